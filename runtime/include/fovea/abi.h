@@ -1,0 +1,179 @@
+/* The contract between generated programs and the runtime: the one header that both sides obey.
+ *
+ * A generated object holds one `const fovea_program` and needs no symbol of the runtime: what it calls comes through
+ * `fovea_exec::services`. Everything here is read-only after linking and safe to share between threads.
+ * Any change of meaning or layout raises FOVEA_ABI_VERSION. Plain C11. */
+#ifndef FOVEA_ABI_H
+#define FOVEA_ABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define FOVEA_ABI_VERSION 1
+#define FOVEA_MAX_RANK 16
+
+/* Element types as they lie in memory; bool is one byte, 0 or 1. */
+typedef enum fovea_dtype {
+  FOVEA_F32 = 0,
+  FOVEA_F16 = 1,
+  FOVEA_BF16 = 2,
+  FOVEA_I64 = 3,
+  FOVEA_I32 = 4,
+  FOVEA_I8 = 5,
+  FOVEA_BOOL = 6,
+} fovea_dtype;
+
+/* A size as postfix code over the entry's symbols (overflow is checked when it is evaluated). `text` is for people.
+ * Each code word is an op; PUSH and SYMBOL are followed by one operand word. */
+enum { FOVEA_DIM_PUSH = 0, FOVEA_DIM_SYMBOL, FOVEA_DIM_ADD, FOVEA_DIM_MUL, FOVEA_DIM_FLOORDIV, FOVEA_DIM_MOD, FOVEA_DIM_MAX, FOVEA_DIM_MIN };
+typedef struct fovea_dim {
+  const int64_t *code;
+  int64_t length; /* words */
+  const char *text;
+} fovea_dim;
+
+typedef struct fovea_tensor_spec {
+  const char *name;  /* inputs, outputs: the name in the signature; params, states: the dotted path */
+  const char *place; /* "file:line:column" of the declaration */
+  int32_t dtype;
+  int32_t rank;
+  const fovea_dim *dims;
+} fovea_tensor_spec;
+
+/* How a symbol gets its value, in order; each may use the symbols before it.
+ * From an input's dimension: symbol = the solution `value` over earlier symbols and the pseudo symbol number
+ * `symbol_count`, which stands for the size found. From a rank-0 integer input: axis is -1. */
+typedef struct fovea_binding {
+  int32_t symbol;
+  int32_t input;
+  int32_t axis;
+  int32_t unused;
+  fovea_dim value;
+} fovea_binding;
+
+enum { FOVEA_EQ = 0, FOVEA_NE, FOVEA_LT, FOVEA_LE, FOVEA_GT, FOVEA_GE };
+/* Checked after binding, before anything runs. */
+typedef struct fovea_require {
+  fovea_dim lhs;
+  fovea_dim rhs;
+  int32_t relation;
+  int32_t unused;
+  const char *message; /* what the source says, e.g. "T <= positions" */
+  const char *place;
+} fovea_require;
+
+typedef struct fovea_exec fovea_exec;
+
+/* Runs tasks [begin, end) of a kernel. `args` is the launch's argument block; `scratch` is this thread's, 64-byte aligned.
+ * Returns 0, or non-zero once the exec has failed or was cancelled. */
+typedef int32_t (*fovea_task_fn)(fovea_exec *exec, const void *args, int64_t begin, int64_t end, void *scratch);
+
+typedef struct fovea_kernel_info {
+  const char *name;  /* e.g. "matmul_384x1536_bias_gelu" */
+  const char *kind;  /* "matmul", "attention", "map" */
+  const char *place; /* "file:line:column" of the main op */
+} fovea_kernel_info;
+
+typedef struct fovea_launch {
+  const fovea_kernel_info *info;
+  fovea_task_fn run;
+  const void *args;
+  int64_t tasks;
+  int64_t flops; /* arithmetic of all tasks together; 0 where unknown */
+  int64_t bytes; /* bytes of operands read and written once */
+  const char *path; /* module path of the call, e.g. "layers.3.attention"; may be null */
+} fovea_launch;
+
+/* What a failing kernel reports. The first in (launch, task index) order wins, whatever the thread. */
+enum { FOVEA_FAIL_INDEX_OUT_OF_RANGE = 1, FOVEA_FAIL_ASSERT = 2, FOVEA_FAIL_DIVIDE_BY_ZERO = 3, FOVEA_FAIL_SIZE_OVERFLOW = 4 };
+
+typedef struct fovea_services {
+  /* Runs all tasks over the threads and waits. Returns 0, or non-zero: the entry then returns it at once. */
+  int32_t (*parallel)(fovea_exec *exec, const fovea_launch *launch);
+  /* Records a failure found in a task: `place` is a "file:line:column" string, `index` the linear task or element index
+   * that orders failures, `value` what was found, [low, high) what was expected (for an index). */
+  void (*fail)(fovea_exec *exec, int32_t code, const char *place, int64_t index, int64_t value, int64_t low, int64_t high);
+  /* Offers a value for --dump; called only where exec->dumping is set. */
+  void (*dump)(fovea_exec *exec, const char *path, int32_t dtype, int32_t rank, const int64_t *shape, const void *data);
+} fovea_services;
+
+struct fovea_exec {
+  const fovea_services *services;
+  int32_t dumping; /* whether to call services->dump */
+  int32_t threads; /* upper bound of concurrent tasks */
+  /* the runtime's own fields follow */
+};
+
+/* Pointers that an entry works on, all set by the runtime. Inputs and outputs have any alignment, the rest 64 bytes
+ * (params of a mapped file: their dtype's at least). */
+typedef struct fovea_frame {
+  const int64_t *symbols; /* values, symbol_count of them */
+  const void *const *inputs;
+  void *const *outputs;
+  const void *const *params;  /* by program-wide param number; dtype as in the spec */
+  void *const *states;        /* by program-wide state number */
+  void *const *derived;       /* by target-wide derived number */
+  unsigned char *arena;
+} fovea_frame;
+
+typedef int32_t (*fovea_entry_fn)(fovea_exec *exec, const fovea_frame *frame);
+/* Bytes of the arena, for these symbols, without per-thread scratch; -1 where a size overflows. */
+typedef int64_t (*fovea_size_fn)(const int64_t *symbols);
+
+/* The code of one entry for one target. */
+typedef struct fovea_entry_code {
+  fovea_entry_fn run;
+  fovea_size_fn arena_bytes;
+  fovea_size_fn scratch_bytes; /* per thread; a multiple of 64 */
+  fovea_dim arena_formula;     /* the same, for people */
+} fovea_entry_code;
+
+/* A value computed from params alone when they are loaded (packed weights, merged projections). */
+typedef struct fovea_derived {
+  const char *name;
+  int64_t bytes;
+  int32_t prepare; /* index into fovea_target::prepare: the step that writes it */
+  int32_t unused;
+} fovea_derived;
+
+/* Which derived values and params must be there for an entry are all of them: one prepare step writes every derived value of
+ * `derived` that names it. Steps run in order, frame->derived set. */
+typedef struct fovea_target {
+  const char *name;             /* "x86-64-v3", ... */
+  const char *const *features;  /* names as in /proc/cpuinfo terms of LLVM ("avx2", "fma", "avx512f"), null-terminated */
+  const fovea_entry_code *entries; /* entry_count of them, in program order */
+  const fovea_entry_code *prepare;
+  int32_t prepare_count;
+  int32_t derived_count;
+  const fovea_derived *derived;
+} fovea_target;
+
+typedef struct fovea_entry {
+  const char *name;
+  const char *doc; /* the source's doc comment */
+  int32_t input_count, output_count, symbol_count, binding_count, require_count, unused;
+  const fovea_tensor_spec *inputs;
+  const fovea_tensor_spec *outputs;
+  const char *const *symbols; /* names */
+  const fovea_binding *bindings;
+  const fovea_require *requires_; /* every input dimension is checked against its spec as well */
+} fovea_entry;
+
+/* A state's size may depend on symbols of the model's own (`limit`) and is fixed when a context is made. */
+typedef struct fovea_program {
+  int32_t abi_version;
+  int32_t entry_count, param_count, state_count, target_count, unused;
+  const char *name;
+  const fovea_entry *entries;
+  const fovea_tensor_spec *params; /* literal dimensions only */
+  const fovea_tensor_spec *states; /* dims over symbols of the entries that use them: see docs/architecture.md */
+  const fovea_target *targets;     /* best first */
+} fovea_program;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

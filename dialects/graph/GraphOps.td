@@ -1,0 +1,315 @@
+// The graph dialect's ops. Constraints are numbered (C1...); the verifier and tests/ir/graph/invalid.mlir use the numbers.
+#ifndef FOVEA_GRAPH_OPS
+#define FOVEA_GRAPH_OPS
+
+include "dialects/graph/GraphBase.td"
+include "dialects/graph/GraphInterfaces.td"
+
+//===-- Structure -------------------------------------------------------------------------------------------------===//
+
+def Graph_FuncOp : Graph_Op<"func", [FunctionOpInterface, IsolatedFromAbove, AutomaticAllocationScope]> {
+  let summary = "a function with symbolic sizes";
+  let description = [{
+    `graph.func @forward<[B, T]>(%x: !graph.tensor<[B, T], f32> {graph.input = "x"}, %w: ... {graph.param = "layers.0.weight"}) -> (... {graph.output = "y"})`
+
+    Argument roles (of entries): `graph.input`, `graph.param`, `graph.state`, `graph.derived` (name strings), result roles:
+    `graph.output`, `graph.state`. `graph.scalar_symbol = "past"` on a rank-0 integer argument: its value is that symbol.
+    Function attributes: `symbols` (array of strings), `requires` (array of #graph.require), `entry`, `layer`, `prepare`,
+    `require_fused` (unit), `doc`.
+      (C1) every symbol used in the function's types and attributes is declared in `symbols`, once.
+      (C2) `graph.return` has the function's result types.
+  }];
+  let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type, StrArrayAttr:$symbols,
+                       DefaultValuedAttr<ArrayAttr, "{}">:$requires, UnitAttr:$entry, UnitAttr:$layer, UnitAttr:$prepare,
+                       UnitAttr:$require_fused, OptionalAttr<StrAttr>:$sym_visibility,
+                       OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs);
+  let regions = (region AnyRegion:$body);
+  let hasCustomAssemblyFormat = 1;
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    ::llvm::ArrayRef<::mlir::Type> getArgumentTypes() { return getFunctionType().getInputs(); }
+    ::llvm::ArrayRef<::mlir::Type> getResultTypes() { return getFunctionType().getResults(); }
+    ::mlir::Region *getCallableRegion() { return &getBody(); }
+  }];
+}
+
+def Graph_ReturnOp : Graph_Op<"return", [Pure, HasParent<"FuncOp">, ReturnLike, Terminator]> {
+  let arguments = (ins Variadic<Graph_Tensor>:$operands);
+  let assemblyFormat = "attr-dict ($operands^ `:` type($operands))?";
+}
+
+def Graph_CallOp : Graph_Op<"call", [CallOpInterface, Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
+  let summary = "calls a graph.func, giving its symbols values";
+  let description = [{
+    `substitution` has one #graph.dim for each of the callee's `symbols`, in order.
+      (C1) operand and result types are the callee's under the substitution.
+    `path` is the module path of the call ("layers.3").
+  }];
+  let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<Graph_Tensor>:$operands, TypedArrayAttrBase<Graph_DimAttr, "sizes">:$substitution,
+                       OptionalAttr<StrAttr>:$path, OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs);
+  let results = (outs Variadic<Graph_Tensor>:$results);
+  let assemblyFormat = "$callee $substitution `(` $operands `)` attr-dict `:` functional-type($operands, $results)";
+  let extraClassDeclaration = [{
+    ::mlir::CallInterfaceCallable getCallableForCallee() { return getCalleeAttr(); }
+    void setCalleeFromCallable(::mlir::CallInterfaceCallable c) { setCalleeAttr(::llvm::cast<::mlir::FlatSymbolRefAttr>(::llvm::cast<::mlir::SymbolRefAttr>(c))); }
+    ::mlir::Operation::operand_range getArgOperands() { return getOperands(); }
+    ::mlir::MutableOperandRange getArgOperandsMutable() { return getOperandsMutable(); }
+  }];
+}
+
+//===-- Values ----------------------------------------------------------------------------------------------------===//
+
+class Graph_Pure<string mnemonic, list<Trait> traits = []> : Graph_Op<mnemonic, [Pure] # traits> {
+  let results = (outs Graph_Tensor:$result);
+}
+
+def Graph_ConstantOp : Graph_Pure<"constant", [ConstantLike]> {
+  let summary = "a scalar: (C1) rank 0; (C2) `value` has the element type";
+  let arguments = (ins TypedAttrInterface:$value);
+  let assemblyFormat = "$value attr-dict `:` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+def Graph_DimOp : Graph_Pure<"dim"> {
+  let summary = "a size as a rank-0 i64";
+  let arguments = (ins Graph_DimAttr:$size);
+  let assemblyFormat = "$size attr-dict `:` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+def Graph_IotaOp : Graph_Pure<"iota"> {
+  let summary = "0, 1, ... : (C1) rank 1, i64";
+  let assemblyFormat = "attr-dict `:` type($result)";
+  let hasVerifier = 1;
+}
+
+//===-- Elementwise -----------------------------------------------------------------------------------------------===//
+
+class Graph_Unary<string mnemonic> : Graph_Pure<mnemonic, [SameOperandsAndResultType, DeclareOpInterfaceMethods<ElementwiseOpInterface>]> {
+  let arguments = (ins Graph_Tensor:$x);
+  let assemblyFormat = "$x attr-dict `:` type($result)";
+  let hasFolder = 0;
+}
+class Graph_Binary<string mnemonic, list<Trait> traits = []>
+    : Graph_Pure<mnemonic, [SameOperandsAndResultType, DeclareOpInterfaceMethods<ElementwiseOpInterface>] # traits> {
+  let arguments = (ins Graph_Tensor:$lhs, Graph_Tensor:$rhs);
+  let assemblyFormat = "$lhs `,` $rhs attr-dict `:` type($result)";
+}
+
+def Graph_NegOp : Graph_Unary<"neg">;
+def Graph_AbsOp : Graph_Unary<"abs">;
+def Graph_ExpOp : Graph_Unary<"exp">;
+def Graph_LogOp : Graph_Unary<"log">;
+def Graph_SqrtOp : Graph_Unary<"sqrt">;
+def Graph_RsqrtOp : Graph_Unary<"rsqrt">;
+def Graph_TanhOp : Graph_Unary<"tanh">;
+def Graph_ErfOp : Graph_Unary<"erf">;
+def Graph_SinOp : Graph_Unary<"sin">;
+def Graph_CosOp : Graph_Unary<"cos">;
+def Graph_FloorOp : Graph_Unary<"floor">;
+def Graph_CeilOp : Graph_Unary<"ceil">;
+def Graph_NotOp : Graph_Unary<"not">;
+def Graph_SigmoidOp : Graph_Unary<"sigmoid">;
+
+def Graph_AddOp : Graph_Binary<"add", [Commutative]>;
+def Graph_SubOp : Graph_Binary<"sub">;
+def Graph_MulOp : Graph_Binary<"mul", [Commutative]>;
+def Graph_DivOp : Graph_Binary<"div">;
+def Graph_MaxOp : Graph_Binary<"max", [Commutative]>;
+def Graph_MinOp : Graph_Binary<"min", [Commutative]>;
+def Graph_PowOp : Graph_Binary<"pow">;
+def Graph_ModOp : Graph_Binary<"mod">;
+def Graph_FloorDivOp : Graph_Binary<"floordiv">;
+def Graph_AndOp : Graph_Binary<"and", [Commutative]>;
+def Graph_OrOp : Graph_Binary<"or", [Commutative]>;
+
+def Graph_CompareOp : Graph_Pure<"compare", [DeclareOpInterfaceMethods<ElementwiseOpInterface>]> {
+  let summary = "eq ne lt le gt ge; false where an operand is NaN, but ne is true";
+  let arguments = (ins StrAttr:$predicate, Graph_Tensor:$lhs, Graph_Tensor:$rhs);
+  let assemblyFormat = "$predicate $lhs `,` $rhs attr-dict `:` type($lhs) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Graph_SelectOp : Graph_Pure<"select", [DeclareOpInterfaceMethods<ElementwiseOpInterface>, AllTypesMatch<["lhs", "rhs", "result"]>]> {
+  let arguments = (ins Graph_Tensor:$condition, Graph_Tensor:$lhs, Graph_Tensor:$rhs);
+  let assemblyFormat = "$condition `,` $lhs `,` $rhs attr-dict `:` type($condition) `,` type($result)";
+  let hasVerifier = 1;
+}
+
+def Graph_CastOp : Graph_Pure<"cast", [DeclareOpInterfaceMethods<ElementwiseOpInterface>]> {
+  let summary = "converts elements: float to int truncates, bool to number is 0 or 1, number to bool is x != 0";
+  let arguments = (ins Graph_Tensor:$x);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+//===-- Shape -----------------------------------------------------------------------------------------------------===//
+
+def Graph_BroadcastOp : Graph_Pure<"broadcast"> {
+  let summary = "adds axes";
+  let description = [{
+    `axes[i]` is the result axis of operand axis i; the result's other axes are new.
+      (C1) `axes` is ascending, one for each operand axis; (C2) sizes agree along them; (C3) element types agree.
+  }];
+  let arguments = (ins Graph_Tensor:$x, DenseI64ArrayAttr:$axes);
+  let assemblyFormat = "$x $axes attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+  let hasCanonicalizer = 1;
+}
+def Graph_ReshapeOp : Graph_Pure<"reshape"> {
+  let summary = "the same elements in row-major order: (C1) equal numbers of elements, as polynomials; (C2) element types agree";
+  let arguments = (ins Graph_Tensor:$x);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+  let hasCanonicalizer = 1;
+}
+def Graph_TransposeOp : Graph_Pure<"transpose"> {
+  let summary = "result axis i is operand axis permutation[i]: (C1) a permutation; (C2) the result's type follows";
+  let arguments = (ins Graph_Tensor:$x, DenseI64ArrayAttr:$permutation);
+  let assemblyFormat = "$x $permutation attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+  let hasCanonicalizer = 1;
+}
+def Graph_SliceOp : Graph_Pure<"slice"> {
+  let summary = "every `step`-th element along one axis";
+  let description = [{
+    Element i along `axis` is x's element start + i * step. The start is the operand (rank-0 i64) or the attribute.
+      (C1) axis in range; (C2) other sizes agree; (C3) exactly one start; (C4) step is not 0.
+    That the slice lies within x is a precondition (sema proves it or adds a requirement).
+  }];
+  let arguments = (ins Graph_Tensor:$x, Optional<Graph_Tensor>:$offset, I64Attr:$axis, OptionalAttr<Graph_DimAttr>:$start,
+                       DefaultValuedAttr<I64Attr, "1">:$step);
+  let assemblyFormat = "$x (`at` $offset^)? attr-dict `:` type($x) (`,` type($offset)^)? `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+def Graph_UpdateSliceOp : Graph_Pure<"update_slice"> {
+  let summary = "x with a slice replaced by v; constraints as graph.slice's; result type is x's";
+  let arguments = (ins Graph_Tensor:$x, Graph_Tensor:$v, Optional<Graph_Tensor>:$offset, I64Attr:$axis, OptionalAttr<Graph_DimAttr>:$start,
+                       DefaultValuedAttr<I64Attr, "1">:$step);
+  let assemblyFormat = "$x `,` $v (`at` $offset^)? attr-dict `:` type($x) `,` type($v) (`,` type($offset)^)? `->` type($result)";
+  let hasVerifier = 1;
+}
+def Graph_GatherOp : Graph_Pure<"gather"> {
+  let summary = "x's sub-tensors along `axis` at integer indices; an index outside [0, size) fails the run";
+  let arguments = (ins Graph_Tensor:$x, Graph_Tensor:$indices, I64Attr:$axis);
+  let assemblyFormat = "$x `,` $indices attr-dict `:` type($x) `,` type($indices) `->` type($result)";
+  let hasVerifier = 1;
+}
+def Graph_ConcatOp : Graph_Pure<"concat"> {
+  let arguments = (ins Variadic<Graph_Tensor>:$xs, I64Attr:$axis);
+  let assemblyFormat = "$xs attr-dict `:` type($xs) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+
+//===-- Sums and products -----------------------------------------------------------------------------------------===//
+
+def Graph_ContractOp : Graph_Pure<"contract"> {
+  let summary = "sum of products over labelled axes (einsum of two operands)";
+  let description = [{
+    `lhs`, `rhs`, `out` give each axis an integer label. A label in lhs and rhs and out is a batch axis, in lhs and rhs alone
+    it is summed; in one operand and out it is free.
+      (C1) one label an axis, no repeats within an operand; (C2) out's labels are distinct and occur in lhs or rhs; a label of one operand only occurs in
+      out; (C3) sizes of a label agree; (C4) element types agree and are float.
+    Accumulates in f32, one chain over the summed axes in order.
+  }];
+  let arguments = (ins Graph_Tensor:$lhs, Graph_Tensor:$rhs, DenseI64ArrayAttr:$lhs_labels, DenseI64ArrayAttr:$rhs_labels,
+                       DenseI64ArrayAttr:$out_labels);
+  let assemblyFormat = "$lhs $lhs_labels `,` $rhs $rhs_labels `->` $out_labels attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)";
+  let hasVerifier = 1;
+  let hasCanonicalizer = 1;
+}
+def Graph_ReduceOp : Graph_Pure<"reduce"> {
+  let summary = "removes axes by sum prod max min any all";
+  let description = "(C1) axes ascending, in range; (C2) the result's sizes are the others; (C3) kind is known; any and all take bool. max and min give NaN where an element is NaN.";
+  let arguments = (ins StrAttr:$kind, Graph_Tensor:$x, DenseI64ArrayAttr:$axes);
+  let assemblyFormat = "$kind $x $axes attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+  let hasFolder = 1;
+}
+def Graph_ArgmaxOp : Graph_Pure<"argmax"> {
+  let summary = "the first index of the maximum along an axis (a NaN is the maximum)";
+  let arguments = (ins Graph_Tensor:$x, I64Attr:$axis);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+//===-- Made by passes --------------------------------------------------------------------------------------------===//
+
+def Graph_SoftmaxOp : Graph_Pure<"softmax", [SameOperandsAndResultType]> {
+  let summary = "softmax along an axis, by the numerical contract";
+  let description = "m = max; where m is -inf take 0; e = exp(x - m); 0 where the sum of e is 0; else e / sum.";
+  let arguments = (ins Graph_Tensor:$x, I64Attr:$axis);
+  let assemblyFormat = "$x attr-dict `:` type($result)";
+  let hasVerifier = 1;
+}
+
+def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> {
+  let summary = "normaliser(score(q k^T)) v with the score, the mask and the normaliser as regions";
+  let description = [{
+    q [batch..., T, D], k [batch..., S, D], v [batch..., S, E] -> y [batch..., T, E], and optionally lse [batch..., T].
+    `score`: block (s: f32, batch index..., t: index, j: index) -> f32, where s is the raw product q[t] . k[j] in f32.
+    `mask` (may be empty: all visible): block (batch index..., t, j) -> i1, without the score.
+    Regions are point programs: arith and math on scalars, and `graph.at` of the op's captures. Masked keys contribute nothing.
+    `normalizer`: "softmax", or "pointwise" (then the score region's result multiplies v directly). `sinks` [batch...]: one extra
+    logit in the softmax's denominator.
+      (C1) batch sizes agree; (C2) D, S agree; (C3) regions have the blocks above and capture nothing else; (C4) element types agree; (C5) sinks only with softmax.
+    softmax by the numerical contract; lse = m + log(sum), -inf where the sum is 0.
+  }];
+  let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Graph_Tensor:$v, Variadic<Graph_Tensor>:$captures, Optional<Graph_Tensor>:$sinks,
+                       DefaultValuedAttr<StrAttr, "\"softmax\"">:$normalizer);
+  let regions = (region AnyRegion:$score, AnyRegion:$mask);
+  let results = (outs Graph_Tensor:$result, Optional<Graph_Tensor>:$lse);
+  let assemblyFormat = [{
+    `q` `(` $q `)` `k` `(` $k `)` `v` `(` $v `)` (`captures` `(` $captures^ `)`)? (`sinks` `(` $sinks^ `)`)?
+    `score` $score `mask` $mask attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
+def Graph_AtOp : Graph_Op<"at", [Pure]> {
+  let summary = "reads one element of a captured tensor inside a region: (C1) one index an axis; (C2) the result is the element type";
+  let arguments = (ins Graph_Tensor:$x, Variadic<Index>:$indices);
+  let results = (outs AnyType:$result);
+  let assemblyFormat = "$x `[` $indices `]` attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+}
+def Graph_SizeOp : Graph_Op<"size", [Pure]> {
+  let summary = "a size as an index, inside a region";
+  let arguments = (ins Graph_DimAttr:$size);
+  let results = (outs Index:$result);
+  let assemblyFormat = "$size attr-dict";
+}
+def Graph_YieldOp : Graph_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["AttentionOp", "GroupOp"]>]> {
+  let arguments = (ins Variadic<AnyType>:$operands);
+  let assemblyFormat = "attr-dict ($operands^ `:` type($operands))?";
+}
+
+def Graph_PackOp : Graph_Pure<"pack"> {
+  let summary = "a matmul's constant operand in the target's panels";
+  let description = "[K, N] -> [ceildiv(N, panel), K, panel], zero beyond N. Commutes with nothing; made by graph-pack-weights. (C1) the types follow.";
+  let arguments = (ins Graph_Tensor:$x, I64Attr:$panel);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Graph_GroupOp : Graph_Op<"group", [Pure, IsolatedFromAbove, SingleBlock]> {
+  let summary = "ops that become one kernel";
+  let description = [{
+    `kind`: "map", "matmul" or "attention". Block arguments stand for the inputs. (C1) types of block arguments and inputs agree;
+    (C2) yields the results; (C3) matmul and attention hold exactly one contract or attention; (C4) no calls or groups inside.
+  }];
+  let arguments = (ins StrAttr:$kind, Variadic<Graph_Tensor>:$inputs);
+  let regions = (region SizedRegion<1>:$body);
+  let results = (outs Variadic<Graph_Tensor>:$results);
+  let assemblyFormat = "$kind `(` $inputs `)` $body attr-dict `:` functional-type($inputs, $results)";
+  let hasVerifier = 1;
+}
+
+#endif

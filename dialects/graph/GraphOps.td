@@ -125,7 +125,7 @@ def Graph_FloorDivOp : Graph_Binary<"floordiv">;
 def Graph_AndOp : Graph_Binary<"and", [Commutative]>;
 def Graph_OrOp : Graph_Binary<"or", [Commutative]>;
 
-def Graph_CompareOp : Graph_Pure<"compare", [DeclareOpInterfaceMethods<ElementwiseOpInterface>]> {
+def Graph_CompareOp : Graph_Pure<"compare", [AllTypesMatch<["lhs", "rhs"]>, DeclareOpInterfaceMethods<ElementwiseOpInterface>]> {
   let summary = "eq ne lt le gt ge; false where an operand is NaN, but ne is true";
   let arguments = (ins StrAttr:$predicate, Graph_Tensor:$lhs, Graph_Tensor:$rhs);
   let assemblyFormat = "$predicate $lhs `,` $rhs attr-dict `:` type($lhs) `->` type($result)";

@@ -43,9 +43,11 @@ typedef struct fovea_tensor_spec {
   const fovea_dim *dims;
 } fovea_tensor_spec;
 
-/* How a symbol gets its value, in order; each may use the symbols before it.
+/* How a symbol gets its value, in order; each may use the symbols before it. A symbol's value is never negative.
  * From an input's dimension: symbol = the solution `value` over earlier symbols and the pseudo symbol number
- * `symbol_count`, which stands for the size found. From a rank-0 integer input: axis is -1. */
+ * `symbol_count`, which stands for the size found. From a rank-0 i64 or i32 input: axis is -1 and `value` likewise, of
+ * the number found. From the context: input is -1 and axis a number of fovea_program::state_symbols; `value` likewise.
+ * An empty `value` (length 0) means the size found itself. */
 typedef struct fovea_binding {
   int32_t symbol;
   int32_t input;
@@ -91,10 +93,12 @@ typedef struct fovea_launch {
 enum { FOVEA_FAIL_INDEX_OUT_OF_RANGE = 1, FOVEA_FAIL_ASSERT = 2, FOVEA_FAIL_DIVIDE_BY_ZERO = 3, FOVEA_FAIL_SIZE_OVERFLOW = 4 };
 
 typedef struct fovea_services {
-  /* Runs all tasks over the threads and waits. Returns 0, or non-zero: the entry then returns it at once. */
+  /* Runs all tasks over the threads and waits. Returns 0, or non-zero: the entry then returns it at once. Called from
+   * the entry's own thread only, never from a task. `info`, `path` and their strings live as long as the program. */
   int32_t (*parallel)(fovea_exec *exec, const fovea_launch *launch);
   /* Records a failure found in a task: `place` is a "file:line:column" string, `index` the linear task or element index
-   * that orders failures, `value` what was found, [low, high) what was expected (for an index). */
+   * that orders failures (ascending within a call of run and from task to task), `value` what was found, [low, high)
+   * what was expected (for an index). The task function then returns non-zero. */
   void (*fail)(fovea_exec *exec, int32_t code, const char *place, int64_t index, int64_t value, int64_t low, int64_t high);
   /* Offers a value for --dump; called only where exec->dumping is set. */
   void (*dump)(fovea_exec *exec, const char *path, int32_t dtype, int32_t rank, const int64_t *shape, const void *data);
@@ -114,7 +118,7 @@ typedef struct fovea_frame {
   const void *const *inputs;
   void *const *outputs;
   const void *const *params;  /* by program-wide param number; dtype as in the spec */
-  void *const *states;        /* by program-wide state number */
+  void *const *states;        /* by program-wide state number; null for those that the entry does not list */
   void *const *derived;       /* by target-wide derived number */
   unsigned char *arena;
 } fovea_frame;
@@ -139,8 +143,9 @@ typedef struct fovea_derived {
   int32_t unused;
 } fovea_derived;
 
-/* Which derived values and params must be there for an entry are all of them: one prepare step writes every derived value of
- * `derived` that names it. Steps run in order, frame->derived set. */
+/* An entry needs all params and all derived values: one prepare step writes every derived value of `derived` that names
+ * it. Steps run in order, with frame->params, ->derived and ->arena set and no symbols, inputs, outputs or states;
+ * derived buffers are 64-byte aligned and zero before their step. */
 typedef struct fovea_target {
   const char *name;             /* "x86-64-v3", ... */
   const char *const *features;  /* names as in /proc/cpuinfo terms of LLVM ("avx2", "fma", "avx512f"), null-terminated */
@@ -154,24 +159,35 @@ typedef struct fovea_target {
 typedef struct fovea_entry {
   const char *name;
   const char *doc; /* the source's doc comment */
-  int32_t input_count, output_count, symbol_count, binding_count, require_count, unused;
+  int32_t input_count, output_count, symbol_count, binding_count, require_count, state_count;
   const fovea_tensor_spec *inputs;
   const fovea_tensor_spec *outputs;
   const char *const *symbols; /* names */
   const fovea_binding *bindings;
   const fovea_require *requires_; /* every input dimension is checked against its spec as well */
+  const int32_t *states;          /* numbers of the states that it reads or writes, state_count of them */
+  /* Per state symbol of the program: the entry's symbol that must equal it, or -1. Null where state_symbol_count is 0. */
+  const int32_t *state_symbols;
 } fovea_entry;
 
-/* A state's size may depend on symbols of the model's own (`limit`) and is fixed when a context is made. */
+/* Sizes of states are expressions over the program's state symbols (`B`, `limit`). A context fixes each one's value
+ * once: when it is made (by name), or else by the first run of an entry that binds a symbol to it. A state is allocated,
+ * and filled with its initial value, before the first run that lists it. */
 typedef struct fovea_program {
   int32_t abi_version;
-  int32_t entry_count, param_count, state_count, target_count, unused;
+  int32_t entry_count, param_count, state_count, target_count, state_symbol_count;
   const char *name;
   const fovea_entry *entries;
   const fovea_tensor_spec *params; /* literal dimensions only */
-  const fovea_tensor_spec *states; /* dims over symbols of the entries that use them: see docs/architecture.md */
+  const fovea_tensor_spec *states; /* dims over the state symbols */
   const fovea_target *targets;     /* best first */
+  const char *const *state_symbols; /* names; null where there are none */
+  const double *state_initial;      /* one per state: what its elements are at first; null where there are none */
 } fovea_program;
+
+/* A generated library exports `const fovea_program *<model>_program(void)` and nothing else. A generated executable
+ * defines this one as well; the `main` of the runtime calls it. */
+const fovea_program *fovea_linked_program(void);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,158 @@
+#include "compiler/source/Diagnostics.h"
+
+#include <algorithm>
+
+using namespace fovea::source;
+
+const std::vector<DiagnosticInfo> &fovea::source::diagnosticTable() {
+  static const std::vector<DiagnosticInfo> table = {
+#define FOVEA_DIAGNOSTIC(id, codeNumber, severityName, spelling, text, help) diag::id##Row::info,
+#include "compiler/source/Diagnostics.def"
+#undef FOVEA_DIAGNOSTIC
+  };
+  return table;
+}
+
+using Report = DiagnosticEngine::Report;
+
+Report &Report::at(std::string text) {
+  diagnostic->label = std::move(text);
+  return *this;
+}
+Report &Report::label(Span span, std::string text) {
+  if (span.valid())
+    diagnostic->labels.push_back({span, std::move(text)});
+  return *this;
+}
+Report &Report::note(std::string text) {
+  diagnostic->notes.push_back(std::move(text));
+  return *this;
+}
+Report &Report::help(std::string text) {
+  diagnostic->help = std::move(text);
+  return *this;
+}
+
+Report DiagnosticEngine::add(const DiagnosticInfo &info, Span span, std::string message) {
+  scratch = {};
+  bool isError = info.severity == Severity::Error;
+  if (muted) {
+    dropped += isError;
+    return Report(&scratch);
+  }
+  errors += isError;
+  // One place gets one report of a kind: a function that is instantiated twice says it once.
+  for (const Diagnostic &d : kept)
+    if (d.info->code == info.code && d.span == span && d.message == message)
+      return Report(&scratch);
+  if (isError && errors > limit)
+    return Report(&scratch);
+  kept.push_back({&info, span, std::move(message), {}, {}, {}, info.hint});
+  return Report(&kept.back());
+}
+
+namespace {
+
+/// Writes one excerpt: the place, the source line and the carets below it.
+class Renderer {
+public:
+  Renderer(const SourceManager &sources, bool color) : sources(sources), color(color) {}
+  std::string out;
+
+  void headline(const Diagnostic &d) {
+    static constexpr const char *names[] = {"error", "warning", "note"};
+    static constexpr const char *colors[] = {"\033[1;31m", "\033[1;35m", "\033[1;36m"};
+    int s = static_cast<int>(d.info->severity);
+    out += paint(colors[s]) + fmt::format("{}[{}]", names[s], d.info->name) + paint("\033[0m");
+    out += ": " + d.message + "\n";
+  }
+
+  void excerpt(Span span, const std::string &text, char mark) {
+    if (!span.valid())
+      return;
+    Position begin = sources.position(span.file, span.begin);
+    std::string_view line = sources.line(span.file, begin.line);
+    std::string number = std::to_string(begin.line), margin(number.size(), ' ');
+    out += fmt::format("{}--> {}:{}:{}\n", margin, sources.name(span.file), begin.line, begin.column);
+    // A very long line (arbitrary bytes are a valid input) is not echoed.
+    if (line.size() > 400)
+      return;
+    std::string shown, pad;
+    size_t column = 1, width = caretWidth(span, line, begin);
+    for (char c : line) {
+      bool continuation = (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+      shown += c == '\t' ? ' ' : static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+      if (!continuation && column++ < begin.column)
+        pad += ' ';
+    }
+    out += fmt::format("{} | {}\n{} | {}{}{}{}{}\n", number, shown, margin, pad, paint("\033[1;31m"),
+                       std::string(width, mark), paint("\033[0m"), text.empty() ? "" : " " + text);
+  }
+
+  void line(const char *kind, const std::string &text) { out += fmt::format("  = {}: {}\n", kind, text); }
+
+private:
+  std::string paint(const char *code) const { return color ? code : ""; }
+  size_t caretWidth(Span span, std::string_view line, Position begin) const {
+    Position end = sources.position(span.file, span.end);
+    size_t last = end.line == begin.line ? end.column : 1 + std::count_if(line.begin(), line.end(), [](char c) {
+                                                          return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+                                                        });
+    return last > begin.column ? last - begin.column : 1;
+  }
+  const SourceManager &sources;
+  bool color;
+};
+
+} // namespace
+
+std::string DiagnosticEngine::render(const Diagnostic &d, bool color) const {
+  Renderer r(sources, color);
+  r.headline(d);
+  r.excerpt(d.span, d.label, '^');
+  for (const Label &label : d.labels)
+    r.excerpt(label.span, label.text, '-');
+  for (const std::string &note : d.notes)
+    r.line("note", note);
+  if (!d.help.empty())
+    r.line("help", d.help);
+  return r.out;
+}
+
+std::string DiagnosticEngine::render(bool color) const {
+  std::string out;
+  for (const Diagnostic &d : kept)
+    out += render(d, color) + "\n";
+  if (errors > limit)
+    out += fmt::format("({} further errors are not shown)\n", errors - limit);
+  return out;
+}
+
+std::string fovea::source::nearest(std::string_view word, const std::vector<std::string> &candidates) {
+  std::string best;
+  size_t bestCost = std::max<size_t>(1, word.size() / 3) + 1;
+  for (const std::string &candidate : candidates) {
+    if (word.size() > 64 || candidate.size() > 64 || candidate == word)
+      continue;
+    // Optimal string alignment: a swap of neighbours costs one.
+    size_t n = candidate.size();
+    std::vector<size_t> older(n + 1), previous(n + 1), row(n + 1);
+    for (size_t j = 0; j <= n; ++j)
+      previous[j] = j;
+    for (size_t i = 1; i <= word.size(); ++i) {
+      row[0] = i;
+      for (size_t j = 1; j <= n; ++j) {
+        row[j] = std::min({previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (word[i - 1] != candidate[j - 1])});
+        if (i > 1 && j > 1 && word[i - 1] == candidate[j - 2] && word[i - 2] == candidate[j - 1])
+          row[j] = std::min(row[j], older[j - 2] + 1);
+      }
+      std::swap(older, previous);
+      std::swap(previous, row);
+    }
+    if (previous[n] < bestCost) {
+      bestCost = previous[n];
+      best = candidate;
+    }
+  }
+  return best;
+}

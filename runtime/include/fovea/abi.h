@@ -123,6 +123,7 @@ typedef struct fovea_frame {
   unsigned char *arena;
 } fovea_frame;
 
+/* The runtime takes the outcome from the exec. */
 typedef int32_t (*fovea_entry_fn)(fovea_exec *exec, const fovea_frame *frame);
 /* Bytes of the arena, for these symbols, without per-thread scratch; -1 where a size overflows. */
 typedef int64_t (*fovea_size_fn)(const int64_t *symbols);

@@ -1,0 +1,169 @@
+#include "compiler/object/Object.h"
+
+#include "lld/Common/Driver.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/Process.h"
+#include "llvm/Support/raw_ostream.h"
+
+#include <mutex>
+
+LLD_HAS_DRIVER(elf)
+
+using namespace llvm;
+
+namespace fovea::object {
+
+namespace {
+
+/// A file of ours that is removed unless it was renamed to its place.
+class TemporaryFile {
+public:
+  static Expected<TemporaryFile> create(const Twine &model, unsigned mode) {
+    int descriptor;
+    SmallString<128> path;
+    if (std::error_code error = sys::fs::createUniqueFile(model + ".%%%%%%.tmp", descriptor, path, sys::fs::OF_None, mode))
+      return createStringError(error, "cannot write beside '%s': %s", model.str().c_str(), error.message().c_str());
+    return TemporaryFile(descriptor, path.str().str());
+  }
+  TemporaryFile(TemporaryFile &&other) : descriptor(other.descriptor), name(std::move(other.name)) {
+    other.descriptor = -1;
+    other.name.clear();
+  }
+  ~TemporaryFile() {
+    if (descriptor >= 0)
+      sys::Process::SafelyCloseFileDescriptor(descriptor);
+    if (!name.empty())
+      sys::fs::remove(name);
+  }
+  const std::string &path() const { return name; }
+
+  Error write(StringRef bytes) {
+    raw_fd_ostream stream(descriptor, /*shouldClose=*/true);
+    descriptor = -1;
+    stream << bytes;
+    stream.close();
+    if (std::error_code error = stream.error()) {
+      stream.clear_error();
+      return createStringError(error, "cannot write '%s': %s", name.c_str(), error.message().c_str());
+    }
+    return Error::success();
+  }
+  Error rename(StringRef target) {
+    if (std::error_code error = sys::fs::rename(name, target))
+      return createStringError(error, "cannot write '%s': %s", target.str().c_str(), error.message().c_str());
+    name.clear();
+    return Error::success();
+  }
+
+private:
+  TemporaryFile(int descriptor, std::string name) : descriptor(descriptor), name(std::move(name)) {}
+  int descriptor;
+  std::string name;
+};
+
+unsigned modeOf(bool executable) {
+  // What the umask leaves of rwx or rw.
+  return (executable ? 0777 : 0666) & ~sys::fs::getUmask();
+}
+
+std::string findStartFile(StringRef name) {
+  for (const std::string &directory : startFileDirectories()) {
+    SmallString<128> path(directory);
+    sys::path::append(path, name);
+    if (sys::fs::exists(path))
+      return path.str().str();
+  }
+  return {};
+}
+
+constexpr const char *dynamicLoader = "/lib64/ld-linux-x86-64.so.2";
+
+/// The words of an lld command line for an executable, but for objects and output.
+Error addExecutableWords(const LinkJob &job, std::vector<std::string> &words) {
+  for (const char *name : {"Scrt1.o", "crti.o", "crtn.o"})
+    if (findStartFile(name).empty()) {
+      std::string looked;
+      for (const std::string &directory : startFileDirectories())
+        looked += (looked.empty() ? "" : ", ") + directory;
+      return createStringError("the C library's start file %s was not found (looked in %s); install the C library's "
+                               "development files (Debian: libc6-dev), or name their directory in FOVEA_CRT_DIR",
+                               name, looked.c_str());
+    }
+  words.insert(words.end(), {"-pie", "-dynamic-linker", dynamicLoader});
+  for (const std::string &directory : startFileDirectories())
+    words.push_back("-L" + directory);
+  words.push_back(findStartFile("Scrt1.o"));
+  words.push_back(findStartFile("crti.o"));
+  return Error::success();
+}
+
+} // namespace
+
+std::vector<std::string> startFileDirectories() {
+  std::vector<std::string> directories;
+  if (std::optional<std::string> own = sys::Process::GetEnv("FOVEA_CRT_DIR"))
+    directories.push_back(*own);
+  for (const char *directory : {"/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib", "/lib"})
+    if (sys::fs::is_directory(directory))
+      directories.push_back(directory);
+  return directories;
+}
+
+Error writeFile(StringRef path, StringRef bytes, bool executable) {
+  if (path == "-") {
+    outs() << bytes;
+    outs().flush();
+    return Error::success();
+  }
+  Expected<TemporaryFile> file = TemporaryFile::create(path, modeOf(executable));
+  if (!file)
+    return file.takeError();
+  if (Error error = file->write(bytes))
+    return error;
+  return file->rename(path);
+}
+
+Error link(const LinkJob &job) {
+  static std::mutex mutex; // lld keeps global state
+  std::lock_guard<std::mutex> lock(mutex);
+
+  std::vector<TemporaryFile> objects;
+  for (const auto &bytes : job.objects) {
+    Expected<TemporaryFile> file = TemporaryFile::create(job.output + ".o", modeOf(false));
+    if (!file)
+      return file.takeError();
+    if (Error error = file->write(StringRef(bytes.data(), bytes.size())))
+      return error;
+    objects.push_back(std::move(*file));
+  }
+  Expected<TemporaryFile> output = TemporaryFile::create(job.output, modeOf(true));
+  if (!output)
+    return output.takeError();
+
+  std::vector<std::string> words = {"ld.lld", "-o", output->path(), "--gc-sections", "--hash-style=gnu", "--build-id=none",
+                                    "-z",     "relro", "-z", "now", "-z", "noexecstack", "--threads=1", "--strip-debug"};
+  if (job.shared) {
+    words.insert(words.end(), {"-shared", "-u", job.exportedSymbol});
+  } else if (Error error = addExecutableWords(job, words)) {
+    return error;
+  }
+  for (const TemporaryFile &object : objects)
+    words.push_back(object.path());
+  words.insert(words.end(), job.archives.begin(), job.archives.end());
+  if (!job.shared) {
+    words.insert(words.end(), {"-lm", "-lc"});
+    words.push_back(findStartFile("crtn.o"));
+  }
+  std::vector<const char *> arguments;
+  for (const std::string &word : words)
+    arguments.push_back(word.c_str());
+  std::string text;
+  raw_string_ostream messages(text);
+  lld::Result result = lld::lldMain(arguments, messages, messages, {{lld::Gnu, &lld::elf::link}});
+  if (result.retCode)
+    return createStringError("linking '%s' failed:\n%s", job.output.c_str(), text.c_str());
+  return output->rename(job.output);
+}
+
+} // namespace fovea::object

@@ -219,9 +219,12 @@ def Graph_ContractOp : Graph_Pure<"contract"> {
       (C1) one label an axis, no repeats within an operand; (C2) out's labels are distinct and occur in lhs or rhs; a label of one operand only occurs in
       out; (C3) sizes of a label agree; (C4) element types agree and are float.
     Accumulates in f32, one chain over the summed axes in order.
+
+    With `packed` (made by graph-pack-weights) rhs is a `graph.pack`'s result [P, K, panel]; `rhs_labels` stays [k, n], of which k is summed and n is
+    in `out`; n's size is the result's. (C5) packed: rhs has rank 3 and two labels, P is ceildiv(N, panel), K is lhs's size of k.
   }];
   let arguments = (ins Graph_Tensor:$lhs, Graph_Tensor:$rhs, DenseI64ArrayAttr:$lhs_labels, DenseI64ArrayAttr:$rhs_labels,
-                       DenseI64ArrayAttr:$out_labels);
+                       DenseI64ArrayAttr:$out_labels, UnitAttr:$packed);
   let assemblyFormat = "$lhs $lhs_labels `,` $rhs $rhs_labels `->` $out_labels attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)";
   let hasVerifier = 1;
   let hasCanonicalizer = 1;

@@ -181,7 +181,7 @@ typedef struct fovea_program {
   const fovea_entry *entries;
   const fovea_tensor_spec *params; /* literal dimensions only */
   const fovea_tensor_spec *states; /* dims over the state symbols */
-  const fovea_target *targets;     /* best first */
+  const fovea_target *const *targets; /* best first */
   const char *const *state_symbols; /* names; null where there are none */
   const double *state_initial;      /* one per state: what its elements are at first; null where there are none */
 } fovea_program;

@@ -1,0 +1,212 @@
+#include "compiler/program/Interface.h"
+
+#include "dialects/graph/GraphDialect.h"
+#include "fovea/abi.h"
+
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/ADT/StringSwitch.h"
+
+#include <set>
+
+using namespace mlir;
+
+namespace fovea::program {
+
+std::string Interface::symbolPrefix() const {
+  std::string out;
+  for (char c : name)
+    out += llvm::isAlnum(c) ? llvm::toLower(c) : '_';
+  return out.empty() || llvm::isDigit(out[0]) ? "_" + out : out;
+}
+
+/// "file:line:column" of the innermost file location; empty where there is none.
+static std::string placeOf(Location loc) {
+  if (auto file = loc->findInstanceOf<FileLineColLoc>())
+    return (file.getFilename().getValue() + ":" + llvm::Twine(file.getLine()) + ":" + llvm::Twine(file.getColumn())).str();
+  return {};
+}
+
+static int32_t dtypeOf(Type type) {
+  if (type.isF32())
+    return FOVEA_F32;
+  if (type.isF16())
+    return FOVEA_F16;
+  if (type.isBF16())
+    return FOVEA_BF16;
+  switch (type.getIntOrFloatBitWidth()) {
+  case 64:
+    return FOVEA_I64;
+  case 32:
+    return FOVEA_I32;
+  case 8:
+    return FOVEA_I8;
+  default:
+    return FOVEA_BOOL;
+  }
+}
+
+static TensorSpec specOf(StringRef name, Type type, std::string place) {
+  auto tensor = cast<graph::TensorType>(type);
+  return {name.str(), std::move(place), dtypeOf(tensor.getElementType()), {tensor.getDims().begin(), tensor.getDims().end()}};
+}
+
+/// Chooses for each symbol an input size (or integer scalar) that gives it: plain names first, then what is linear in
+/// one unknown, until nothing more can be solved.
+static LogicalResult bindSymbols(graph::FuncOp function, Entry &entry,
+                                 const std::vector<std::pair<std::string, size_t>> &scalars) {
+  DimExpr found = DimExpr::symbol(foundSymbol);
+  std::set<std::string> known;
+  auto indexOf = [&](llvm::StringRef name) { return size_t(llvm::find(entry.symbols, name) - entry.symbols.begin()); };
+  auto bind = [&](const std::string &name, size_t input, int64_t axis, DimExpr value) {
+    if (known.insert(name).second)
+      entry.bindings.push_back({indexOf(name), input, axis, value});
+  };
+  for (const auto &[name, input] : scalars)
+    bind(name, input, -1, found);
+  for (const auto &[i, input] : llvm::enumerate(entry.inputs))
+    for (const auto &[axis, dim] : llvm::enumerate(input.dims))
+      if (dim.kind() == DimExpr::Kind::Symbol)
+        bind(std::string(dim.name()), i, axis, found);
+  for (bool progress = true; progress;) {
+    progress = false;
+    for (const auto &[i, input] : llvm::enumerate(entry.inputs))
+      for (const auto &[axis, dim] : llvm::enumerate(input.dims)) {
+        std::vector<std::string> unknown;
+        for (const std::string &name : dim.symbols())
+          if (!known.count(name))
+            unknown.push_back(name);
+        if (unknown.size() != 1)
+          continue;
+        if (std::optional<DimExpr> value = dim.solveFor(unknown[0], found)) {
+          bind(unknown[0], i, axis, *value);
+          progress = true;
+        }
+      }
+  }
+  for (const std::string &name : entry.symbols)
+    if (!known.count(name))
+      return function.emitError("the size `") << name << "` of entry `" << entry.name << "` cannot be had from its inputs";
+  return success();
+}
+
+static int32_t relationOf(StringRef relation) {
+  return llvm::StringSwitch<int32_t>(relation)
+      .Case("ne", FOVEA_NE)
+      .Case("lt", FOVEA_LT)
+      .Case("le", FOVEA_LE)
+      .Case("gt", FOVEA_GT)
+      .Case("ge", FOVEA_GE)
+      .Default(FOVEA_EQ);
+}
+
+/// Adds `spec` to a program-wide table unless its name is there already; gives its index.
+static size_t addOnce(std::vector<TensorSpec> &table, TensorSpec spec) {
+  auto it = llvm::find_if(table, [&](const TensorSpec &other) { return other.name == spec.name; });
+  size_t index = it - table.begin();
+  if (it == table.end())
+    table.push_back(std::move(spec));
+  return index;
+}
+
+/// Adds a state that `entry` uses. The first entry's names of its sizes become the program's state symbols; a later
+/// entry's symbols at the same axes must equal them.
+static void addState(TensorSpec spec, Entry &entry, Interface &interface) {
+  std::vector<DimExpr> dims = spec.dims;
+  size_t index = addOnce(interface.states, std::move(spec));
+  entry.states.push_back(index);
+  for (auto [common, own] : llvm::zip(interface.states[index].dims, dims)) {
+    if (common.kind() != DimExpr::Kind::Symbol || own.kind() != DimExpr::Kind::Symbol)
+      continue;
+    auto position = [](std::vector<std::string> &names, std::string_view name) {
+      auto it = llvm::find(names, name);
+      size_t at = it - names.begin();
+      if (it == names.end())
+        names.emplace_back(name);
+      return at;
+    };
+    std::pair<size_t, size_t> pair(position(interface.stateSymbols, common.name()), position(entry.symbols, own.name()));
+    if (!llvm::is_contained(entry.stateSizes, pair))
+      entry.stateSizes.push_back(pair);
+  }
+}
+
+static FailureOr<Entry> describeEntry(graph::FuncOp function, Interface &interface) {
+  Entry entry;
+  entry.function = function.getSymName().str();
+  StringRef name = function.getSymName();
+  entry.name = name.contains('.') ? name.rsplit('.').second.str() : name.str();
+  if (auto doc = function->getAttrOfType<StringAttr>("doc"))
+    entry.doc = doc.getValue().str();
+  for (Attribute symbol : function.getSymbols())
+    entry.symbols.push_back(cast<StringAttr>(symbol).getValue().str());
+  std::vector<std::pair<std::string, size_t>> scalars;
+  for (BlockArgument argument : function.getArguments()) {
+    unsigned i = argument.getArgNumber();
+    std::string place = placeOf(argument.getLoc());
+    if (auto name = function.getArgAttrOfType<StringAttr>(i, "graph.input")) {
+      if (auto symbol = function.getArgAttrOfType<StringAttr>(i, "graph.scalar_symbol"))
+        scalars.emplace_back(symbol.getValue().str(), entry.inputs.size());
+      entry.inputs.push_back(specOf(name, argument.getType(), place));
+    } else if (auto name = function.getArgAttrOfType<StringAttr>(i, "graph.param")) {
+      addOnce(interface.params, specOf(name, argument.getType(), place));
+    } else if (auto name = function.getArgAttrOfType<StringAttr>(i, "graph.state")) {
+      addState(specOf(name, argument.getType(), place), entry, interface);
+    }
+  }
+  for (unsigned i = 0; i < function.getNumResults(); ++i)
+    if (auto name = function.getResultAttrOfType<StringAttr>(i, "graph.output"))
+      entry.outputs.push_back(specOf(name, function.getResultTypes()[i], placeOf(function.getLoc())));
+  if (failed(bindSymbols(function, entry, scalars)))
+    return failure();
+  for (Attribute attribute : function.getRequires()) {
+    auto require = cast<graph::RequireAttr>(attribute);
+    entry.requirements.push_back({require.getLhs(), require.getRhs(), relationOf(require.getRelation()),
+                                  require.getMessage().str(), require.getPlace().str()});
+  }
+  return entry;
+}
+
+static LogicalResult describePrepare(graph::FuncOp function, Interface &interface) {
+  for (BlockArgument argument : function.getArguments())
+    if (auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "graph.param"))
+      addOnce(interface.params, specOf(name, argument.getType(), placeOf(argument.getLoc())));
+  for (unsigned i = 0; i < function.getNumResults(); ++i) {
+    auto name = function.getResultAttrOfType<StringAttr>(i, "graph.derived");
+    auto type = cast<graph::TensorType>(function.getResultTypes()[i]);
+    std::optional<int64_t> elements = type.getNumElements().value();
+    if (!name || !elements)
+      return function.emitError("result ") << i << " of a prepare function has no name or no literal size";
+    int64_t width = std::max<int64_t>(1, type.getElementType().getIntOrFloatBitWidth() / 8);
+    interface.derived.push_back({name.getValue().str(), *elements * width, interface.prepare.size()});
+  }
+  interface.prepare.push_back(function.getSymName().str());
+  return success();
+}
+
+FailureOr<Interface> describeProgram(ModuleOp module) {
+  Interface interface;
+  if (auto name = module->getAttrOfType<StringAttr>("graph.model"))
+    interface.name = name.getValue().str();
+  llvm::StringSet<> called; // prepare functions of layers are called by the program's
+  module.walk([&](graph::CallOp call) { called.insert(call.getCallee()); });
+  for (auto function : module.getOps<graph::FuncOp>()) {
+    if (function.getEntry()) {
+      FailureOr<Entry> entry = describeEntry(function, interface);
+      if (failed(entry))
+        return failure();
+      interface.entries.push_back(std::move(*entry));
+    } else if (function.getPrepare() && !called.count(function.getSymName())) {
+      if (failed(describePrepare(function, interface)))
+        return failure();
+    }
+  }
+  for (const TensorSpec &param : interface.params)
+    for (DimExpr dim : param.dims)
+      if (!dim.isConstant())
+        return module.emitError("the size `") << dim.str() << "` of param `" << param.name << "` is not known when it is built";
+  return interface;
+}
+
+} // namespace fovea::program

@@ -1,0 +1,77 @@
+// What a program offers: the tables of abi.h before they are encoded, read from the graph module's functions.
+#pragma once
+
+#include "dialects/dim/DimExpr.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+#include <string>
+#include <vector>
+
+namespace fovea::program {
+
+struct TensorSpec {
+  std::string name;
+  std::string place; // "file:line:column"
+  int32_t dtype = 0; // fovea_dtype
+  std::vector<DimExpr> dims;
+};
+
+/// `symbol` gets `value` from `axis` of `input` (axis -1: from the rank-0 input itself). In `value`, the symbol named
+/// `foundSymbol` is the size (or scalar) found.
+struct Binding {
+  size_t symbol;
+  size_t input;
+  int64_t axis;
+  DimExpr value;
+};
+inline constexpr const char *foundSymbol = "$found";
+
+struct Requirement {
+  DimExpr lhs;
+  DimExpr rhs;
+  int32_t relation; // FOVEA_EQ ...
+  std::string message;
+  std::string place;
+};
+
+struct Entry {
+  std::string name;     // as users call it
+  std::string function; // the function in the module
+  std::string doc;
+  std::vector<std::string> symbols;
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+  std::vector<Binding> bindings;
+  std::vector<Requirement> requirements;
+  std::vector<size_t> states; // indices into Interface::states
+  /// Pairs (index into Interface::stateSymbols, index into symbols): sizes of states that the entry's symbols fix.
+  std::vector<std::pair<size_t, size_t>> stateSizes;
+};
+
+/// A value computed at load time by the prepare function `function`.
+struct Derived {
+  std::string name;
+  int64_t bytes;
+  size_t prepare; // index into Interface::prepare
+};
+
+struct Interface {
+  std::string name; // the model
+  std::vector<Entry> entries;
+  std::vector<TensorSpec> params;
+  std::vector<TensorSpec> states; // sizes over stateSymbols
+  std::vector<std::string> stateSymbols;
+  std::vector<double> stateInitial; // one a state
+  std::vector<std::string> prepare; // functions
+  std::vector<Derived> derived;
+
+  /// C identifier made of the model's name, in lower case: prefix of the library's one symbol.
+  std::string symbolPrefix() const;
+};
+
+/// Reads entries, prepare functions, params and states of a graph module (after the graph passes, before lowering).
+/// Emits an error and fails where a symbol of an entry cannot be had from its inputs or a param's size is symbolic.
+mlir::FailureOr<Interface> describeProgram(mlir::ModuleOp module);
+
+} // namespace fovea::program

@@ -7,12 +7,14 @@ include "mlir/IR/SymbolInterfaces.td"
 include "mlir/Interfaces/FunctionInterfaces.td"
 include "mlir/Interfaces/CallInterfaces.td"
 include "mlir/Interfaces/ControlFlowInterfaces.td"
+include "mlir/Interfaces/InferTypeOpInterface.td"
 include "mlir/Interfaces/SideEffectInterfaces.td"
 
 def Kernel_Dialect : Dialect {
   let name = "kernel";
   let cppNamespace = "::fovea::kernel";
   let summary = "How it runs: destination-style kernels as point programs over memrefs";
+  let description = "Rationale and constraints: docs/kernel.md. Constraints are numbered; verifier and tests/ir/kernel/invalid.mlir use the numbers.";
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::memref::MemRefDialect"];
 }
 class Kernel_Op<string mnemonic, list<Trait> traits = []> : Op<Kernel_Dialect, mnemonic, traits>;
@@ -21,27 +23,34 @@ def Kernel_FuncOp : Kernel_Op<"func", [FunctionOpInterface, IsolatedFromAbove]> 
   let summary = "one kernel: sizes and views, then exactly one schedule op";
   let description = [{
     Arguments: memrefs (any strided layout), index (sizes), scalars. The body is index arithmetic and memref.dim, one of kernel.map, kernel.matmul,
-    kernel.attention, and kernel.return. `kind` and `place` go to the profile. (C1) exactly one schedule op.
+    kernel.attention, and kernel.return. `place` goes to the profile.
+      (C1) one block holding exactly one schedule op; what stands before it is pure index arithmetic, constants and memref.dim; (C2) no results.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type, OptionalAttr<StrAttr>:$place,
                        OptionalAttr<StrAttr>:$sym_visibility, OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs);
   let regions = (region AnyRegion:$body);
   let hasCustomAssemblyFormat = 1;
   let hasVerifier = 1;
+  let builders = [OpBuilder<(ins "::llvm::StringRef":$name, "::mlir::FunctionType":$type)>];
+  let skipDefaultBuilders = 1;
   let extraClassDeclaration = [{
     ::llvm::ArrayRef<::mlir::Type> getArgumentTypes() { return getFunctionType().getInputs(); }
     ::llvm::ArrayRef<::mlir::Type> getResultTypes() { return getFunctionType().getResults(); }
     ::mlir::Region *getCallableRegion() { return &getBody(); }
-    /// The schedule op.
+    /// The schedule op, or null in a function that does not verify.
     ::mlir::Operation *getSchedule();
   }];
 }
 def Kernel_ReturnOp : Kernel_Op<"return", [Pure, HasParent<"FuncOp">, Terminator, ReturnLike]> {
+  let summary = "ends a kernel.func";
   let assemblyFormat = "attr-dict";
 }
 def Kernel_LaunchOp : Kernel_Op<"launch", [DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "runs a kernel on views; stands in func.func";
-  let description = "`flops` and `bytes` (index) are for the profile. `path` is the module path.";
+  let description = [{
+    `flops` and `bytes` (#graph.dim, discardable) are for the profile. `path` is the module path.
+      (C1) the callee is a kernel.func; (C2) operand types are its argument types.
+  }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<AnyType>:$operands, OptionalAttr<StrAttr>:$path);
   let assemblyFormat = "$kernel `(` $operands `)` attr-dict `:` type($operands)";
 }
@@ -52,12 +61,19 @@ def Kernel_MapOp : Kernel_Op<"map", [RecursiveMemoryEffects, SingleBlock]> {
   let summary = "a point program over a box";
   let description = [{
     The block has one index argument per size. `kernel.reduce` inside is collective over axes. Points are independent otherwise:
-    no point reads what another one stores. Ends with kernel.yield without operands.
+    no point reads what another one stores. What does not depend on the reduced axes runs once for all points along them, even where
+    there are none: a row's sum is stored once, and as 0 where the row is empty.
+      (C1) one index argument a size; (C2) ends with kernel.yield without operands; (C3) all reductions have the same axes, ascending and in range;
+      (C4) the body holds point-program ops only (arith, math, kernel.load, store, reduce, check, memref.dim), no regions.
   }];
   let arguments = (ins Variadic<Index>:$sizes);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "`in` `(` $sizes `)` $body attr-dict";
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// The axes of the reductions inside; empty where there are none.
+    ::llvm::ArrayRef<int64_t> getReducedAxes();
+  }];
 }
 
 def Kernel_MatmulOp : Kernel_Op<"matmul", [RecursiveMemoryEffects, SingleBlock]> {
@@ -66,7 +82,9 @@ def Kernel_MatmulOp : Kernel_Op<"matmul", [RecursiveMemoryEffects, SingleBlock]>
     lhs: memref [b..., M, K], any strides. rhs: [b..., K, N], any strides; or, with `packed`, [P, K, panel] (as graph.pack), shared by
     all b. `n` is N as an index. Broadcast batch axes have stride 0. acc is f32, one FMA chain in k order.
     The block (acc: f32, b..., m, n: index) is the epilogue, a point program that stores; ends with kernel.yield.
-    Points outside [M, N] never run. No reductions inside.
+    Points outside [M, N] never run.
+      (C1) float operands of one element type; ranks as above, at least 2; (C2) the block's arguments are as above; (C3) ends with kernel.yield without operands;
+      (C4) point-program ops only, no reductions.
   }];
   let arguments = (ins AnyMemRef:$lhs, AnyMemRef:$rhs, Index:$n, UnitAttr:$packed);
   let regions = (region SizedRegion<1>:$epilogue);
@@ -79,13 +97,15 @@ def Kernel_AttentionOp : Kernel_Op<"attention", [RecursiveMemoryEffects, AttrSiz
   let description = [{
     q [b..., T, D], k [b..., S, D], v [b..., S, E], out [b..., T, E], lse [b..., T] (f32), sinks [b...]; any strides.
     Regions as in graph.attention, with kernel.load for captures: score (s: f32, b..., t, j) -> f32, mask (b..., t, j) -> i1 (or empty).
+      (C1) ranks as above, float elements, lse f32; (C2) the score's block is as above and yields f32; (C3) the mask's is as above and yields i1, or is empty;
+      (C4) `normalizer` is "softmax" or "pointwise"; (C5) sinks and lse only with softmax; (C6) point-program ops only, without reductions and stores.
   }];
   let arguments = (ins AnyMemRef:$q, AnyMemRef:$k, AnyMemRef:$v, AnyMemRef:$out, Optional<AnyMemRef>:$lse, Optional<AnyMemRef>:$sinks,
                        DefaultValuedAttr<StrAttr, "\"softmax\"">:$normalizer);
   let regions = (region SizedRegion<1>:$score, AnyRegion:$mask);
   let assemblyFormat = [{
     `q` `(` $q `)` `k` `(` $k `)` `v` `(` $v `)` `out` `(` $out `)` (`lse` `(` $lse^ `)`)? (`sinks` `(` $sinks^ `)`)?
-    `score` $score `mask` $mask attr-dict `:` type(operands)
+    `score` $score `mask` $mask attr-dict `:` type($q) `,` type($k) `,` type($v) `,` type($out) (`lse` type($lse)^)? (`sinks` type($sinks)^)?
   }];
   let hasVerifier = 1;
 }
@@ -94,23 +114,30 @@ def Kernel_AttentionOp : Kernel_Op<"attention", [RecursiveMemoryEffects, AttrSiz
 
 def Kernel_LoadOp : Kernel_Op<"load", [AttrSizedOperandSegments, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
   let summary = "reads one element; where `mask` is false reads nothing and gives 0";
-  let description = "(C1) one index an axis. The result is the memref's element type, except i1, which reads an i8 memref as != 0.";
+  let description = [{
+    A load by an index that an earlier kernel.check of the block found out of range also reads nothing.
+      (C1) one index an axis; (C2) the result is the memref's element type, except i1, which reads an i8 memref as != 0.
+  }];
   let arguments = (ins AnyMemRef:$source, Variadic<Index>:$indices, Optional<I1>:$mask);
   let results = (outs AnyType:$result);
   let assemblyFormat = "$source `[` $indices `]` (`if` $mask^)? attr-dict `:` type($source) `->` type($result)";
   let hasVerifier = 1;
 }
 def Kernel_StoreOp : Kernel_Op<"store", [AttrSizedOperandSegments, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
-  let summary = "writes one element (i1 into i8 memrefs as 0 or 1), where `mask` is true";
+  let summary = "writes one element, where `mask` is true";
+  let description = "(C1) one index an axis; (C2) the value has the memref's element type, except i1, which writes 0 or 1 into an i8 memref.";
   let arguments = (ins AnyType:$value, AnyMemRef:$target, Variadic<Index>:$indices, Optional<I1>:$mask);
   let assemblyFormat = "$value `,` $target `[` $indices `]` (`if` $mask^)? attr-dict `:` type($value) `,` type($target)";
   let hasVerifier = 1;
 }
-def Kernel_ReduceOp : Kernel_Op<"reduce", [Pure, AllTypesMatch<["value", "result"]>]> {
-  let summary = "collective over axes of the enclosing map: sum prod max min any all";
+def Kernel_ReduceOp : Kernel_Op<"reduce", [Pure, InferTypeOpAdaptor]> {
+  let summary = "collective over axes of the enclosing map: sum prod max min any all argmax";
   let description = [{
-    The same value at every point along `axes`. Order: spans of 1024 elements from index 0, one fixed tree within a span (lanes and
-    accumulators of the target's record), spans merged in order.
+    The same value at every point along `axes`. Order: spans of 1024 elements from index 0 of the innermost axis, one fixed tree within a span (lanes and
+    accumulators of the target's record), spans merged in order, then the outer axes in order.
+    Over nothing: 0, 1, -inf (or the smallest integer), +inf (or the largest), false, true, 0. max and min give NaN where an element is NaN.
+    argmax gives the first index of the maximum as i64; a NaN is the maximum.
+      (C1) kind is one of these; (C2) any and all take i1, the others f32, f64, i32 or i64; (C3) argmax has one axis; (C4) stands in a kernel.map.
   }];
   let arguments = (ins StrAttr:$kind, AnyType:$value, DenseI64ArrayAttr:$axes);
   let results = (outs AnyType:$result);
@@ -118,11 +145,17 @@ def Kernel_ReduceOp : Kernel_Op<"reduce", [Pure, AllTypesMatch<["value", "result
   let hasVerifier = 1;
 }
 def Kernel_CheckOp : Kernel_Op<"check"> {
-  let summary = "fails the run where `low <= value < high` does not hold";
-  let arguments = (ins I32Attr:$code, Index:$value, Index:$low, Index:$high, StrAttr:$place);
-  let assemblyFormat = "$code $value `in` `[` $low `,` $high `)` `at` $place attr-dict";
+  let summary = "fails the run where `low <= value < high` does not hold (and `mask`, if given, does)";
+  let description = [{
+    Execution goes on; loads and stores of the block that use `value` as an index do nothing at that point. `code` is of abi.h's FOVEA_FAIL_*,
+    `place` a "file:line:column". (C1) code is positive.
+  }];
+  let arguments = (ins I32Attr:$code, Index:$value, Index:$low, Index:$high, Optional<I1>:$mask, StrAttr:$place);
+  let assemblyFormat = "$code $value `in` `[` $low `,` $high `)` (`if` $mask^)? `at` $place attr-dict";
+  let hasVerifier = 1;
 }
 def Kernel_YieldOp : Kernel_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["MapOp", "MatmulOp", "AttentionOp"]>]> {
+  let summary = "ends a point program";
   let arguments = (ins Variadic<AnyType>:$operands);
   let assemblyFormat = "attr-dict ($operands^ `:` type($operands))?";
 }

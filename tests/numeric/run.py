@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Runs one case of cases.json: builds its model, runs an entry on files, compares with golden files.
+
+usage: run.py --fovea FOVEA --work FOLDER --via program|memory|interpreter CASE
+
+Standard library only. Exit codes: 0 agrees, 1 differs or fails, 77 skipped (weights that are not here; with
+FOVEA_REQUIRE_WEIGHTS set that is a failure).
+"""
+import argparse
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import tensors
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+
+def run(command):
+    """Runs a command; where it fails, shows it and what it said."""
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if result.returncode != 0:
+        print("+", " ".join(str(part) for part in command))
+        print(result.stdout + result.stderr)
+        sys.exit(f"exit code {result.returncode}")
+
+
+def model_options(case):
+    options = ["--model", case["model"]] if "model" in case else []
+    for key, value in case.get("set", {}).items():
+        options += ["--set", f"{key}={value}"]
+    return options
+
+
+def program(case, fovea, work):
+    """The case's program, built once for all cases that share it, however many of them start at once."""
+    source = ROOT / case["source"]
+    key = hashlib.sha256(json.dumps([case["source"], model_options(case)]).encode()).hexdigest()[:12]
+    path = work / f"{source.stem}-{key}"
+    compiler = [fovea, *fovea.parent.parent.glob("lib/libFovea.so*"), *source.parent.glob("*.fov")]
+    with open(f"{path}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists() or path.stat().st_mtime < max(p.stat().st_mtime for p in compiler):
+            run([fovea, "build", source, "-o", path, *model_options(case)])
+    return path
+
+
+def weights_of(case):
+    """The case's weights, or None where it has none. Exits where they are not on this machine."""
+    if "weights" not in case:
+        return None
+    path = ROOT / case["weights"]
+    if not path.exists():
+        needed = "FOVEA_REQUIRE_WEIGHTS" in os.environ
+        print(f"{'FAILED' if needed else 'skipped'}: {case['weights']} is not here (`./dev weights` fetches it)")
+        sys.exit(1 if needed else 77)
+    return path
+
+
+def find_case(name):
+    for case in json.loads((HERE / "cases.json").read_text())["cases"]:
+        if case["name"] == name:
+            return case
+    sys.exit(f"cases.json has no case {name}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fovea", type=pathlib.Path, required=True)
+    parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--via", choices=["program", "memory", "interpreter"], default="program")
+    parser.add_argument("case")
+    arguments = parser.parse_args()
+    case = find_case(arguments.case)
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    weights = weights_of(case)
+
+    outputs = case["outputs"]
+    output = arguments.work / f"{case['name']}-{arguments.via}.{'npy' if len(outputs) == 1 else 'npz'}"
+    output.unlink(missing_ok=True)
+    if arguments.via == "program":
+        command = [program(case, arguments.fovea, arguments.work)]
+    else:
+        command = [arguments.fovea, "run", ROOT / case["source"], *model_options(case)]
+        command += ["--interpret"] if arguments.via == "interpreter" else []
+    command += [case["entry"], *[ROOT / i if i.endswith(".npy") else i for i in case["inputs"]], "-o", output]
+    run(command + (["--weights", weights] if weights else []))
+
+    got = tensors.read(output)
+    failures = 0
+    for name, golden in outputs.items():
+        expected = tensors.read(ROOT / golden)[""]
+        why = tensors.worst_difference(got.get("" if len(outputs) == 1 else name), expected, case["tolerance"])
+        if why:
+            failures += 1
+            print(f"{case['name']} {name}: {why}")
+    sys.exit(1 if failures else 0)
+
+
+main()

@@ -20,6 +20,11 @@ def Graph_Dialect : Dialect {
   let useDefaultTypePrinterParser = 1;
   let useDefaultAttributePrinterParser = 1;
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+  let hasConstantMaterializer = 1;
+  let extraClassDeclaration = [{
+    void registerAttributes();
+    void registerTypes();
+  }];
 }
 
 class Graph_Type<string name, string mnem> : TypeDef<Graph_Dialect, name> { let mnemonic = mnem; }
@@ -46,17 +51,23 @@ def Graph_TensorType : Graph_Type<"Tensor", "tensor"> {
 
 def Graph_DimAttr : Graph_Attr<"Dim", "dim"> {
   let summary = "a size expression: `#graph.dim<T+1>`";
+  let description = [{
+    Grammar: names, integers, `+ - *`, `floordiv(a, b)`, `mod(a, b)`, `max(a, b)`, `min(a, b)`, parentheses. Printed canonically.
+  }];
   let parameters = (ins "::fovea::DimExpr":$value);
   let hasCustomAssemblyFormat = 1;
 }
 
-/// A precondition of a function: `#graph.require<T <= 512, "T <= positions", loc("m.fov":3:4)>`-like.
 def Graph_RequireAttr : Graph_Attr<"Require", "require"> {
   let summary = "a precondition on sizes, checked before any kernel runs";
-  let description = "`#graph.require<T, \"le\", 512, \"T <= positions\", \"m.fov:3:4\">`: lhs, relation (eq ne lt le gt ge), rhs, what the source says, place.";
+  let description = [{
+    `#graph.require<T, "le", 512, "T <= positions", "m.fov:3:4">`: lhs, (C1) relation (eq ne lt le gt ge), rhs, what the
+    source says, place.
+  }];
   let parameters = (ins "::fovea::DimExpr":$lhs, StringRefParameter<>:$relation, "::fovea::DimExpr":$rhs,
                         StringRefParameter<>:$message, StringRefParameter<>:$place);
   let hasCustomAssemblyFormat = 1;
+  let genVerifyDecl = 1;
 }
 
 def Graph_Tensor : Type<CPred<"::llvm::isa<::fovea::graph::TensorType>($_self)">, "graph tensor", "::fovea::graph::TensorType">;

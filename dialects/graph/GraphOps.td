@@ -14,13 +14,13 @@ def Graph_FuncOp : Graph_Op<"func", [FunctionOpInterface, IsolatedFromAbove, Aut
 
     Argument roles (of entries): `graph.input`, `graph.param`, `graph.state`, `graph.derived` (name strings), result roles:
     `graph.output`, `graph.state`. `graph.scalar_symbol = "past"` on a rank-0 integer argument: its value is that symbol.
-    Function attributes: `symbols` (array of strings), `requires` (array of #graph.require), `entry`, `layer`, `prepare`,
+    Function attributes: `symbols` (array of strings), `requirements` (array of #graph.require), `entry`, `layer`, `prepare`,
     `require_fused` (unit), `doc`.
       (C1) every symbol used in the function's types and attributes is declared in `symbols`, once.
-      (C2) `graph.return` has the function's result types.
+      (C2) the body is one block that ends with `graph.return`, which has the function's result types.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type, StrArrayAttr:$symbols,
-                       DefaultValuedAttr<ArrayAttr, "{}">:$requires, UnitAttr:$entry, UnitAttr:$layer, UnitAttr:$prepare,
+                       DefaultValuedAttr<TypedArrayAttrBase<Graph_RequireAttr, "preconditions">, "{}">:$requirements, UnitAttr:$entry, UnitAttr:$layer, UnitAttr:$prepare,
                        UnitAttr:$require_fused, OptionalAttr<StrAttr>:$sym_visibility,
                        OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs);
   let regions = (region AnyRegion:$body);
@@ -36,19 +36,21 @@ def Graph_FuncOp : Graph_Op<"func", [FunctionOpInterface, IsolatedFromAbove, Aut
 def Graph_ReturnOp : Graph_Op<"return", [Pure, HasParent<"FuncOp">, ReturnLike, Terminator]> {
   let arguments = (ins Variadic<Graph_Tensor>:$operands);
   let assemblyFormat = "attr-dict ($operands^ `:` type($operands))?";
+  let hasVerifier = 1;
 }
 
 def Graph_CallOp : Graph_Op<"call", [CallOpInterface, Pure, DeclareOpInterfaceMethods<SymbolUserOpInterface>]> {
   let summary = "calls a graph.func, giving its symbols values";
   let description = [{
-    `substitution` has one #graph.dim for each of the callee's `symbols`, in order.
-      (C1) operand and result types are the callee's under the substitution.
+    `graph.call @layer[B, T+1](%x) : (…) -> …`: the substitution has one size for each of the callee's `symbols`, in order.
+      (C1) the callee is a graph.func; (C2) one size for each of its symbols; (C3) operand and result types are the callee's
+      under the substitution.
     `path` is the module path of the call ("layers.3").
   }];
   let arguments = (ins FlatSymbolRefAttr:$callee, Variadic<Graph_Tensor>:$operands, TypedArrayAttrBase<Graph_DimAttr, "sizes">:$substitution,
                        OptionalAttr<StrAttr>:$path, OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs);
   let results = (outs Variadic<Graph_Tensor>:$results);
-  let assemblyFormat = "$callee $substitution `(` $operands `)` attr-dict `:` functional-type($operands, $results)";
+  let assemblyFormat = "$callee custom<Sizes>($substitution) `(` $operands `)` attr-dict `:` functional-type($operands, $results)";
   let extraClassDeclaration = [{
     ::mlir::CallInterfaceCallable getCallableForCallee() { return getCalleeAttr(); }
     void setCalleeFromCallable(::mlir::CallInterfaceCallable c) { setCalleeAttr(::llvm::cast<::mlir::FlatSymbolRefAttr>(::llvm::cast<::mlir::SymbolRefAttr>(c))); }
@@ -72,7 +74,7 @@ def Graph_ConstantOp : Graph_Pure<"constant", [ConstantLike]> {
 }
 
 def Graph_DimOp : Graph_Pure<"dim"> {
-  let summary = "a size as a rank-0 i64";
+  let summary = "a size as a value: (C1) rank 0, i64";
   let arguments = (ins Graph_DimAttr:$size);
   let assemblyFormat = "$size attr-dict `:` type($result)";
   let hasVerifier = 1;
@@ -90,7 +92,6 @@ def Graph_IotaOp : Graph_Pure<"iota"> {
 class Graph_Unary<string mnemonic> : Graph_Pure<mnemonic, [SameOperandsAndResultType, DeclareOpInterfaceMethods<ElementwiseOpInterface>]> {
   let arguments = (ins Graph_Tensor:$x);
   let assemblyFormat = "$x attr-dict `:` type($result)";
-  let hasFolder = 0;
 }
 class Graph_Binary<string mnemonic, list<Trait> traits = []>
     : Graph_Pure<mnemonic, [SameOperandsAndResultType, DeclareOpInterfaceMethods<ElementwiseOpInterface>] # traits> {
@@ -126,23 +127,23 @@ def Graph_AndOp : Graph_Binary<"and", [Commutative]>;
 def Graph_OrOp : Graph_Binary<"or", [Commutative]>;
 
 def Graph_CompareOp : Graph_Pure<"compare", [AllTypesMatch<["lhs", "rhs"]>, DeclareOpInterfaceMethods<ElementwiseOpInterface>]> {
-  let summary = "eq ne lt le gt ge; false where an operand is NaN, but ne is true";
+  let summary = "eq ne lt le gt ge; false where an operand is NaN, but ne is true: (C1) the predicate is known; (C2) the result is i1";
   let arguments = (ins StrAttr:$predicate, Graph_Tensor:$lhs, Graph_Tensor:$rhs);
   let assemblyFormat = "$predicate $lhs `,` $rhs attr-dict `:` type($lhs) `->` type($result)";
   let hasVerifier = 1;
 }
 
 def Graph_SelectOp : Graph_Pure<"select", [DeclareOpInterfaceMethods<ElementwiseOpInterface>, AllTypesMatch<["lhs", "rhs", "result"]>]> {
+  let summary = "lhs where the condition holds, else rhs: (C1) the condition is i1";
   let arguments = (ins Graph_Tensor:$condition, Graph_Tensor:$lhs, Graph_Tensor:$rhs);
   let assemblyFormat = "$condition `,` $lhs `,` $rhs attr-dict `:` type($condition) `,` type($result)";
   let hasVerifier = 1;
 }
 
 def Graph_CastOp : Graph_Pure<"cast", [DeclareOpInterfaceMethods<ElementwiseOpInterface>]> {
-  let summary = "converts elements: float to int truncates, bool to number is 0 or 1, number to bool is x != 0";
+  let summary = "converts elements: float to int truncates (saturating, NaN to 0), bool to number is 0 or 1, number to bool is x != 0";
   let arguments = (ins Graph_Tensor:$x);
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
-  let hasVerifier = 1;
   let hasFolder = 1;
 }
 
@@ -158,7 +159,6 @@ def Graph_BroadcastOp : Graph_Pure<"broadcast"> {
   let assemblyFormat = "$x $axes attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
-  let hasCanonicalizer = 1;
 }
 def Graph_ReshapeOp : Graph_Pure<"reshape"> {
   let summary = "the same elements in row-major order: (C1) equal numbers of elements, as polynomials; (C2) element types agree";
@@ -166,7 +166,6 @@ def Graph_ReshapeOp : Graph_Pure<"reshape"> {
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
-  let hasCanonicalizer = 1;
 }
 def Graph_TransposeOp : Graph_Pure<"transpose"> {
   let summary = "result axis i is operand axis permutation[i]: (C1) a permutation; (C2) the result's type follows";
@@ -174,13 +173,13 @@ def Graph_TransposeOp : Graph_Pure<"transpose"> {
   let assemblyFormat = "$x $permutation attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
-  let hasCanonicalizer = 1;
 }
 def Graph_SliceOp : Graph_Pure<"slice"> {
   let summary = "every `step`-th element along one axis";
   let description = [{
     Element i along `axis` is x's element start + i * step. The start is the operand (rank-0 i64) or the attribute.
-      (C1) axis in range; (C2) other sizes agree; (C3) exactly one start; (C4) step is not 0.
+      (C1) axis in range; (C2) ranks, element types and the other sizes agree; (C3) exactly one start, the operand being a
+      rank-0 i64; (C4) step is not 0.
     That the slice lies within x is a precondition (sema proves it or adds a requirement).
   }];
   let arguments = (ins Graph_Tensor:$x, Optional<Graph_Tensor>:$offset, I64Attr:$axis, OptionalAttr<Graph_DimAttr>:$start,
@@ -198,11 +197,17 @@ def Graph_UpdateSliceOp : Graph_Pure<"update_slice"> {
 }
 def Graph_GatherOp : Graph_Pure<"gather"> {
   let summary = "x's sub-tensors along `axis` at integer indices; an index outside [0, size) fails the run";
+  let description = [{
+    The result has x's sizes with `axis` replaced by the sizes of the indices.
+      (C1) axis in range; (C2) indices are i64 or i32; (C3) the result's type follows.
+  }];
   let arguments = (ins Graph_Tensor:$x, Graph_Tensor:$indices, I64Attr:$axis);
   let assemblyFormat = "$x `,` $indices attr-dict `:` type($x) `,` type($indices) `->` type($result)";
   let hasVerifier = 1;
 }
 def Graph_ConcatOp : Graph_Pure<"concat"> {
+  let summary = "tensors one after another along an axis";
+  let description = "(C1) at least one operand, axis in range; (C2) element types and the other sizes agree; (C3) the result's size is the sum.";
   let arguments = (ins Variadic<Graph_Tensor>:$xs, I64Attr:$axis);
   let assemblyFormat = "$xs attr-dict `:` type($xs) `->` type($result)";
   let hasVerifier = 1;
@@ -227,18 +232,17 @@ def Graph_ContractOp : Graph_Pure<"contract"> {
                        DenseI64ArrayAttr:$out_labels, UnitAttr:$packed);
   let assemblyFormat = "$lhs $lhs_labels `,` $rhs $rhs_labels `->` $out_labels attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)";
   let hasVerifier = 1;
-  let hasCanonicalizer = 1;
 }
 def Graph_ReduceOp : Graph_Pure<"reduce"> {
   let summary = "removes axes by sum prod max min any all";
-  let description = "(C1) axes ascending, in range; (C2) the result's sizes are the others; (C3) kind is known; any and all take bool. max and min give NaN where an element is NaN.";
+  let description = "(C1) axes ascending, in range; (C2) the result's sizes are the others; (C3) kind is known; any and all take bool, the others numbers; the element type stays. max and min give NaN where an element is NaN.";
   let arguments = (ins StrAttr:$kind, Graph_Tensor:$x, DenseI64ArrayAttr:$axes);
   let assemblyFormat = "$kind $x $axes attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
 }
 def Graph_ArgmaxOp : Graph_Pure<"argmax"> {
-  let summary = "the first index of the maximum along an axis (a NaN is the maximum)";
+  let summary = "the first index of the maximum along an axis (a NaN is the maximum): (C1) axis in range; (C2) i64, x's sizes without the axis";
   let arguments = (ins Graph_Tensor:$x, I64Attr:$axis);
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
@@ -248,7 +252,7 @@ def Graph_ArgmaxOp : Graph_Pure<"argmax"> {
 
 def Graph_SoftmaxOp : Graph_Pure<"softmax", [SameOperandsAndResultType]> {
   let summary = "softmax along an axis, by the numerical contract";
-  let description = "m = max; where m is -inf take 0; e = exp(x - m); 0 where the sum of e is 0; else e / sum.";
+  let description = "m = max; where m is -inf take 0; e = exp(x - m); 0 where the sum of e is 0; else e / sum. (C1) axis in range; (C2) floats.";
   let arguments = (ins Graph_Tensor:$x, I64Attr:$axis);
   let assemblyFormat = "$x attr-dict `:` type($result)";
   let hasVerifier = 1;
@@ -263,7 +267,9 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
     Regions are point programs: arith and math on scalars, and `graph.at` of the op's captures. Masked keys contribute nothing.
     `normalizer`: "softmax", or "pointwise" (then the score region's result multiplies v directly). `sinks` [batch...]: one extra
     logit in the softmax's denominator.
-      (C1) batch sizes agree; (C2) D, S agree; (C3) regions have the blocks above and capture nothing else; (C4) element types agree; (C5) sinks only with softmax.
+      (C1) batch sizes agree; (C2) D, S agree; (C3) regions have the blocks above, hold point programs and use nothing from outside
+      but the captures through graph.at; (C4) element types agree and are float, lse is f32; (C5) the normalizer is known; sinks and lse
+      only with softmax.
     softmax by the numerical contract; lse = m + log(sum), -inf where the sum is 0.
   }];
   let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Graph_Tensor:$v, Variadic<Graph_Tensor>:$captures, Optional<Graph_Tensor>:$sinks,

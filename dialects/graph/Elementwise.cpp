@@ -1,0 +1,373 @@
+// The table of elementwise ops: for each, the element types it takes, its scalar body, and its value in doubles and
+// integers.
+#include "dialects/graph/GraphDialect.h"
+
+#include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/StringSwitch.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+using namespace fovea::graph;
+
+namespace {
+
+using Reals = ArrayRef<double>;
+using Ints = ArrayRef<int64_t>;
+
+enum class Domain { Float, Number, Bool, Any };
+
+bool accepts(Domain domain, Type element) {
+  switch (domain) {
+  case Domain::Float:
+    return isa<FloatType>(element);
+  case Domain::Number:
+    return !element.isInteger(1);
+  case Domain::Bool:
+    return element.isInteger(1);
+  case Domain::Any:
+    return true;
+  }
+  return false;
+}
+
+/// What a row needs to build its body. Operands are scalars or vectors of one shape.
+struct Body {
+  OpBuilder &builder;
+  Location loc;
+
+  template <typename OpT, typename... Args> Value make(Args &&...args) {
+    return OpT::create(builder, loc, std::forward<Args>(args)...);
+  }
+  static bool isFloat(Value x) { return isa<FloatType>(getElementTypeOrSelf(x)); }
+  static Type withElement(Type like, Type element) {
+    auto vector = dyn_cast<VectorType>(like);
+    return vector ? Type(vector.clone(element)) : element;
+  }
+  /// A constant of x's type.
+  Value constant(Value x, double value) {
+    Type element = getElementTypeOrSelf(x);
+    return constant(x.getType(), isa<FloatType>(element) ? TypedAttr(FloatAttr::get(element, value))
+                                                         : TypedAttr(IntegerAttr::get(element, int64_t(value))));
+  }
+  Value constant(Type type, TypedAttr element) {
+    if (auto vector = dyn_cast<VectorType>(type))
+      return make<arith::ConstantOp>(DenseElementsAttr::get(vector, Attribute(element)));
+    return make<arith::ConstantOp>(element);
+  }
+  template <typename FloatOp, typename IntOp> Value pick(ValueRange x) {
+    return isFloat(x[0]) ? Value(make<FloatOp>(x[0], x[1])) : Value(make<IntOp>(x[0], x[1]));
+  }
+  Value compareInts(arith::CmpIPredicate p, Value a, Value b) { return make<arith::CmpIOp>(p, a, b); }
+  Value compareFloats(arith::CmpFPredicate p, Value a, Value b) { return make<arith::CmpFOp>(p, a, b); }
+  /// 1 where b is 0, so that dividing by it is defined everywhere.
+  Value nonZero(Value b) {
+    return make<arith::SelectOp>(compareInts(arith::CmpIPredicate::eq, b, constant(b, 0)), constant(b, 1), b);
+  }
+};
+
+/// a divided by b for integers: floor, 0 where b is 0, wrapping for the one quotient that leaves the type.
+int64_t floorDivide(int64_t a, int64_t b) {
+  if (b == 0)
+    return 0;
+  if (b == -1)
+    return int64_t(0 - uint64_t(a));
+  return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
+
+int64_t floorModulo(int64_t a, int64_t b) {
+  if (b == 0 || b == -1)
+    return 0;
+  int64_t r = a % b;
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+double floorModulo(double a, double b) {
+  double r = std::fmod(a, b);
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+double propagatingMax(double a, double b) {
+  if (std::isnan(a) || std::isnan(b))
+    return std::numeric_limits<double>::quiet_NaN();
+  return a == b ? (std::signbit(a) ? b : a) : std::max(a, b);
+}
+
+double propagatingMin(double a, double b) { return -propagatingMax(-a, -b); }
+
+Value buildIntFloorDiv(Body &b, Value x, Value y) {
+  // INT_MIN / -1 overflows: dividing by -1 is a negation, which wraps.
+  Value minusOne = b.compareInts(arith::CmpIPredicate::eq, y, b.constant(y, -1));
+  Value safe = b.make<arith::SelectOp>(minusOne, b.constant(y, 1), b.nonZero(y));
+  Value quotient = b.make<arith::DivSIOp>(x, safe);
+  Value rest = b.make<arith::SubIOp>(x, b.make<arith::MulIOp>(quotient, safe));
+  Value zero = b.constant(x, 0);
+  Value inexact = b.compareInts(arith::CmpIPredicate::ne, rest, zero);
+  Value signs = b.compareInts(arith::CmpIPredicate::slt, b.make<arith::XOrIOp>(x, safe), zero);
+  Value down = b.make<arith::SubIOp>(quotient, b.constant(x, 1));
+  Value floored = b.make<arith::SelectOp>(b.make<arith::AndIOp>(inexact, signs), down, quotient);
+  Value negated = b.make<arith::SubIOp>(zero, x);
+  Value isZero = b.compareInts(arith::CmpIPredicate::eq, y, zero);
+  return b.make<arith::SelectOp>(isZero, zero, Value(b.make<arith::SelectOp>(minusOne, negated, floored)));
+}
+
+Value buildIntMod(Body &b, Value x, Value y) {
+  Value minusOne = b.compareInts(arith::CmpIPredicate::eq, y, b.constant(y, -1));
+  Value safe = b.make<arith::SelectOp>(minusOne, b.constant(y, 1), b.nonZero(y)); // x mod ±1 is 0, and so is x mod 0
+  Value rest = b.make<arith::RemSIOp>(x, safe);
+  Value zero = b.constant(x, 0);
+  Value inexact = b.compareInts(arith::CmpIPredicate::ne, rest, zero);
+  Value signs = b.compareInts(arith::CmpIPredicate::slt, b.make<arith::XOrIOp>(rest, safe), zero);
+  return b.make<arith::SelectOp>(b.make<arith::AndIOp>(inexact, signs), Value(b.make<arith::AddIOp>(rest, safe)), rest);
+}
+
+Value buildFloatMod(Body &b, Value x, Value y) {
+  Value rest = b.make<arith::RemFOp>(x, y);
+  Value zero = b.constant(x, 0);
+  Value inexact = b.compareFloats(arith::CmpFPredicate::UNE, rest, zero);
+  Value restBelow = b.compareFloats(arith::CmpFPredicate::OLT, rest, zero);
+  Value divisorBelow = b.compareFloats(arith::CmpFPredicate::OLT, y, zero);
+  Value adjust = b.make<arith::AndIOp>(inexact, b.make<arith::XOrIOp>(restBelow, divisorBelow));
+  return b.make<arith::SelectOp>(adjust, Value(b.make<arith::AddFOp>(rest, y)), rest);
+}
+
+/// Float to signless integer: truncates; saturates; NaN gives 0.
+Value buildFloatToInt(Body &b, Value x, Type result) {
+  unsigned width = getElementTypeOrSelf(result).getIntOrFloatBitWidth();
+  double bound = std::ldexp(1.0, width - 1);
+  Value tooHigh = b.compareFloats(arith::CmpFPredicate::OGE, x, b.constant(x, bound));
+  Value tooLow = b.compareFloats(arith::CmpFPredicate::OLT, x, b.constant(x, -bound));
+  Value unordered = b.compareFloats(arith::CmpFPredicate::UNO, x, x);
+  Value outside = b.make<arith::OrIOp>(b.make<arith::OrIOp>(tooHigh, tooLow), unordered);
+  Value safe = b.make<arith::SelectOp>(outside, b.constant(x, 0), x);
+  Value whole = b.make<arith::FPToSIOp>(result, safe);
+  auto limit = [&](APInt value) { return b.constant(result, IntegerAttr::get(getElementTypeOrSelf(result), value)); };
+  Value capped = b.make<arith::SelectOp>(tooHigh, limit(APInt::getSignedMaxValue(width)), whole);
+  return b.make<arith::SelectOp>(tooLow, limit(APInt::getSignedMinValue(width)), capped);
+}
+
+Value convertFloat(Body &b, Value x, Type element) {
+  Type from = getElementTypeOrSelf(x), to = Body::withElement(x.getType(), element);
+  if (from == element)
+    return x;
+  if (from.getIntOrFloatBitWidth() == element.getIntOrFloatBitWidth()) // f16 and bf16: by way of f32
+    return b.make<arith::TruncFOp>(to, b.make<arith::ExtFOp>(Body::withElement(to, b.builder.getF32Type()), x));
+  if (from.getIntOrFloatBitWidth() < element.getIntOrFloatBitWidth())
+    return b.make<arith::ExtFOp>(to, x);
+  return b.make<arith::TruncFOp>(to, x);
+}
+
+Value buildCast(Body &b, Value x, Type element) {
+  Type from = getElementTypeOrSelf(x), to = Body::withElement(x.getType(), element);
+  if (from == element)
+    return x;
+  bool fromFloat = isa<FloatType>(from), toFloat = isa<FloatType>(element);
+  if (fromFloat && toFloat)
+    return convertFloat(b, x, element);
+  if (element.isInteger(1))
+    return fromFloat ? b.compareFloats(arith::CmpFPredicate::UNE, x, b.constant(x, 0))
+                     : b.compareInts(arith::CmpIPredicate::ne, x, b.constant(x, 0));
+  if (fromFloat)
+    return buildFloatToInt(b, x, to);
+  if (toFloat)
+    return from.isInteger(1) ? Value(b.make<arith::UIToFPOp>(to, x)) : Value(b.make<arith::SIToFPOp>(to, x));
+  if (from.getIntOrFloatBitWidth() > element.getIntOrFloatBitWidth())
+    return b.make<arith::TruncIOp>(to, x);
+  return from.isInteger(1) ? Value(b.make<arith::ExtUIOp>(to, x)) : Value(b.make<arith::ExtSIOp>(to, x));
+}
+
+Value buildCompare(Body &b, StringRef predicate, Value x, Value y) {
+  if (Body::isFloat(x)) // every predicate but ne is false where an operand is NaN
+    return b.compareFloats(llvm::StringSwitch<arith::CmpFPredicate>(predicate)
+                               .Case("eq", arith::CmpFPredicate::OEQ)
+                               .Case("ne", arith::CmpFPredicate::UNE)
+                               .Case("lt", arith::CmpFPredicate::OLT)
+                               .Case("le", arith::CmpFPredicate::OLE)
+                               .Case("gt", arith::CmpFPredicate::OGT)
+                               .Default(arith::CmpFPredicate::OGE),
+                           x, y);
+  bool isBool = getElementTypeOrSelf(x).isInteger(1); // true is -1 when signed
+  using P = arith::CmpIPredicate;
+  return b.compareInts(llvm::StringSwitch<P>(predicate)
+                           .Case("eq", P::eq)
+                           .Case("ne", P::ne)
+                           .Case("lt", isBool ? P::ult : P::slt)
+                           .Case("le", isBool ? P::ule : P::sle)
+                           .Case("gt", isBool ? P::ugt : P::sgt)
+                           .Default(isBool ? P::uge : P::sge),
+                       x, y);
+}
+
+template <typename T> bool compareValues(StringRef predicate, T x, T y) {
+  if (predicate == "eq")
+    return x == y;
+  if (predicate == "ne")
+    return x != y;
+  if (predicate == "lt")
+    return x < y;
+  if (predicate == "le")
+    return x <= y;
+  return predicate == "gt" ? x > y : x >= y;
+}
+
+int64_t wrap(int64_t value, Type element) {
+  unsigned width = element.getIntOrFloatBitWidth();
+  return width == 1 ? value & 1 : llvm::SignExtend64(uint64_t(value), width);
+}
+
+double truncateTo(double x, Type element) {
+  if (element.isInteger(1))
+    return x != 0;
+  if (isa<FloatType>(element))
+    return x;
+  double bound = std::ldexp(1.0, element.getIntOrFloatBitWidth() - 1);
+  return std::isnan(x) ? 0 : std::clamp(std::trunc(x), -bound, bound); // 2^63 saturates when it becomes an int64
+}
+
+/// Operands at least as wide as f32, the body, then the result's element type.
+template <typename Build>
+Value buildWidened(OpBuilder &builder, Location loc, ValueRange operands, Type resultElement, Build build) {
+  Body body{builder, loc};
+  SmallVector<Value> wide;
+  for (Value x : operands) {
+    Type element = getElementTypeOrSelf(x);
+    bool narrow = isa<FloatType>(element) && element.getIntOrFloatBitWidth() < 32;
+    wide.push_back(narrow ? convertFloat(body, x, builder.getF32Type()) : x);
+  }
+  Value result = build(body, wide);
+  return Body::isFloat(result) ? convertFloat(body, result, resultElement) : result;
+}
+
+Type resultElementOf(Operation *op) {
+  return getElementTypeOrSelf(cast<fovea::graph::TensorType>(op->getResult(0).getType()).getElementType());
+}
+
+struct Row {
+  Domain domain;
+  Value (*build)(Body &, ValueRange);
+  double (*real)(Reals);
+  int64_t (*integer)(Ints); // null where the op has no integer form
+};
+
+template <typename OpT> Value unary(Body &b, ValueRange x) { return b.make<OpT>(x[0]); }
+template <typename FloatOp, typename IntOp> Value binary(Body &b, ValueRange x) { return b.pick<FloatOp, IntOp>(x); }
+template <double (*f)(double)> double real1(Reals x) { return f(x[0]); }
+
+} // namespace
+
+#define FOVEA_ELEMENTWISE(OpT, ...)                                                                                    \
+  static const Row row##OpT = {__VA_ARGS__};                                                                           \
+  Value OpT::buildScalar(OpBuilder &builder, Location loc, ValueRange operands, Type resultElement) {                  \
+    return buildWidened(builder, loc, operands, resultElement, row##OpT.build);                                        \
+  }                                                                                                                    \
+  double OpT::evaluate(ArrayRef<double> operands) { return row##OpT.real(operands); }                                  \
+  int64_t OpT::evaluateInt(ArrayRef<int64_t> operands) {                                                               \
+    return row##OpT.integer ? wrap(row##OpT.integer(operands), resultElementOf(*this)) : 0;                            \
+  }                                                                                                                    \
+  bool OpT::acceptsElement(Type element) { return accepts(row##OpT.domain, element); }
+
+// clang-format off
+FOVEA_ELEMENTWISE(NegOp, Domain::Number,
+    [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? b.make<arith::NegFOp>(x[0]) : b.make<arith::SubIOp>(b.constant(x[0], 0), x[0]); },
+    [](Reals x) { return -x[0]; }, [](Ints x) { return int64_t(0 - uint64_t(x[0])); })
+FOVEA_ELEMENTWISE(AbsOp, Domain::Number,
+    [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? b.make<math::AbsFOp>(x[0]) : b.make<math::AbsIOp>(x[0]); },
+    real1<std::fabs>, [](Ints x) { return x[0] < 0 ? int64_t(0 - uint64_t(x[0])) : x[0]; })
+FOVEA_ELEMENTWISE(ExpOp, Domain::Float, unary<math::ExpOp>, real1<std::exp>, nullptr)
+FOVEA_ELEMENTWISE(LogOp, Domain::Float, unary<math::LogOp>, real1<std::log>, nullptr)
+FOVEA_ELEMENTWISE(SqrtOp, Domain::Float, unary<math::SqrtOp>, real1<std::sqrt>, nullptr)
+FOVEA_ELEMENTWISE(RsqrtOp, Domain::Float,
+    [](Body &b, ValueRange x) { return b.make<arith::DivFOp>(b.constant(x[0], 1), b.make<math::SqrtOp>(x[0])); },
+    [](Reals x) { return 1 / std::sqrt(x[0]); }, nullptr)
+FOVEA_ELEMENTWISE(TanhOp, Domain::Float, unary<math::TanhOp>, real1<std::tanh>, nullptr)
+FOVEA_ELEMENTWISE(ErfOp, Domain::Float, unary<math::ErfOp>, real1<std::erf>, nullptr)
+FOVEA_ELEMENTWISE(SinOp, Domain::Float, unary<math::SinOp>, real1<std::sin>, nullptr)
+FOVEA_ELEMENTWISE(CosOp, Domain::Float, unary<math::CosOp>, real1<std::cos>, nullptr)
+FOVEA_ELEMENTWISE(FloorOp, Domain::Float, unary<math::FloorOp>, real1<std::floor>, nullptr)
+FOVEA_ELEMENTWISE(CeilOp, Domain::Float, unary<math::CeilOp>, real1<std::ceil>, nullptr)
+FOVEA_ELEMENTWISE(SigmoidOp, Domain::Float,
+    [](Body &b, ValueRange x) {
+      Value one = b.constant(x[0], 1);
+      return b.make<arith::DivFOp>(one, b.make<arith::AddFOp>(one, b.make<math::ExpOp>(b.make<arith::NegFOp>(x[0]))));
+    },
+    [](Reals x) { return 1 / (1 + std::exp(-x[0])); }, nullptr)
+FOVEA_ELEMENTWISE(NotOp, Domain::Bool,
+    [](Body &b, ValueRange x) { return b.make<arith::XOrIOp>(x[0], b.constant(x[0], 1)); },
+    [](Reals x) { return double(x[0] == 0); }, [](Ints x) { return int64_t(x[0] == 0); })
+
+FOVEA_ELEMENTWISE(AddOp, Domain::Number, binary<arith::AddFOp, arith::AddIOp>,
+    [](Reals x) { return x[0] + x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) + uint64_t(x[1])); })
+FOVEA_ELEMENTWISE(SubOp, Domain::Number, binary<arith::SubFOp, arith::SubIOp>,
+    [](Reals x) { return x[0] - x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) - uint64_t(x[1])); })
+FOVEA_ELEMENTWISE(MulOp, Domain::Number, binary<arith::MulFOp, arith::MulIOp>,
+    [](Reals x) { return x[0] * x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) * uint64_t(x[1])); })
+FOVEA_ELEMENTWISE(DivOp, Domain::Number,
+    [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? b.make<arith::DivFOp>(x[0], x[1]) : buildIntFloorDiv(b, x[0], x[1]); },
+    [](Reals x) { return x[0] / x[1]; }, [](Ints x) { return floorDivide(x[0], x[1]); })
+FOVEA_ELEMENTWISE(MaxOp, Domain::Number, binary<arith::MaximumFOp, arith::MaxSIOp>,
+    [](Reals x) { return propagatingMax(x[0], x[1]); }, [](Ints x) { return std::max(x[0], x[1]); })
+FOVEA_ELEMENTWISE(MinOp, Domain::Number, binary<arith::MinimumFOp, arith::MinSIOp>,
+    [](Reals x) { return propagatingMin(x[0], x[1]); }, [](Ints x) { return std::min(x[0], x[1]); })
+FOVEA_ELEMENTWISE(PowOp, Domain::Float,
+    [](Body &b, ValueRange x) { return b.make<math::PowFOp>(x[0], x[1]); },
+    [](Reals x) { return std::pow(x[0], x[1]); }, nullptr)
+FOVEA_ELEMENTWISE(ModOp, Domain::Number,
+    [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? buildFloatMod(b, x[0], x[1]) : buildIntMod(b, x[0], x[1]); },
+    [](Reals x) { return floorModulo(x[0], x[1]); }, [](Ints x) { return floorModulo(x[0], x[1]); })
+FOVEA_ELEMENTWISE(FloorDivOp, Domain::Number,
+    [](Body &b, ValueRange x) {
+      return Body::isFloat(x[0]) ? b.make<math::FloorOp>(b.make<arith::DivFOp>(x[0], x[1])) : buildIntFloorDiv(b, x[0], x[1]);
+    },
+    [](Reals x) { return std::floor(x[0] / x[1]); }, [](Ints x) { return floorDivide(x[0], x[1]); })
+FOVEA_ELEMENTWISE(AndOp, Domain::Bool,
+    [](Body &b, ValueRange x) { return b.make<arith::AndIOp>(x[0], x[1]); },
+    [](Reals x) { return double(x[0] != 0 && x[1] != 0); }, [](Ints x) { return int64_t(x[0] && x[1]); })
+FOVEA_ELEMENTWISE(OrOp, Domain::Bool,
+    [](Body &b, ValueRange x) { return b.make<arith::OrIOp>(x[0], x[1]); },
+    [](Reals x) { return double(x[0] != 0 || x[1] != 0); }, [](Ints x) { return int64_t(x[0] || x[1]); })
+FOVEA_ELEMENTWISE(SelectOp, Domain::Any,
+    [](Body &b, ValueRange x) { return b.make<arith::SelectOp>(x[0], x[1], x[2]); },
+    [](Reals x) { return x[0] != 0 ? x[1] : x[2]; }, [](Ints x) { return x[0] ? x[1] : x[2]; })
+// clang-format on
+
+//===-- The two whose meaning depends on more than their operands -------------------------------------------------===//
+
+Value CompareOp::buildScalar(OpBuilder &builder, Location loc, ValueRange operands, Type resultElement) {
+  auto build = [&](Body &b, ValueRange x) { return buildCompare(b, getPredicate(), x[0], x[1]); };
+  return buildWidened(builder, loc, operands, resultElement, build);
+}
+double CompareOp::evaluate(ArrayRef<double> x) { return compareValues(getPredicate(), x[0], x[1]); }
+int64_t CompareOp::evaluateInt(ArrayRef<int64_t> x) { return compareValues(getPredicate(), x[0], x[1]); }
+bool CompareOp::acceptsElement(Type) { return true; }
+
+Value CastOp::buildScalar(OpBuilder &builder, Location loc, ValueRange operands, Type resultElement) {
+  auto build = [&](Body &b, ValueRange x) { return buildCast(b, x[0], resultElement); };
+  return buildWidened(builder, loc, operands, resultElement, build);
+}
+double CastOp::evaluate(ArrayRef<double> x) { return truncateTo(x[0], resultElementOf(*this)); }
+int64_t CastOp::evaluateInt(ArrayRef<int64_t> x) {
+  Type element = resultElementOf(*this);
+  return element.isInteger(1) ? x[0] != 0 : wrap(x[0], element);
+}
+bool CastOp::acceptsElement(Type) { return true; }
+
+//===-- The interface ---------------------------------------------------------------------------------------------===//
+
+bool ElementwiseOpInterface::isIntegral() {
+  auto isInt = [](Type t) { return isa<IntegerType>(cast<fovea::graph::TensorType>(t).getElementType()); };
+  return llvm::all_of((*this)->getOperandTypes(), isInt) && llvm::all_of((*this)->getResultTypes(), isInt);
+}
+
+LogicalResult fovea::graph::detail::verifyElementwise(Operation *op) {
+  auto result = cast<fovea::graph::TensorType>(op->getResult(0).getType());
+  auto elementwise = cast<ElementwiseOpInterface>(op);
+  for (Type type : op->getOperandTypes()) {
+    auto operand = cast<fovea::graph::TensorType>(type);
+    if (operand.getDims() != result.getDims())
+      return op->emitOpError("(E1) operands and result have one shape, got ") << operand << " and " << result;
+    if (!elementwise.acceptsElement(operand.getElementType()))
+      return op->emitOpError("(E2) is not defined for elements of type ") << operand.getElementType();
+  }
+  return success();
+}

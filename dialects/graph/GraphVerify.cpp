@@ -1,0 +1,455 @@
+// Verifiers. The labels (C1...) are those of GraphOps.td and of tests/ir/graph/invalid.mlir.
+#include "dialects/graph/GraphDialect.h"
+
+#include "mlir/IR/AttrTypeSubElements.h"
+#include "llvm/ADT/StringSet.h"
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::graph;
+using Tensor = fovea::graph::TensorType;
+
+static Tensor typeOf(Value v) { return cast<Tensor>(v.getType()); }
+static bool isFloat(Tensor t) { return isa<FloatType>(t.getElementType()); }
+static bool isBool(Tensor t) { return t.getElementType().isInteger(1); }
+static bool isScalarI64(Tensor t) { return t.getRank() == 0 && t.getElementType().isInteger(64); }
+static bool inRange(int64_t axis, Tensor t) { return axis >= 0 && axis < t.getRank(); }
+
+static bool isAscendingAxes(ArrayRef<int64_t> axes, int64_t rank) {
+  for (auto [i, axis] : llvm::enumerate(axes))
+    if (axis < 0 || axis >= rank || (i && axes[i - 1] >= axis))
+      return false;
+  return true;
+}
+
+/// `type` without the axes (ascending).
+static SmallVector<DimExpr> without(Tensor type, ArrayRef<int64_t> axes) {
+  SmallVector<DimExpr> dims;
+  for (auto [i, e] : llvm::enumerate(type.getDims()))
+    if (!llvm::is_contained(axes, int64_t(i)))
+      dims.push_back(e);
+  return dims;
+}
+
+//===-- Structure -------------------------------------------------------------------------------------------------===//
+
+/// (C1) of graph.func: the symbols that types and attributes below `func` use are declared.
+static LogicalResult verifySymbols(FuncOp func) {
+  llvm::StringSet<> declared;
+  for (Attribute symbol : func.getSymbols())
+    if (!declared.insert(cast<StringAttr>(symbol).getValue()).second)
+      return func.emitOpError("(C1) declares the symbol ") << symbol << " twice";
+
+  std::string unknown;
+  auto check = [&](DimExpr e) {
+    for (const std::string &name : e.symbols())
+      if (!declared.contains(name))
+        unknown = name;
+    return unknown.empty() ? WalkResult::advance() : WalkResult::interrupt();
+  };
+  AttrTypeWalker walker;
+  walker.addWalk([&](Tensor type) {
+    for (DimExpr e : type.getDims())
+      if (check(e).wasInterrupted())
+        return WalkResult::interrupt();
+    return WalkResult::advance();
+  });
+  walker.addWalk([&](DimAttr attr) { return check(attr.getValue()); });
+  walker.addWalk([&](RequireAttr attr) {
+    return check(attr.getLhs()).wasInterrupted() ? WalkResult::interrupt() : check(attr.getRhs());
+  });
+  WalkResult result = func->walk<WalkOrder::PreOrder>([&](Operation *op) {
+    bool failed = walker.walk(op->getAttrDictionary()).wasInterrupted() ||
+                  llvm::any_of(op->getResultTypes(), [&](Type t) { return walker.walk(t).wasInterrupted(); });
+    for (Region &region : op->getRegions())
+      for (Block &block : region)
+        failed |= llvm::any_of(block.getArgumentTypes(), [&](Type t) { return walker.walk(t).wasInterrupted(); });
+    if (!failed)
+      return WalkResult::advance();
+    op->emitOpError("(C1) uses the symbol '") << unknown << "', which '" << func.getSymName() << "' does not declare";
+    return WalkResult::interrupt();
+  });
+  return failure(result.wasInterrupted());
+}
+
+LogicalResult FuncOp::verify() {
+  if (!getBody().hasOneBlock() || getBody().front().empty() || !isa<ReturnOp>(getBody().front().back()))
+    return emitOpError("(C2) the body is one block that ends with graph.return");
+  auto isTensor = [](Type t) { return isa<Tensor>(t); };
+  if (!llvm::all_of(getArgumentTypes(), isTensor) || !llvm::all_of(getResultTypes(), isTensor))
+    return emitOpError("takes and gives graph tensors alone");
+  return verifySymbols(*this);
+}
+
+LogicalResult ReturnOp::verify() {
+  auto func = cast<FuncOp>((*this)->getParentOp());
+  if (getOperandTypes() != func.getResultTypes())
+    return emitOpError("(C2) operand types must be the function's result types");
+  return success();
+}
+
+LogicalResult CallOp::verifySymbolUses(SymbolTableCollection &tables) {
+  auto callee = tables.lookupNearestSymbolFrom<FuncOp>(*this, getCalleeAttr());
+  if (!callee)
+    return emitOpError("(C1) ") << getCalleeAttr() << " is not a graph.func";
+  if (getSubstitution().size() != callee.getSymbols().size())
+    return emitOpError("(C2) gives ") << getSubstitution().size() << " sizes, but " << getCalleeAttr() << " has "
+                                      << callee.getSymbols().size() << " symbols";
+  auto check = [&](TypeRange given, TypeRange declared, StringRef what) -> LogicalResult {
+    if (given.size() != declared.size())
+      return emitOpError("(C3) has ") << given.size() << " " << what << "s, but " << getCalleeAttr() << " has "
+                                      << declared.size();
+    for (auto [i, type] : llvm::enumerate(declared)) {
+      Tensor expected = substitute(cast<Tensor>(type), callee.getSymbols(), getSubstitution());
+      if (given[i] != expected)
+        return emitOpError("(C3) ") << what << " " << i << " is " << given[i] << ", but " << getCalleeAttr() << " has "
+                                    << expected;
+    }
+    return success();
+  };
+  if (failed(check(getOperandTypes(), callee.getArgumentTypes(), "operand")))
+    return failure();
+  return check(getResultTypes(), callee.getResultTypes(), "result");
+}
+
+//===-- Values and elementwise ------------------------------------------------------------------------------------===//
+
+LogicalResult ConstantOp::verify() {
+  Tensor type = getType();
+  if (type.getRank() != 0)
+    return emitOpError("(C1) is a scalar, got ") << type;
+  if (getValue().getType() != type.getElementType())
+    return emitOpError("(C2) the value's type ") << getValue().getType() << " is not the element type of " << type;
+  return success();
+}
+
+LogicalResult DimOp::verify() {
+  if (!isScalarI64(getType()))
+    return emitOpError("(C1) gives a rank-0 i64, got ") << getType();
+  return success();
+}
+
+LogicalResult IotaOp::verify() {
+  if (getType().getRank() != 1 || !getType().getElementType().isInteger(64))
+    return emitOpError("(C1) gives a rank-1 i64, got ") << getType();
+  return success();
+}
+
+LogicalResult CompareOp::verify() {
+  if (!llvm::is_contained({"eq", "ne", "lt", "le", "gt", "ge"}, getPredicate()))
+    return emitOpError("(C1) predicate must be one of eq ne lt le gt ge, got ") << getPredicateAttr();
+  if (!isBool(getType()))
+    return emitOpError("(C2) gives i1, got ") << getType();
+  return success();
+}
+
+LogicalResult SelectOp::verify() {
+  if (!isBool(typeOf(getCondition())))
+    return emitOpError("(C1) the condition is i1, got ") << getCondition().getType();
+  return success();
+}
+
+//===-- Shape -----------------------------------------------------------------------------------------------------===//
+
+LogicalResult BroadcastOp::verify() {
+  Tensor from = typeOf(getX()), to = getType();
+  if (int64_t(getAxes().size()) != from.getRank() || !isAscendingAxes(getAxes(), to.getRank()))
+    return emitOpError("(C1) axes are ascending result axes, one for each of the operand's ") << from.getRank();
+  for (auto [i, axis] : llvm::enumerate(getAxes()))
+    if (from.getDim(i) != to.getDim(axis))
+      return emitOpError("(C2) operand axis ") << i << " has size " << from.getDim(i).str() << ", result axis " << axis
+                                               << " has " << to.getDim(axis).str();
+  if (from.getElementType() != to.getElementType())
+    return emitOpError("(C3) element types differ: ") << from << " and " << to;
+  return success();
+}
+
+LogicalResult ReshapeOp::verify() {
+  Tensor from = typeOf(getX()), to = getType();
+  if (from.getNumElements() != to.getNumElements())
+    return emitOpError("(C1) has ") << from.getNumElements().str() << " elements, the result has "
+                                    << to.getNumElements().str();
+  if (from.getElementType() != to.getElementType())
+    return emitOpError("(C2) element types differ: ") << from << " and " << to;
+  return success();
+}
+
+LogicalResult TransposeOp::verify() {
+  Tensor from = typeOf(getX()), to = getType();
+  SmallVector<int64_t> sorted(getPermutation());
+  llvm::sort(sorted);
+  if (int64_t(sorted.size()) != from.getRank() || !isAscendingAxes(sorted, from.getRank()))
+    return emitOpError("(C1) the permutation names each of the operand's ") << from.getRank() << " axes once";
+  auto dims = llvm::map_to_vector(getPermutation(), [&](int64_t axis) { return from.getDim(axis); });
+  if (from.cloneWith(dims) != to)
+    return emitOpError("(C2) gives ") << from.cloneWith(dims) << ", not " << to;
+  return success();
+}
+
+/// The constraints that slice and update_slice share; `part` is the slice's type.
+template <typename OpT> static LogicalResult verifySlice(OpT op, Tensor whole, Tensor part) {
+  int64_t axis = op.getAxis();
+  if (!inRange(axis, whole))
+    return op.emitOpError("(C1) axis ") << axis << " is not one of " << whole;
+  int64_t removed[] = {axis};
+  if (whole.getRank() != part.getRank() || whole.getElementType() != part.getElementType() ||
+      without(whole, removed) != without(part, removed))
+    return op.emitOpError("(C2) ") << whole << " and " << part << " differ elsewhere than in the size of axis " << axis;
+  if (bool(op.getOffset()) == op.getStart().has_value())
+    return op.emitOpError("(C3) has exactly one start: an operand or the attribute");
+  if (op.getOffset() && !isScalarI64(typeOf(op.getOffset())))
+    return op.emitOpError("(C3) the start is a rank-0 i64, got ") << op.getOffset().getType();
+  if (op.getStep() == 0)
+    return op.emitOpError("(C4) step is not 0");
+  return success();
+}
+
+LogicalResult SliceOp::verify() { return verifySlice(*this, typeOf(getX()), getType()); }
+
+LogicalResult UpdateSliceOp::verify() {
+  if (getX().getType() != getType())
+    return emitOpError("(C2) the result's type is x's: ") << getX().getType() << " and " << getType();
+  return verifySlice(*this, typeOf(getX()), typeOf(getV()));
+}
+
+LogicalResult GatherOp::verify() {
+  Tensor x = typeOf(getX()), indices = typeOf(getIndices());
+  int64_t axis = getAxis();
+  if (!inRange(axis, x))
+    return emitOpError("(C1) axis ") << axis << " is not one of " << x;
+  if (!indices.getElementType().isInteger(64) && !indices.getElementType().isInteger(32))
+    return emitOpError("(C2) indices are i64 or i32, got ") << indices;
+  SmallVector<DimExpr> dims(x.getDims().take_front(axis));
+  llvm::append_range(dims, indices.getDims());
+  llvm::append_range(dims, x.getDims().drop_front(axis + 1));
+  if (x.cloneWith(dims) != getType())
+    return emitOpError("(C3) gives ") << x.cloneWith(dims) << ", not " << getType();
+  return success();
+}
+
+LogicalResult ConcatOp::verify() {
+  int64_t axis = getAxis();
+  if (getXs().empty() || !inRange(axis, getType()))
+    return emitOpError("(C1) needs an operand and an axis in range, got axis ") << axis << " of " << getType();
+  int64_t removed[] = {axis};
+  DimExpr sum(0);
+  for (Value x : getXs()) {
+    Tensor type = typeOf(x);
+    if (type.getRank() != getType().getRank() || type.getElementType() != getType().getElementType() ||
+        without(type, removed) != without(getType(), removed))
+      return emitOpError("(C2) ") << type << " and " << getType() << " differ elsewhere than in the size of axis "
+                                  << axis;
+    sum = sum + type.getDim(axis);
+  }
+  if (sum != getType().getDim(axis))
+    return emitOpError("(C3) sizes along axis ")
+           << axis << " add up to " << sum.str() << ", not " << getType().getDim(axis).str();
+  return success();
+}
+
+//===-- Sums and products -----------------------------------------------------------------------------------------===//
+
+static bool areDistinct(ArrayRef<int64_t> labels) {
+  return llvm::SmallDenseSet<int64_t>(labels.begin(), labels.end()).size() == labels.size();
+}
+
+/// (C5) of graph.contract: rhs is a graph.pack's result [ceildiv(N, panel), K, panel] of a [k, n].
+static LogicalResult verifyPacked(ContractOp op) {
+  Tensor lhs = typeOf(op.getLhs()), rhs = typeOf(op.getRhs()), out = op.getType();
+  ArrayRef<int64_t> labels = op.getRhsLabels();
+  if (rhs.getRank() != 3 || labels.size() != 2)
+    return op.emitOpError("(C5) a packed rhs has rank 3 and two labels, got ") << rhs;
+  auto k = llvm::find(op.getLhsLabels(), labels[0]), n = llvm::find(op.getOutLabels(), labels[1]);
+  if (k == op.getLhsLabels().end() || llvm::is_contained(op.getOutLabels(), labels[0]) ||
+      n == op.getOutLabels().end() || llvm::is_contained(op.getLhsLabels(), labels[1]))
+    return op.emitOpError("(C5) a packed rhs's labels are one that is summed and one that is free");
+  DimExpr sizeK = lhs.getDim(k - op.getLhsLabels().begin()), sizeN = out.getDim(n - op.getOutLabels().begin());
+  std::optional<int64_t> panel = rhs.getDim(2).value();
+  if (!panel || *panel < 1 || rhs.getDim(0) != DimExpr::ceilDiv(sizeN, *panel) || rhs.getDim(1) != sizeK)
+    return op.emitOpError("(C5) ") << rhs << " does not hold " << sizeK.str() << " x " << sizeN.str() << " in panels";
+  return success();
+}
+
+LogicalResult ContractOp::verify() {
+  struct Side {
+    Tensor type;
+    ArrayRef<int64_t> labels;
+  } lhs{typeOf(getLhs()), getLhsLabels()}, rhs{typeOf(getRhs()), getRhsLabels()}, out{getType(), getOutLabels()};
+  for (const Side &side : {lhs, rhs}) {
+    bool onePerAxis =
+        int64_t(side.labels.size()) == side.type.getRank() || (getPacked() && side.labels.data() == rhs.labels.data());
+    if (!onePerAxis || !areDistinct(side.labels))
+      return emitOpError("(C1) needs one label for each axis of ") << side.type << ", all different";
+  }
+  if (int64_t(out.labels.size()) != out.type.getRank() || !areDistinct(out.labels))
+    return emitOpError("(C2) needs one label for each axis of ") << out.type << ", all different";
+  for (int64_t label : out.labels)
+    if (!llvm::is_contained(lhs.labels, label) && !llvm::is_contained(rhs.labels, label))
+      return emitOpError("(C2) result label ") << label << " is in neither operand";
+  llvm::SmallDenseMap<int64_t, DimExpr> sizes;
+  SmallVector<Side, 3> sides = {lhs, out}; // a packed rhs has no axis per label: (C5)
+  if (!getPacked())
+    sides.push_back(rhs);
+  for (const Side &side : sides)
+    for (auto [i, label] : llvm::enumerate(side.labels)) {
+      DimExpr size = side.type.getDim(i), known = sizes.try_emplace(label, size).first->second;
+      if (known != size)
+        return emitOpError("(C3) label ") << label << " has the sizes " << known.str() << " and " << size.str();
+    }
+  for (auto [side, other] : {std::pair(lhs, rhs), std::pair(rhs, lhs)})
+    for (int64_t label : side.labels)
+      if (!llvm::is_contained(other.labels, label) && !llvm::is_contained(out.labels, label))
+        return emitOpError("(C2) label ") << label << " is in one operand alone and not in the result";
+  if (!isFloat(lhs.type) || lhs.type.getElementType() != rhs.type.getElementType() ||
+      lhs.type.getElementType() != out.type.getElementType())
+    return emitOpError("(C4) element types are one float type");
+  return getPacked() ? verifyPacked(*this) : success();
+}
+
+LogicalResult ReduceOp::verify() {
+  Tensor x = typeOf(getX());
+  if (!isAscendingAxes(getAxes(), x.getRank()))
+    return emitOpError("(C1) axes are ascending axes of ") << x;
+  if (without(x, getAxes()) != SmallVector<DimExpr>(getType().getDims()))
+    return emitOpError("(C2) gives ") << x.cloneWith(without(x, getAxes())) << ", not " << getType();
+  bool logic = llvm::is_contained({"any", "all"}, getKind());
+  if (!logic && !llvm::is_contained({"sum", "prod", "max", "min"}, getKind()))
+    return emitOpError("(C3) kind must be one of sum prod max min any all, got ") << getKindAttr();
+  if (logic != isBool(x) || x.getElementType() != getType().getElementType())
+    return emitOpError("(C3) ") << getKind() << " is not defined from " << x << " to " << getType();
+  return success();
+}
+
+LogicalResult ArgmaxOp::verify() {
+  Tensor x = typeOf(getX());
+  if (!inRange(getAxis(), x))
+    return emitOpError("(C1) axis ") << getAxis() << " is not one of " << x;
+  int64_t removed[] = {int64_t(getAxis())};
+  if (without(x, removed) != SmallVector<DimExpr>(getType().getDims()) || !getType().getElementType().isInteger(64))
+    return emitOpError("(C2) gives i64 and x's sizes without the axis, not ") << getType();
+  return success();
+}
+
+//===-- Made by passes --------------------------------------------------------------------------------------------===//
+
+LogicalResult SoftmaxOp::verify() {
+  if (!inRange(getAxis(), getType()))
+    return emitOpError("(C1) axis ") << getAxis() << " is not one of " << getType();
+  if (!isFloat(getType()))
+    return emitOpError("(C2) is defined for floats, got ") << getType();
+  return success();
+}
+
+/// (C3) of graph.attention for one region: its block and what it may use.
+static LogicalResult verifyPointProgram(AttentionOp op, Region &region, TypeRange arguments, Type result,
+                                        StringRef name) {
+  if (!region.hasOneBlock())
+    return op.emitOpError("(C3) the ") << name << " region has one block";
+  Block &block = region.front();
+  if (block.getArgumentTypes() != arguments)
+    return op.emitOpError("(C3) the ") << name << " block's arguments do not have the types " << arguments;
+  auto yield = block.empty() ? nullptr : dyn_cast<YieldOp>(block.back());
+  if (!yield || yield.getOperandTypes() != TypeRange(result))
+    return op.emitOpError("(C3) the ") << name << " region ends with graph.yield of one " << result;
+  for (Operation &inner : block) {
+    bool allowed =
+        isa<AtOp, SizeOp, YieldOp>(inner) ||
+        (isa_and_present<arith::ArithDialect, math::MathDialect>(inner.getDialect()) && inner.getNumRegions() == 0);
+    if (!allowed)
+      return inner.emitOpError("(C3) cannot stand in the ") << name << " region of graph.attention";
+    for (Value operand : inner.getOperands()) {
+      bool isCapture =
+          isa<AtOp>(inner) && operand == inner.getOperand(0) && llvm::is_contained(op.getCaptures(), operand);
+      if (operand.getParentRegion() != &region && !isCapture)
+        return inner.emitOpError("(C3) uses a value from outside that is not a capture read by graph.at");
+    }
+  }
+  return success();
+}
+
+static LogicalResult verifyAttentionTypes(AttentionOp op) {
+  Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(op.getResult());
+  int64_t rank = q.getRank();
+  if (rank < 2 || k.getRank() != rank || v.getRank() != rank || y.getRank() != rank)
+    return op.emitOpError("(C1) q, k, v and the result have one rank, at least 2");
+  ArrayRef<DimExpr> batch = q.getDims().drop_back(2);
+  for (Tensor t : {k, v, y})
+    if (t.getDims().drop_back(2) != batch)
+      return op.emitOpError("(C1) batch sizes of ") << q << " and " << t << " differ";
+  if (op.getSinks() && typeOf(op.getSinks()).getDims() != batch)
+    return op.emitOpError("(C1) sinks have the batch sizes, got ") << op.getSinks().getType();
+  if (q.getDim(rank - 1) != k.getDim(rank - 1) || k.getDim(rank - 2) != v.getDim(rank - 2) ||
+      q.getDim(rank - 2) != y.getDim(rank - 2) || v.getDim(rank - 1) != y.getDim(rank - 1))
+    return op.emitOpError("(C2) ") << q << ", " << k << ", " << v << " and " << y
+                                   << " are not [T, D], [S, D], [S, E], [T, E]";
+  for (Tensor t : {q, k, v, y})
+    if (!isFloat(t) || t.getElementType() != q.getElementType())
+      return op.emitOpError("(C4) element types are one float type");
+  if (op.getSinks() && !isFloat(typeOf(op.getSinks())))
+    return op.emitOpError("(C4) sinks are floats");
+  if (op.getLse()) {
+    Tensor lse = typeOf(op.getLse());
+    if (lse.getDims() != q.getDims().drop_back(1))
+      return op.emitOpError("(C2) lse is [batch..., T], got ") << lse;
+    if (!lse.getElementType().isF32())
+      return op.emitOpError("(C4) lse is f32, got ") << lse;
+  }
+  return success();
+}
+
+LogicalResult AttentionOp::verify() {
+  if (failed(verifyAttentionTypes(*this)))
+    return failure();
+  if (getNormalizer() != "softmax" && getNormalizer() != "pointwise")
+    return emitOpError("(C5) normalizer must be softmax or pointwise, got ") << getNormalizerAttr();
+  if (getNormalizer() != "softmax" && (getSinks() || getLse()))
+    return emitOpError("(C5) sinks and lse go with softmax only");
+  Builder builder(getContext());
+  SmallVector<Type> arguments(1 + typeOf(getQ()).getRank(), builder.getIndexType()); // batch..., t, j behind the score
+  arguments[0] = builder.getF32Type();
+  if (failed(verifyPointProgram(*this, getScore(), arguments, builder.getF32Type(), "score")))
+    return failure();
+  if (getMask().empty())
+    return success();
+  return verifyPointProgram(*this, getMask(), ArrayRef(arguments).drop_front(), builder.getI1Type(), "mask");
+}
+
+LogicalResult AtOp::verify() {
+  Tensor x = typeOf(getX());
+  if (int64_t(getIndices().size()) != x.getRank())
+    return emitOpError("(C1) has ") << getIndices().size() << " indices for " << x;
+  if (getResult().getType() != x.getElementType())
+    return emitOpError("(C2) reads ") << x.getElementType() << ", not " << getResult().getType();
+  return success();
+}
+
+LogicalResult PackOp::verify() {
+  Tensor x = typeOf(getX());
+  int64_t panel = getPanel();
+  if (x.getRank() != 2 || panel < 1)
+    return emitOpError("(C1) packs [K, N] in panels of at least 1, got ") << x << " and " << panel;
+  DimExpr dims[] = {DimExpr::ceilDiv(x.getDim(1), panel), x.getDim(0), DimExpr(panel)};
+  if (x.cloneWith(dims) != getType())
+    return emitOpError("(C1) gives ") << x.cloneWith(dims) << ", not " << getType();
+  return success();
+}
+
+LogicalResult GroupOp::verify() {
+  if (!llvm::is_contained({"map", "matmul", "attention"}, getKind()))
+    return emitOpError("(C3) kind must be map, matmul or attention, got ") << getKindAttr();
+  Block &block = getBody().front();
+  if (block.getArgumentTypes() != getInputs().getTypes())
+    return emitOpError("(C1) the block's arguments have the types of the inputs");
+  auto yield = block.empty() ? nullptr : dyn_cast<YieldOp>(block.back());
+  if (!yield || yield.getOperandTypes() != getResultTypes())
+    return emitOpError("(C2) the body ends with graph.yield of the results");
+  for (Operation &op : block)
+    if (isa<CallOp, GroupOp, FuncOp>(op))
+      return op.emitOpError("(C4) cannot stand in a graph.group");
+  auto contracts = llvm::range_size(block.getOps<ContractOp>()),
+       attentions = llvm::range_size(block.getOps<AttentionOp>());
+  if (contracts != (getKind() == "matmul") || attentions != (getKind() == "attention"))
+    return emitOpError("(C3) a ") << getKind() << " group does not hold " << contracts << " contracts and "
+                                  << attentions << " attentions";
+  return success();
+}

@@ -2,11 +2,12 @@
 #pragma once
 
 #include "dialects/dim/DimExpr.h"
-#include "dialects/graph/Graph.h"
+#include "dialects/graph/GraphDialect.h"
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/DenseMap.h"
 
 #include <functional>
+#include <map>
 
 namespace fovea {
 

@@ -1,0 +1,17 @@
+/// What the processor and the operating system allow.
+#ifndef FOVEA_RUNTIME_CORE_CPU_H
+#define FOVEA_RUNTIME_CORE_CPU_H
+
+#include <stdint.h>
+
+namespace fovea::rt {
+
+/// Whether instructions of a feature (LLVM's name: "avx2") may be executed here: the processor has them and the system
+/// saves their registers. False for names that are not known.
+bool cpuHas(const char *feature);
+
+/// Processors that this process may use, at least 1.
+int32_t cpuCount();
+
+} // namespace fovea::rt
+#endif

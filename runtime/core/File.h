@@ -1,0 +1,60 @@
+/// Reading files by mapping them, and writing them at once or not at all.
+#ifndef FOVEA_RUNTIME_CORE_FILE_H
+#define FOVEA_RUNTIME_CORE_FILE_H
+
+#include "runtime/core/Memory.h"
+
+#include <limits.h>
+
+namespace fovea::rt {
+
+/// A whole regular file, read-only. Must not be cut by others while it is mapped.
+class MappedFile {
+public:
+  MappedFile() = default;
+  MappedFile(MappedFile &&other) noexcept { *this = std::move(other); }
+  MappedFile &operator=(MappedFile &&other) noexcept {
+    std::swap(bytes, other.bytes);
+    std::swap(length, other.length);
+    return *this;
+  }
+  ~MappedFile();
+
+  fovea_code open(const char *path, fovea_error *error);
+  const unsigned char *data() const { return bytes; }
+  size_t size() const { return length; }
+
+private:
+  const unsigned char *bytes = nullptr;
+  size_t length = 0;
+};
+
+/// Writes a temporary file beside `path` and renames it when all is written; leaves nothing behind otherwise.
+/// What is not a regular file (a terminal, a pipe, /dev/null) is written to directly. Symbolic links are followed.
+class OutputFile {
+public:
+  OutputFile() = default;
+  OutputFile(const OutputFile &) = delete;
+  OutputFile &operator=(const OutputFile &) = delete;
+  /// Removes the temporary file where `commit` was not reached.
+  ~OutputFile();
+
+  fovea_code open(const char *path, fovea_error *error);
+  fovea_code write(const void *data, size_t size, fovea_error *error);
+  [[gnu::format(printf, 3, 4)]] fovea_code print(fovea_error *error, const char *format, ...);
+  fovea_code commit(fovea_error *error);
+
+private:
+  fovea_code flush(fovea_error *error);
+  fovea_code writeNow(const char *data, size_t size, fovea_error *error);
+
+  int descriptor = -1;
+  bool temporary = false;
+  size_t buffered = 0;
+  char target[PATH_MAX];
+  char name[PATH_MAX];
+  char buffer[1 << 14];
+};
+
+} // namespace fovea::rt
+#endif

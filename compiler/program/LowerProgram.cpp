@@ -24,8 +24,8 @@ namespace {
 /// The interface of `runtime/include/fovea/abi.h` as seen from IR, and what is shared between the steps.
 class ProgramLowering {
 public:
-  ProgramLowering(ModuleOp module, const Interface &interface)
-      : module(module), interface(interface), context(module.getContext()), b(context),
+  ProgramLowering(ModuleOp module, const Interface &interface, const KernelTable &kernels)
+      : module(module), interface(interface), kernels(kernels), context(module.getContext()), b(context),
         ptr(LLVM::LLVMPointerType::get(context)), word(b.getI64Type()), status(b.getI32Type()) {}
 
   LogicalResult run();
@@ -40,7 +40,7 @@ private:
     return LLVM::LoadOp::create(b, loc, ptr, field(loc, base, offset));
   }
   Value text(Location loc, StringRef value);
-  Value kernelInfo(kernel::FuncOp kernel, Location loc);
+  Value kernelInfo(StringRef kernel, Location loc);
   Value addressOf(func::FuncOp function, Location loc) {
     Value reference = func::ConstantOp::create(b, loc, function.getFunctionType(), function.getSymName());
     return UnrealizedConversionCastOp::create(b, loc, TypeRange{ptr}, reference).getResult(0);
@@ -50,7 +50,7 @@ private:
 
   // -- steps
   void defineFail();
-  func::FuncOp taskFunction(kernel::FuncOp kernel);
+  func::FuncOp taskFunction(StringRef kernel);
   void lowerLaunch(kernel::LaunchOp launch);
   void makeScratchFunction(func::FuncOp host);
   LogicalResult makeEntry(func::FuncOp host, const Entry *entry);
@@ -65,6 +65,7 @@ private:
 
   ModuleOp module;
   const Interface &interface;
+  const KernelTable &kernels;
   MLIRContext *context;
   OpBuilder b;
   Type ptr, word, status;
@@ -107,8 +108,8 @@ Value ProgramLowering::text(Location loc, StringRef value) {
 }
 
 /// The address of the kernel's fovea_kernel_info.
-Value ProgramLowering::kernelInfo(kernel::FuncOp kernel, Location loc) {
-  std::string name = (kernel.getSymName() + ".info").str();
+Value ProgramLowering::kernelInfo(StringRef kernel, Location loc) {
+  std::string name = (kernel + ".info").str();
   auto global = module.lookupSymbol<LLVM::GlobalOp>(name);
   if (!global) {
     OpBuilder::InsertionGuard guard(b);
@@ -116,9 +117,8 @@ Value ProgramLowering::kernelInfo(kernel::FuncOp kernel, Location loc) {
     auto type = LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr});
     global = LLVM::GlobalOp::create(b, loc, type, /*isConstant=*/true, LLVM::Linkage::Internal, name, Attribute());
     b.createBlock(&global.getInitializerRegion());
-    Operation *schedule = kernel.getSchedule();
-    Value fields[] = {text(loc, kernel.getSymName()), text(loc, schedule->getName().stripDialect()),
-                      text(loc, kernel.getPlace().value_or(""))};
+    KernelInfo known = kernels.lookup(kernel);
+    Value fields[] = {text(loc, kernel), text(loc, known.kind), text(loc, known.place)};
     Value info = LLVM::PoisonOp::create(b, loc, type);
     for (auto [i, value] : llvm::enumerate(fields))
       info = LLVM::InsertValueOp::create(b, loc, info, value, ArrayRef<int64_t>{static_cast<int64_t>(i)});
@@ -145,12 +145,13 @@ void ProgramLowering::defineFail() {
 }
 
 /// `@k.task(exec, args, begin, end, scratch)`: unpacks the argument block and runs `@k.run`.
-func::FuncOp ProgramLowering::taskFunction(kernel::FuncOp kernel) {
-  func::FuncOp &function = taskFunctions[kernel.getSymName()];
+func::FuncOp ProgramLowering::taskFunction(StringRef kernel) {
+  func::FuncOp &function = taskFunctions[kernel];
   if (function)
     return function;
-  Location loc = kernel.getLoc();
-  function = makeFunction(kernel.getSymName() + ".task", {ptr, ptr, word, word, ptr}, {status}, false);
+  func::FuncOp body = lookup(kernel + ".run");
+  Location loc = body.getLoc();
+  function = makeFunction(kernel + ".task", {ptr, ptr, word, word, ptr}, {status}, false);
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(&function.front());
   int64_t at = 0;
@@ -159,11 +160,10 @@ func::FuncOp ProgramLowering::taskFunction(kernel::FuncOp kernel) {
     return LLVM::LoadOp::create(b, loc, word, address);
   };
   SmallVector<Value> operands = {function.getArgument(0)};
-  for (Type type : kernel.getArgumentTypes())
+  for (Type type : body.getArgumentTypes().drop_front().drop_back(3)) // exec … begin, end, scratch
     operands.push_back(fromWords(b, loc, type, next));
   for (int i : {2, 3})
     operands.push_back(arith::IndexCastOp::create(b, loc, b.getIndexType(), function.getArgument(i)));
-  func::FuncOp body = lookup(kernel.getSymName() + ".run");
   auto scratchType = cast<MemRefType>(body.getArgumentTypes().back());
   Value unbounded = arith::ConstantIndexOp::create(b, loc, INT32_MAX); // the kernel knows what it asked for
   operands.push_back(contiguousMemref(b, loc, scratchType, function.getArgument(4), unbounded));
@@ -175,13 +175,13 @@ func::FuncOp ProgramLowering::taskFunction(kernel::FuncOp kernel) {
 void ProgramLowering::lowerLaunch(kernel::LaunchOp launch) {
   Location loc = launch.getLoc();
   auto host = launch->getParentOfType<func::FuncOp>();
-  auto kernel = module.lookupSymbol<kernel::FuncOp>(launch.getKernel());
+  StringRef kernel = launch.getKernel();
   func::FuncOp task = taskFunction(kernel);
   b.setInsertionPoint(launch);
   SmallVector<Value> words;
   for (Value operand : launch.getOperands())
     llvm::append_range(words, toWords(b, loc, operand));
-  Value tasks = func::CallOp::create(b, loc, lookup(kernel.getSymName() + ".tasks"), launch.getOperands()).getResult(0);
+  Value tasks = func::CallOp::create(b, loc, lookup(kernel + ".tasks"), launch.getOperands()).getResult(0);
   auto symbol = [&](StringRef name) -> Value {
     for (unsigned i = 0; i < host.getNumArguments(); ++i)
       if (auto other = host.getArgAttrOfType<StringAttr>(i, "fovea.name");
@@ -387,15 +387,20 @@ LogicalResult ProgramLowering::run() {
   for (const std::string &name : interface.prepare)
     if (failed(makeEntry(lookup(name), nullptr)))
       return failure();
-  for (auto kernel : llvm::make_early_inc_range(module.getOps<kernel::FuncOp>()))
-    kernel.erase();
   return success();
 }
 
 } // namespace
 
-LogicalResult lowerProgram(ModuleOp module, const Interface &interface) {
-  return ProgramLowering(module, interface).run();
+KernelTable describeKernels(ModuleOp module) {
+  KernelTable table;
+  for (auto kernel : module.getOps<kernel::FuncOp>())
+    table[kernel.getSymName()] = {kernel.getSchedule()->getName().stripDialect().str(), kernel.getPlace().value_or("").str()};
+  return table;
+}
+
+LogicalResult lowerProgram(ModuleOp module, const Interface &interface, const KernelTable &kernels) {
+  return ProgramLowering(module, interface, kernels).run();
 }
 
 } // namespace fovea::program

@@ -1,0 +1,313 @@
+#include "compiler/pipeline/Compiler.h"
+
+#include "compiler/import/Import.h"
+#include "compiler/kernels/emit/Emit.h"
+#include "compiler/kernels/emit/ToLLVM.h"
+#include "compiler/pipeline/Phases.h"
+#include "compiler/pipeline/Register.h"
+#include "compiler/program/LowerProgram.h"
+#include "compiler/program/Tables.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "mlir/Target/LLVMIR/Export.h"
+#include "llvm/ADT/StringSwitch.h"
+#include "llvm/IR/LLVMContext.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Support/raw_ostream.h"
+#include "llvm/Target/TargetMachine.h"
+
+using namespace mlir;
+
+namespace fovea::pipeline {
+
+static constexpr std::pair<const char *, Stage> stages[] = {
+    {"ast", Stage::AST},       {"typed", Stage::Typed}, {"graph", Stage::Graph},  {"fused", Stage::Fused},
+    {"kernel", Stage::Kernel}, {"vector", Stage::Vector}, {"llvm", Stage::LLVM}, {"asm", Stage::Assembly},
+    {"obj", Stage::Object},    {"lib", Stage::Library}, {"exe", Stage::Executable}};
+
+std::optional<Stage> parseStage(StringRef name) {
+  for (auto [text, stage] : stages)
+    if (name == text)
+      return stage;
+  return std::nullopt;
+}
+
+std::vector<std::string> stageNames() {
+  std::vector<std::string> names;
+  for (auto [text, stage] : stages)
+    names.push_back(text);
+  return names;
+}
+
+struct Compiler::State {
+  explicit State(Options options) : options(std::move(options)), context(registry(), MLIRContext::Threading::DISABLED),
+        diagnostics(sources), handler(&context, [this](Diagnostic &d) { return report(d); }) {
+    timing.setEnabled(this->options.time);
+    root = timing.getRootScope();
+    if (!this->options.printAfter.empty() || !this->options.printBefore.empty())
+      context.disableMultithreading();
+  }
+
+  static DialectRegistry registry() {
+    DialectRegistry registry;
+    registerDialects(registry);
+    return registry;
+  }
+  LogicalResult report(Diagnostic &diagnostic);
+  LogicalResult runPasses(ModuleOp module, StringRef pipeline, StringRef point = "");
+  bool printed(const std::vector<std::string> &names, Pass *pass) {
+    return llvm::any_of(names, [&](const std::string &name) { return name == "all" || pass->getArgument() == name; });
+  }
+
+  Options options;
+  MLIRContext context;
+  source::SourceManager sources;
+  source::DiagnosticEngine diagnostics;
+  ScopedDiagnosticHandler handler;
+  DefaultTimingManager timing;
+  TimingScope root;
+  std::optional<sema::Model> model;
+  OwningOpRef<ModuleOp> graph;
+};
+
+/// A pass's error as users see all errors: place, source line, caret.
+LogicalResult Compiler::State::report(Diagnostic &diagnostic) {
+  auto write = [&](Diagnostic &d, StringRef severity) {
+    auto file = d.getLocation()->findInstanceOf<FileLineColLoc>();
+    if (file)
+      llvm::errs() << file.getFilename().getValue() << ':' << file.getLine() << ':' << file.getColumn() << ": ";
+    llvm::errs() << severity << ": " << d.str() << '\n';
+  };
+  bool isError = diagnostic.getSeverity() == DiagnosticSeverity::Error;
+  write(diagnostic, isError ? "error" : diagnostic.getSeverity() == DiagnosticSeverity::Warning ? "warning" : "note");
+  for (Diagnostic &note : diagnostic.getNotes())
+    write(note, "note");
+  return success();
+}
+
+LogicalResult Compiler::State::runPasses(ModuleOp module, StringRef pipeline, StringRef point) {
+  PassManager passes(&context);
+  passes.enableVerifier(true);
+  std::string text = pipeline.str();
+  for (const PluginPass &plugin : options.plugins)
+    if (!point.empty() && plugin.point == point)
+      text += (text.empty() ? "" : ",") + plugin.pipeline;
+  if (text.empty())
+    return success();
+  std::string error;
+  llvm::raw_string_ostream stream(error);
+  if (failed(parsePassPipeline(text, passes, stream))) {
+    llvm::errs() << "error: " << error << '\n';
+    return failure();
+  }
+  if (!options.printBefore.empty() || !options.printAfter.empty())
+    passes.enableIRPrinting([this](Pass *pass, Operation *) { return printed(options.printBefore, pass); },
+                            [this](Pass *pass, Operation *) { return printed(options.printAfter, pass); });
+  TimingScope scope = root.nest(point.empty() ? "passes" : point);
+  if (options.time)
+    passes.enableTiming(scope);
+  return passes.run(module);
+}
+
+Compiler::Compiler(Options options) : state(std::make_unique<State>(std::move(options))) {}
+Compiler::~Compiler() = default;
+
+const sema::Model &Compiler::model() const { return *state->model; }
+source::SourceManager &Compiler::sources() { return state->sources; }
+ModuleOp Compiler::graph() { return *state->graph; }
+
+bool Compiler::read(const std::string &path) {
+  TimingScope scope = state->root.nest("frontend");
+  std::optional<source::FileId> file = state->sources.load(path);
+  if (!file) {
+    llvm::errs() << "error: cannot read '" << path << "'\n";
+    return false;
+  }
+  state->model = sema::elaborate(state->sources, *file, state->options.model, state->diagnostics);
+  llvm::errs() << state->diagnostics.render(llvm::errs().has_colors());
+  return state->model.has_value();
+}
+
+bool Compiler::import() {
+  {
+    TimingScope scope = state->root.nest("import");
+    state->graph = import::importModel(*state->model, state->sources, &state->context);
+  }
+  return state->graph && succeeded(state->runPasses(*state->graph, "", points::afterImport));
+}
+
+bool Compiler::optimize() {
+  return succeeded(state->runPasses(*state->graph, phases::beforeFusion, points::beforeFusion)) &&
+         succeeded(state->runPasses(*state->graph, phases::fusion, points::afterFusion));
+}
+
+OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage, program::Interface &interface) {
+  OwningOpRef<ModuleOp> module(cast<ModuleOp>(graph()->clone()));
+  if (failed(state->runPasses(*module, phases::forTarget(target))))
+    return {};
+  FailureOr<program::Interface> described = program::describeProgram(*module);
+  if (failed(described))
+    return {};
+  interface = std::move(*described);
+  if (stage == Stage::Fused)
+    return module;
+  if (failed(state->runPasses(*module, phases::toKernels, points::kernel)))
+    return {};
+  if (stage == Stage::Kernel)
+    return module;
+  {
+    TimingScope scope = state->root.nest("emit");
+    program::KernelTable kernels = program::describeKernels(*module);
+    if (failed(kernels::emitKernels(*module, target)) || failed(program::lowerProgram(*module, interface, kernels)))
+      return {};
+  }
+  if (stage == Stage::Vector)
+    return module;
+  PassManager passes(&state->context);
+  kernels::buildToLLVMPipeline(passes);
+  TimingScope scope = state->root.nest("to-llvm");
+  if (state->options.time)
+    passes.enableTiming(scope);
+  if (failed(passes.run(*module)))
+    return {};
+  return module;
+}
+
+/// "x86-64-v3" as part of a C identifier.
+static std::string targetSymbol(const kernels::Target &target) {
+  std::string symbol = ("fovea_target_" + target.name).str();
+  for (char &c : symbol)
+    if (!llvm::isAlnum(c))
+      c = '_';
+  return symbol;
+}
+
+static program::TargetTable targetTable(const kernels::Target &target) {
+  program::TargetTable table{target.name.str(), {}};
+  SmallVector<StringRef> words;
+  StringRef(target.required).split(words, ' ', -1, /*KeepEmpty=*/false);
+  for (StringRef word : words)
+    table.features.push_back(word.str());
+  return table;
+}
+
+/// The arena's size as the lowering wrote it for people, by host function.
+static std::string arenaFormula(ModuleOp module, StringRef function) {
+  auto arena = module.lookupSymbol((function + ".arena").str());
+  auto formula = arena ? arena->getAttrOfType<StringAttr>("fovea.formula") : StringAttr();
+  return formula ? formula.getValue().str() : "";
+}
+
+static bool reportError(llvm::Error error) {
+  llvm::errs() << "error: " << toString(std::move(error)) << '\n';
+  return false;
+}
+
+namespace {
+/// LLVM's form of one target's code, ready to be optimised.
+struct TargetModule {
+  std::unique_ptr<llvm::Module> module;
+  std::unique_ptr<llvm::TargetMachine> machine;
+  object::CodegenTarget target;
+};
+} // namespace
+
+static std::optional<TargetModule> translate(ModuleOp module, const kernels::Target &target,
+                                             const program::Interface &interface, llvm::LLVMContext &context) {
+  TargetModule result;
+  result.target = {target.cpu.str(), target.features.str()};
+  auto machine = object::createTargetMachine(result.target);
+  if (!machine) {
+    reportError(machine.takeError());
+    return std::nullopt;
+  }
+  result.machine = std::move(*machine);
+  // The formulas are read before translation consumes nothing of them: attributes stay on the functions.
+  result.module = translateModuleToLLVMIR(module, context, target.name);
+  if (!result.module)
+    return std::nullopt;
+  program::addTargetTable(*result.module, interface, targetTable(target), targetSymbol(target),
+                          [&](StringRef function) { return arenaFormula(module, function); });
+  return result;
+}
+
+std::optional<Compiler::Objects> Compiler::compile(bool executable) {
+  Objects objects;
+  std::vector<std::string> symbols;
+  for (const kernels::Target &target : state->options.targets) {
+    program::Interface interface;
+    OwningOpRef<ModuleOp> lowered = lower(target, Stage::LLVM, interface);
+    if (!lowered)
+      return std::nullopt;
+    llvm::LLVMContext context;
+    TimingScope scope = state->root.nest("llvm");
+    std::optional<TargetModule> code = translate(*lowered, target, interface, context);
+    if (!code)
+      return std::nullopt;
+    object::optimize(*code->module, *code->machine, code->target);
+    auto bytes = object::generate(*code->module, *code->machine, object::FileKind::Object);
+    if (!bytes)
+      return reportError(bytes.takeError()), std::nullopt;
+    objects.files.push_back(std::move(*bytes));
+    if (symbols.empty()) {
+      for (const program::Entry &entry : interface.entries)
+        objects.arenaFormulas.emplace_back(entry.name, arenaFormula(*lowered, entry.function));
+      objects.interface = std::move(interface);
+    }
+    symbols.push_back(targetSymbol(target));
+  }
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> tables = program::makeProgramModule(context, objects.interface, symbols, executable);
+  object::CodegenTarget baseline{"x86-64", ""};
+  auto machine = object::createTargetMachine(baseline);
+  if (!machine)
+    return reportError(machine.takeError()), std::nullopt;
+  object::optimize(*tables, **machine, baseline);
+  auto bytes = object::generate(*tables, **machine, object::FileKind::Object);
+  if (!bytes)
+    return reportError(bytes.takeError()), std::nullopt;
+  objects.files.push_back(std::move(*bytes));
+  return objects;
+}
+
+std::optional<std::string> Compiler::print(Stage stage) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  if (stage == Stage::Typed)
+    return sema::print(model());
+  if (stage == Stage::Graph) {
+    graph().print(stream, OpPrintingFlags().enableDebugInfo(false));
+    return text;
+  }
+  const kernels::Target &target = state->options.targets.front();
+  program::Interface interface;
+  OwningOpRef<ModuleOp> lowered = lower(target, stage == Stage::Assembly ? Stage::LLVM : stage, interface);
+  if (!lowered)
+    return std::nullopt;
+  if (stage != Stage::LLVM && stage != Stage::Assembly) {
+    lowered->print(stream);
+    return text;
+  }
+  llvm::LLVMContext context;
+  std::optional<TargetModule> code = translate(*lowered, target, interface, context);
+  if (!code)
+    return std::nullopt;
+  object::optimize(*code->module, *code->machine, code->target);
+  if (stage == Stage::LLVM) {
+    code->module->print(stream, nullptr);
+    return text;
+  }
+  auto bytes = object::generate(*code->module, *code->machine, object::FileKind::Assembly);
+  if (!bytes)
+    return reportError(bytes.takeError()), std::nullopt;
+  return std::string(bytes->begin(), bytes->end());
+}
+
+void Compiler::printTimes() {
+  state->root.stop();
+  state->timing.print();
+}
+
+} // namespace fovea::pipeline

@@ -1,0 +1,82 @@
+// The way from a model file to a program: the phases, in order, each of which can be printed and stopped after.
+#pragma once
+
+#include "compiler/kernels/Target.h"
+#include "compiler/object/Object.h"
+#include "compiler/program/Interface.h"
+#include "compiler/sema/Sema.h"
+
+#include "mlir/IR/BuiltinOps.h"
+#include "mlir/Support/Timing.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace fovea::pipeline {
+
+/// What `--emit` names. Each is the input of the next.
+enum class Stage { AST, Typed, Graph, Fused, Kernel, Vector, LLVM, Assembly, Object, Library, Executable };
+
+/// "ast", "typed", ...; nullopt for anything else.
+std::optional<Stage> parseStage(llvm::StringRef name);
+/// All names, for messages.
+std::vector<std::string> stageNames();
+
+/// A pass from a plugin at a named point: after-import, before-fusion, after-fusion, kernel.
+struct PluginPass {
+  std::string plugin;   // path of the shared object
+  std::string pipeline; // as on mlir-opt's command line
+  std::string point;
+};
+
+struct Options {
+  sema::Options model;
+  std::vector<kernels::Target> targets; // best first
+  std::vector<PluginPass> plugins;
+  std::vector<std::string> printBefore, printAfter; // pass arguments; "all"
+  bool time = false;
+};
+
+/// Compiles one model. Every step reports errors to standard error, with the place in the model's text, and returns
+/// false or failure; the steps must be called in order. Not thread-safe.
+class Compiler {
+public:
+  explicit Compiler(Options options);
+  ~Compiler();
+
+  /// Reads and checks the model; the typed model is then there.
+  bool read(const std::string &path);
+  const sema::Model &model() const;
+  source::SourceManager &sources();
+
+  /// Imports the typed model: `graph()` is then the unoptimised meaning, what the interpreter runs.
+  bool import();
+  /// Inlines, simplifies, fuses: target-independent. `graph()` is then optimised.
+  bool optimize();
+  mlir::ModuleOp graph();
+
+  /// Lowers the optimised graph for one target up to `stage` (Fused, Kernel, Vector or LLVM dialect of the latter).
+  mlir::OwningOpRef<mlir::ModuleOp> lower(const kernels::Target &target, Stage stage, program::Interface &interface);
+
+  /// Objects of all targets and of the program's tables, each an ELF file.
+  struct Objects {
+    std::vector<llvm::SmallVector<char, 0>> files;
+    program::Interface interface;
+    /// "embed: 1234*B*T + …" for each entry: the arena's bytes (first target).
+    std::vector<std::pair<std::string, std::string>> arenaFormulas;
+  };
+  std::optional<Objects> compile(bool executable);
+
+  /// The text of one of the stages up to LLVM or Assembly, for the first target.
+  std::optional<std::string> print(Stage stage);
+
+  /// Prints the times of phases and passes to standard error (with Options::time).
+  void printTimes();
+
+private:
+  struct State;
+  std::unique_ptr<State> state;
+};
+
+} // namespace fovea::pipeline

@@ -1,0 +1,34 @@
+// The one ordered list of passes, with the reason for the order, and the points where plugins put theirs.
+#pragma once
+
+#include "compiler/kernels/Target.h"
+
+#include <string>
+
+namespace fovea::pipeline {
+
+/// Named points for `--load-pass`. A plugin's passes run at the end of the phase that the point names.
+namespace points {
+inline constexpr const char *afterImport = "after-import", *beforeFusion = "before-fusion", *afterFusion = "after-fusion",
+                            *kernel = "kernel";
+} // namespace points
+
+namespace phases {
+
+/// Calls first: everything after sees whole layers, and constant arguments meet their uses. Canonical form and common
+/// subexpressions before fusion, so that it matches one spelling of an operand and sees true numbers of uses.
+inline constexpr const char *beforeFusion = "graph-inline,canonicalize,cse,symbol-dce";
+
+/// Softmax in any spelling becomes one op before attention looks for it. Projections merge after attention has taken its
+/// operands: their slices are then views, not parts of a chain.
+inline constexpr const char *fusion =
+    "graph-recognize-softmax,graph-fuse-attention,canonicalize,cse,graph-merge-projections,canonicalize,cse";
+
+/// Packing knows the target's panel. It comes before hoisting, which takes it to load time with all else that depends on
+/// params alone; groups come last because they freeze the graph.
+std::string forTarget(const kernels::Target &target);
+
+inline constexpr const char *toKernels = "graph-lower-to-kernel,canonicalize,cse";
+
+} // namespace phases
+} // namespace fovea::pipeline

@@ -160,7 +160,7 @@ static FailureOr<Entry> describeEntry(graph::FuncOp function, Interface &interfa
       entry.outputs.push_back(specOf(name, function.getResultTypes()[i], placeOf(function.getLoc())));
   if (failed(bindSymbols(function, entry, scalars)))
     return failure();
-  for (Attribute attribute : function.getRequires()) {
+  for (Attribute attribute : function.getRequirements()) {
     auto require = cast<graph::RequireAttr>(attribute);
     entry.requirements.push_back({require.getLhs(), require.getRhs(), relationOf(require.getRelation()),
                                   require.getMessage().str(), require.getPlace().str()});

@@ -1,0 +1,247 @@
+// Loads and stores of the SPMD vectoriser.
+#include "compiler/kernels/emit/Elementwise.h"
+#include "compiler/kernels/emit/Vectorize.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+
+using namespace mlir;
+using namespace fovea::kernels;
+namespace kernel = fovea::kernel;
+
+static Value both(OpBuilder &builder, Location loc, Value x, Value y) {
+  if (!x || !y)
+    return x ? x : y;
+  return arith::AndIOp::create(builder, loc, x, y);
+}
+
+/// `body` where `condition` holds (null: always), zero otherwise.
+static Value emitWhen(OpBuilder &builder, Location loc, Value condition, Type type, llvm::function_ref<Value()> body) {
+  if (!condition)
+    return body();
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+  auto branch = scf::IfOp::create(builder, loc, type, condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(branch.thenBlock());
+  scf::YieldOp::create(builder, loc, body());
+  builder.setInsertionPointToStart(branch.elseBlock());
+  scf::YieldOp::create(builder, loc, zero);
+  return branch.getResult(0);
+}
+
+static void emitWhen(OpBuilder &builder, Location loc, Value condition, llvm::function_ref<void()> body) {
+  if (!condition)
+    return body();
+  auto branch = scf::IfOp::create(builder, loc, condition, /*withElseRegion=*/false);
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPointToStart(branch.thenBlock());
+  body();
+}
+
+//===-- Addresses -------------------------------------------------------------------------------------------------===//
+
+void PointVectorizer::restrict(Access &access, LaneValue condition) {
+  Value &where = condition.isUniform() ? access.when : access.lanesWhen;
+  where = both(builder, loc, where, condition.value);
+}
+
+PointVectorizer::Access PointVectorizer::analyse(Value memref, ValueRange indices, Value condition) {
+  Access access;
+  access.memref = outer.lookupOrDefault(memref);
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  if (failed(cast<MemRefType>(access.memref.getType()).getStridesAndOffset(strides, offset)))
+    strides.assign(indices.size(), ShapedType::kDynamic);
+  access.laneStride = 0;
+  for (auto [index, stride] : llvm::zip(indices, strides)) {
+    LaneValue lane = lookup(index);
+    access.indices.push_back(lane);
+    if (lane.kind == LaneValue::Kind::varying || (!lane.isUniform() && stride == ShapedType::kDynamic))
+      access.laneStride = std::nullopt;
+    else if (!lane.isUniform() && access.laneStride)
+      *access.laneStride += lane.stride * stride;
+    if (auto checked = inRange.find(index); checked != inRange.end())
+      restrict(access, checked->second);
+  }
+  if (condition)
+    restrict(access, lookup(condition));
+  return access;
+}
+
+/// The indices of lane 0; valid where no index is varying.
+SmallVector<Value> PointVectorizer::laneZero(const Access &access) {
+  return llvm::map_to_vector(access.indices, [](const LaneValue &index) { return index.value; });
+}
+
+/// All elements of `memref` behind its first one as a vector of unit stride, and the strides as values.
+Value PointVectorizer::flatView(Value memref, SmallVectorImpl<Value> &strides) {
+  auto type = cast<MemRefType>(memref.getType());
+  auto metadata = memref::ExtractStridedMetadataOp::create(builder, loc, memref);
+  SmallVector<int64_t> constants;
+  int64_t offset;
+  if (failed(type.getStridesAndOffset(constants, offset)))
+    constants.assign(type.getRank(), ShapedType::kDynamic);
+  for (auto [constant, value] : llvm::zip(constants, metadata.getStrides()))
+    strides.push_back(constant == ShapedType::kDynamic
+                          ? Value(value)
+                          : Value(arith::ConstantOp::create(builder, loc, builder.getIndexAttr(constant))));
+  auto layout = StridedLayoutAttr::get(builder.getContext(), ShapedType::kDynamic, {1});
+  auto flat = MemRefType::get({ShapedType::kDynamic}, type.getElementType(), layout, type.getMemorySpace());
+  // Sizes of views are not looked at by loads and stores.
+  Value size = arith::ConstantOp::create(builder, loc, builder.getIndexAttr(1));
+  SmallVector<OpFoldResult> offsets = {metadata.getOffset()}, sizes = {size}, steps = {builder.getIndexAttr(1)};
+  return memref::ReinterpretCastOp::create(builder, loc, flat, metadata.getBaseBuffer(), offsets[0], sizes, steps);
+}
+
+/// Element offsets in the flat view: a scalar part and, where the lanes differ, a vector part.
+std::pair<Value, Value> PointVectorizer::laneOffsets(const Access &access, ArrayRef<Value> strides) {
+  Value scalar = arith::ConstantOp::create(builder, loc, builder.getIndexAttr(0)), vector;
+  auto addVector = [&](Value term) {
+    vector = vector ? Value(arith::AddIOp::create(builder, loc, vector, term)) : term;
+  };
+  for (auto [index, stride] : llvm::zip(access.indices, strides)) {
+    if (index.kind == LaneValue::Kind::varying) {
+      Value step = vector::BroadcastOp::create(builder, loc, index.value.getType(), stride);
+      addVector(arith::MulIOp::create(builder, loc, index.value, step));
+      continue;
+    }
+    Value term = arith::MulIOp::create(builder, loc, index.value, stride);
+    scalar = arith::AddIOp::create(builder, loc, scalar, term);
+    if (index.stride == 0)
+      continue;
+    Value zero = arith::ConstantOp::create(builder, loc, builder.getIndexAttr(0));
+    Value numbers = materialize(LaneValue::linear(zero, index.stride));
+    Value step = vector::BroadcastOp::create(builder, loc, numbers.getType(), stride);
+    addVector(arith::MulIOp::create(builder, loc, numbers, step));
+  }
+  if (!vector)
+    vector = emitSplat(builder, loc, vectorOf(builder.getIndexType()), 0);
+  return {scalar, vector};
+}
+
+/// Where a contiguous access starts: a memref of unit stride and the indices of lane 0.
+std::pair<Value, SmallVector<Value>> PointVectorizer::contiguousBase(const Access &access) {
+  if (cast<MemRefType>(access.memref.getType()).isLastDimUnitStride())
+    return {access.memref, laneZero(access)};
+  SmallVector<Value> strides;
+  Value flat = flatView(access.memref, strides);
+  return {flat, {laneOffsets({access.memref, access.indices, {}, {}, {}}, strides).first}};
+}
+
+Value PointVectorizer::activeLanes(const Access &access) { return both(builder, loc, mask, access.lanesWhen); }
+
+//===-- Loads -----------------------------------------------------------------------------------------------------===//
+
+LogicalResult PointVectorizer::emitLoad(kernel::LoadOp op) {
+  Access access = analyse(op.getSource(), op.getIndices(), op.getMask());
+  Type element = cast<MemRefType>(op.getSource().getType()).getElementType();
+  LaneValue result;
+  if (access.laneStride == 0)
+    result = emitUniformLoad(access, element);
+  else if (access.laneStride == 1)
+    result = LaneValue::varying(emitContiguousLoad(access, element));
+  else
+    result = LaneValue::varying(emitGather(access, element));
+  if (op.getResult().getType() != element) {
+    Value zero = emitSplat(builder, loc, result.value.getType(), 0);
+    result.value = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, result.value, zero);
+  }
+  known[op.getResult()] = result;
+  return success();
+}
+
+/// One element for all lanes. Where lanes differ in whether they read, it is read if any does.
+LaneValue PointVectorizer::emitUniformLoad(const Access &access, Type element) {
+  Value when = access.when;
+  if (access.lanesWhen) {
+    Value any = vector::ReductionOp::create(builder, loc, vector::CombiningKind::OR, activeLanes(access));
+    when = both(builder, loc, when, any);
+  }
+  Value loaded = emitWhen(builder, loc, when, element, [&]() -> Value {
+    return memref::LoadOp::create(builder, loc, access.memref, laneZero(access));
+  });
+  if (!access.lanesWhen)
+    return LaneValue::uniform(loaded);
+  Value splat = materialize(LaneValue::uniform(loaded));
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(splat.getType()));
+  return LaneValue::varying(arith::SelectOp::create(builder, loc, access.lanesWhen, splat, zero));
+}
+
+Value PointVectorizer::emitContiguousLoad(const Access &access, Type element) {
+  VectorType type = vectorOf(element);
+  Value active = activeLanes(access);
+  return emitWhen(builder, loc, access.when, type, [&]() -> Value {
+    auto [base, indices] = contiguousBase(access);
+    if (!active)
+      return vector::LoadOp::create(builder, loc, type, base, indices);
+    Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+    return vector::MaskedLoadOp::create(builder, loc, type, base, indices, active, zero);
+  });
+}
+
+Value PointVectorizer::emitGather(const Access &access, Type element) {
+  VectorType type = vectorOf(element);
+  Value active = activeLanes(access);
+  return emitWhen(builder, loc, access.when, type, [&]() -> Value {
+    SmallVector<Value> strides;
+    Value flat = flatView(access.memref, strides);
+    auto [scalar, offsets] = laneOffsets(access, strides);
+    Value all = active ? active : emitSplat(builder, loc, vectorOf(builder.getI1Type()), 1);
+    Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+    return vector::GatherOp::create(builder, loc, type, flat, scalar, offsets, all, zero);
+  });
+}
+
+//===-- Stores ----------------------------------------------------------------------------------------------------===//
+
+LogicalResult PointVectorizer::emitStore(kernel::StoreOp op) {
+  Access access = analyse(op.getTarget(), op.getIndices(), op.getMask());
+  if (access.laneStride == 0)
+    return emitUniformStore(op, access);
+  Value value = vector(op.getValue());
+  Type element = cast<MemRefType>(op.getTarget().getType()).getElementType();
+  if (value.getType() != vectorOf(element))
+    value = arith::ExtUIOp::create(builder, loc, vectorOf(element), value);
+  emitWhen(builder, loc, access.when, [&] {
+    if (access.laneStride == 1)
+      emitContiguousStore(access, value);
+    else
+      emitScatter(access, value);
+  });
+  return success();
+}
+
+LogicalResult PointVectorizer::emitUniformStore(kernel::StoreOp op, const Access &access) {
+  LaneValue lane = lookup(op.getValue());
+  if (!lane.isUniform())
+    return op.emitOpError("stores what differs from lane to lane into one element");
+  Value value = lane.value, when = access.when;
+  Type element = cast<MemRefType>(op.getTarget().getType()).getElementType();
+  if (value.getType() != element)
+    value = arith::ExtUIOp::create(builder, loc, element, value);
+  if (access.lanesWhen) {
+    Value any = vector::ReductionOp::create(builder, loc, vector::CombiningKind::OR, activeLanes(access));
+    when = both(builder, loc, when, any);
+  }
+  emitWhen(builder, loc, when, [&] { memref::StoreOp::create(builder, loc, value, access.memref, laneZero(access)); });
+  return success();
+}
+
+void PointVectorizer::emitContiguousStore(const Access &access, Value value) {
+  auto [base, indices] = contiguousBase(access);
+  if (Value active = activeLanes(access))
+    vector::MaskedStoreOp::create(builder, loc, base, indices, active, value);
+  else
+    vector::StoreOp::create(builder, loc, value, base, indices);
+}
+
+void PointVectorizer::emitScatter(const Access &access, Value value) {
+  SmallVector<Value> strides;
+  Value flat = flatView(access.memref, strides);
+  auto [scalar, offsets] = laneOffsets(access, strides);
+  Value active = activeLanes(access);
+  if (!active)
+    active = emitSplat(builder, loc, vectorOf(builder.getI1Type()), 1);
+  vector::ScatterOp::create(builder, loc, /*resultType=*/Type(), flat, scalar, offsets, active, value);
+}

@@ -1,0 +1,457 @@
+// kernel.matmul over register tiles.
+//
+// A task is (batch, block of rows, block of panels). Within it each panel of B stays in the first-level cache while the
+// rows of A's block pass by in tiles of target.tileRows x target.tileVectors accumulators. Every output is one
+// multiply-add chain over k, so its bits depend on its row of A and its column of B alone. Rows that are left over, and
+// products of few rows, use tiles of that many rows and several panels, so that enough chains are in flight.
+//
+// Tile functions leave their sums in a tile of scratch that stays in the first-level cache, and the epilogue reads them
+// there: it is emitted once (plain and masked) for all tile shapes, and all kernels of a module share the functions.
+#include "compiler/kernels/emit/MicroKernel.h"
+#include "compiler/kernels/emit/ScheduleEmitter.h"
+#include "compiler/kernels/emit/Vectorize.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/IR/SymbolTable.h"
+
+using namespace mlir;
+
+namespace fovea::kernels {
+namespace {
+
+/// Rows of A that a task keeps near: with K = 384 they fill a quarter of a small second-level cache.
+constexpr int64_t blockRows = 48;
+/// Multiply-adds a task has at least, where the shape allows: some ten microseconds.
+constexpr int64_t taskWork = int64_t(1) << 19;
+/// Accumulators that keep two multiply-add pipes of latency 4 busy.
+constexpr int chains = 8;
+/// Below this many rows an unpacked B is read in place.
+constexpr int64_t packRows = 16;
+
+/// The register tile: `rows` broadcast elements of A against `vectors` vectors of B; a panel is vectors * lanes
+/// columns.
+struct TileShape {
+  explicit TileShape(const Target &target)
+      : lanes(target.vectorLength), rows(target.tileRows), vectors(target.tileVectors), registers(target.registers),
+        fused(target.fma) {}
+  int panel() const { return lanes * vectors; }
+  int lanes, rows, vectors, registers;
+  bool fused;
+};
+
+/// kernel.matmul's operands as values of the function that is being written.
+struct Operands {
+  Value lhs, rhs, n;
+  bool packed;
+};
+
+/// Panels that a tile of `rows` rows takes at once.
+int panelsOf(const TileShape &tile, int rows) {
+  auto fits = [&](int panels) {
+    int accumulators = rows * panels * tile.vectors;
+    return accumulators + (rows == 1 ? 2 : panels * tile.vectors + 2) <= tile.registers;
+  };
+  int wanted = (chains + rows * tile.vectors - 1) / (rows * tile.vectors);
+  while (wanted > 1 && !fits(wanted))
+    --wanted;
+  return wanted;
+}
+int mostPanels(const TileShape &tile) {
+  int most = 1;
+  for (int r = 1; r <= tile.rows; ++r)
+    most = std::max(most, panelsOf(tile, r));
+  return most;
+}
+
+/// How the output is cut into tasks; task = (batch * rowBlocks + row block) * panelBlocks + panel block.
+struct Grid {
+  Code::Values batch;
+  Value m, k, n;
+  Value panels, rowsPerBlock, rowBlocks, panelsPerBlock, panelBlocks, tasks;
+};
+
+Grid gridOf(Code &code, const Operands &operands, const TileShape &tile) {
+  Grid g;
+  int64_t rank = cast<MemRefType>(operands.lhs.getType()).getRank();
+  for (int64_t i = 0; i < rank - 2; ++i)
+    g.batch.push_back(code.dim(operands.lhs, i));
+  g.m = code.dim(operands.lhs, rank - 2);
+  g.k = code.dim(operands.lhs, rank - 1);
+  g.n = operands.n;
+  Value one = code.index(1);
+  g.panels = code.ceilDiv(g.n, tile.panel());
+  Value blocks = code.max(code.ceilDiv(g.m, blockRows), one);
+  g.rowsPerBlock = code.max(code.roundUp(code.ceilDiv(g.m, blocks), tile.rows), one);
+  g.rowBlocks = code.ceilDiv(g.m, g.rowsPerBlock);
+  Value work = code.mul(code.max(code.mul(code.min(g.m, g.rowsPerBlock), g.k), one), tile.panel());
+  Value most = code.max(code.ceilDiv(code.index(taskWork), work), one);
+  g.panelsPerBlock = code.max(code.ceilDiv(g.panels, code.max(code.ceilDiv(g.panels, most), one)), one);
+  g.panelBlocks = code.ceilDiv(g.panels, g.panelsPerBlock);
+  g.tasks = code.mul(g.rowBlocks, g.panelBlocks);
+  for (Value size : g.batch)
+    g.tasks = code.mul(g.tasks, size);
+  return g;
+}
+
+//===-- Tile functions --------------------------------------------------------------------------------------------===//
+
+/// A tile function: out[r, panel p's columns] = sum over k of a[row + r, k] b(p, k), all rows inside.
+struct TileFunction {
+  int rows, panels;
+  bool unitLhs;   // columns of A are adjacent
+  bool packedRhs; // B is [rows, panel], panel p begins at row offset[p]; otherwise at column offset[p]
+  Type lhsElement, rhsElement;
+};
+
+StringRef letter(Type element) { return element.isF32() ? "f" : element.isF16() ? "h" : "b"; }
+
+std::string nameOf(const TileFunction &f, const TileShape &tile) {
+  return ("fovea_tile_" + Twine(f.rows) + "x" + Twine(f.panels) + "x" + Twine(tile.vectors) + "x" + Twine(tile.lanes) +
+          "_" + letter(f.lhsElement) + (f.unitLhs ? "u" : "s") + "_" + letter(f.rhsElement) + (f.packedRhs ? "p" : "n"))
+      .str();
+}
+
+MemRefType tileType(MLIRContext *context, const TileShape &tile) {
+  return MemRefType::get({tile.rows, mostPanels(tile) * tile.panel()}, Float32Type::get(context));
+}
+MemRefType matrixType(Type element, int64_t rowStride, int64_t columnStride, int64_t columns = ShapedType::kDynamic) {
+  int64_t any = ShapedType::kDynamic;
+  auto layout = StridedLayoutAttr::get(element.getContext(), any, {rowStride, columnStride});
+  return MemRefType::get({any, columns}, element, layout);
+}
+
+void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &body) {
+  Value a = body.getArgument(0), b = body.getArgument(1), out = body.getArgument(2), row = body.getArgument(3),
+        k = body.getArgument(4);
+  int vectors = f.panels * tile.vectors;
+  Code::Values rows, offsets, columns;
+  for (int r = 0; r < f.rows; ++r)
+    rows.push_back(code.add(row, r));
+  for (int p = 0; p < f.panels; ++p)
+    offsets.push_back(body.getArgument(5 + p));
+  for (int v = 0; v < vectors; ++v) {
+    Value within = code.index((v % tile.vectors) * tile.lanes);
+    columns.push_back(f.packedRhs ? within : code.add(offsets[v / tile.vectors], within));
+  }
+  // Enough steps in a body that the loop's own instructions don't show.
+  TileLoop loop{f.rows, vectors, vectors * f.rows > 16 ? 4 : 8,
+                [&](int r, Value k) { return code.load(a, {rows[r], k}); },
+                [&](int v, Value k) {
+                  Value at = f.packedRhs ? code.add(offsets[v / tile.vectors], k) : k;
+                  return code.loadVector(b, {at, columns[v]});
+                }};
+  Code::Values zero(f.rows * vectors, code.splat(0));
+  Code::Values sums = multiplyAccumulate(code, loop, code.index(0), k, zero);
+  for (int r = 0; r < f.rows; ++r)
+    for (int v = 0; v < vectors; ++v)
+      code.storeVector(sums[r * vectors + v], out, {code.index(r), code.index(v * tile.lanes)});
+}
+
+func::FuncOp tileFunction(Code &code, Operation *module, const TileFunction &f, const TileShape &tile) {
+  std::string name = nameOf(f, tile);
+  if (auto found = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(module, code.b.getStringAttr(name)))
+    return found;
+  MLIRContext *context = code.b.getContext();
+  int64_t any = ShapedType::kDynamic;
+  Type index = code.b.getIndexType();
+  SmallVector<Type> inputs{matrixType(f.lhsElement, any, f.unitLhs ? 1 : any),
+                           f.packedRhs ? matrixType(f.rhsElement, tile.panel(), 1, tile.panel())
+                                       : matrixType(f.rhsElement, any, 1),
+                           tileType(context, tile), index, index};
+  inputs.append(f.panels, index);
+  OpBuilder builder = OpBuilder::atBlockEnd(&module->getRegion(0).front());
+  Location loc = UnknownLoc::get(context);
+  auto function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(inputs, {}));
+  function.setPrivate();
+  function->setAttr("llvm.linkage", LLVM::LinkageAttr::get(context, LLVM::Linkage::Internal));
+  function->setAttr("passthrough", builder.getStrArrayAttr({"noinline"}));
+  Block *body = function.addEntryBlock();
+  builder.setInsertionPointToStart(body);
+  Code inner(builder, loc, tile.lanes, tile.fused);
+  writeTile(inner, f, tile, *body);
+  func::ReturnOp::create(builder, loc);
+  return function;
+}
+
+//===-- One task --------------------------------------------------------------------------------------------------===//
+
+class Task {
+public:
+  /// Writes the epilogue of `lanes` points (batch..., m, n..n+lanes); `mask` is null where all are inside.
+  using Epilogue = std::function<void(Value accumulator, ValueRange batch, Value m, Value n, Value mask)>;
+
+  Task(Code &code, const Operands &operands, const TileShape &tile, const Grid &grid, Operation *module = nullptr,
+       Epilogue epilogue = nullptr)
+      : code(code), operands(operands), tile(tile), grid(grid), module(module), epilogue(std::move(epilogue)) {}
+
+  /// Memory of a task: the tile's sums and, where B is not packed, panels of it.
+  Value reserve(Value scratch) {
+    ScratchLayout layout(code, scratch);
+    auto type = tileType(code.b.getContext(), tile);
+    sums = layout.allocate(type.getShape(), {});
+    if (!operands.packed)
+      packed = layout.allocate({ShapedType::kDynamic, tile.panel()}, {code.mul(grid.k, mostPanels(tile))},
+                               element(operands.rhs));
+    return layout.bytes();
+  }
+
+  void run(Value task) {
+    Code::Values at = delinearize(code, task, sizes());
+    batch.assign(at.begin(), at.end() - 2);
+    Value rowBegin = code.mul(at[at.size() - 2], grid.rowsPerBlock);
+    Value rowEnd = code.min(code.add(rowBegin, grid.rowsPerBlock), grid.m);
+    panelBegin = code.mul(at.back(), grid.panelsPerBlock);
+    panelEnd = code.min(code.add(panelBegin, grid.panelsPerBlock), grid.panels);
+    a = matrixAt(code, operands.lhs, batch);
+    b = matrixAt(code, operands.rhs, operands.packed ? ValueRange(code.index(0)) : ValueRange(batch));
+    Value rows = code.sub(rowEnd, rowBegin);
+    Value rest = code.rem(rows, code.index(tile.rows));
+    Value middle = code.sub(rowEnd, rest);
+    direct = code.less(rows, code.index(packRows));
+    // Whole tiles panel by panel, then the rows that are left with as many panels as suits them: one loop for both, so
+    // that the epilogue is written once.
+    code.loop(code.index(0), code.index(2), 1, [&](Value pass) {
+      Value first = code.equal(pass, code.index(0));
+      Value begin = code.select(first, rowBegin, middle), end = code.select(first, middle, rowEnd);
+      Value step = code.select(first, code.index(panelsOf(tile, tile.rows)), panelsFor(rest));
+      code.branch(code.less(begin, end),
+                  [&] { code.loop(panelBegin, panelEnd, step, [&](Value p) { panelGroup(p, step, begin, end); }); });
+    });
+  }
+
+private:
+  static Type element(Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); }
+
+  Code::Values sizes() {
+    Code::Values all(grid.batch);
+    all.append({grid.rowBlocks, grid.panelBlocks});
+    return all;
+  }
+
+  Value panelsFor(Value rows) {
+    Value panels = code.index(1);
+    for (int r = 1; r < tile.rows; ++r)
+      if (panelsOf(tile, r) > 1)
+        panels = code.select(code.equal(rows, code.index(r)), code.index(panelsOf(tile, r)), panels);
+    return panels;
+  }
+
+  /// Rows [begin, end) against panels [p, p + step), cut at the task's end.
+  void panelGroup(Value p, Value step, Value begin, Value end) {
+    Value last = code.min(code.add(p, step), panelEnd);
+    Value columnBegin = code.mul(p, tile.panel());
+    Value columns = code.sub(code.min(code.mul(last, tile.panel()), grid.n), columnBegin);
+    Value inPlace;
+    if (!operands.packed) {
+      Value whole = code.compare(arith::CmpIPredicate::sle, code.mul(last, tile.panel()), grid.n);
+      Value unit = code.equal(lastStride(code, operands.rhs), code.index(1));
+      inPlace = code.logicalAnd(code.logicalAnd(direct, whole), unit);
+      code.branch(code.logicalNot(inPlace),
+                  [&] { code.loop(p, last, 1, [&](Value q) { pack(q, code.mul(code.sub(q, p), grid.k), unit); }); });
+    }
+    code.loop(begin, end, tile.rows, [&](Value row) {
+      Value rows = code.min(code.sub(end, row), code.index(tile.rows));
+      multiply(row, rows, p, last, inPlace);
+      finish(row, rows, columnBegin, columns);
+    });
+  }
+
+  /// Copies panel `q` of B to row `at` of the packed scratch, zeros beyond N.
+  void pack(Value q, Value at, Value unit) {
+    Value column = code.mul(q, tile.panel());
+    Value zero = code.index(0);
+    auto copyVectors = [&] {
+      Matrix adjacent = matrixAt(code, operands.rhs, batch, /*assumeUnit=*/true);
+      Code::Values masks;
+      for (int v = 0; v < tile.vectors; ++v)
+        masks.push_back(code.laneMask(code.sub(grid.n, code.add(column, v * tile.lanes))));
+      code.loop(zero, grid.k, 1, [&](Value k) {
+        for (int v = 0; v < tile.vectors; ++v) {
+          Value x = vector::MaskedLoadOp::create(
+              code.b, code.loc, code.vectorOf(element(operands.rhs)), adjacent.memref,
+              ValueRange{k, code.add(column, v * tile.lanes)}, masks[v],
+              arith::ConstantOp::create(code.b, code.loc, code.b.getZeroAttr(code.vectorOf(element(operands.rhs)))));
+          vector::StoreOp::create(code.b, code.loc, x, packed, ValueRange{code.add(at, k), code.index(v * tile.lanes)});
+        }
+      });
+    };
+    auto copyElements = [&] {
+      Value none = arith::ConstantOp::create(code.b, code.loc, code.b.getZeroAttr(element(operands.rhs)));
+      Value count = code.min(code.sub(grid.n, column), code.index(tile.panel()));
+      code.loop(zero, code.index(tile.panel()), 1, [&](Value j) {
+        code.branch(
+            code.less(j, count),
+            [&] {
+              code.loop(zero, grid.k, 1, [&](Value k) {
+                Value x = memref::LoadOp::create(code.b, code.loc, b.memref, ValueRange{k, code.add(column, j)});
+                memref::StoreOp::create(code.b, code.loc, x, packed, ValueRange{code.add(at, k), j});
+              });
+            },
+            [&] {
+              code.loop(zero, grid.k, 1, [&](Value k) {
+                memref::StoreOp::create(code.b, code.loc, none, packed, ValueRange{code.add(at, k), j});
+              });
+            });
+      });
+    };
+    if (b.unitColumns)
+      copyVectors();
+    else
+      code.branch(unit, copyVectors, copyElements);
+  }
+
+  /// sums = the tile at `row` with panels [p, last): one call of the function for that many rows.
+  void multiply(Value row, Value rows, Value p, Value last, Value inPlace) {
+    SmallVector<int64_t> cases;
+    for (int r = 1; r < tile.rows; ++r)
+      cases.push_back(r);
+    Value selector = rows;
+    auto choice = scf::IndexSwitchOp::create(code.b, code.loc, TypeRange{}, selector, cases, cases.size());
+    OpBuilder::InsertionGuard guard(code.b);
+    for (int r = 1; r <= tile.rows; ++r) {
+      Region &region = r < tile.rows ? choice.getCaseRegions()[r - 1] : choice.getDefaultRegion();
+      code.b.createBlock(&region);
+      if (inPlace)
+        code.branch(inPlace, [&] { call(r, row, p, last, true); }, [&] { call(r, row, p, last, false); });
+      else
+        call(r, row, p, last, false);
+      code.b.setInsertionPointToEnd(&region.front());
+      scf::YieldOp::create(code.b, code.loc);
+    }
+  }
+
+  void call(int rows, Value row, Value p, Value last, bool inPlace) {
+    TileFunction f{rows, panelsOf(tile, rows), true, !inPlace, element(operands.lhs), element(operands.rhs)};
+    Code::Values arguments{nullptr, rhsView(inPlace), sums, row, grid.k};
+    for (int i = 0; i < f.panels; ++i) {
+      // Beyond the last panel the last one is computed again.
+      Value panel = i == 0 ? p : code.min(code.add(p, i), code.sub(last, code.index(1)));
+      Value origin = operands.packed || inPlace ? panel : code.sub(panel, p);
+      arguments.push_back(inPlace ? code.mul(origin, tile.panel()) : code.mul(origin, grid.k));
+    }
+    auto emit = [&](bool unit) {
+      f.unitLhs = unit;
+      arguments[0] = matrixAt(code, operands.lhs, batch, unit).memref;
+      func::CallOp::create(code.b, code.loc, tileFunction(code, module, f, tile), arguments);
+    };
+    if (a.unitColumns)
+      emit(true);
+    else
+      code.branch(code.equal(a.columnStride(), code.index(1)), [&] { emit(true); }, [&] { emit(false); });
+  }
+
+  Value rhsView(bool inPlace) {
+    if (inPlace)
+      return matrixAt(code, operands.rhs, batch, /*assumeUnit=*/true).memref;
+    auto type = matrixType(element(operands.rhs), tile.panel(), 1, tile.panel());
+    if (!operands.packed)
+      return memref::CastOp::create(code.b, code.loc, type, packed);
+    auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, operands.rhs);
+    SmallVector<OpFoldResult> sizes{code.mul(grid.panels, grid.k), code.b.getIndexAttr(tile.panel())};
+    SmallVector<OpFoldResult> strides{code.b.getIndexAttr(tile.panel()), code.b.getIndexAttr(1)};
+    return memref::ReinterpretCastOp::create(code.b, code.loc, type, metadata.getBaseBuffer(),
+                                             OpFoldResult(metadata.getOffset()), sizes, strides);
+  }
+
+  /// The epilogue over the tile's rows: whole vectors without a mask, then the rest of the row under one.
+  void finish(Value row, Value rows, Value columnBegin, Value columns) {
+    Value rest = code.rem(columns, code.index(tile.lanes)), whole = code.sub(columns, rest);
+    Value ragged = code.compare(arith::CmpIPredicate::ne, rest, code.index(0));
+    code.loop(code.index(0), rows, 1, [&](Value r) {
+      Value m = code.add(row, r);
+      code.loop(code.index(0), whole, tile.lanes,
+                [&](Value c) { epilogue(code.loadVector(sums, {r, c}), batch, m, code.add(columnBegin, c), nullptr); });
+      code.branch(ragged, [&] {
+        epilogue(code.loadVector(sums, {r, whole}), batch, m, code.add(columnBegin, whole), code.laneMask(rest));
+      });
+    });
+  }
+
+  Code &code;
+  const Operands &operands;
+  const TileShape &tile;
+  const Grid &grid;
+  Operation *module;
+  Epilogue epilogue;
+  Code::Values batch;
+  Value sums, packed, panelBegin, panelEnd, direct;
+  Matrix a, b;
+};
+
+class MatmulEmitter : public ScheduleEmitter {
+public:
+  MatmulEmitter(kernel::MatmulOp op, const Target &target) : ScheduleEmitter(target), op(op), tile(target) {}
+
+  FailureOr<Value> emitTasks(OpBuilder &builder, IRMapping &outer) override {
+    Code code = codeAt(builder);
+    return gridOf(code, operands(outer), tile).tasks;
+  }
+
+  FailureOr<Value> emitScratch(OpBuilder &builder, IRMapping &outer) override {
+    Code code = codeAt(builder);
+    Operands mapped = operands(outer);
+    Grid grid = gridOf(code, mapped, tile);
+    return Task(code, mapped, tile, grid).reserve(nullptr);
+  }
+
+  LogicalResult emitRun(OpBuilder &builder, IRMapping &outer, const RunArguments &arguments) override {
+    Code code = codeAt(builder);
+    Operands mapped = operands(outer);
+    Grid grid = gridOf(code, mapped, tile);
+    LogicalResult result = success();
+    Task task(code, mapped, tile, grid, op->getParentOfType<ModuleOp>(),
+              [&](Value accumulator, ValueRange batch, Value m, Value n, Value mask) {
+                if (failed(emitEpilogue(code, outer, arguments.exec, grid, accumulator, batch, m, n, mask)))
+                  result = failure();
+              });
+    task.reserve(arguments.scratch);
+    code.loop(arguments.begin, arguments.end, 1, [&](Value index) { task.run(index); });
+    return result;
+  }
+
+private:
+  Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), tile.lanes, tile.fused); }
+  Operands operands(IRMapping &outer) {
+    return {outer.lookupOrDefault(op.getLhs()), outer.lookupOrDefault(op.getRhs()), outer.lookupOrDefault(op.getN()),
+            op.getPacked()};
+  }
+
+  LogicalResult emitEpilogue(Code &code, IRMapping &outer, Value exec, const Grid &grid, Value accumulator,
+                             ValueRange batch, Value m, Value n, Value mask) {
+    Block &block = op.getEpilogue().front();
+    FailureContext failures;
+    if (!block.getOps<kernel::CheckOp>().empty()) {
+      Value row = m;
+      for (auto [i, index] : llvm::enumerate(batch))
+        row = code.add(row, code.mul(index, strideOf(code, grid, i)));
+      failures = {exec, LaneValue::linear(code.add(code.mul(row, grid.n), n))};
+    }
+    PointVectorizer points(code.b, op.getLoc(), target, tile.lanes, mask, outer, failures);
+    points.bind(block.getArgument(0), LaneValue::varying(accumulator));
+    for (auto [i, index] : llvm::enumerate(batch))
+      points.bind(block.getArgument(1 + i), LaneValue::uniform(index));
+    points.bind(block.getArgument(1 + batch.size()), LaneValue::uniform(m));
+    points.bind(block.getArgument(2 + batch.size()), LaneValue::linear(n));
+    return points.emitBlock(block);
+  }
+
+  /// Rows of the output from one index of batch axis `axis` to the next.
+  static Value strideOf(Code &code, const Grid &grid, size_t axis) {
+    Value stride = grid.m;
+    for (size_t i = axis + 1; i < grid.batch.size(); ++i)
+      stride = code.mul(stride, grid.batch[i]);
+    return stride;
+  }
+
+  kernel::MatmulOp op;
+  TileShape tile;
+};
+
+} // namespace
+
+std::unique_ptr<ScheduleEmitter> makeMatmulEmitter(kernel::MatmulOp op, const Target &target) {
+  return std::make_unique<MatmulEmitter>(op, target);
+}
+
+} // namespace fovea::kernels

@@ -1,0 +1,260 @@
+#include "compiler/kernels/emit/MicroKernel.h"
+
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+
+namespace fovea::kernels {
+
+Code::Code(OpBuilder &builder, Location loc, int lanes, bool fused)
+    : b(builder), loc(loc), lanes(lanes), fused(fused) {}
+
+//===-- Indices ---------------------------------------------------------------------------------------------------===//
+
+Value Code::index(int64_t value) { return arith::ConstantIndexOp::create(b, loc, value); }
+Value Code::add(Value x, Value y) { return b.createOrFold<arith::AddIOp>(loc, x, y); }
+Value Code::add(Value x, int64_t y) { return y == 0 ? x : add(x, index(y)); }
+Value Code::sub(Value x, Value y) { return b.createOrFold<arith::SubIOp>(loc, x, y); }
+Value Code::mul(Value x, Value y) { return b.createOrFold<arith::MulIOp>(loc, x, y); }
+Value Code::mul(Value x, int64_t y) { return y == 1 ? x : mul(x, index(y)); }
+Value Code::div(Value x, Value y) { return b.createOrFold<arith::DivUIOp>(loc, x, y); }
+Value Code::rem(Value x, Value y) { return b.createOrFold<arith::RemUIOp>(loc, x, y); }
+Value Code::ceilDiv(Value x, Value y) { return div(add(x, sub(y, index(1))), y); }
+Value Code::min(Value x, Value y) { return b.createOrFold<arith::MinSIOp>(loc, x, y); }
+Value Code::max(Value x, Value y) { return b.createOrFold<arith::MaxSIOp>(loc, x, y); }
+Value Code::compare(arith::CmpIPredicate predicate, Value x, Value y) {
+  return b.createOrFold<arith::CmpIOp>(loc, predicate, x, y);
+}
+Value Code::boolean(bool value) { return arith::ConstantOp::create(b, loc, b.getBoolAttr(value)); }
+Value Code::logicalAnd(Value x, Value y) { return b.createOrFold<arith::AndIOp>(loc, x, y); }
+Value Code::logicalOr(Value x, Value y) { return b.createOrFold<arith::OrIOp>(loc, x, y); }
+Value Code::logicalNot(Value x) { return b.createOrFold<arith::XOrIOp>(loc, x, boolean(true)); }
+Value Code::select(Value condition, Value x, Value y) { return b.createOrFold<arith::SelectOp>(loc, condition, x, y); }
+
+//===-- Floats ----------------------------------------------------------------------------------------------------===//
+
+Value Code::scalar(float value) { return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(value)); }
+Value Code::splat(float value) { return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vector(), value)); }
+Value Code::splatInt(int32_t value) {
+  return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vectorOf(b.getI32Type()), value));
+}
+Value Code::broadcast(Value scalar) { return vector::BroadcastOp::create(b, loc, vectorOf(scalar.getType()), scalar); }
+Value Code::fma(Value x, Value y, Value accumulator) {
+  if (fused)
+    return math::FmaOp::create(b, loc, x, y, accumulator);
+  return addF(mulF(x, y), accumulator);
+}
+Value Code::addF(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
+Value Code::subF(Value x, Value y) { return arith::SubFOp::create(b, loc, x, y); }
+Value Code::mulF(Value x, Value y) { return arith::MulFOp::create(b, loc, x, y); }
+Value Code::compareF(arith::CmpFPredicate predicate, Value x, Value y) {
+  return arith::CmpFOp::create(b, loc, predicate, x, y);
+}
+Value Code::maxOrSecond(Value x, Value y) {
+  return arith::SelectOp::create(b, loc, compareF(arith::CmpFPredicate::OGT, x, y), x, y);
+}
+Value Code::bitcast(Value x, Type type) { return arith::BitcastOp::create(b, loc, type, x); }
+Value Code::laneMask(Value count) {
+  SmallVector<int32_t> numbers(lanes);
+  for (int i = 0; i < lanes; ++i)
+    numbers[i] = i;
+  Value clamped = max(min(count, index(lanes)), index(0));
+  Value narrow = arith::IndexCastOp::create(b, loc, b.getI32Type(), clamped);
+  Value lane = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vectorOf(b.getI32Type()), ArrayRef(numbers)));
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lane, broadcast(narrow));
+}
+
+//===-- Memory ----------------------------------------------------------------------------------------------------===//
+
+static Type elementOf(Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); }
+
+Value Code::load(Value memref, ValueRange indices) {
+  Value x = memref::LoadOp::create(b, loc, memref, indices);
+  return elementOf(memref).isF16() || elementOf(memref).isBF16() ? arith::ExtFOp::create(b, loc, b.getF32Type(), x) : x;
+}
+Value Code::loadVector(Value memref, ValueRange indices) {
+  Type element = elementOf(memref);
+  Value x = vector::LoadOp::create(b, loc, vectorOf(element), memref, indices);
+  return element.isF32() ? x : arith::ExtFOp::create(b, loc, vector(), x);
+}
+Value Code::loadMasked(Value memref, ValueRange indices, Value mask) {
+  Type element = elementOf(memref);
+  Value zero = arith::ConstantOp::create(b, loc, b.getZeroAttr(vectorOf(element)));
+  Value x = vector::MaskedLoadOp::create(b, loc, vectorOf(element), memref, indices, mask, zero);
+  return element.isF32() ? x : arith::ExtFOp::create(b, loc, vector(), x);
+}
+void Code::store(Value scalar, Value memref, ValueRange indices) {
+  Type element = elementOf(memref);
+  if (scalar.getType() != element)
+    scalar = arith::TruncFOp::create(b, loc, element, scalar);
+  memref::StoreOp::create(b, loc, scalar, memref, indices);
+}
+void Code::storeVector(Value vector, Value memref, ValueRange indices) {
+  Type type = vectorOf(elementOf(memref));
+  if (vector.getType() != type)
+    vector = arith::TruncFOp::create(b, loc, type, vector);
+  vector::StoreOp::create(b, loc, vector, memref, indices);
+}
+void Code::storeMasked(Value vector, Value memref, ValueRange indices, Value mask) {
+  Type type = vectorOf(elementOf(memref));
+  if (vector.getType() != type)
+    vector = arith::TruncFOp::create(b, loc, type, vector);
+  vector::MaskedStoreOp::create(b, loc, memref, indices, mask, vector);
+}
+Value Code::dim(Value memref, int64_t axis) { return b.createOrFold<memref::DimOp>(loc, memref, axis); }
+
+//===-- Control ---------------------------------------------------------------------------------------------------===//
+
+void Code::loop(Value begin, Value end, Value step, llvm::function_ref<void(Value)> body) {
+  auto loop = scf::ForOp::create(b, loc, begin, end, step);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(loop.getBody());
+  body(loop.getInductionVar());
+}
+Code::Values Code::carry(Value begin, Value end, int64_t step, ValueRange init,
+                         llvm::function_ref<Values(Value, ValueRange)> body) {
+  auto loop =
+      scf::ForOp::create(b, loc, begin, end, index(step), init, [](OpBuilder &, Location, Value, ValueRange) {});
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToEnd(loop.getBody());
+  Values results = body(loop.getInductionVar(), loop.getRegionIterArgs());
+  scf::YieldOp::create(b, loc, results);
+  return Values(loop.getResults());
+}
+void Code::branch(Value condition, llvm::function_ref<void()> then, llvm::function_ref<void()> otherwise) {
+  auto branch = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/bool(otherwise));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  then();
+  if (otherwise) {
+    b.setInsertionPointToStart(branch.elseBlock());
+    otherwise();
+  }
+}
+Code::Values Code::choose(Value condition, TypeRange types, llvm::function_ref<Values()> then,
+                          llvm::function_ref<Values()> otherwise) {
+  auto branch = scf::IfOp::create(b, loc, types, condition, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(branch.thenBlock());
+  scf::YieldOp::create(b, loc, then());
+  b.setInsertionPointToStart(branch.elseBlock());
+  scf::YieldOp::create(b, loc, otherwise());
+  return Values(branch.getResults());
+}
+
+//===-- Views -----------------------------------------------------------------------------------------------------===//
+
+bool hasUnitColumns(Value memref) {
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  auto type = cast<MemRefType>(memref.getType());
+  return succeeded(type.getStridesAndOffset(strides, offset)) && !strides.empty() && strides.back() == 1;
+}
+
+Value lastStride(Code &code, Value memref) {
+  if (hasUnitColumns(memref))
+    return code.index(1);
+  auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, memref);
+  return metadata.getStrides().back();
+}
+
+Value elementOffset(Code &code, Value memref, ValueRange indices) {
+  auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, memref);
+  Value offset = metadata.getOffset();
+  for (auto [i, stride] : llvm::zip(indices, metadata.getStrides()))
+    offset = code.add(offset, code.mul(i, stride));
+  return offset;
+}
+
+Matrix matrixAt(Code &code, Value memref, ValueRange batch, bool assumeUnit) {
+  auto type = cast<MemRefType>(memref.getType());
+  int64_t rank = type.getRank();
+  assert(rank >= 2 && int64_t(batch.size()) == rank - 2);
+  auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, memref);
+  Value offset = elementOffset(code, memref, batch);
+  Matrix m;
+  m.unitColumns = assumeUnit || hasUnitColumns(memref);
+  m.strides[0] = metadata.getStrides()[rank - 2];
+  m.strides[1] = m.unitColumns ? code.index(1) : metadata.getStrides()[rank - 1];
+  int64_t any = ShapedType::kDynamic;
+  auto layout = StridedLayoutAttr::get(code.b.getContext(), any, {any, m.unitColumns ? 1 : any});
+  auto view = MemRefType::get({any, any}, type.getElementType(), layout);
+  SmallVector<OpFoldResult> sizes{metadata.getSizes()[rank - 2], metadata.getSizes()[rank - 1]};
+  SmallVector<OpFoldResult> strides{m.strides[0],
+                                    m.unitColumns ? OpFoldResult(code.b.getIndexAttr(1)) : OpFoldResult(m.strides[1])};
+  m.memref = memref::ReinterpretCastOp::create(code.b, code.loc, view, metadata.getBaseBuffer(), OpFoldResult(offset),
+                                               sizes, strides);
+  return m;
+}
+
+Value ScratchLayout::allocate(ArrayRef<int64_t> shape, ValueRange sizes, Type element) {
+  if (!element)
+    element = code.b.getF32Type();
+  Value count = code.index(element.isIndex() ? 8 : element.getIntOrFloatBitWidth() / 8);
+  auto dynamic = sizes.begin();
+  for (int64_t n : shape)
+    count = code.mul(count, ShapedType::isDynamic(n) ? *dynamic++ : code.index(n));
+  Value memref;
+  if (base)
+    memref = memref::ViewOp::create(code.b, code.loc, MemRefType::get(shape, element), base, used, sizes);
+  used = code.add(used, code.roundUp(count, 64));
+  return memref;
+}
+
+//===-- Tiles -----------------------------------------------------------------------------------------------------===//
+
+Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, Value begin, Value end, ValueRange accumulators) {
+  auto step = [&](Value k, Code::Values acc) {
+    Code::Values rhs;
+    for (int v = 0; v < tile.vectors; ++v)
+      rhs.push_back(tile.rhs(v, k));
+    for (int r = 0; r < tile.rows; ++r) {
+      Value x = code.broadcast(tile.lhs(r, k));
+      for (int v = 0; v < tile.vectors; ++v)
+        acc[r * tile.vectors + v] = code.fma(x, rhs[v], acc[r * tile.vectors + v]);
+    }
+    return acc;
+  };
+  auto single = [&](Value k, ValueRange acc) { return step(k, Code::Values(acc)); };
+  if (tile.unroll == 1)
+    return code.carry(begin, end, 1, accumulators, single);
+  Value whole = code.mul(code.div(code.sub(end, begin), code.index(tile.unroll)), tile.unroll);
+  Value middle = code.add(begin, whole);
+  Code::Values acc = code.carry(begin, middle, tile.unroll, accumulators, [&](Value k, ValueRange init) {
+    Code::Values a(init);
+    for (int t = 0; t < tile.unroll; ++t)
+      a = step(code.add(k, t), a);
+    return a;
+  });
+  return code.carry(middle, end, 1, acc, single);
+}
+
+Code::Values transpose(Code &code, ValueRange rows) {
+  int64_t n = rows.size(), half = n / 2;
+  SmallVector<int64_t> low, high;
+  for (int64_t i = 0; i < half; ++i)
+    low.append({i, n + i});
+  for (int64_t i = half; i < n; ++i)
+    high.append({i, n + i});
+  Code::Values x(rows);
+  for (int64_t span = 1; span < n; span *= 2) {
+    Code::Values next;
+    for (int64_t i = 0; i < half; ++i)
+      for (ArrayRef<int64_t> order : {ArrayRef(low), ArrayRef(high)})
+        next.push_back(vector::ShuffleOp::create(code.b, code.loc, x[i], x[i + half], order));
+    x = next;
+  }
+  return x;
+}
+
+Code::Values delinearize(Code &code, Value linear, ValueRange sizes) {
+  Code::Values indices(sizes.size());
+  for (size_t i = sizes.size(); i-- > 0;) {
+    indices[i] = i == 0 ? linear : code.rem(linear, sizes[i]);
+    if (i > 0)
+      linear = code.div(linear, sizes[i]);
+  }
+  return indices;
+}
+
+} // namespace fovea::kernels

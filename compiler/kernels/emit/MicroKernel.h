@@ -1,0 +1,148 @@
+// Register-tile code: a small builder for index, scalar and vector code, and the multiply-accumulate loop of every
+// tile.
+#pragma once
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Builders.h"
+
+#include <functional>
+
+namespace fovea::kernels {
+
+/// Writes code at the insertion point of `b`, for vectors of `lanes` f32. Constants are folded as they are made.
+///
+/// `fused` says whether the target has fused multiply-adds: fma() is then one rounding, otherwise a product and a sum.
+class Code {
+public:
+  using Values = llvm::SmallVector<mlir::Value>;
+  Code(mlir::OpBuilder &builder, mlir::Location loc, int lanes, bool fused);
+
+  mlir::OpBuilder &b;
+  mlir::Location loc;
+  const int lanes;
+  const bool fused;
+
+  mlir::VectorType vector() const { return mlir::VectorType::get({lanes}, b.getF32Type()); }
+  mlir::VectorType vectorOf(mlir::Type element) const { return mlir::VectorType::get({lanes}, element); }
+
+  // Indices.
+  mlir::Value index(int64_t value);
+  mlir::Value add(mlir::Value x, mlir::Value y);
+  mlir::Value add(mlir::Value x, int64_t y);
+  mlir::Value sub(mlir::Value x, mlir::Value y);
+  mlir::Value mul(mlir::Value x, mlir::Value y);
+  mlir::Value mul(mlir::Value x, int64_t y);
+  /// Operands are not negative.
+  mlir::Value div(mlir::Value x, mlir::Value y);
+  mlir::Value rem(mlir::Value x, mlir::Value y);
+  mlir::Value ceilDiv(mlir::Value x, mlir::Value y);
+  mlir::Value ceilDiv(mlir::Value x, int64_t y) { return ceilDiv(x, index(y)); }
+  mlir::Value roundUp(mlir::Value x, int64_t y) { return mul(ceilDiv(x, y), y); }
+  mlir::Value min(mlir::Value x, mlir::Value y);
+  mlir::Value max(mlir::Value x, mlir::Value y);
+  mlir::Value compare(mlir::arith::CmpIPredicate predicate, mlir::Value x, mlir::Value y);
+  mlir::Value less(mlir::Value x, mlir::Value y) { return compare(mlir::arith::CmpIPredicate::slt, x, y); }
+  mlir::Value equal(mlir::Value x, mlir::Value y) { return compare(mlir::arith::CmpIPredicate::eq, x, y); }
+  mlir::Value boolean(bool value);
+  mlir::Value logicalAnd(mlir::Value x, mlir::Value y);
+  mlir::Value logicalOr(mlir::Value x, mlir::Value y);
+  mlir::Value logicalNot(mlir::Value x);
+  mlir::Value select(mlir::Value condition, mlir::Value x, mlir::Value y);
+
+  // Scalars and vectors of f32.
+  mlir::Value scalar(float value);
+  mlir::Value splat(float value);
+  mlir::Value splatInt(int32_t value);
+  mlir::Value broadcast(mlir::Value scalar);
+  mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value accumulator);
+  mlir::Value addF(mlir::Value x, mlir::Value y);
+  mlir::Value subF(mlir::Value x, mlir::Value y);
+  mlir::Value mulF(mlir::Value x, mlir::Value y);
+  mlir::Value compareF(mlir::arith::CmpFPredicate predicate, mlir::Value x, mlir::Value y);
+  /// `x > y ? x : y`: y where either is NaN (the processor's own maximum).
+  mlir::Value maxOrSecond(mlir::Value x, mlir::Value y);
+  mlir::Value bitcast(mlir::Value x, mlir::Type type);
+  /// Lanes [0, count): `count` may be below 0 or above the vector's length.
+  mlir::Value laneMask(mlir::Value count);
+
+  // Memory. Elements of 16 bits are widened to f32 and rounded when stored.
+  mlir::Value load(mlir::Value memref, mlir::ValueRange indices);
+  mlir::Value loadVector(mlir::Value memref, mlir::ValueRange indices);
+  mlir::Value loadMasked(mlir::Value memref, mlir::ValueRange indices, mlir::Value mask);
+  void store(mlir::Value scalar, mlir::Value memref, mlir::ValueRange indices);
+  void storeVector(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices);
+  void storeMasked(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices, mlir::Value mask);
+  mlir::Value dim(mlir::Value memref, int64_t axis);
+
+  // Control.
+  void loop(mlir::Value begin, mlir::Value end, mlir::Value step, llvm::function_ref<void(mlir::Value)> body);
+  void loop(mlir::Value begin, mlir::Value end, int64_t step, llvm::function_ref<void(mlir::Value)> body) {
+    loop(begin, end, index(step), body);
+  }
+  /// A loop that carries `init`.
+  Values carry(mlir::Value begin, mlir::Value end, int64_t step, mlir::ValueRange init,
+               llvm::function_ref<Values(mlir::Value, mlir::ValueRange)> body);
+  void branch(mlir::Value condition, llvm::function_ref<void()> then, llvm::function_ref<void()> otherwise = nullptr);
+  Values choose(mlir::Value condition, mlir::TypeRange types, llvm::function_ref<Values()> then,
+                llvm::function_ref<Values()> otherwise);
+};
+
+/// A row-major or strided matrix: where it starts in `memref` (rank 2, f32 or 16-bit floats), after all batch axes are
+/// fixed.
+struct Matrix {
+  mlir::Value memref;
+  mlir::Value rowStride() const { return strides[0]; }
+  mlir::Value columnStride() const { return strides[1]; }
+  mlir::Value strides[2];
+  /// The type says that columns are adjacent.
+  bool unitColumns = false;
+};
+
+/// The last two axes of `memref` at batch index `batch`. `assumeUnit`: the caller has checked that columns are
+/// adjacent.
+Matrix matrixAt(Code &code, mlir::Value memref, mlir::ValueRange batch, bool assumeUnit = false);
+/// The last axis of `memref` at `batch`, as a matrix of one column more outward: [1, n].
+mlir::Value elementOffset(Code &code, mlir::Value memref, mlir::ValueRange indices);
+/// Whether the memref's type says that its last axis is adjacent.
+bool hasUnitColumns(mlir::Value memref);
+/// The last stride as an index.
+mlir::Value lastStride(Code &code, mlir::Value memref);
+
+/// Row-major f32 memory in a task's scratch, laid out one after the other at multiples of 64 bytes.
+class ScratchLayout {
+public:
+  /// `base` may be null: then only sizes are summed up.
+  ScratchLayout(Code &code, mlir::Value base) : code(code), base(base), used(code.index(0)) {}
+  /// A memref of `shape` (kDynamic entries take their size from `sizes`).
+  mlir::Value allocate(llvm::ArrayRef<int64_t> shape, mlir::ValueRange sizes, mlir::Type element = {});
+  mlir::Value bytes() const { return used; }
+
+private:
+  Code &code;
+  mlir::Value base;
+  mlir::Value used;
+};
+
+/// accumulators[r * vectors + v] += sum over k in [begin, end) of lhs(r, k) * rhs(v, k), one chain in k order each.
+///
+/// `lhs` gives scalars, `rhs` vectors; `unroll` steps of k stand in the main loop's body.
+struct TileLoop {
+  int rows;
+  int vectors;
+  int unroll;
+  std::function<mlir::Value(int row, mlir::Value k)> lhs;
+  std::function<mlir::Value(int vector, mlir::Value k)> rhs;
+};
+Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, mlir::Value begin, mlir::Value end,
+                                mlir::ValueRange accumulators);
+
+/// Transposes `lanes` vectors of `lanes` elements in registers.
+Code::Values transpose(Code &code, mlir::ValueRange rows);
+
+/// Splits a linear index into one index a size, row-major.
+Code::Values delinearize(Code &code, mlir::Value linear, mlir::ValueRange sizes);
+
+} // namespace fovea::kernels

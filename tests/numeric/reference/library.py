@@ -1,0 +1,143 @@
+"""What PyTorch's own modules and functions say to the entries of tests/numeric/library.fov."""
+import math
+
+import torch
+from torch.nn import functional as F
+
+DIM, HEADS, HIDDEN = 12, 3, 20
+
+
+class Reference(torch.nn.Module):
+    """Holds PyTorch's modules; their weights are handed to our program under our names by `weights`."""
+
+    def __init__(self):
+        super().__init__()
+        nn = torch.nn
+        self.linear_layer = nn.Linear(DIM, 5)
+        self.unbiased = nn.Linear(DIM, 5, bias=False)
+        self.table = nn.Embedding(9, DIM)
+        self.layer_norm_layer = nn.LayerNorm(DIM)
+        self.rms_norm_layer = nn.RMSNorm(DIM, eps=1e-6)
+        self.multi_head = nn.MultiheadAttention(DIM, HEADS, batch_first=True)
+        options = dict(dropout=0.0, batch_first=True)
+        self.encoder_post = nn.TransformerEncoderLayer(DIM, HEADS, HIDDEN, activation="gelu", **options)
+        self.encoder_pre = nn.TransformerEncoderLayer(DIM, HEADS, HIDDEN, norm_first=True, **options)
+        self.decoder_post = nn.TransformerDecoderLayer(DIM, HEADS, HIDDEN, **options)
+        self.decoder_pre = nn.TransformerDecoderLayer(DIM, HEADS, HIDDEN, activation="gelu", norm_first=True, **options)
+        self.conv = nn.Conv1d(DIM, 7, 3)
+        self.conv_strided = nn.Conv1d(DIM, 7, 4, stride=3, padding=2, bias=False)
+        self.patches = nn.Conv2d(2, DIM, 3, stride=3)
+
+    # Our modules' names for the parts of PyTorch's layers.
+    RENAMED = {"self_attn": "attention", "multihead_attn": "cross_attention", "out_proj": "out", "linear1": "feed_forward.up",
+               "linear2": "feed_forward.down"}
+
+    def weights(self):
+        result = {}
+        for name, tensor in self.state_dict().items():
+            name = ".".join(self.RENAMED.get(part, part) for part in name.split("."))
+            if "in_proj_" in name:  # the three projections in one matrix
+                for ours, part in zip(("query", "key", "value"), tensor.chunk(3)):
+                    result[name.replace("in_proj_", ours + ".")] = part.clone()
+            else:
+                result[name] = tensor
+        return result
+
+
+def make(seed=23):
+    torch.manual_seed(seed)
+    torch.backends.mha.set_fastpath_enabled(False)
+    model = Reference().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model
+
+
+def causal_mask(t):
+    return torch.triu(torch.ones(t, t, dtype=torch.bool), diagonal=1)
+
+
+def turned(x, interleaved, offset=0):
+    """Rotary positions by complex multiplication."""
+    t, d = x.shape[-2:]
+    frequency = 10000.0 ** (-2 * torch.arange(d // 2, dtype=torch.float64) / d)
+    angle = (torch.arange(t, dtype=torch.float64) + offset)[:, None] * frequency
+    turn = torch.polar(torch.ones_like(angle), angle)
+    pairs = x.double().unflatten(-1, (d // 2, 2)) if interleaved else x.double().unflatten(-1, (2, d // 2)).transpose(-1, -2)
+    y = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * turn)
+    return (y if interleaved else y.transpose(-1, -2)).flatten(-2).to(x.dtype)
+
+
+def sinusoidal(x):
+    t, d = x.shape[-2:]
+    angle = torch.arange(t, dtype=torch.float64)[:, None] / 10000.0 ** (torch.arange(0, d, 2, dtype=torch.float64) / d)
+    return torch.stack([angle.sin(), angle.cos()], -1).flatten(1).to(x.dtype)
+
+
+def softmax_masked(x):
+    """Rows that are -inf throughout become zeros; NaN stays in its row."""
+    return torch.where((x == -math.inf).all(-1, keepdim=True), torch.zeros_like(x), x.softmax(-1))
+
+
+def pools(x, mask):
+    weight = mask.to(x.dtype)[:, :, None]
+    return dict(mean=x.mean(1), max=x.amax(1), masked=(x * weight).sum(1) / weight.sum(1).clamp(min=1), cls=x[:, 0])
+
+
+def cases(m):
+    """(entry, inputs, function of the inputs giving a tensor or {output: tensor})."""
+    g = torch.Generator().manual_seed(31)
+    rand = lambda *shape: torch.randn(shape, generator=g)
+    lengths = lambda sizes, longest: torch.arange(longest)[None, :] < torch.tensor(sizes)[:, None]
+    x, memory, wide = rand(3, 17, DIM), rand(3, 7, DIM), rand(2, 5, 31) * 4
+    mask, memory_mask = lengths([17, 1, 16], 17), lengths([7, 2, 5], 7)
+    q, k, v = rand(2, 3, 5, 8), rand(2, 3, 33, 8), rand(2, 3, 33, 6)
+    ids = torch.tensor([[0, 8, 3, 3], [1, 7, 5, 0]])
+    special = rand(6, 9)
+    special[0] = -math.inf
+    special[1, 2:] = -math.inf
+    special[2] = 1e30
+    special[3, 4] = math.nan
+    special[4] = torch.linspace(-200, 200, 9)
+    even = rand(2, 9, 10)
+    scores, classes, seen = rand(3, 4, 11) * 5, torch.randint(11, (3, 4), generator=g), lengths([4, 0, 2], 4)
+    sdpa = F.scaled_dot_product_attention
+
+    yield "linear_biased", dict(x=x), m.linear_layer
+    yield "linear_unbiased", dict(x=x), m.unbiased
+    yield "linear_function", dict(x=x), m.linear_layer
+    yield "embedding_rows", dict(ids=ids), m.table
+    yield "embedding_function", dict(ids=ids), m.table
+    yield "layer_norm_rows", dict(x=x * 3 + 1), m.layer_norm_layer
+    yield "rms_norm_rows", dict(x=x * 3 + 1), m.rms_norm_layer
+    encode = lambda layer: lambda x, mask: layer(x, src_key_padding_mask=~mask)
+    decode = lambda layer: lambda x, memory, mask: layer(x, memory, tgt_mask=causal_mask(x.shape[1]), memory_key_padding_mask=~mask)
+    yield "encoder_layer_post", dict(x=x, mask=mask), encode(m.encoder_post)
+    yield "encoder_layer_pre", dict(x=x, mask=mask), encode(m.encoder_pre)
+    yield "decoder_layer_post", dict(x=x, memory=memory, mask=memory_mask), decode(m.decoder_post)
+    yield "decoder_layer_pre", dict(x=x, memory=memory, mask=memory_mask), decode(m.decoder_pre)
+    yield "activations", dict(x=wide), lambda x: dict(relu=F.relu(x), silu=F.silu(x), gelu=F.gelu(x),
+                                                      gelu_tanh=F.gelu(x, approximate="tanh"), sigmoid=x.sigmoid())
+    yield "softmaxes", dict(x=wide), lambda x: dict(last=x.softmax(-1), middle=x.softmax(1), logarithm=x.log_softmax(-1))
+    yield "softmax_masked", dict(x=special), softmax_masked
+    yield "unit_vectors", dict(x=wide), lambda x: F.normalize(x, dim=-1)
+    visible = lengths([33, 20], 33)
+    yield "attentions", dict(q=q, k=k, v=v, visible=visible), lambda q, k, v, visible: dict(
+        full=sdpa(q, k, v), masked=sdpa(q, k, v, attn_mask=visible[:, None, None, :]))
+    yield "attention_causal", dict(q=k, k=k * 0.7, v=v), lambda q, k, v: sdpa(q, k, v, is_causal=True)
+    yield "multi_head_masked", dict(x=x, memory=memory, mask=memory_mask), lambda x, memory, mask: m.multi_head(
+        x, memory, memory, key_padding_mask=~mask, need_weights=False)[0]
+    yield "multi_head_causal", dict(x=x), lambda x: m.multi_head(
+        x, x, x, attn_mask=causal_mask(x.shape[1]), need_weights=False)[0]
+    yield "sinusoidal", dict(x=even), sinusoidal
+    yield "rotary", dict(x=even), lambda x: dict(halves=turned(x, False), pairs=turned(x, True))
+    yield "rotary_offset", dict(x=even, offset=3), lambda x, offset: turned(x, False, offset)
+    yield "pools", dict(x=x, mask=lengths([17, 0, 16], 17)), pools
+    rows = lambda conv: lambda x: conv(x.transpose(1, 2)).transpose(1, 2)
+    yield "conv1d", dict(x=x), rows(m.conv)
+    yield "conv1d_strided", dict(x=x), rows(m.conv_strided)
+    yield "patch_embedding", dict(x=rand(2, 2, 9, 6)), lambda x: m.patches(x).flatten(2).transpose(1, 2)
+    yield "loss_mse", dict(x=scores[0], y=scores[1]), F.mse_loss
+    yield "loss_cross_entropy", dict(scores=scores, classes=classes), lambda s, c: F.cross_entropy(s.flatten(0, 1), c.flatten())
+    yield "loss_masked", dict(scores=scores, classes=classes, mask=seen), lambda s, c, m: F.cross_entropy(s[m], c[m])

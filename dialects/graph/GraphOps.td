@@ -21,7 +21,7 @@ def Graph_FuncOp : Graph_Op<"func", [FunctionOpInterface, IsolatedFromAbove, Aut
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type, StrArrayAttr:$symbols,
                        DefaultValuedAttr<TypedArrayAttrBase<Graph_RequireAttr, "preconditions">, "{}">:$requirements, UnitAttr:$entry, UnitAttr:$layer, UnitAttr:$prepare,
-                       UnitAttr:$require_fused, OptionalAttr<StrAttr>:$sym_visibility,
+                       UnitAttr:$require_fused, OptionalAttr<StrAttr>:$doc, OptionalAttr<StrAttr>:$sym_visibility,
                        OptionalAttr<DictArrayAttr>:$arg_attrs, OptionalAttr<DictArrayAttr>:$res_attrs);
   let regions = (region AnyRegion:$body);
   let hasCustomAssemblyFormat = 1;

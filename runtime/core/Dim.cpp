@@ -77,7 +77,8 @@ static fovea_code evaluateChecked(const Sizes &sizes, const fovea_dim &dim, int3
   if (result == DimResult::Malformed)
     return fail(error, FOVEA_BAD_PROGRAM, "the program's code for the size %s is malformed", orEmpty(dim.text));
   return fail(error, FOVEA_PRECONDITION, "the size %s %s%s%s%s", orEmpty(dim.text),
-              result == DimResult::Overflow ? "overflows" : "divides by zero", place ? " (" : "", orEmpty(place), place ? ")" : "");
+              result == DimResult::Overflow ? "overflows" : "divides by zero", place ? " (" : "", orEmpty(place),
+              place ? ")" : "");
 }
 
 /// Where a symbol's value is from: "axis 1 of `ids`".
@@ -120,14 +121,15 @@ static void addOrigins(Line &line, const Sizes &sizes, const fovea_dim *const *d
 static fovea_code checkSignature(const Sizes &sizes, fovea_error *error) {
   const fovea_entry &entry = *sizes.entry;
   if (sizes.inputCount != entry.input_count)
-    return fail(error, FOVEA_INVALID_ARGUMENT, "entry `%s` takes %d input%s, and %d %s given", entry.name, entry.input_count,
-                entry.input_count == 1 ? "" : "s", sizes.inputCount, sizes.inputCount == 1 ? "is" : "are");
+    return fail(error, FOVEA_INVALID_ARGUMENT, "entry `%s` takes %d input%s, and %d %s given", entry.name,
+                entry.input_count, entry.input_count == 1 ? "" : "s", sizes.inputCount,
+                sizes.inputCount == 1 ? "is" : "are");
   for (int32_t i = 0; i < entry.input_count; ++i) {
     const fovea_tensor_spec &spec = entry.inputs[i];
     const fovea_tensor &input = sizes.inputs[i];
     if (input.dtype != spec.dtype)
-      return fail(error, FOVEA_INVALID_ARGUMENT, "input `%s` is %s, expected %s (%s)", spec.name, fovea_dtype_name(input.dtype),
-                  fovea_dtype_name(spec.dtype), orEmpty(spec.place));
+      return fail(error, FOVEA_INVALID_ARGUMENT, "input `%s` is %s, expected %s (%s)", spec.name,
+                  fovea_dtype_name(input.dtype), fovea_dtype_name(spec.dtype), orEmpty(spec.place));
     bool validRank = input.rank >= 0 && input.rank <= FOVEA_MAX_RANK;
     int64_t elements;
     if (input.rank != spec.rank || !validRank) {
@@ -135,8 +137,9 @@ static fovea_code checkSignature(const Sizes &sizes, fovea_error *error) {
       Line line(dims, sizeof(dims));
       for (int32_t axis = 0; axis < spec.rank; ++axis)
         line.add("%s%s", axis ? ", " : "", orEmpty(spec.dims[axis].text));
-      return fail(error, FOVEA_INVALID_ARGUMENT, "input `%s` has %d axes %s, expected %d: [%s] (%s)", spec.name, input.rank,
-                  validRank ? ShapeText(input.shape, input.rank).text : "", spec.rank, dims, orEmpty(spec.place));
+      return fail(error, FOVEA_INVALID_ARGUMENT, "input `%s` has %d axes %s, expected %d: [%s] (%s)", spec.name,
+                  input.rank, validRank ? ShapeText(input.shape, input.rank).text : "", spec.rank, dims,
+                  orEmpty(spec.place));
     }
     if (!countElements(input.shape, input.rank, fovea_dtype_size(spec.dtype), elements))
       return fail(error, FOVEA_INVALID_ARGUMENT, "input `%s` has the impossible shape %s", spec.name,
@@ -152,8 +155,8 @@ static fovea_code findSize(const Sizes &sizes, const fovea_binding &binding, int
     found = sizes.stateSizes[binding.axis];
     if (found >= 0)
       return FOVEA_OK;
-    return fail(error, FOVEA_PRECONDITION, "entry `%s` needs the size `%s`: give it when the context is made", entry.name,
-                sizes.program->state_symbols[binding.axis]);
+    return fail(error, FOVEA_PRECONDITION, "entry `%s` needs the size `%s`: give it when the context is made",
+                entry.name, sizes.program->state_symbols[binding.axis]);
   }
   const fovea_tensor &input = sizes.inputs[binding.input];
   if (binding.axis >= 0) {
@@ -161,7 +164,8 @@ static fovea_code findSize(const Sizes &sizes, const fovea_binding &binding, int
     return FOVEA_OK;
   }
   if (!input.data)
-    return fail(error, FOVEA_INVALID_ARGUMENT, "input `%s` is a size, and its data is null", entry.inputs[binding.input].name);
+    return fail(error, FOVEA_INVALID_ARGUMENT, "input `%s` is a size, and its data is null",
+                entry.inputs[binding.input].name);
   if (input.dtype == FOVEA_I32) {
     int32_t narrow;
     memcpy(&narrow, input.data, sizeof(narrow));
@@ -203,8 +207,9 @@ static fovea_code bindSymbols(const Sizes &sizes, fovea_error *error) {
       char text[400];
       Line line(text, sizeof(text));
       addOrigin(line, sizes, symbol);
-      return fail(error, FOVEA_PRECONDITION, "`%s` is %" PRId64 " (%s), and this context's states have `%s` = %" PRId64, entry.symbols[symbol],
-                  sizes.symbols[symbol], text, sizes.program->state_symbols[i], sizes.stateSizes[i]);
+      return fail(error, FOVEA_PRECONDITION, "`%s` is %" PRId64 " (%s), and this context's states have `%s` = %" PRId64,
+                  entry.symbols[symbol], sizes.symbols[symbol], text, sizes.program->state_symbols[i],
+                  sizes.stateSizes[i]);
     }
   }
   return FOVEA_OK;
@@ -266,8 +271,8 @@ static fovea_code checkRequires(const Sizes &sizes, fovea_error *error) {
       continue;
     char text[900];
     Line line(text, sizeof(text));
-    line.add("entry `%s` requires %s, and %" PRId64 " %s %" PRId64 " is false", entry.name, orEmpty(require.message), lhs,
-             signs[require.relation], rhs);
+    line.add("entry `%s` requires %s, and %" PRId64 " %s %" PRId64 " is false", entry.name, orEmpty(require.message),
+             lhs, signs[require.relation], rhs);
     const fovea_dim *dims[] = {&require.lhs, &require.rhs};
     addOrigins(line, sizes, dims, 2);
     addPlace(line, require.place);
@@ -290,7 +295,8 @@ fovea_code outputShape(const Sizes &sizes, int32_t output, fovea_tensor &tensor,
   tensor.dtype = spec.dtype;
   tensor.rank = spec.rank;
   for (int32_t axis = 0; axis < spec.rank; ++axis)
-    if (fovea_code code = evaluateChecked(sizes, spec.dims[axis], sizes.entry->symbol_count, spec.place, tensor.shape[axis], error))
+    if (fovea_code code =
+            evaluateChecked(sizes, spec.dims[axis], sizes.entry->symbol_count, spec.place, tensor.shape[axis], error))
       return code;
   int64_t elements;
   if (!countElements(tensor.shape, tensor.rank, fovea_dtype_size(spec.dtype), elements))
@@ -336,7 +342,8 @@ fovea_code checkProgram(const fovea_program *program, fovea_error *error) {
   if (!program)
     return fail(error, FOVEA_INVALID_ARGUMENT, "the program is null");
   if (program->abi_version != FOVEA_ABI_VERSION)
-    return fail(error, FOVEA_BAD_PROGRAM, "the program has ABI version %d, and this runtime version %d: build both anew", program->abi_version,
+    return fail(error, FOVEA_BAD_PROGRAM,
+                "the program has ABI version %d, and this runtime version %d: build both anew", program->abi_version,
                 FOVEA_ABI_VERSION);
   if (!validSpecs(program->params, program->param_count) || !validSpecs(program->states, program->state_count))
     return fail(error, FOVEA_BAD_PROGRAM, "the program's table of %s is inconsistent", "params or states");
@@ -348,7 +355,8 @@ fovea_code checkProgram(const fovea_program *program, fovea_error *error) {
 
 fovea_code checkEntry(const fovea_program *program, int32_t entry, fovea_error *error) {
   if (entry < 0 || entry >= program->entry_count)
-    return fail(error, FOVEA_INVALID_ARGUMENT, "there is no entry number %d; the program has %d", entry, program->entry_count);
+    return fail(error, FOVEA_INVALID_ARGUMENT, "there is no entry number %d; the program has %d", entry,
+                program->entry_count);
   return FOVEA_OK;
 }
 
@@ -363,8 +371,8 @@ static fovea_code describe(const fovea_program *program, int32_t entry, bool out
   const fovea_entry &found = program->entries[entry];
   int32_t count = output ? found.output_count : found.input_count;
   if (number < 0 || number >= count)
-    return fail(error, FOVEA_INVALID_ARGUMENT, "entry `%s` has no %s number %d; it has %d", found.name, output ? "output" : "input",
-                number, count);
+    return fail(error, FOVEA_INVALID_ARGUMENT, "entry `%s` has no %s number %d; it has %d", found.name,
+                output ? "output" : "input", number, count);
   const fovea_tensor_spec &spec = output ? found.outputs[number] : found.inputs[number];
   *info = {spec.name, spec.place, spec.dtype, spec.rank, {}};
   for (int32_t axis = 0; axis < spec.rank && axis < FOVEA_MAX_RANK; ++axis)

@@ -1,5 +1,5 @@
-/// Sizes: evaluating the program's expressions, binding an entry's symbols from its inputs, checking everything that the
-/// program says about sizes.
+/// Sizes: evaluating the program's expressions, binding an entry's symbols from its inputs, checking everything that
+/// the program says about sizes.
 #ifndef FOVEA_RUNTIME_CORE_DIM_H
 #define FOVEA_RUNTIME_CORE_DIM_H
 

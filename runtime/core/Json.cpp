@@ -109,7 +109,10 @@ bool JsonReader::hex4(size_t at, uint32_t &value) {
     return report("a broken \\u escape");
   for (size_t i = at; i < at + 4; ++i) {
     char c = text[i];
-    int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    int digit = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
     if (digit < 0)
       return report("a broken \\u escape");
     value = value * 16 + static_cast<uint32_t>(digit);

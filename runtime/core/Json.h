@@ -1,4 +1,5 @@
-/// A strict pull parser for the JSON of tensor files: no allocation but for escaped strings, bounded nesting, UTF-8 checked.
+/// A strict pull parser for the JSON of tensor files: no allocation but for escaped strings, bounded nesting, UTF-8
+/// checked.
 #ifndef FOVEA_RUNTIME_CORE_JSON_H
 #define FOVEA_RUNTIME_CORE_JSON_H
 

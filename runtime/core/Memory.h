@@ -11,7 +11,8 @@
 
 namespace fovea::rt {
 
-/// A handle on the hooks in use; without hooks, the C library's (large pieces are pages of their own, asked to be huge).
+/// A handle on the hooks in use; without hooks, the C library's (large pieces are pages of their own, asked to be
+/// huge).
 struct Memory {
   const fovea_allocator *hooks = nullptr;
 

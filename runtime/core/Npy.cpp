@@ -18,7 +18,10 @@ struct NpyHeader {
       Text key;
       if (!string(key) || !take(':'))
         return report("expected `'name':`");
-      bool *seen = key == "descr" ? &haveDescr : key == "fortran_order" ? &haveOrder : key == "shape" ? &haveShape : nullptr;
+      bool *seen = key == "descr"           ? &haveDescr
+                   : key == "fortran_order" ? &haveOrder
+                   : key == "shape"         ? &haveShape
+                                            : nullptr;
       if (!seen || *seen)
         return report(seen ? "a field is there twice" : "an unknown field");
       *seen = true;
@@ -28,7 +31,9 @@ struct NpyHeader {
         return report("expected `,` or `}`");
     }
     if (!haveDescr || !haveOrder || !haveShape)
-      return report(!haveDescr ? "`descr` is missing" : !haveOrder ? "`fortran_order` is missing" : "`shape` is missing");
+      return report(!haveDescr   ? "`descr` is missing"
+                    : !haveOrder ? "`fortran_order` is missing"
+                                 : "`shape` is missing");
     skipSpace();
     return offset == text.size() || report("text after the end");
   }
@@ -166,11 +171,13 @@ fovea_code TensorFile::addNpy(const unsigned char *bytes, size_t size, Text name
   if (major > 1)
     length |= static_cast<size_t>(bytes[10]) << 16 | static_cast<size_t>(bytes[11]) << 24;
   if (length > size - start)
-    return fail(error, FOVEA_BAD_FILE, "damaged npy file: its header has %zu bytes, and only %zu follow", length, size - start);
+    return fail(error, FOVEA_BAD_FILE, "damaged npy file: its header has %zu bytes, and only %zu follow", length,
+                size - start);
   NpyHeader header(Text(reinterpret_cast<const char *>(bytes) + start, length));
   if (!header.parse()) {
     if (!header.descr.empty())
-      return fail(error, FOVEA_BAD_FILE, "npy header: %s (`descr` is %s)", header.problem, Quoted(header.descr, 40).text);
+      return fail(error, FOVEA_BAD_FILE, "npy header: %s (`descr` is %s)", header.problem,
+                  Quoted(header.descr, 40).text);
     return fail(error, FOVEA_BAD_FILE, "npy header: %s", header.problem);
   }
   FileTensor tensor = header.tensor;
@@ -182,8 +189,8 @@ fovea_code TensorFile::addNpy(const unsigned char *bytes, size_t size, Text name
   tensor.bytes = elements * elementSize(tensor.dtype);
   size_t found = size - start - length;
   if (static_cast<uint64_t>(tensor.bytes) != found)
-    return fail(error, FOVEA_BAD_FILE, "damaged npy file: %s%s needs %" PRId64 " bytes, and %zu are there", fovea::rt::name(tensor.dtype),
-                ShapeText(tensor.shape, tensor.rank).text, tensor.bytes, found);
+    return fail(error, FOVEA_BAD_FILE, "damaged npy file: %s%s needs %" PRId64 " bytes, and %zu are there",
+                fovea::rt::name(tensor.dtype), ShapeText(tensor.shape, tensor.rank).text, tensor.bytes, found);
   if (header.fortran && tensor.rank > 1 && tensor.bytes) {
     Buffer *buffer = newBuffer(static_cast<size_t>(tensor.bytes));
     if (!buffer)
@@ -216,8 +223,8 @@ size_t npyHeader(const OutputTensor &tensor, char (&text)[1024]) {
   return total;
 }
 
-fovea_code writeElements(OutputFile *file, const OutputTensor &tensor, uint32_t (*update)(uint32_t, const void *, size_t),
-                         uint32_t *sum, fovea_error *error) {
+fovea_code writeElements(OutputFile *file, const OutputTensor &tensor,
+                         uint32_t (*update)(uint32_t, const void *, size_t), uint32_t *sum, fovea_error *error) {
   int64_t elements;
   if (!countElements(tensor.shape, tensor.rank, elementSize(tensor.dtype), elements))
     return fail(error, FOVEA_INVALID_ARGUMENT, "the shape %s overflows", ShapeText(tensor.shape, tensor.rank).text);

@@ -1,5 +1,5 @@
-// npz: a zip archive of npy files, stored or deflated. Read by its central directory, zip64 included; local headers only
-// say where the data begins.
+// npz: a zip archive of npy files, stored or deflated. Read by its central directory, zip64 included; local headers
+// only say where the data begins.
 #include "runtime/core/Inflate.h"
 #include "runtime/core/Npy.h"
 
@@ -96,7 +96,8 @@ struct ZipReader {
     const unsigned char *record = bytes + at;
     if (left < 46 || memcmp(record, "PK\1\2", 4) != 0)
       return bad("its directory is damaged");
-    uint64_t nameSize = little(record + 28, 2), extraSize = little(record + 30, 2), commentSize = little(record + 32, 2);
+    uint64_t nameSize = little(record + 28, 2), extraSize = little(record + 30, 2),
+             commentSize = little(record + 32, 2);
     if (46 + nameSize + extraSize + commentSize > left)
       return bad("its directory is damaged");
     entry.name = Text(reinterpret_cast<const char *>(record) + 46, nameSize);
@@ -207,7 +208,8 @@ static fovea_code writeEntry(OutputFile &file, const OutputTensor &tensor, uint6
   int64_t elements;
   if (!countElements(tensor.shape, tensor.rank, elementSize(tensor.dtype), elements))
     return fail(error, FOVEA_INVALID_ARGUMENT, "the shape of %s overflows", Quoted(tensor.name).text);
-  uint64_t size = headerSize + static_cast<uint64_t>(elements) * (tensor.dtype == FileDtype::BF16 ? 4 : elementSize(tensor.dtype));
+  uint64_t size =
+      headerSize + static_cast<uint64_t>(elements) * (tensor.dtype == FileDtype::BF16 ? 4 : elementSize(tensor.dtype));
   if (size >= 0xFFFFFFFF || offset + size >= 0xFFFFFFFF - 65536 || tensor.name.size() > 65000)
     return fail(error, FOVEA_INVALID_ARGUMENT, "an npz file of 4 GiB or more can't be written: write %s as .npy",
                 Quoted(tensor.name).text);

@@ -16,11 +16,11 @@ static bool parseDtype(Text text, FileDtype &dtype) {
   static const struct {
     const char *name;
     FileDtype dtype;
-  } rows[] = {{"F64", FileDtype::F64},        {"F32", FileDtype::F32},        {"F16", FileDtype::F16},
-              {"BF16", FileDtype::BF16},      {"I64", FileDtype::I64},        {"I32", FileDtype::I32},
-              {"I16", FileDtype::I16},        {"I8", FileDtype::I8},          {"U64", FileDtype::U64},
-              {"U32", FileDtype::U32},        {"U16", FileDtype::U16},        {"U8", FileDtype::U8},
-              {"BOOL", FileDtype::Bool},      {"F8_E4M3", FileDtype::F8E4M3}, {"F8_E5M2", FileDtype::F8E5M2},
+  } rows[] = {{"F64", FileDtype::F64},       {"F32", FileDtype::F32},        {"F16", FileDtype::F16},
+              {"BF16", FileDtype::BF16},     {"I64", FileDtype::I64},        {"I32", FileDtype::I32},
+              {"I16", FileDtype::I16},       {"I8", FileDtype::I8},          {"U64", FileDtype::U64},
+              {"U32", FileDtype::U32},       {"U16", FileDtype::U16},        {"U8", FileDtype::U8},
+              {"BOOL", FileDtype::Bool},     {"F8_E4M3", FileDtype::F8E4M3}, {"F8_E5M2", FileDtype::F8E5M2},
               {"F8_E8M0", FileDtype::F8E8M0}};
   for (const auto &row : rows)
     if (text == row.name) {
@@ -66,7 +66,10 @@ static bool readRecord(JsonReader &json, HeaderRecord &record) {
   if (!json.open('{'))
     return false;
   while (json.member(first, key)) {
-    bool *seen = key == "dtype" ? &record.hasDtype : key == "shape" ? &record.hasShape : key == "data_offsets" ? &record.hasOffsets : nullptr;
+    bool *seen = key == "dtype"          ? &record.hasDtype
+                 : key == "shape"        ? &record.hasShape
+                 : key == "data_offsets" ? &record.hasOffsets
+                                         : nullptr;
     if (seen && *seen)
       return json.report("a field is there twice");
     if (seen)
@@ -76,15 +79,18 @@ static bool readRecord(JsonReader &json, HeaderRecord &record) {
         return false;
       if (!parseDtype(value, record.tensor.dtype))
         return json.report("an unknown dtype");
-    } else if (key == "shape" ? !readShape(json, record.tensor)
-                              : key == "data_offsets" ? !readOffsets(json, record) : !json.skip()) {
+    } else if (key == "shape"          ? !readShape(json, record.tensor)
+               : key == "data_offsets" ? !readOffsets(json, record)
+                                       : !json.skip()) {
       return false;
     }
   }
   if (json.failed())
     return false;
   if (!record.hasDtype || !record.hasShape || !record.hasOffsets)
-    return json.report(!record.hasDtype ? "`dtype` is missing" : !record.hasShape ? "`shape` is missing" : "`data_offsets` is missing");
+    return json.report(!record.hasDtype   ? "`dtype` is missing"
+                       : !record.hasShape ? "`shape` is missing"
+                                          : "`data_offsets` is missing");
   return true;
 }
 
@@ -116,11 +122,12 @@ static fovea_code checkRecord(const HeaderRecord &record, size_t dataSize, fovea
     return fail(error, FOVEA_BAD_FILE, "tensor %s: its shape %s overflows", name.text,
                 ShapeText(tensor.shape, tensor.rank).text);
   if (record.begin > record.end || static_cast<uint64_t>(record.end) > dataSize)
-    return fail(error, FOVEA_BAD_FILE, "tensor %s: its bytes %" PRId64 " to %" PRId64 " lie outside the file's data of %zu bytes",
-                name.text, record.begin, record.end, dataSize);
+    return fail(error, FOVEA_BAD_FILE,
+                "tensor %s: its bytes %" PRId64 " to %" PRId64 " lie outside the file's data of %zu bytes", name.text,
+                record.begin, record.end, dataSize);
   if (record.end - record.begin != elements * elementSize(tensor.dtype))
-    return fail(error, FOVEA_BAD_FILE, "tensor %s: %s%s needs %" PRId64 " bytes, but the file gives it %" PRId64, name.text,
-                fovea::rt::name(tensor.dtype), ShapeText(tensor.shape, tensor.rank).text,
+    return fail(error, FOVEA_BAD_FILE, "tensor %s: %s%s needs %" PRId64 " bytes, but the file gives it %" PRId64,
+                name.text, fovea::rt::name(tensor.dtype), ShapeText(tensor.shape, tensor.rank).text,
                 elements * elementSize(tensor.dtype), record.end - record.begin);
   return FOVEA_OK;
 }
@@ -152,13 +159,15 @@ static fovea_code checkCoverage(const Array<FileTensor> &tensors, const unsigned
 fovea_code TensorFile::parseSafetensors(const unsigned char *bytes, size_t size, Memory from, fovea_error *error) {
   start(from, "safetensors");
   if (size < 8)
-    return fail(error, FOVEA_BAD_FILE, "not a safetensors file: it has %zu bytes, and its header's length alone takes 8", size);
+    return fail(error, FOVEA_BAD_FILE,
+                "not a safetensors file: it has %zu bytes, and its header's length alone takes 8", size);
   uint64_t headerSize = 0;
   for (int i = 7; i >= 0; --i)
     headerSize = headerSize << 8 | bytes[i];
   if (headerSize > longestHeader || headerSize > size - 8)
     return fail(error, FOVEA_BAD_FILE,
-                "not a safetensors file, or cut: its first bytes announce a header of %" PRIu64 " bytes, and %zu follow",
+                "not a safetensors file, or cut: its first bytes announce a header of %" PRIu64
+                " bytes, and %zu follow",
                 headerSize, size - 8);
   Text header(reinterpret_cast<const char *>(bytes) + 8, headerSize);
   if (header.empty() || header[0] != '{')
@@ -242,7 +251,8 @@ struct ShardReader {
       return code;
     const FileTensor *found = tensors->find(name);
     if (!found)
-      return fail(error, FOVEA_BAD_FILE, "tensor %s is not in %s, where the index says", Quoted(name).text, Quoted(file).text);
+      return fail(error, FOVEA_BAD_FILE, "tensor %s is not in %s, where the index says", Quoted(name).text,
+                  Quoted(file).text);
     if (!whole.tensors.push(*found))
       return outOfMemory(error, "an index", static_cast<int64_t>(whole.tensors.size() * sizeof(FileTensor)));
     whole.tensors.back().name = name;
@@ -313,7 +323,7 @@ fovea_code TensorFile::openIndex(const char *path, Memory from, fovea_error *err
 
 fovea_code writeSafetensors(const char *path, const OutputTensor *tensors, size_t count, Memory memory,
                             fovea_error *error) {
-  static const char *const names[] = {"F64", "F32", "F16", "BF16", "I64", "I32",  "I16",     "I8",
+  static const char *const names[] = {"F64", "F32", "F16", "BF16", "I64",  "I32",     "I16",     "I8",
                                       "U64", "U32", "U16", "U8",   "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0"};
   Array<char> header(memory);
   bool stored = header.push('{');

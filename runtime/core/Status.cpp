@@ -52,7 +52,11 @@ void Line::add(const char *format, ...) {
 /// Bytes of the well-formed UTF-8 character at the start of `text`, 0 where it is not one.
 static size_t characterLength(const unsigned char *text, size_t left) {
   unsigned char first = text[0];
-  size_t length = first < 0x80 ? 1 : first >= 0xC2 && first < 0xE0 ? 2 : (first & 0xF0) == 0xE0 ? 3 : first >= 0xF0 && first < 0xF5 ? 4 : 0;
+  size_t length = first < 0x80                    ? 1
+                  : first >= 0xC2 && first < 0xE0 ? 2
+                  : (first & 0xF0) == 0xE0        ? 3
+                  : first >= 0xF0 && first < 0xF5 ? 4
+                                                  : 0;
   if (length == 0 || length > left)
     return 0;
   for (size_t i = 1; i < length; ++i)
@@ -97,9 +101,10 @@ extern "C" {
 
 const char *fovea_code_name(int32_t code) {
   static const char *const names[] = {
-      "FOVEA_OK",           "FOVEA_INVALID_ARGUMENT", "FOVEA_FILE_ERROR",    "FOVEA_BAD_FILE",        "FOVEA_WEIGHTS_MISMATCH",
-      "FOVEA_PRECONDITION", "FOVEA_RUN_FAILED",       "FOVEA_OUT_OF_MEMORY", "FOVEA_UNSUPPORTED_CPU", "FOVEA_CANCELLED",
-      "FOVEA_BAD_PROGRAM",
+      "FOVEA_OK",         "FOVEA_INVALID_ARGUMENT", "FOVEA_FILE_ERROR",
+      "FOVEA_BAD_FILE",   "FOVEA_WEIGHTS_MISMATCH", "FOVEA_PRECONDITION",
+      "FOVEA_RUN_FAILED", "FOVEA_OUT_OF_MEMORY",    "FOVEA_UNSUPPORTED_CPU",
+      "FOVEA_CANCELLED",  "FOVEA_BAD_PROGRAM",
   };
   return code >= 0 && code <= FOVEA_BAD_PROGRAM ? names[code] : "unknown";
 }

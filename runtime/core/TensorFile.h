@@ -1,5 +1,5 @@
-/// Tensor files: safetensors (one file, or shards by an index), npy and npz. Everything in them is checked when they are
-/// opened: any bytes give tensors or FOVEA_BAD_FILE with what is wrong and where.
+/// Tensor files: safetensors (one file, or shards by an index), npy and npz. Everything in them is checked when they
+/// are opened: any bytes give tensors or FOVEA_BAD_FILE with what is wrong and where.
 ///
 /// Usable from the compiler's tools as well:
 ///
@@ -14,7 +14,24 @@
 namespace fovea::rt {
 
 /// Element types that files have; more than programs have.
-enum class FileDtype : int32_t { F64, F32, F16, BF16, I64, I32, I16, I8, U64, U32, U16, U8, Bool, F8E4M3, F8E5M2, F8E8M0 };
+enum class FileDtype : int32_t {
+  F64,
+  F32,
+  F16,
+  BF16,
+  I64,
+  I32,
+  I16,
+  I8,
+  U64,
+  U32,
+  U16,
+  U8,
+  Bool,
+  F8E4M3,
+  F8E5M2,
+  F8E8M0
+};
 
 /// "f32", "u16", ...
 const char *name(FileDtype dtype);

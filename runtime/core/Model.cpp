@@ -1,0 +1,233 @@
+#include "runtime/core/Model.h"
+
+#include "runtime/core/Cpu.h"
+#include "runtime/core/Dim.h"
+
+#include <inttypes.h>
+
+fovea_model::~fovea_model() {
+  for (fovea::rt::Buffer *buffer : buffers)
+    fovea::rt::destroy(memory, buffer);
+}
+
+namespace fovea::rt {
+
+fovea_code arenaSize(const fovea_entry_code &code, const int64_t *symbols, int32_t threads, int64_t &arena,
+                     int64_t &scratch, int64_t &total, fovea_error *error) {
+  arena = code.arena_bytes(symbols);
+  scratch = code.scratch_bytes(symbols);
+  int64_t all;
+  if (arena < 0 || scratch < 0 || __builtin_add_overflow(arena, 63, &arena) ||
+      __builtin_add_overflow(scratch, 63, &scratch) || __builtin_mul_overflow(scratch & ~int64_t(63), threads, &all) ||
+      __builtin_add_overflow(all, arena & ~int64_t(63), &total))
+    return fail(error, FOVEA_PRECONDITION, "the memory that these sizes need overflows 64 bits");
+  arena &= ~int64_t(63);
+  scratch &= ~int64_t(63);
+  return FOVEA_OK;
+}
+
+namespace {
+
+const char *firstMissing(const fovea_target &target) {
+  for (const char *const *feature = target.features; feature && *feature; ++feature)
+    if (!cpuHas(*feature))
+      return *feature;
+  return nullptr;
+}
+
+fovea_code chooseTarget(const fovea_program &program, const char *wanted, const fovea_target *&chosen,
+                        fovea_error *error) {
+  char text[700];
+  Line line(text, sizeof(text));
+  for (int32_t i = 0; i < program.target_count; ++i) {
+    const fovea_target &target = *program.targets[i];
+    if (wanted && strcmp(wanted, target.name) != 0) {
+      line.add("%s`%s`", i ? ", " : "", target.name);
+      continue;
+    }
+    const char *missing = firstMissing(target);
+    if (!missing) {
+      chosen = &target;
+      return FOVEA_OK;
+    }
+    if (wanted)
+      return fail(error, FOVEA_UNSUPPORTED_CPU, "this processor can't run the target `%s`: it lacks `%s`", wanted,
+                  missing);
+    line.add("%s`%s` needs `%s`", i ? ", " : "", target.name, missing);
+  }
+  if (wanted)
+    return fail(error, FOVEA_INVALID_ARGUMENT, "the program has no target `%s`; it has %s", wanted, text);
+  return fail(error, FOVEA_UNSUPPORTED_CPU, "this processor can't run the program: %s",
+              program.target_count ? text : "it has no target");
+}
+
+struct Loader {
+  fovea_model &model;
+  const fovea_load_options &options;
+  fovea_error *error;
+  int64_t done = 0, total = 0;
+
+  void advance(int64_t bytes) {
+    done += bytes;
+    if (options.progress)
+      options.progress(options.user, done, total);
+  }
+
+  Buffer *newBuffer(int64_t bytes) {
+    auto *buffer = make<Buffer>(model.memory);
+    if (buffer && buffer->allocateZeroed(model.memory, static_cast<size_t>(bytes)) && model.buffers.push(buffer)) {
+      model.bytes += bytes;
+      return buffer;
+    }
+    destroy(model.memory, buffer);
+    return nullptr;
+  }
+
+  fovea_code checkBool(const FileTensor &tensor) {
+    for (int64_t i = 0; i < tensor.bytes; ++i)
+      if (tensor.data[i] > 1)
+        return fail(error, FOVEA_BAD_FILE, "tensor %s: element %" PRId64 " is the byte %d, which is no bool",
+                    Quoted(tensor.name).text, i, tensor.data[i]);
+    return FOVEA_OK;
+  }
+
+  /// A pointer to the tensor's elements as the program wants them: into the map where nothing has to be done.
+  fovea_code place(const FileTensor &tensor, int32_t dtype, const void *&data) {
+    if (dtype == FOVEA_BOOL)
+      if (fovea_code code = checkBool(tensor))
+        return code;
+    bool widen = programDtype(tensor.dtype) != dtype;
+    bool aligned = reinterpret_cast<uintptr_t>(tensor.data) % static_cast<uintptr_t>(elementSize(tensor.dtype)) == 0;
+    data = tensor.data;
+    if ((!widen && aligned) || tensor.bytes == 0) {
+      advance(tensor.bytes);
+      return FOVEA_OK;
+    }
+    int64_t bytes = tensor.elements() * fovea_dtype_size(dtype);
+    Buffer *buffer = newBuffer(bytes);
+    if (!buffer)
+      return outOfMemory(error, "a converted tensor", bytes);
+    if (!widen)
+      memcpy(buffer->data(), tensor.data, static_cast<size_t>(bytes));
+    else if (tensor.dtype == FileDtype::F16)
+      widenF16(tensor.data, tensor.elements(), buffer->data());
+    else
+      widenBF16(tensor.data, tensor.elements(), buffer->data());
+    data = buffer->data();
+    advance(tensor.bytes);
+    return FOVEA_OK;
+  }
+
+  fovea_code loadParams(const char *path) {
+    const fovea_program &program = *model.program;
+    if (program.param_count == 0)
+      return FOVEA_OK;
+    if (!path)
+      return fail(error, FOVEA_INVALID_ARGUMENT, "the program has %d params, and no file of weights is given",
+                  program.param_count);
+    if (fovea_code code = model.file.open(path, model.memory, error))
+      return code;
+    Array<const FileTensor *> found(model.memory);
+    auto count = static_cast<size_t>(program.param_count);
+    if (!found.resize(count) || !model.params.resize(count))
+      return outOfMemory(error, "params", static_cast<int64_t>(count * sizeof(void *)));
+    WeightsReport report{options.note, nullptr, options.user};
+    fovea_code code = matchWeights(program.params, program.param_count, options.prefix, model.file, report,
+                                   model.memory, found.data(), error);
+    if (code) {
+      addContext(error, Quoted(path, 200).text);
+      return code;
+    }
+    for (const FileTensor *tensor : found)
+      total += tensor->bytes;
+    for (int32_t i = 0; i < model.target->derived_count; ++i)
+      total += model.target->derived[i].bytes;
+    for (size_t i = 0; i < count; ++i)
+      if ((code = place(*found[i], program.params[i].dtype, model.params[i])))
+        return code;
+    return FOVEA_OK;
+  }
+
+  fovea_code prepareStep(Executor &executor, Buffer &arena, int32_t step) {
+    const fovea_entry_code &code = model.target->prepare[step];
+    int64_t noSymbols[1] = {0}, arenaBytes, totalBytes;
+    if (fovea_code status =
+            arenaSize(code, noSymbols, executor.pool.threads(), arenaBytes, executor.scratchBytes, totalBytes, error))
+      return status;
+    if (static_cast<size_t>(totalBytes) > arena.size() &&
+        !arena.allocate(model.memory, static_cast<size_t>(totalBytes)))
+      return outOfMemory(error, "preparing weights", totalBytes);
+    executor.scratch = arena.data() + arenaBytes;
+    fovea_frame frame = {noSymbols, nullptr, nullptr, model.params.data(), nullptr, model.derived.data(), arena.data()};
+    return executor.run(code.run, frame, error);
+  }
+
+  fovea_code prepare() {
+    const fovea_target &target = *model.target;
+    if (!model.derived.resize(static_cast<size_t>(target.derived_count)))
+      return outOfMemory(error, "derived values", target.derived_count);
+    for (int32_t i = 0; i < target.derived_count; ++i) {
+      Buffer *buffer = newBuffer(target.derived[i].bytes);
+      if (!buffer)
+        return outOfMemory(error, target.derived[i].name, target.derived[i].bytes);
+      model.derived[static_cast<size_t>(i)] = buffer->data();
+    }
+    if (target.prepare_count == 0)
+      return FOVEA_OK;
+    auto *executor = make<Executor>(model.memory);
+    if (!executor)
+      return outOfMemory(error, "preparing weights", sizeof(Executor));
+    Buffer arena;
+    fovea_code code = executor->start(options.threads, options.pool, model.memory, error);
+    for (int32_t step = 0; step < target.prepare_count && !code; ++step) {
+      code = prepareStep(*executor, arena, step);
+      for (int32_t i = 0; i < target.derived_count; ++i)
+        if (target.derived[i].prepare == step)
+          advance(target.derived[i].bytes);
+    }
+    destroy(model.memory, executor);
+    return code;
+  }
+};
+
+} // namespace
+} // namespace fovea::rt
+
+using namespace fovea::rt;
+
+extern "C" {
+
+fovea_code fovea_model_load(const fovea_program *program, const char *path, const fovea_load_options *given,
+                            fovea_model **result, fovea_error *error) {
+  fovea_load_options options = given ? *given : fovea_load_options{};
+  *result = nullptr;
+  if (fovea_code code = checkProgram(program, error))
+    return code;
+  const fovea_target *target = nullptr;
+  if (fovea_code code = chooseTarget(*program, options.target, target, error))
+    return code;
+  auto *model = make<fovea_model>(Memory{options.allocator}, Memory{options.allocator});
+  if (!model)
+    return outOfMemory(error, "a model", sizeof(fovea_model));
+  model->program = program;
+  model->target = target;
+  Loader loader{*model, options, error};
+  fovea_code code = loader.loadParams(path);
+  if (!code)
+    code = loader.prepare();
+  if (code)
+    destroy(model->memory, model);
+  else
+    *result = model;
+  return code;
+}
+
+void fovea_model_destroy(fovea_model *model) {
+  if (model)
+    destroy(model->memory, model);
+}
+
+const fovea_program *fovea_model_program(const fovea_model *model) { return model->program; }
+const char *fovea_model_target(const fovea_model *model) { return model->target->name; }
+int64_t fovea_model_bytes(const fovea_model *model) { return model->bytes; }
+}

@@ -1,0 +1,29 @@
+/// A loaded program: its weights, what is derived from them, the target that runs here.
+#ifndef FOVEA_RUNTIME_CORE_MODEL_H
+#define FOVEA_RUNTIME_CORE_MODEL_H
+
+#include "runtime/core/Executor.h"
+#include "runtime/core/Weights.h"
+
+struct fovea_model {
+  explicit fovea_model(fovea::rt::Memory memory) : memory(memory), params(memory), buffers(memory), derived(memory) {}
+  ~fovea_model();
+
+  fovea::rt::Memory memory;
+  const fovea_program *program = nullptr;
+  const fovea_target *target = nullptr;
+  fovea::rt::TensorFile file;
+  fovea::rt::Array<const void *> params;
+  fovea::rt::Array<fovea::rt::Buffer *> buffers; // converted params and derived values
+  fovea::rt::Array<void *> derived;
+  int64_t bytes = 0;
+};
+
+namespace fovea::rt {
+
+/// Bytes that a call needs from one allocation: the arena, rounded up, then `threads` times the scratch.
+fovea_code arenaSize(const fovea_entry_code &code, const int64_t *symbols, int32_t threads, int64_t &arena,
+                     int64_t &scratch, int64_t &total, fovea_error *error);
+
+} // namespace fovea::rt
+#endif

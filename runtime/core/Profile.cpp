@@ -1,0 +1,80 @@
+#include "runtime/core/Profile.h"
+
+#include "runtime/core/File.h"
+
+#include <inttypes.h>
+#include <time.h>
+
+namespace fovea::rt {
+
+int64_t nanoseconds() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
+}
+
+/// Text as the inside of a JSON string.
+struct JsonText {
+  explicit JsonText(const char *value) {
+    Line line(text, sizeof(text) - 3); // "..." where it is cut
+    for (; value && *value; ++value) {
+      auto c = static_cast<unsigned char>(*value);
+      if (c < 0x20 || c == '"' || c == '\\')
+        line.add("\\u%04x", c);
+      else
+        line.add("%c", c);
+    }
+  }
+  char text[400];
+};
+
+static fovea_code writeEvent(OutputFile &file, const ProfileEvent &event, int64_t start, fovea_error *error) {
+  double duration = static_cast<double>(event.end - event.begin) / 1e3;
+  JsonText name(event.info ? event.info->name : "kernel"), kind(event.info ? event.info->kind : ""),
+      place(event.info ? event.info->place : ""), path(event.path);
+  fovea_code code =
+      file.print(error,
+                 ",\n{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,"
+                 "\"args\":{\"launch\":%d,\"tasks\":%" PRId64,
+                 name.text, kind.text, event.thread < 0 ? 0 : event.thread + 1,
+                 static_cast<double>(event.begin - start) / 1e3, duration, event.launch, event.tasks);
+  if (code || event.thread >= 0)
+    return code ? code : file.print(error, "}}");
+  double seconds = duration > 0 ? duration * 1e-6 : 1e-9;
+  return file.print(error,
+                    ",\"kind\":\"%s\",\"place\":\"%s\",\"path\":\"%s\",\"flops\":%" PRId64 ",\"bytes\":%" PRId64
+                    ",\"gflop_s\":%.3f,\"gb_s\":%.3f}}",
+                    kind.text, place.text, path.text, event.flops, event.bytes,
+                    static_cast<double>(event.flops) / seconds * 1e-9,
+                    static_cast<double>(event.bytes) / seconds * 1e-9);
+}
+
+fovea_code Profile::write(const char *path, const char *program, fovea_error *error) const {
+  uint64_t seen = next.load();
+  size_t count = seen < events.size() ? seen : events.size();
+  int64_t start = INT64_MAX;
+  int32_t threads = 0;
+  for (size_t i = 0; i < count; ++i) {
+    start = events[i].begin < start ? events[i].begin : start;
+    threads = events[i].thread >= threads ? events[i].thread + 1 : threads;
+  }
+  OutputFile file;
+  fovea_code code = file.open(path, error);
+  if (!code)
+    code = file.print(error,
+                      "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"lost_events\":%" PRIu64 "},\"traceEvents\":[\n"
+                      "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"%s\"}},\n"
+                      "{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"launches\"}}",
+                      seen - count, JsonText(program).text);
+  for (int32_t thread = 0; thread < threads && !code; ++thread)
+    code = file.print(
+        error, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"args\":{\"name\":\"thread %d\"}}",
+        thread + 1, thread);
+  for (size_t i = 0; i < count && !code; ++i)
+    code = writeEvent(file, events[i], start, error);
+  if (!code)
+    code = file.print(error, "\n]}\n");
+  return code ? code : file.commit(error);
+}
+
+} // namespace fovea::rt

@@ -1,0 +1,48 @@
+/// The events of runs, for a Chrome trace.
+#ifndef FOVEA_RUNTIME_CORE_PROFILE_H
+#define FOVEA_RUNTIME_CORE_PROFILE_H
+
+#include "runtime/core/Memory.h"
+
+#include <atomic>
+
+namespace fovea::rt {
+
+/// Nanoseconds of a clock that only goes forward.
+int64_t nanoseconds();
+
+/// A launch (thread -1) or one thread's part in it.
+struct ProfileEvent {
+  const fovea_kernel_info *info;
+  const char *path;
+  int64_t begin, end;
+  int64_t flops, bytes; // a launch's
+  int64_t tasks;
+  int32_t thread;
+  int32_t launch;
+};
+static_assert(sizeof(ProfileEvent) == 64);
+
+/// A fixed number of events, all memory taken in advance. Adding is safe from several threads.
+class Profile {
+public:
+  bool reserve(int64_t capacity, Memory memory) {
+    events.setMemory(memory);
+    return events.resize(static_cast<size_t>(capacity));
+  }
+  bool enabled() const { return !events.empty(); }
+  void add(const ProfileEvent &event) {
+    uint64_t slot = next.fetch_add(1, std::memory_order_relaxed);
+    if (slot < events.size())
+      events[slot] = event;
+  }
+  /// Writes what was kept; not while events are added.
+  fovea_code write(const char *path, const char *program, fovea_error *error) const;
+
+private:
+  Array<ProfileEvent> events;
+  std::atomic<uint64_t> next{0};
+};
+
+} // namespace fovea::rt
+#endif

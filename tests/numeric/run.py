@@ -86,8 +86,9 @@ def main():
     if arguments.via == "program":
         command = [program(case, arguments.fovea, arguments.work)]
     else:
-        command = [arguments.fovea, "run", ROOT / case["source"], *model_options(case)]
-        command += ["--interpret"] if arguments.via == "interpreter" else []
+        # What stands before the model is for the compiler, what stands after it for the program.
+        interpret = ["--interpret"] if arguments.via == "interpreter" else []
+        command = [arguments.fovea, "run", *interpret, *model_options(case), ROOT / case["source"]]
     command += [case["entry"], *[ROOT / i if i.endswith(".npy") else i for i in case["inputs"]], "-o", output]
     run(command + (["--weights", weights] if weights else []))
 

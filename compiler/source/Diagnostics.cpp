@@ -36,10 +36,6 @@ Report &Report::help(std::string text) {
 Report DiagnosticEngine::add(const DiagnosticInfo &info, Span span, std::string message) {
   scratch = {};
   bool isError = info.severity == Severity::Error;
-  if (muted) {
-    dropped += isError;
-    return Report(&scratch);
-  }
   errors += isError;
   // One place gets one report of a kind: a function that is instantiated twice says it once.
   for (const Diagnostic &d : kept)
@@ -47,8 +43,22 @@ Report DiagnosticEngine::add(const DiagnosticInfo &info, Span span, std::string 
       return Report(&scratch);
   if (isError && errors > limit)
     return Report(&scratch);
-  kept.push_back({&info, span, std::move(message), {}, {}, {}, info.hint});
+  kept.push_back({&info, span, std::move(message), {}, {}, {}, info.hint, 0});
   return Report(&kept.back());
+}
+
+void DiagnosticEngine::rewind(size_t from) {
+  kept.resize(std::min(from, kept.size()));
+  errors = static_cast<unsigned>(
+      std::count_if(kept.begin(), kept.end(), [](const Diagnostic &d) { return d.info->severity == Severity::Error; }));
+}
+
+void DiagnosticEngine::addContext(size_t from, Span span, const std::string &text) {
+  for (size_t i = from; i < kept.size(); ++i)
+    if (kept[i].contexts < 3 && span.valid()) {
+      kept[i].labels.push_back({span, text});
+      ++kept[i].contexts;
+    }
 }
 
 namespace {

@@ -49,6 +49,7 @@ struct Diagnostic {
   std::vector<Label> labels;
   std::vector<std::string> notes;
   std::string help;
+  unsigned contexts = 0; // labels added by addContext
 };
 
 /// Collects diagnostics. After `limit` errors further ones are counted and not kept.
@@ -74,12 +75,14 @@ public:
     return add(Row::info, span, fmt::format(fmt::format_string<const Args &...>(Row::format), args...));
   }
 
+  /// Labels the diagnostics from number `from` on with the place that led there; each carries at most three such.
+  void addContext(size_t from, Span span, const std::string &text);
+
   bool hasErrors() const { return errors != 0; }
   unsigned errorCount() const { return errors; }
   const std::vector<Diagnostic> &diagnostics() const { return kept; }
-  /// While muted, reports are dropped and only counted in mutedErrors().
-  bool muted = false;
-  unsigned mutedErrors() const { return dropped; }
+  /// Forgets the diagnostics from number `from` on: a check that turned out not to be possible.
+  void rewind(size_t from);
 
   /// All of them as text for a terminal, in order of report.
   std::string render(bool color = false) const;
@@ -89,7 +92,7 @@ private:
   Report add(const DiagnosticInfo &info, Span span, std::string message);
 
   const SourceManager &sources;
-  unsigned limit, errors = 0, dropped = 0;
+  unsigned limit, errors = 0;
   std::vector<Diagnostic> kept;
   Diagnostic scratch;
 };

@@ -1,0 +1,526 @@
+// The functions that are not written in the language: one row each.
+#include "compiler/sema/Elaborator.h"
+
+#include <algorithm>
+#include <cmath>
+
+using namespace fovea;
+using namespace fovea::sema;
+using namespace fovea::source;
+
+namespace {
+
+using Args = std::vector<ArgumentValue>;
+using Kind = Entity::Kind;
+
+bool given(const Args &args, size_t i) { return !args[i].value.is(Kind::Void); }
+
+Entity wrong(Elaborator &e, const Args &args, size_t i, const std::string &name, const std::string &function,
+             const std::string &wanted) {
+  e.diagnostics.report(diag::argumentType, args[i].span, name, function, wanted, e.describe(args[i].value));
+  return {};
+}
+
+double fold(const std::string &op, double x) {
+  return op == "exp"       ? std::exp(x)
+         : op == "log"     ? std::log(x)
+         : op == "sqrt"    ? std::sqrt(x)
+         : op == "rsqrt"   ? 1 / std::sqrt(x)
+         : op == "tanh"    ? std::tanh(x)
+         : op == "erf"     ? std::erf(x)
+         : op == "sin"     ? std::sin(x)
+         : op == "cos"     ? std::cos(x)
+         : op == "floor"   ? std::floor(x)
+         : op == "ceil"    ? std::ceil(x)
+         : op == "sigmoid" ? 1 / (1 + std::exp(-x))
+                           : std::fabs(x);
+}
+
+/// exp and its like: folded for numbers, an op for floats; `abs` takes integers too.
+Entity runUnary(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {
+  const Entity &v = args[0].value;
+  if (v.asNumber()) {
+    double y = fold(builtin.op, *v.asNumber());
+    if (v.is(Kind::Size) && builtin.op == "abs")
+      return Entity::ofSize(DimExpr(std::llabs(*v.asInteger())));
+    return Entity::ofFloat(y);
+  }
+  if (!v.is(Kind::Tensor) && !v.is(Kind::Size))
+    return wrong(e, args, 0, "x", builtin.op, "a tensor or a number");
+  std::optional<ValueId> id = e.toTensor(v, span, v.is(Kind::Size) ? std::optional(DType::F32) : std::nullopt);
+  if (!id)
+    return {};
+  DType dtype = e.frame->builder->type(*id).dtype;
+  if (!isFloat(dtype) && !(builtin.op == "abs" && isInteger(dtype))) {
+    e.diagnostics.report(diag::badOperand, args[0].span, builtin.op, e.describe(v)).help("cast it first: `f32(x)`");
+    return {};
+  }
+  return Entity::ofTensor(e.frame->builder->unary(builtin.op, *id, span));
+}
+
+/// Axes of `axis = 1`, `axis = (0, 1)`, none: all. False after a report.
+bool readAxes(Elaborator &e, const ArgumentValue &arg, int64_t rank, std::vector<int64_t> &axes) {
+  const Entity &v = arg.value;
+  if (v.is(Kind::Void) || v.is(Kind::None)) {
+    for (int64_t i = 0; i < rank; ++i)
+      axes.push_back(i);
+    return true;
+  }
+  std::vector<Entity> items = v.is(Kind::Tuple) || v.is(Kind::List) ? v.items : std::vector<Entity>{v};
+  for (const Entity &item : items) {
+    std::optional<int64_t> axis = item.asInteger();
+    if (!axis) {
+      e.diagnostics.report(diag::notConstant, arg.span, "an axis").at(e.describe(item));
+      return false;
+    }
+    if (*axis < -rank || *axis >= rank) {
+      e.diagnostics.report(diag::badAxis, arg.span, *axis, rank);
+      return false;
+    }
+    axes.push_back(*axis < 0 ? *axis + rank : *axis);
+  }
+  std::sort(axes.begin(), axes.end());
+  if (std::adjacent_find(axes.begin(), axes.end()) != axes.end()) {
+    e.diagnostics.report(diag::badIndex, arg.span, "an axis is named twice");
+    return false;
+  }
+  return true;
+}
+
+bool readFlag(Elaborator &e, const ArgumentValue &arg, const std::string &name, const std::string &function,
+              bool &out) {
+  if (arg.value.is(Kind::Void))
+    return true;
+  if (!arg.value.is(Kind::Bool)) {
+    e.diagnostics.report(diag::argumentType, arg.span, name, function, "bool", e.describe(arg.value));
+    return false;
+  }
+  out = arg.value.flag;
+  return true;
+}
+
+Entity runExtremum(Elaborator &e, const Builtin &builtin, const Args &args, Span span);
+
+Entity runReduce(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {
+  const Entity &v = args[0].value;
+  bool extremum = builtin.op == "max" || builtin.op == "min";
+  // max(a, b) of two values; an integer or a list in the second place is an axis.
+  if (extremum && given(args, 1)) {
+    const Entity &second = args[1].value;
+    bool isAxis = v.is(Kind::Tensor) &&
+                  (second.is(Kind::Size) || second.is(Kind::Tuple) || second.is(Kind::List) || second.is(Kind::None));
+    if (!isAxis)
+      return runExtremum(e, builtin, args, span);
+  }
+  if (!v.is(Kind::Tensor))
+    return wrong(e, args, 0, "x", builtin.op, "a tensor");
+  Builder &builder = *e.frame->builder;
+  TensorType type = builder.type(v.id);
+  bool logical = builtin.op == "any" || builtin.op == "all", mean = builtin.op == "mean";
+  if (logical != (type.dtype == DType::Bool) || (mean && !isFloat(type.dtype))) {
+    e.diagnostics.report(diag::badOperand, args[0].span, builtin.op, e.describe(v))
+        .help(logical ? "`any` and `all` take bool" : "cast it first: `f32(x)`");
+    return {};
+  }
+  std::vector<int64_t> axes;
+  bool keep = false;
+  if (!readAxes(e, args[1], static_cast<int64_t>(type.dims.size()), axes) ||
+      !readFlag(e, args[2], "keep", builtin.op, keep))
+    return {};
+  ValueId y = axes.empty() ? v.id : builder.reduce(mean ? "sum" : builtin.op, v.id, axes, keep, span);
+  if (!mean || axes.empty())
+    return Entity::ofTensor(y);
+  DimExpr count(1);
+  for (int64_t axis : axes)
+    count = count * type.dims[axis];
+  if (!count) {
+    e.diagnostics.report(diag::overflow, span, "the number of elements");
+    return {};
+  }
+  return e.binary("/", Entity::ofTensor(y), Entity::ofSize(count), nullptr, nullptr, span);
+}
+
+Entity runExtremum(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {
+  const Entity &a = args[0].value, &b = args[1].value;
+  bool isMax = builtin.op == "max";
+  if (a.is(Kind::Size) && b.is(Kind::Size))
+    return Entity::ofSize(isMax ? DimExpr::max(a.size, b.size) : DimExpr::min(a.size, b.size));
+  if (a.asNumber() && b.asNumber())
+    return Entity::ofFloat(isMax ? std::max(*a.asNumber(), *b.asNumber()) : std::min(*a.asNumber(), *b.asNumber()));
+  return e.tensorArithmetic(isMax ? "maximum" : "minimum", a, b, nullptr, nullptr, span);
+}
+
+Entity runArgmax(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {
+  const Entity &v = args[0].value;
+  if (!v.is(Kind::Tensor))
+    return wrong(e, args, 0, "x", "argmax", "a tensor");
+  Builder &builder = *e.frame->builder;
+  TensorType type = builder.type(v.id);
+  if (type.dtype == DType::Bool) {
+    e.diagnostics.report(diag::badOperand, args[0].span, "argmax", e.describe(v)).help("cast it first: `f32(x)`");
+    return {};
+  }
+  ArgumentValue axisArg = args[1];
+  if (axisArg.value.is(Kind::Void))
+    axisArg.value = Entity::ofSize(DimExpr(-1));
+  std::vector<int64_t> axes;
+  bool keep = false;
+  if (!readAxes(e, axisArg, static_cast<int64_t>(type.dims.size()), axes) ||
+      !readFlag(e, args[2], "keep", "argmax", keep))
+    return {};
+  if (axes.size() != 1) {
+    e.diagnostics.report(diag::badIndex, axisArg.span, "argmax takes one axis");
+    return {};
+  }
+  TensorType result{type.dims, DType::I64};
+  result.dims.erase(result.dims.begin() + axes[0]);
+  Entity y = Entity::ofTensor(builder.emit("argmax", {v.id}, result, span, {{"axis", axes[0]}}));
+  if (keep) {
+    type.dims[axes[0]] = DimExpr(1);
+    y.id = builder.reshape(y.id, type.dims, span);
+  }
+  return y;
+}
+
+Entity runWhere(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  const Entity &c = args[0].value;
+  if (c.is(Kind::Bool))
+    return args[c.flag ? 1 : 2].value;
+  if (!c.is(Kind::Condition) && !(c.is(Kind::Tensor) && e.frame->builder->type(c.id).dtype == DType::Bool))
+    return wrong(e, args, 0, "condition", "where", "a bool tensor");
+  std::optional<std::pair<ValueId, ValueId>> pair = e.unifyTypes("where", args[1].value, args[2].value, span);
+  std::optional<ValueId> condition = pair ? e.toTensor(c, args[0].span) : std::nullopt;
+  if (!condition)
+    return {};
+  auto [a, b] = *pair;
+  if (!e.broadcastTogether("`where`", {&*condition, &a, &b}, {}, span))
+    return {};
+  Builder &builder = *e.frame->builder;
+  return Entity::ofTensor(builder.emit("select", {*condition, a, b}, builder.type(a), span));
+}
+
+Entity runIndex(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  std::optional<DimExpr> size = e.sizeOf(args[0].value);
+  if (!size)
+    return wrong(e, args, 0, "size", "index", "a size");
+  if ((DimExpr(-1) - *size).isNonNegative()) {
+    e.diagnostics.report(diag::negativeSize, args[0].span, size->str());
+    return {};
+  }
+  Builder *builder = e.needBuilder(span);
+  if (!builder || !builder->useAsSize(*size, args[0].span))
+    return {};
+  Entity v = Entity::ofTensor(builder->emit("iota", {}, {{*size}, DType::I64}, span));
+  v.bound = *size;
+  return v;
+}
+
+Entity runCast(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {
+  const Entity &v = args[0].value;
+  DType dtype = *dtypeFromName(builtin.op);
+  if (v.is(Kind::Float) && isFloat(dtype))
+    return v;
+  if (v.is(Kind::Bool) && dtype == DType::Bool)
+    return v;
+  if (v.asInteger() && isFloat(dtype))
+    return Entity::ofFloat(static_cast<double>(*v.asInteger()));
+  if (v.is(Kind::Size) && dtype == DType::I64)
+    return v;
+  if (v.is(Kind::Float) && isInteger(dtype) && std::fabs(v.number) < 9e18)
+    return Entity::ofSize(DimExpr(static_cast<int64_t>(v.number)));
+  std::optional<ValueId> id = e.toTensor(v, span);
+  if (!id)
+    return {};
+  Entity out = Entity::ofTensor(e.frame->builder->cast(*id, dtype, span));
+  if (isInteger(dtype))
+    out.bound = v.bound;
+  return out;
+}
+
+Entity runRearrange(Elaborator &e, const Builtin &, const Args &args, Span span) { return e.rearrange(args, span); }
+Entity runEinsum(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  return e.needBuilder(span) ? e.einsum(args, span) : Entity();
+}
+
+bool readSizes(Elaborator &e, const ArgumentValue &arg, const std::string &function, std::vector<DimExpr> &out) {
+  const Entity &v = arg.value;
+  if (!v.is(Kind::List) && !v.is(Kind::Tuple)) {
+    e.diagnostics.report(diag::argumentType, arg.span, "sizes", function, "a list of sizes", e.describe(v));
+    return false;
+  }
+  for (const Entity &item : v.items) {
+    std::optional<DimExpr> size = e.sizeOf(item);
+    if (!size || !e.frame->builder->useAsSize(*size, arg.span)) {
+      if (!size)
+        e.diagnostics.report(diag::argumentType, arg.span, "sizes", function, "a list of sizes", e.describe(item));
+      return false;
+    }
+    if ((DimExpr(-1) - *size).isNonNegative() && !size->isConstant(-1)) {
+      e.diagnostics.report(diag::negativeSize, arg.span, size->str());
+      return false;
+    }
+    out.push_back(*size);
+  }
+  return true;
+}
+
+DimExpr product(const std::vector<DimExpr> &dims) {
+  DimExpr p(1);
+  for (DimExpr d : dims)
+    p = p * d;
+  return p;
+}
+
+Entity runReshape(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  const Entity &v = args[0].value;
+  if (!v.is(Kind::Tensor))
+    return wrong(e, args, 0, "x", "reshape", "a tensor");
+  std::vector<DimExpr> sizes;
+  if (!readSizes(e, args[1], "reshape", sizes))
+    return {};
+  Builder &builder = *e.frame->builder;
+  DimExpr total = product(builder.type(v.id).dims);
+  auto hole = std::find(sizes.begin(), sizes.end(), DimExpr(-1));
+  if (hole != sizes.end()) {
+    *hole = DimExpr(1);
+    DimExpr rest = product(sizes);
+    *hole = rest && total && !rest.isConstant(0) ? DimExpr::floorDiv(total, rest) : DimExpr(-1);
+  }
+  DimExpr count = product(sizes);
+  std::string text = "[" + joinDims(sizes) + "]";
+  if (!count || !total || std::count(sizes.begin(), sizes.end(), DimExpr(-1)) || !(count == total)) {
+    // Equal only by a requirement would leave the element count open; say how to state it instead.
+    e.diagnostics.report(diag::reshapeCount, span, total ? total.str() : "these", text)
+        .label(args[0].span, e.describe(v))
+        .help("the counts must be equal for all sizes; `rearrange` splits an axis and states what must divide");
+    return {};
+  }
+  return Entity::ofTensor(builder.reshape(v.id, std::move(sizes), span));
+}
+
+Entity runBroadcast(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  std::vector<DimExpr> sizes;
+  if (!e.needBuilder(span) || !readSizes(e, args[1], "broadcast", sizes))
+    return {};
+  std::optional<ValueId> id =
+      e.toTensor(args[0].value, span, args[0].value.is(Kind::Size) ? std::optional(DType::F32) : std::nullopt);
+  if (!id)
+    return {};
+  Builder &builder = *e.frame->builder;
+  TensorType type = builder.type(*id);
+  bool fits = type.dims.size() <= sizes.size();
+  size_t lead = fits ? sizes.size() - type.dims.size() : 0;
+  for (size_t i = 0; fits && i < type.dims.size(); ++i)
+    fits = type.dims[i].isConstant(1) ||
+           builder.require(type.dims[i], Relation::EQ, sizes[lead + i],
+                           type.dims[i].str() + " == " + sizes[lead + i].str() + " in broadcast", span) != Truth::False;
+  if (!fits) {
+    e.diagnostics.report(diag::dimensionClash, span, "the sizes don't fit in broadcast",
+                         "[" + joinDims(type.dims) + "]", "[" + joinDims(sizes) + "]");
+    return {};
+  }
+  return Entity::ofTensor(builder.broadcastTo(*id, sizes, span));
+}
+
+Entity runTranspose(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  const Entity &v = args[0].value, &axes = args[1].value;
+  if (!v.is(Kind::Tensor))
+    return wrong(e, args, 0, "x", "transpose", "a tensor");
+  Builder &builder = *e.frame->builder;
+  auto rank = static_cast<int64_t>(builder.type(v.id).dims.size());
+  std::vector<int64_t> permutation, sorted;
+  for (const Entity &item : axes.items)
+    if (std::optional<int64_t> axis = item.asInteger())
+      permutation.push_back(*axis < 0 ? *axis + rank : *axis);
+  sorted = permutation;
+  std::sort(sorted.begin(), sorted.end());
+  bool good = static_cast<int64_t>(sorted.size()) == rank && sorted.size() == axes.items.size();
+  for (int64_t i = 0; good && i < rank; ++i)
+    good = sorted[i] == i;
+  if (!good)
+    return wrong(e, args, 1, "axes", "transpose", fmt::format("a list of the axes 0 to {}", rank - 1));
+  Entity out = Entity::ofTensor(builder.transpose(v.id, std::move(permutation), span));
+  out.bound = v.bound;
+  return out;
+}
+
+Entity runConcat(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  const Entity &list = args[0].value;
+  if ((!list.is(Kind::List) && !list.is(Kind::Tuple)) || list.items.empty())
+    return wrong(e, args, 0, "xs", "concat", "a list of tensors");
+  std::vector<ValueId> xs;
+  for (const Entity &item : list.items) {
+    if (!item.is(Kind::Tensor))
+      return wrong(e, args, 0, "xs", "concat", "a list of tensors");
+    xs.push_back(item.id);
+  }
+  Builder &builder = *e.frame->builder;
+  TensorType type = builder.type(xs[0]);
+  ArgumentValue axisArg = args[1];
+  if (axisArg.value.is(Kind::Void))
+    axisArg.value = Entity::ofSize(DimExpr(0));
+  std::vector<int64_t> axes;
+  if (!readAxes(e, axisArg, static_cast<int64_t>(type.dims.size()), axes))
+    return {};
+  if (axes.size() != 1) {
+    e.diagnostics.report(diag::badAxis, axisArg.span, 0, type.dims.size());
+    return {};
+  }
+  DimExpr total(0);
+  for (ValueId &x : xs) {
+    TensorType t = builder.type(x);
+    if (t.dtype != type.dtype || t.dims.size() != type.dims.size()) {
+      e.diagnostics.report(diag::typeMismatch, args[0].span, "`concat`", describe(type), describe(t));
+      return {};
+    }
+    total = total + t.dims[axes[0]];
+    std::vector<DimExpr> wanted = type.dims;
+    wanted[axes[0]] = t.dims[axes[0]];
+    for (size_t i = 0; i < wanted.size(); ++i)
+      if (builder.require(wanted[i], Relation::EQ, t.dims[i], wanted[i].str() + " == " + t.dims[i].str() + " in concat",
+                          span) == Truth::False) {
+        e.diagnostics.report(diag::dimensionClash, args[0].span,
+                             fmt::format("the sizes of axis {} differ in concat", i), describe(type), describe(t));
+        return {};
+      }
+    x = builder.coerce(x, wanted, span);
+  }
+  type.dims[axes[0]] = total;
+  return Entity::ofTensor(xs.size() == 1 ? xs[0] : builder.emit("concat", xs, type, span, {{"axis", axes[0]}}));
+}
+
+//===-- Compile time ----------------------------------------------------------------------------------------------===//
+
+Entity runRange(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  int64_t bounds[3] = {0, 0, 1};
+  for (size_t i = 0; i < 3; ++i)
+    if (given(args, i)) {
+      std::optional<int64_t> n = args[i].value.asInteger();
+      if (!n) {
+        e.diagnostics.report(diag::notConstant, args[i].span, "a bound of `range`").at(e.describe(args[i].value));
+        return {};
+      }
+      bounds[i] = *n;
+    }
+  if (!given(args, 1))
+    std::swap(bounds[0], bounds[1]);
+  auto [first, last, step] = bounds;
+  __int128 extent = static_cast<__int128>(last) - first;
+  if (step == 0 || extent / (step ? step : 1) > Elaborator::maxRepeat) {
+    e.diagnostics.report(diag::tooLarge, span, step ? "a range" : "a range with step 0", Elaborator::maxRepeat);
+    return {};
+  }
+  Entity list(Kind::List);
+  for (int64_t i = first; step > 0 ? i < last : i > last; i += step) {
+    list.items.push_back(Entity::ofSize(DimExpr(i)));
+    if (__builtin_add_overflow(i, step, &first))
+      break;
+  }
+  list.names.resize(list.items.size());
+  return list;
+}
+
+bool isList(const Entity &v) { return v.is(Kind::List) || v.is(Kind::Tuple); }
+
+Entity runZip(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  Entity out(Kind::List);
+  for (size_t i = 0; i < args.size(); ++i) {
+    if (!isList(args[i].value))
+      return wrong(e, args, i, "list", "zip", "a list");
+    if (args[i].value.items.size() != args[0].value.items.size()) {
+      e.diagnostics.report(diag::wrongCount, span, args[0].value.items.size(), args[i].value.items.size())
+          .help("the lists of `zip` have one length");
+      return {};
+    }
+  }
+  for (size_t k = 0; !args.empty() && k < args[0].value.items.size(); ++k) {
+    Entity tuple(Kind::Tuple);
+    for (const ArgumentValue &a : args)
+      tuple.items.push_back(a.value.items[k]);
+    tuple.names.resize(tuple.items.size());
+    out.items.push_back(std::move(tuple));
+  }
+  out.names.resize(out.items.size());
+  return out;
+}
+
+Entity runEnumerate(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  if (!isList(args[0].value))
+    return wrong(e, args, 0, "list", "enumerate", "a list");
+  Entity out(Kind::List);
+  for (size_t k = 0; k < args[0].value.items.size(); ++k) {
+    Entity tuple(Kind::Tuple);
+    tuple.items = {Entity::ofSize(DimExpr(static_cast<int64_t>(k))), args[0].value.items[k]};
+    tuple.names.resize(2);
+    out.items.push_back(std::move(tuple));
+  }
+  out.names.resize(out.items.size());
+  return out;
+}
+
+Entity runLen(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  if (!isList(args[0].value))
+    return wrong(e, args, 0, "list", "len", "a list");
+  return Entity::ofSize(DimExpr(static_cast<int64_t>(args[0].value.items.size())));
+}
+
+Entity runShape(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {
+  if (!args[0].value.is(Kind::Tensor))
+    return wrong(e, args, 0, "x", builtin.op, "a tensor");
+  std::vector<DimExpr> dims = e.frame->builder->type(args[0].value.id).dims;
+  if (builtin.op == "rank")
+    return Entity::ofSize(DimExpr(static_cast<int64_t>(dims.size())));
+  if (builtin.op == "size") {
+    std::vector<int64_t> axes;
+    if (!readAxes(e, args[1], static_cast<int64_t>(dims.size()), axes))
+      return {};
+    DimExpr p(1);
+    for (int64_t axis : axes)
+      p = p * dims[axis];
+    if (p)
+      return Entity::ofSize(p);
+    e.diagnostics.report(diag::overflow, span, "the number of elements");
+    return {};
+  }
+  Entity list(Kind::List);
+  for (DimExpr d : dims)
+    list.items.push_back(Entity::ofSize(d));
+  list.names.resize(dims.size());
+  return list;
+}
+
+std::map<std::string, Builtin> makeBuiltins() {
+  std::map<std::string, Builtin> t;
+  for (const char *op : {"exp", "log", "sqrt", "rsqrt", "tanh", "erf", "sin", "cos", "floor", "ceil", "abs", "sigmoid"})
+    t[op] = {{"x"}, 1, runUnary, op};
+  for (const char *op : {"sum", "prod", "max", "min", "any", "all", "mean"})
+    t[op] = {{"x", "axis", "keep"}, 1, runReduce, op};
+  for (const char *op : {"f32", "f16", "bf16", "i64", "i32", "i8", "bool"})
+    t[op] = {{"x"}, 1, runCast, op};
+  t["maximum"] = {{"a", "b"}, 2, runExtremum, "max"};
+  t["minimum"] = {{"a", "b"}, 2, runExtremum, "min"};
+  t["argmax"] = {{"x", "axis", "keep"}, 1, runArgmax, ""};
+  t["where"] = {{"condition", "a", "b"}, 3, runWhere, ""};
+  t["index"] = {{"size"}, 1, runIndex, ""};
+  t["rearrange"] = {{}, 0, runRearrange, "", true};
+  t["einsum"] = {{}, 0, runEinsum, "", true};
+  t["reshape"] = {{"x", "sizes"}, 2, runReshape, ""};
+  t["broadcast"] = {{"x", "sizes"}, 2, runBroadcast, ""};
+  t["transpose"] = {{"x", "axes"}, 2, runTranspose, ""};
+  t["concat"] = {{"xs", "axis"}, 1, runConcat, ""};
+  t["range"] = {{"start", "stop", "step"}, 1, runRange, ""};
+  t["zip"] = {{}, 0, runZip, "", true};
+  t["enumerate"] = {{"list"}, 1, runEnumerate, ""};
+  t["len"] = {{"list"}, 1, runLen, ""};
+  t["shape"] = {{"x"}, 1, runShape, "shape"};
+  t["rank"] = {{"x"}, 1, runShape, "rank"};
+  t["size"] = {{"x", "axis"}, 1, runShape, "size"};
+  return t;
+}
+
+} // namespace
+
+const std::map<std::string, Builtin> &sema::builtins() {
+  static const std::map<std::string, Builtin> table = makeBuiltins();
+  return table;
+}

@@ -1,0 +1,480 @@
+// Calls: a function is elaborated once for each kind of arguments, and called with a substitution of its symbols.
+#include "compiler/sema/Elaborator.h"
+
+#include <algorithm>
+
+using namespace fovea;
+using namespace fovea::sema;
+using namespace fovea::source;
+
+using TypeKind = syntax::TypeExpr::Kind;
+
+std::string Elaborator::uniqueFunctionName(const std::string &wish) {
+  int n = ++functionNames[wish];
+  return n == 1 ? wish : wish + "$" + std::to_string(n);
+}
+
+/// Gives a tensor parameter what it can take: a tensor of its type, or a compile-time number for a scalar one.
+bool Elaborator::convertTensorArgument(const std::string &callee, const syntax::ParameterDecl &p, ArgumentValue &arg) {
+  Entity &v = arg.value;
+  if (v.is(Kind::None) && p.defaultValue && p.defaultValue->kind == ExprKind::None)
+    return true;
+  auto mismatch = [&] {
+    diagnostics.report(diag::argumentType, arg.span, p.name.text, callee, syntax::print(p.type), describe(v))
+        .label(p.type.span, "declared here");
+    return false;
+  };
+  DType dtype = *dtypeFromName(p.type.dtype);
+  bool scalar = p.type.dimensions.empty();
+  if (scalar && v.is(Kind::Size) && dtype == DType::I64)
+    return true;
+  if (scalar && isFloat(dtype) && v.asNumber()) {
+    v = Entity::ofFloat(*v.asNumber());
+    return true;
+  }
+  if (scalar && ((isInteger(dtype) && v.asInteger()) || (dtype == DType::Bool && v.is(Kind::Bool))))
+    return true;
+  bool fits = v.is(Kind::Tensor)      ? frame->builder->type(v.id).dtype == dtype
+              : v.is(Kind::Size)      ? dtype != DType::Bool
+              : v.is(Kind::Float)     ? isFloat(dtype)
+              : v.is(Kind::Bool)      ? dtype == DType::Bool
+              : v.is(Kind::Condition) ? dtype == DType::Bool
+                                      : false;
+  if (!fits)
+    return mismatch();
+  if (!v.is(Kind::Tensor)) {
+    DimExpr bound = v.is(Kind::Size) && v.size.isNonNegative() && !frame->builder->hasOpaque(v.size)
+                        ? v.size + DimExpr(1)
+                        : DimExpr();
+    std::optional<ValueId> id = toTensor(v, arg.span, dtype);
+    if (!id)
+      return false;
+    v = Entity::ofTensor(*id);
+    v.bound = bound;
+  }
+  std::vector<std::pair<const syntax::DimensionExpr *, std::vector<DimExpr>>> parts;
+  return splitDims(p.type, frame->builder->type(v.id).dims, parts) || mismatch();
+}
+
+/// The names that a parameter's type gives its dimensions, "" where it gives none.
+std::vector<std::string> Elaborator::dimWishes(const syntax::ParameterDecl *p, size_t rank) {
+  std::vector<std::string> wishes;
+  if (p && p->type.kind == TypeKind::Tensor) {
+    size_t single = 0;
+    for (const syntax::DimensionExpr &d : p->type.dimensions)
+      single += d.size != nullptr;
+    for (const syntax::DimensionExpr &d : p->type.dimensions)
+      if (!d.size)
+        wishes.insert(wishes.end(), rank - single, d.ellipsis.text.empty() ? "N" : d.ellipsis.text);
+      else
+        wishes.push_back(d.size->kind == ExprKind::Name ? d.size->text : "");
+  }
+  wishes.resize(rank);
+  return wishes;
+}
+
+DimExpr Elaborator::importDim(DimExpr e, const std::string &wish, CallState &call) {
+  if (e.isConstant())
+    return e;
+  for (const auto &[mine, theirs] : call.dims)
+    if (mine == e)
+      return theirs;
+  DimExpr symbol = call.builder.newSymbol(wish.empty() ? "d" : wish);
+  call.dims.emplace_back(e, symbol);
+  call.substitution.emplace_back(std::string(symbol.name()), e);
+  return symbol;
+}
+
+Entity Elaborator::importTensor(const Entity &v, const std::string &name, const syntax::ParameterDecl *p,
+                                CallState &call, Span span) {
+  TensorType type = frame->builder->type(v.id);
+  std::vector<std::string> wishes = dimWishes(p, type.dims.size());
+  for (size_t i = 0; i < type.dims.size(); ++i)
+    type.dims[i] = importDim(type.dims[i], wishes[i], call);
+  call.key += "t" + sema::describe(type);
+  Entity result = Entity::ofTensor(call.builder.addArgument(ArgumentKind::Input, name, type, p ? p->name.span : span));
+  if (v.bound) {
+    result.bound = importDim(v.bound, name + "_bound", call);
+    call.key += "<" + result.bound.str();
+  }
+  call.operands.push_back(v.id);
+  return result;
+}
+
+/// A symbolic integer: a symbol of the callee, with its value as an argument where it is not made of dimensions alone.
+Entity Elaborator::importSize(const Entity &v, const std::string &name, const syntax::ParameterDecl *p, CallState &call,
+                              Span span) {
+  Builder &builder = *frame->builder;
+  bool onlyDimensions = true, opaque = builder.hasOpaque(v.size);
+  for (const std::string &s : v.size.symbols())
+    onlyDimensions = onlyDimensions && builder.symbols[s].kind == SymbolInfo::Kind::Dimension;
+  if (onlyDimensions) {
+    Entity result = Entity::ofSize(importDim(v.size, name, call));
+    call.key += "n" + result.size.str();
+    return result;
+  }
+  SymbolInfo info;
+  info.kind = opaque ? SymbolInfo::Kind::Opaque : SymbolInfo::Kind::Scalar;
+  info.value = call.builder.addArgument(ArgumentKind::Input, name, {{}, DType::I64}, p ? p->name.span : span);
+  call.operands.push_back(builder.materialize(v.size, span));
+  DimExpr symbol = call.builder.newSymbol(name, info);
+  if (!opaque) {
+    call.dims.emplace_back(v.size, symbol);
+    call.substitution.emplace_back(std::string(symbol.name()), v.size);
+  }
+  call.key += (opaque ? "o" : "s") + symbol.str();
+  return Entity::ofSize(symbol);
+}
+
+Entity Elaborator::importArgument(const Entity &v, const std::string &name, const syntax::ParameterDecl *p,
+                                  CallState &call, Span span) {
+  switch (v.kind) {
+  case Kind::Tensor:
+    return importTensor(v, name, p, call, span);
+  case Kind::Size:
+    if (!v.size.isConstant())
+      return importSize(v, name, p, call, span);
+    break;
+  case Kind::Function:
+    if (!v.module.instance)
+      break;
+    [[fallthrough]];
+  case Kind::Module: {
+    Entity result = v;
+    result.module.root = static_cast<uint32_t>(call.callee.roots.size());
+    result.module.path.clear();
+    call.roots.push_back(v.module);
+    call.callee.roots.push_back(result.module);
+    call.key += fmt::format("m{}{}", v.module.isElement ? "e" : "", v.module.instance->key);
+    if (v.is(Kind::Function))
+      call.key += fmt::format(".{}", static_cast<const void *>(v.function));
+    return result;
+  }
+  case Kind::List:
+  case Kind::Tuple: {
+    Entity result = v;
+    call.key += "[";
+    for (size_t i = 0; i < v.items.size(); ++i)
+      result.items[i] = importArgument(v.items[i], name + "_" + std::to_string(i), nullptr, call, span);
+    call.key += "]";
+    return result;
+  }
+  case Kind::Condition: {
+    Entity tensor = v;
+    if (std::optional<ValueId> id = toTensor(v, span))
+      tensor = Entity::ofTensor(*id);
+    return importTensor(tensor, name, p, call, span);
+  }
+  default:
+    break;
+  }
+  call.key += keyOf(v);
+  return v;
+}
+
+Entity Elaborator::callFunction(const Entity &fn, std::vector<ArgumentValue> args, Span span) {
+  const syntax::FunctionDecl &decl = *fn.function;
+  for (size_t i = 0; i < active.size(); ++i)
+    if (active[i].first == &decl) {
+      std::string chain;
+      for (; i < active.size(); ++i)
+        chain += active[i].first->name.text + " -> ";
+      diagnostics.report(diag::recursion, span, decl.name.text, chain + decl.name.text);
+      return {};
+    }
+  CallState call(diagnostics);
+  call.key = fmt::format("{}|", static_cast<const void *>(&decl));
+  call.callee.caller = frame;
+  call.callee.decl = &decl;
+  call.callee.scope = fn.scope;
+  call.callee.builder = &call.builder;
+  if (fn.module.instance) {
+    call.callee.hasSelf = true;
+    call.callee.roots.push_back({fn.module.instance, 0, {}, false});
+    call.roots.push_back(fn.module);
+    call.key += fn.module.instance->key + "|";
+  }
+  // In the caller's terms: what is provably wrong is reported at the argument.
+  std::vector<ArgumentValue> bound;
+  std::vector<ArgumentShape> shapes;
+  Frame signature;
+  signature.caller = frame;
+  signature.scope = fn.scope;
+  signature.roots = call.callee.roots;
+  signature.hasSelf = call.callee.hasSelf;
+  {
+    FrameGuard guard(*this, signature);
+    if (!bindParameters(decl.name.text, decl.parameters, std::move(args), span, decl.name.span, bound))
+      return {};
+  }
+  if (!frame->builder && std::any_of(bound.begin(), bound.end(), [](auto &a) { return a.value.is(Kind::Tensor); })) {
+    diagnostics.report(diag::notConstant, span, "this value");
+    return {};
+  }
+  for (size_t i = 0; i < bound.size(); ++i) {
+    const syntax::ParameterDecl &p = decl.parameters[i];
+    if (p.type.kind != TypeKind::Tensor)
+      continue;
+    if (!needBuilder(span) || !convertTensorArgument(decl.name.text, p, bound[i]))
+      return {};
+    signature.scopes.back()[p.name.text].value = bound[i].value;
+    if (bound[i].value.is(Kind::Tensor))
+      shapes.push_back({&p, frame->builder->type(bound[i].value.id), bound[i].span});
+  }
+  {
+    FrameGuard guard(*this, signature);
+    if (!bindDims(signature, decl.name.text, shapes, true))
+      return {};
+  }
+  // In the callee's terms.
+  shapes.clear();
+  for (size_t i = 0; i < bound.size(); ++i) {
+    const syntax::ParameterDecl &p = decl.parameters[i];
+    call.key += ";";
+    Entity v = importArgument(bound[i].value, p.name.text, &p, call, bound[i].span);
+    if (v.isError())
+      return {};
+    if (p.type.kind == TypeKind::Tensor && v.is(Kind::Tensor))
+      shapes.push_back({&p, call.builder.type(v.id), p.name.span});
+    call.callee.scopes.back()[p.name.text] = {std::move(v), p.name.span};
+  }
+  auto &slot = functionInstances[call.key];
+  if (!slot) {
+    slot = std::make_unique<FunctionInstance>();
+    FunctionInstance *instance = slot.get();
+    size_t before = diagnostics.diagnostics().size();
+    active.emplace_back(&decl, span);
+    reached.insert(&decl);
+    {
+      FrameGuard guard(*this, call.callee);
+      unsigned errors = diagnostics.errorCount();
+      instance->failed = !bindDims(call.callee, decl.name.text, shapes, false) ||
+                         !elaborateFunction(fn, call.callee, call.builder, call.key) ||
+                         diagnostics.errorCount() > errors;
+    }
+    active.pop_back();
+    if (instance->failed)
+      diagnostics.addContext(before, span, "in this call of `" + decl.name.text + "`");
+  }
+  FunctionInstance &instance = *functionInstances[call.key];
+  return instance.failed ? Entity() : emitCall(fn, instance, call, span);
+}
+
+/// Makes tensors of a result indices into the function's results.
+static void collectResults(Entity &v, const std::string &name, Builder &builder) {
+  if (v.is(Entity::Kind::Tensor)) {
+    builder.function.results.push_back({name, v.id, -1});
+    v.id = static_cast<ValueId>(builder.function.results.size() - 1);
+  }
+  for (size_t i = 0; i < v.items.size(); ++i)
+    collectResults(v.items[i], name + (name.empty() ? "" : "_") + std::to_string(i), builder);
+}
+
+FunctionInstance *Elaborator::elaborateFunction(const Entity &fn, Frame &f, Builder &builder, const std::string &key) {
+  const syntax::FunctionDecl &decl = *fn.function;
+  FunctionInstance *instance = functionInstances[key].get();
+  if (active.size() > maxCallDepth) {
+    diagnostics.report(diag::tooDeep, decl.name.span, maxCallDepth);
+    return nullptr;
+  }
+  Entity result = runBody(decl);
+  if (result.isError())
+    return nullptr;
+  if (result.is(Kind::Tuple) && result.items.size() == decl.results.size()) {
+    for (size_t i = 0; i < result.items.size(); ++i)
+      collectResults(result.items[i], decl.results[i].name.text, builder);
+  } else {
+    collectResults(result, decl.results.size() == 1 ? decl.results[0].name.text : "", builder);
+  }
+  builder.finish();
+  Function &function = builder.function;
+  std::string owner = fn.module.instance ? fn.module.instance->decl->name.text + "." : "";
+  function.name = uniqueFunctionName(owner + decl.name.text);
+  function.doc = decl.doc;
+  function.requireFused = decl.requireFused;
+  function.span = decl.span;
+  instance->result = std::move(result);
+  instance->slots = builder.slots;
+  std::vector<Op> ops = std::move(function.ops);
+  function.ops.clear();
+  instance->function = function;
+  if (function.results.empty())
+    return instance;
+  function.ops = std::move(ops);
+  instance->index = static_cast<int32_t>(model.functions.size());
+  model.functions.push_back(std::move(function));
+  return instance;
+}
+
+Entity Elaborator::runBody(const syntax::FunctionDecl &decl) {
+  unsigned errors = diagnostics.errorCount();
+  Entity result = execute(decl.body, true);
+  if (frame->returned)
+    result = frame->result;
+  if (stopped || diagnostics.errorCount() > errors)
+    return {};
+  if (result.isError() || !checkResults(decl, result))
+    return {};
+  // A size that is the value of a scalar leaves as a tensor.
+  auto settle = [&](Entity &v, auto &self) -> void {
+    if (v.is(Kind::Size) && frame->builder) {
+      bool plain = true;
+      for (const std::string &s : v.size.symbols())
+        plain = plain && frame->builder->symbols[s].kind == SymbolInfo::Kind::Dimension;
+      if (!plain || (decl.isEntry && frame->builder->function.isEntry))
+        v = Entity::ofTensor(frame->builder->materialize(v.size, decl.end));
+    } else if (v.is(Kind::Condition)) {
+      if (std::optional<ValueId> id = toTensor(v, decl.end))
+        v = Entity::ofTensor(*id);
+    }
+    for (Entity &item : v.items)
+      self(item, self);
+  };
+  settle(result, settle);
+  return result;
+}
+
+//===-- The call in the caller ------------------------------------------------------------------------------------===//
+
+static DimExpr substituted(DimExpr e, const CallState &call) {
+  return e.substitute([&](std::string_view name) -> std::optional<DimExpr> {
+    for (const auto &[symbol, value] : call.substitution)
+      if (symbol == name)
+        return value;
+    return std::nullopt;
+  });
+}
+
+static TensorType substituted(TensorType type, const CallState &call) {
+  for (DimExpr &d : type.dims)
+    d = substituted(d, call);
+  return type;
+}
+
+bool Elaborator::passSlots(FunctionInstance &instance, CallState &call, const std::string &path,
+                           std::vector<ValueId> &operands, std::vector<Slot *> &slots, Span span) {
+  Builder &builder = *frame->builder;
+  std::vector<size_t> indices;
+  for (const Slot &s : instance.slots) {
+    bool local = s.root == Builder::localRoot;
+    uint32_t root = local ? s.root : call.roots[s.root].root;
+    std::string address = joinPath(local ? path : call.roots[s.root].path, s.path);
+    Slot *mine = slotFor(s.kind, root, address, span);
+    TensorType theirs = instance.function.values[s.argument].type;
+    if (!mine) { // a state that this function has not met
+      for (DimExpr d : theirs.dims)
+        for (const std::string &name : d.symbols())
+          if (std::none_of(call.substitution.begin(), call.substitution.end(),
+                           [&](auto &e) { return e.first == name; })) {
+            DimExpr symbol = frame->dims.count(name) ? frame->dims[name] : builder.newSymbol(name);
+            frame->dims[name] = symbol;
+            call.substitution.emplace_back(name, symbol);
+          }
+      Slot fresh = s;
+      fresh.root = root;
+      fresh.path = address;
+      if (builder.function.isEntry && !local)
+        if (Entity *member = resolvePath(frame->roots[root].instance, address))
+          fresh.path = member->text;
+      fresh.written = false;
+      fresh.order = static_cast<uint32_t>(builder.slots.size());
+      fresh.argument = fresh.current = builder.addValue(substituted(theirs, call), s.span);
+      mine = &builder.slots.emplace_back(std::move(fresh));
+    }
+    const TensorType &type = builder.type(mine->argument);
+    for (size_t i = 0; i < theirs.dims.size(); ++i) {
+      DimExpr d = theirs.dims[i];
+      bool unknown =
+          d.kind() == DimExpr::Kind::Symbol && std::none_of(call.substitution.begin(), call.substitution.end(),
+                                                            [&](auto &e) { return e.first == d.name(); });
+      if (unknown)
+        call.substitution.emplace_back(std::string(d.name()), type.dims[i]);
+      else if (builder.require(
+                   substituted(d, call), Relation::EQ, type.dims[i],
+                   fmt::format("{} == {} for {}", substituted(d, call).str(), type.dims[i].str(), mine->path),
+                   span) == Truth::False) {
+        diagnostics.report(diag::dimensionClash, span, "the sizes of `" + mine->path + "` differ", type.dims[i].str(),
+                           substituted(d, call).str());
+        return false;
+      }
+    }
+    operands.push_back(builder.coerce(mine->current, substituted(theirs, call).dims, span));
+    indices.push_back(mine - builder.slots.data());
+  }
+  for (size_t i : indices)
+    slots.push_back(&builder.slots[i]);
+  return true;
+}
+
+bool Elaborator::propagateRequirements(const FunctionInstance &instance, const CallState &call, Span span) {
+  for (const Require &r : instance.function.requirements) {
+    DimExpr lhs = substituted(r.lhs, call), rhs = substituted(r.rhs, call);
+    if (!frame->builder->useAsSize(lhs, span) || !frame->builder->useAsSize(rhs, span))
+      return false;
+    if (frame->builder->require(lhs, r.relation, rhs, r.message, r.span) != Truth::False)
+      continue;
+    diagnostics.report(diag::assertFailed, span, fmt::format("{} {} {}", lhs.str(), spelling(r.relation), rhs.str()))
+        .label(r.span, "needed here: " + r.message);
+    return false;
+  }
+  return true;
+}
+
+Entity Elaborator::exportResult(const Entity &v, const CallState &call, const std::vector<ValueId> &results) {
+  Entity out = v;
+  if (v.is(Kind::Tensor))
+    out = Entity::ofTensor(results[v.id]);
+  if (v.is(Kind::Size))
+    out.size = substituted(v.size, call);
+  if (v.bound)
+    out.bound = substituted(v.bound, call);
+  if (out.module.instance && out.module.root < call.roots.size()) {
+    const ModuleRef &root = call.roots[v.module.root];
+    out.module.path = joinPath(root.path, v.module.path);
+    out.module.root = root.root;
+  }
+  for (size_t i = 0; i < v.items.size(); ++i)
+    out.items[i] = exportResult(v.items[i], call, results);
+  return out;
+}
+
+Entity Elaborator::emitCall(const Entity &fn, FunctionInstance &instance, CallState &call, Span span) {
+  if (!frame->builder)
+    return instance.index < 0 ? exportResult(instance.result, call, {}) : (needBuilder(span), Entity());
+  Builder &builder = *frame->builder;
+  std::string path = fn.module.path;
+  if (!fn.module.instance || fn.function->name.text != "forward")
+    path = joinPath(path, fn.function->name.text);
+  path = builder.uniquePath(path);
+  std::vector<ValueId> operands = call.operands;
+  std::vector<Slot *> slots;
+  if (!passSlots(instance, call, path, operands, slots, span) || !propagateRequirements(instance, call, span))
+    return {};
+  if (instance.index < 0)
+    return exportResult(instance.result, call, {});
+  Op op;
+  op.name = "call";
+  op.callee = static_cast<uint32_t>(instance.index);
+  op.operands = std::move(operands);
+  op.span = span;
+  op.path = path;
+  for (const std::string &symbol : instance.function.symbols) {
+    DimExpr value = substituted(DimExpr::symbol(symbol), call);
+    builder.useAsSize(value, span);
+    op.substitution.emplace_back(symbol, value);
+  }
+  if (fn.module.isElement)
+    model.functions[instance.index].isLayer = true;
+  for (const Result &r : instance.function.results)
+    op.results.push_back(builder.addValue(substituted(instance.function.values[r.value].type, call), span));
+  size_t inputs = call.operands.size();
+  for (size_t i = 0; i < op.results.size(); ++i)
+    if (int32_t state = instance.function.results[i].state; state >= 0) {
+      Slot &slot = *slots[state - inputs];
+      slot.current = builder.coerce(op.results[i], builder.type(slot.argument).dims, span);
+      slot.written = true;
+    }
+  std::vector<ValueId> results = op.results;
+  builder.addCall(std::move(op));
+  return exportResult(instance.result, call, results);
+}

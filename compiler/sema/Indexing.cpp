@@ -1,0 +1,324 @@
+// x[...]: integers, slices, None, `...`, and a gather by one integer tensor; and assignment to such places.
+#include "compiler/sema/Elaborator.h"
+
+#include <algorithm>
+
+using namespace fovea;
+using namespace fovea::sema;
+using namespace fovea::source;
+
+/// What an index does to one axis of the value (or to none: NewAxis).
+struct Elaborator::IndexItem {
+  enum class Kind { Full, Integer, Slice, NewAxis, Gather } kind = Kind::Full;
+  Span span;
+  DimExpr start, stop; // null where not written
+  int64_t step = 1;
+  DimExpr size; // of the result along the axis
+  ValueId indices = 0;
+  DimExpr bound; // of the indices
+};
+
+bool Elaborator::parseSlice(const syntax::Expr &e, IndexItem &item) {
+  item.kind = IndexItem::Kind::Slice;
+  auto part = [&](size_t i, DimExpr &out) {
+    if (!e.children[i])
+      return true;
+    out = evalSize(*e.children[i], "a bound of a slice");
+    return bool(out);
+  };
+  DimExpr step(1);
+  if (!part(0, item.start) || !part(1, item.stop) || !part(2, step))
+    return false;
+  if (!step.isConstant() || step.isConstant(0)) {
+    diagnostics.report(diag::badIndex, e.children[2]->span,
+                       "the step of a slice is an integer known at compile time, not 0");
+    return false;
+  }
+  item.step = *step.value();
+  if (!item.start && !item.stop && item.step == 1)
+    item.kind = IndexItem::Kind::Full;
+  return true;
+}
+
+/// One item per axis in order, with NewAxis items between; `...` is written out.
+bool Elaborator::parseIndex(const syntax::Expr &e, size_t rank, std::vector<IndexItem> &items) {
+  using ItemKind = IndexItem::Kind;
+  size_t consuming = 0, ellipses = 0, gathers = 0;
+  for (size_t i = 1; i < e.children.size(); ++i) {
+    if (e.children[i]->kind == ExprKind::Ellipsis)
+      ++ellipses;
+    else if (e.children[i]->kind != ExprKind::None)
+      ++consuming;
+  }
+  if (ellipses > 1 || consuming > rank) {
+    diagnostics.report(diag::badIndex, e.mark,
+                       ellipses > 1 ? "`...` can stand only once in an index"
+                                    : fmt::format("{} indices for {} axes", consuming, rank));
+    return false;
+  }
+  for (size_t i = 1; i < e.children.size(); ++i) {
+    const syntax::Expr &part = *e.children[i];
+    IndexItem item;
+    item.span = part.span;
+    if (part.kind == ExprKind::Ellipsis) {
+      items.insert(items.end(), rank - consuming, item);
+      continue;
+    }
+    if (part.kind == ExprKind::None) {
+      item.kind = ItemKind::NewAxis;
+    } else if (part.kind == ExprKind::Slice) {
+      if (!parseSlice(part, item))
+        return false;
+    } else {
+      Entity v = eval(part);
+      if (v.isError())
+        return false;
+      bool tensor = v.is(Kind::Tensor);
+      DType dtype = tensor ? frame->builder->type(v.id).dtype : DType::I64;
+      if (tensor && (dtype == DType::I64 || dtype == DType::I32)) {
+        item.kind = ItemKind::Gather;
+        item.indices = v.id;
+        item.bound = v.bound;
+        if (++gathers > 1) {
+          diagnostics.report(diag::badIndex, part.span, "only one axis can be indexed by a tensor");
+          return false;
+        }
+      } else if (v.is(Kind::Size)) {
+        item.kind = ItemKind::Integer;
+        item.start = v.size;
+      } else if (v.is(Kind::None)) {
+        item.kind = ItemKind::NewAxis;
+      } else {
+        diagnostics.report(diag::badIndex, part.span,
+                           describe(v) + " is no index: integers, slices, None, `...` and i64 or i32 tensors are");
+        return false;
+      }
+    }
+    items.push_back(std::move(item));
+  }
+  if (!ellipses)
+    items.resize(items.size() + rank - consuming);
+  return true;
+}
+
+static bool isNegative(DimExpr e) { return (DimExpr(-1) - e).isNonNegative(); }
+
+/// Fills in start and size, and states that the slice lies within the axis.
+bool Elaborator::resolveItem(IndexItem &item, DimExpr size, const syntax::Expr &whole) {
+  using ItemKind = IndexItem::Kind;
+  Builder &builder = *frame->builder;
+  Span span = item.span.valid() ? item.span : whole.mark;
+  auto inside = [&](DimExpr lower, DimExpr upper, bool strict) {
+    if (builder.hasOpaque(lower) || builder.hasOpaque(upper))
+      return true; // checked when it runs
+    std::string text = fmt::format("{} {} {} in {}", lower.str(), strict ? "<" : "<=", upper.str(), quote(whole));
+    if (builder.require(lower, strict ? Relation::LT : Relation::LE, upper, text, span) != Truth::False)
+      return true;
+    diagnostics.report(diag::badIndex, span,
+                       item.kind == ItemKind::Integer
+                           ? fmt::format("index {} is outside an axis of size {}", item.start.str(), size.str())
+                           : fmt::format("the slice is outside an axis of size {}: {} {} {} is false", size.str(),
+                                         lower.str(), strict ? "<" : "<=", upper.str()));
+    return false;
+  };
+  auto fromEnd = [&](DimExpr &e) {
+    if (e && isNegative(e))
+      e = size + e;
+  };
+  if (item.kind == ItemKind::Integer) {
+    fromEnd(item.start);
+    item.size = DimExpr(1);
+    return inside(item.start, size, true) && (!isNegative(item.start) || inside(DimExpr(0), item.start, false));
+  }
+  if (item.kind == ItemKind::Full) {
+    item.start = DimExpr(0);
+    item.size = size;
+    return true;
+  }
+  fromEnd(item.start);
+  fromEnd(item.stop);
+  bool forward = item.step > 0;
+  DimExpr step(forward ? item.step : -item.step);
+  if (!item.start)
+    item.start = forward ? DimExpr(0) : size - DimExpr(1);
+  DimExpr first = item.start, last = item.stop ? item.stop : forward ? size : DimExpr(-1);
+  DimExpr extent = forward ? last - first : first - last;
+  item.size = DimExpr::ceilDiv(extent, step);
+  if (!item.size) {
+    diagnostics.report(diag::overflow, span, "the size of this slice");
+    return false;
+  }
+  if (forward)
+    return inside(DimExpr(0), first, false) && inside(first, last, false) && inside(last, size, false) &&
+           builder.useAsSize(item.size, span);
+  return (!item.stop || inside(item.stop, first, false)) &&
+         (item.start == size - DimExpr(1) || inside(first, size, true)) && builder.useAsSize(item.size, span);
+}
+
+Entity Elaborator::evalIndex(const syntax::Expr &e) {
+  Entity base = eval(*e.children[0]);
+  if (base.isError())
+    return {};
+  if (base.is(Kind::List) || base.is(Kind::Tuple))
+    return indexList(e, base);
+  if (!base.is(Kind::Tensor)) {
+    diagnostics.report(diag::badOperand, e.children[0]->span, "[]", describe(base));
+    return {};
+  }
+  return indexTensor(e, base.id, base.bound);
+}
+
+Entity Elaborator::indexList(const syntax::Expr &e, const Entity &list) {
+  int64_t n = static_cast<int64_t>(list.items.size());
+  if (e.children.size() != 2) {
+    diagnostics.report(diag::badIndex, e.mark, "a list takes one index");
+    return {};
+  }
+  const syntax::Expr &part = *e.children[1];
+  auto bound = [&](const syntax::ExprPtr &p, int64_t otherwise) -> std::optional<int64_t> {
+    if (!p)
+      return otherwise;
+    Entity v = eval(*p);
+    if (v.isError())
+      return std::nullopt;
+    if (std::optional<int64_t> i = v.asInteger(); i && *i >= -n && *i <= n)
+      return *i < 0 ? *i + n : *i;
+    diagnostics.report(diag::badIndex, p->span,
+                       fmt::format("a list of {} is indexed by integers from 0 to {}", n, n - 1));
+    return std::nullopt;
+  };
+  if (part.kind == ExprKind::Slice && !part.children[2]) {
+    std::optional<int64_t> first = bound(part.children[0], 0), last = bound(part.children[1], n);
+    if (!first || !last)
+      return {};
+    Entity out(list.kind);
+    for (int64_t i = *first; i < *last; ++i)
+      out.items.push_back(list.items[i]);
+    out.names.resize(out.items.size());
+    return out;
+  }
+  std::optional<int64_t> i =
+      part.kind == ExprKind::Slice || part.kind == ExprKind::Ellipsis || part.kind == ExprKind::None
+          ? std::nullopt
+          : bound(e.children[1], 0);
+  if (i && *i < n)
+    return list.items[*i];
+  if (!diagnostics.hasErrors() || i)
+    diagnostics.report(diag::badIndex, part.span,
+                       fmt::format("a list of {} is indexed by integers from 0 to {}", n, n - 1));
+  return {};
+}
+
+Entity Elaborator::indexTensor(const syntax::Expr &e, ValueId x, DimExpr bound) {
+  using ItemKind = IndexItem::Kind;
+  Builder &builder = *frame->builder;
+  std::vector<DimExpr> dims = builder.type(x).dims;
+  std::vector<IndexItem> items;
+  if (!parseIndex(e, dims.size(), items))
+    return {};
+  // Slices first, each along its axis; then the gather; then one reshape that drops and adds axes.
+  int64_t axis = 0, gatherAxis = -1;
+  const IndexItem *gather = nullptr;
+  std::vector<DimExpr> shape;
+  for (IndexItem &item : items) {
+    if (item.kind == ItemKind::NewAxis) {
+      shape.push_back(DimExpr(1));
+      continue;
+    }
+    if (item.kind == ItemKind::Gather) {
+      gather = &item;
+      gatherAxis = axis;
+      const std::vector<DimExpr> taken = builder.type(item.indices).dims;
+      shape.insert(shape.end(), taken.begin(), taken.end());
+      if (item.bound && builder.require(item.bound, Relation::LE, dims[axis],
+                                        fmt::format("{} <= {} in {}", item.bound.str(), dims[axis].str(), quote(e)),
+                                        item.span) == Truth::False) {
+        diagnostics.report(diag::badIndex, item.span,
+                           fmt::format("indices up to {} are outside an axis of size {}",
+                                       (item.bound - DimExpr(1)).str(), dims[axis].str()));
+        return {};
+      }
+    } else {
+      if (!resolveItem(item, dims[axis], e))
+        return {};
+      if (item.kind != ItemKind::Full)
+        x = builder.slice(x, axis, item.start, item.step, item.size, e.span);
+      if (item.kind != ItemKind::Integer)
+        shape.push_back(item.size);
+    }
+    ++axis;
+  }
+  if (gather) {
+    TensorType type{{}, builder.type(x).dtype};
+    const std::vector<DimExpr> now = builder.type(x).dims, taken = builder.type(gather->indices).dims;
+    type.dims.insert(type.dims.end(), now.begin(), now.begin() + gatherAxis);
+    type.dims.insert(type.dims.end(), taken.begin(), taken.end());
+    type.dims.insert(type.dims.end(), now.begin() + gatherAxis + 1, now.end());
+    x = builder.emit("gather", {x, gather->indices}, std::move(type), e.span, {{"axis", gatherAxis}});
+  }
+  Entity v = Entity::ofTensor(builder.reshape(x, std::move(shape), e.span));
+  v.bound = bound;
+  return v;
+}
+
+ValueId Elaborator::updateAxes(ValueId x, ValueId v, const std::vector<IndexItem> &items, size_t from, Span span) {
+  Builder &builder = *frame->builder;
+  auto isSliced = [&](size_t axis) { return items[axis].kind != IndexItem::Kind::Full; };
+  while (from < items.size() && !isSliced(from))
+    ++from;
+  if (from == items.size())
+    return v;
+  const IndexItem &item = items[from];
+  auto axis = static_cast<int64_t>(from);
+  size_t next = from + 1;
+  while (next < items.size() && !isSliced(next))
+    ++next;
+  // More axes: the part is cut out, updated and put back.
+  if (next < items.size())
+    v = updateAxes(builder.slice(x, axis, item.start, item.step, item.size, span), v, items, next, span);
+  return builder.updateSlice(x, v, axis, item.start, item.step, span);
+}
+
+std::optional<ValueId> Elaborator::assignIndexed(const syntax::Expr &target, ValueId x, const Entity &value,
+                                                 Span span) {
+  using ItemKind = IndexItem::Kind;
+  Builder &builder = *frame->builder;
+  TensorType type = builder.type(x);
+  std::vector<IndexItem> items;
+  if (!parseIndex(target, type.dims.size(), items))
+    return std::nullopt;
+  std::vector<DimExpr> visible, full;
+  for (size_t i = 0; i < items.size(); ++i) {
+    IndexItem &item = items[i];
+    if (item.kind == ItemKind::NewAxis || item.kind == ItemKind::Gather) {
+      diagnostics.report(diag::badAssignment, item.span).help("assign to integers and slices only");
+      return std::nullopt;
+    }
+    if (!resolveItem(item, type.dims[i], target))
+      return std::nullopt;
+    full.push_back(item.size);
+    if (item.kind != ItemKind::Integer)
+      visible.push_back(item.size);
+  }
+  std::optional<ValueId> v = toTensor(value, span, type.dtype);
+  if (!v)
+    return std::nullopt;
+  TensorType given = builder.type(*v);
+  if (given.dtype != type.dtype || given.dims.size() > visible.size()) {
+    diagnostics.report(diag::rebindType, span, "the slice", sema::describe({visible, type.dtype}),
+                       sema::describe(given));
+    return std::nullopt;
+  }
+  size_t lead = visible.size() - given.dims.size();
+  for (size_t i = 0; i < given.dims.size(); ++i)
+    if (!given.dims[i].isConstant(1) &&
+        builder.require(given.dims[i], Relation::EQ, visible[lead + i],
+                        fmt::format("{} == {} in the assignment", given.dims[i].str(), visible[lead + i].str()),
+                        span) == Truth::False) {
+      diagnostics.report(diag::rebindType, span, "the slice", sema::describe({visible, type.dtype}),
+                         sema::describe(given));
+      return std::nullopt;
+    }
+  ValueId wide = builder.reshape(builder.broadcastTo(*v, visible, span), full, span);
+  return updateAxes(x, wide, items, 0, span);
+}

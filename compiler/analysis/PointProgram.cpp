@@ -190,27 +190,30 @@ FailureOr<Value> PointProgram::element(Value tensor, ValueRange indices, Value g
   return result;
 }
 
+SmallVector<Value> PointProgram::layoutIndices(Operation *layout, ValueRange indices) {
+  SmallVector<Value> inner;
+  if (auto broadcast = dyn_cast<graph::BroadcastOp>(layout)) {
+    for (int64_t axis : broadcast.getAxes())
+      inner.push_back(indices[axis]);
+    return inner;
+  }
+  if (auto transpose = dyn_cast<graph::TransposeOp>(layout)) {
+    inner.resize(indices.size());
+    for (auto [axis, source] : llvm::enumerate(transpose.getPermutation()))
+      inner[source] = indices[axis];
+    return inner;
+  }
+  auto from = cast<graph::TensorType>(layout->getResult(0).getType());
+  auto to = cast<graph::TensorType>(layout->getOperand(0).getType());
+  return reindex(indices, from.getDims(), to.getDims(), layout->getLoc());
+}
+
 FailureOr<Value> PointProgram::compute(Operation *op, ValueRange indices, Value guard) {
   Location loc = op->getLoc();
   return llvm::TypeSwitch<Operation *, Result>(op)
       .Case<graph::ElementwiseOpInterface>([&](auto elementOp) { return elementwise(elementOp, indices, guard); })
-      .Case<graph::BroadcastOp>([&](graph::BroadcastOp broadcast) {
-        SmallVector<Value> inner;
-        for (int64_t axis : broadcast.getAxes())
-          inner.push_back(indices[axis]);
-        return element(broadcast.getX(), inner, guard);
-      })
-      .Case<graph::TransposeOp>([&](graph::TransposeOp transpose) {
-        SmallVector<Value> inner(indices.size());
-        for (auto [axis, source] : llvm::enumerate(transpose.getPermutation()))
-          inner[source] = indices[axis];
-        return element(transpose.getX(), inner, guard);
-      })
-      .Case<graph::ReshapeOp>([&](graph::ReshapeOp reshape) {
-        auto from = cast<graph::TensorType>(reshape.getResult().getType());
-        auto to = cast<graph::TensorType>(reshape.getX().getType());
-        return element(reshape.getX(), reindex(indices, from.getDims(), to.getDims(), loc), guard);
-      })
+      .Case<graph::BroadcastOp, graph::TransposeOp, graph::ReshapeOp>(
+          [&](auto layout) { return element(layout.getX(), layoutIndices(layout, indices), guard); })
       .Case<graph::SliceOp>([&](graph::SliceOp sliceOp) { return slice(sliceOp, indices, guard); })
       .Case<graph::UpdateSliceOp>([&](graph::UpdateSliceOp update) { return updateSlice(update, indices, guard); })
       .Case<graph::GatherOp>([&](graph::GatherOp gatherOp) { return gather(gatherOp, indices, guard); })

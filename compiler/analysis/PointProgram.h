@@ -64,6 +64,9 @@ public:
 
   mlir::Value constantIndex(int64_t value, mlir::Location loc);
 
+  /// The indices of the operand's element that a broadcast, transpose or reshape gives at `indices`.
+  llvm::SmallVector<mlir::Value> layoutIndices(mlir::Operation *layout, mlir::ValueRange indices);
+
 private:
   using Result = llvm::FailureOr<mlir::Value>;
   struct Linear { // a value that is the row-major position of `indices`

@@ -1,0 +1,377 @@
+// Matching of attention by axis labels. See FuseAttention.cpp for the rewrite.
+#include "compiler/passes/AttentionMatch.h"
+
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+using namespace fovea;
+
+using Node = ElementExpressions::Node;
+
+static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
+
+static std::string opName(Operation *op) { return op->getName().stripDialect().str(); }
+
+static bool isFloatCast(Operation *op) {
+  auto convert = dyn_cast<graph::CastOp>(op);
+  return convert && isa<FloatType>(typeOf(convert.getX()).getElementType()) &&
+         isa<FloatType>(typeOf(convert.getResult()).getElementType());
+}
+
+namespace {
+
+class AttentionMatcher {
+public:
+  AttentionMatcher(AttentionMatch &match, ChainReport &report)
+      : match(match), report(report), expressions(match.expressions) {}
+
+  LogicalResult run();
+
+private:
+  LogicalResult findProduct();
+  LogicalResult labelWeights();
+  LogicalResult findScores();
+  LogicalResult tryScores(graph::ContractOp contract);
+  LogicalResult checkUses();
+  LogicalResult assignRoles();
+  LogicalResult checkValues();
+  const Node *scoreNode(const Node *root, graph::ContractOp contract, bool &isTwice, bool &isReduced);
+  Label summedLabel(graph::ContractOp contract, int64_t label, DimExpr size);
+  TensorLabels operandLabels(graph::ContractOp contract, bool isLhs, ArrayRef<int64_t> known,
+                             const TensorLabels &knownLabels);
+  void blame(Value from);
+
+  AttentionMatch &match;
+  ChainReport &report;
+  ElementExpressions &expressions;
+  bool weightsAreLhs = true;
+  TensorLabels weightsLabels; // of product's operand
+  std::map<std::pair<Operation *, int64_t>, Label> ownLabels;
+  TensorLabels root;
+};
+
+/// All labels of a tensor.
+llvm::SmallVector<Label> flat(const TensorLabels &labels) {
+  llvm::SmallVector<Label> result;
+  for (const AxisLabels &axis : labels)
+    llvm::append_range(result, axis);
+  return result;
+}
+
+} // namespace
+
+/// Follows the weights upward through layouts and casts, each used once, to the contraction.
+LogicalResult AttentionMatcher::findProduct() {
+  Value value = match.softmax.getResult();
+  while (true) {
+    if (value.use_empty())
+      return report.failed("the weights are not used", match.softmax.getLoc());
+    if (!value.hasOneUse()) {
+      Operation *other = nullptr;
+      for (Operation *user : value.getUsers())
+        if (!other || !isa<graph::ContractOp>(user))
+          other = user;
+      return report.failed("the weights have more than one use: they are also read by " + opName(other),
+                           other->getLoc());
+    }
+    OpOperand &use = *value.use_begin();
+    Operation *user = use.getOwner();
+    if (auto contract = dyn_cast<graph::ContractOp>(user)) {
+      if (contract.getPacked())
+        return report.failed("the weights meet a packed operand", contract.getLoc());
+      match.product = contract;
+      weightsAreLhs = use.getOperandNumber() == 0;
+      return success();
+    }
+    if (isa<graph::BroadcastOp>(user))
+      return report.failed("the weights are broadcast before they are summed", user->getLoc());
+    if (!isLayout(user) && !isFloatCast(user))
+      return report.failed("the weights are used by " + opName(user) + ", not by a contraction", user->getLoc());
+    value = user->getResult(0);
+  }
+}
+
+Label AttentionMatcher::summedLabel(graph::ContractOp contract, int64_t label, DimExpr size) {
+  auto [entry, isNew] = ownLabels.try_emplace({contract, label}, 0);
+  if (isNew)
+    entry->second = expressions.newLabel(size);
+  return entry->second;
+}
+
+/// Labels of an operand of `contract`: those in `known` (its labels of another tensor), or ones of their own.
+TensorLabels AttentionMatcher::operandLabels(graph::ContractOp contract, bool isLhs, ArrayRef<int64_t> known,
+                                             const TensorLabels &knownLabels) {
+  TensorLabels result;
+  Value operand = isLhs ? contract.getLhs() : contract.getRhs();
+  ArrayRef<int64_t> labels = isLhs ? contract.getLhsLabels() : contract.getRhsLabels();
+  for (auto [dim, label] : llvm::zip_equal(typeOf(operand).getDims(), labels)) {
+    if (auto found = llvm::find(known, label); found != known.end())
+      result.push_back(knownLabels[found - known.begin()]);
+    else if (dim.isConstant(1))
+      result.push_back({});
+    else
+      result.push_back(expressions.expand({summedLabel(contract, label, dim)}));
+  }
+  return result;
+}
+
+/// Reads the weights at labels of the product's operand, down to the softmax's axes.
+LogicalResult AttentionMatcher::labelWeights() {
+  weightsLabels = expressions.expand(root);
+  const Node *node = expressions.element(match.product->getOperand(weightsAreLhs ? 0 : 1), weightsLabels);
+  if (!node)
+    return failure(); // a split: run again
+  while (node->kind == Node::Op && node->dynOp<graph::CastOp>())
+    node = node->children[0];
+  if (node->kind != Node::Leaf || node->value != match.softmax.getResult())
+    return report.failed("a reshape between the softmax and the contraction does not follow the axes",
+                         node->value.getLoc());
+  match.softmaxLabels = node->labels;
+  match.key = node->labels[match.softmax.getAxis()];
+  // What is summed must be the keys, all of them and no more.
+  ArrayRef<int64_t> mine = weightsAreLhs ? match.product.getLhsLabels() : match.product.getRhsLabels();
+  SmallVector<Label> summed;
+  for (auto [label, axis] : llvm::zip_equal(mine, weightsLabels))
+    if (!llvm::is_contained(match.product.getOutLabels(), label))
+      llvm::append_range(summed, axis);
+  for (Label label : match.key)
+    if (!llvm::is_contained(summed, label))
+      return report.failed("the softmax is not over the axis that the contraction sums", match.softmax.getLoc());
+  if (summed.size() != match.key.size())
+    return report.failed("the weights are summed over another axis as well as the keys", match.product.getLoc());
+  match.v = match.product->getOperand(weightsAreLhs ? 1 : 0);
+  match.vLabels = operandLabels(match.product, !weightsAreLhs, mine, weightsLabels);
+  return success();
+}
+
+/// The node of `contract` in the expression; whether it is read at two places, or under a reduction.
+const Node *AttentionMatcher::scoreNode(const Node *rootNode, graph::ContractOp contract, bool &isTwice,
+                                        bool &isReduced) {
+  const Node *found = nullptr;
+  llvm::SmallPtrSet<const Node *, 32> seen, seenReduced;
+  SmallVector<std::pair<const Node *, bool>> work{{rootNode, false}};
+  while (!work.empty()) {
+    auto [node, under] = work.pop_back_val();
+    if (!(under ? seenReduced : seen).insert(node).second)
+      continue;
+    if (node->kind == Node::Leaf && node->value == contract.getResult()) {
+      isReduced |= under;
+      isTwice |= found && found != node && !under;
+      if (!under)
+        found = node;
+    }
+    for (const Node *child : node->children)
+      work.push_back({child, under || node->kind == Node::Reduce});
+  }
+  return found;
+}
+
+/// Contractions that reach the softmax's operand; those of most axes first (a bias may be a contraction as well),
+/// nearest first among them. The first that fits is the score.
+LogicalResult AttentionMatcher::findScores() {
+  llvm::SetVector<Value> reached;
+  SmallVector<graph::ContractOp> contracts;
+  reached.insert(match.softmax.getX());
+  for (size_t i = 0; i < reached.size(); ++i) {
+    Operation *op = reached[i].getDefiningOp();
+    if (!op)
+      continue;
+    if (auto contract = dyn_cast<graph::ContractOp>(op))
+      contracts.push_back(contract);
+    else if (isLayout(op) || isa<graph::ElementwiseOpInterface>(op))
+      reached.insert(op->operand_begin(), op->operand_end());
+  }
+  if (contracts.empty()) {
+    blame(match.softmax.getX());
+    return failure();
+  }
+  llvm::stable_sort(contracts, [](graph::ContractOp a, graph::ContractOp b) {
+    return typeOf(a.getResult()).getRank() > typeOf(b.getResult()).getRank();
+  });
+  std::optional<ChainReport> first;
+  std::vector<std::string> facts = report.facts;
+  for (graph::ContractOp contract : contracts) {
+    report.facts = facts;
+    report.failure.clear();
+    if (succeeded(tryScores(contract)))
+      return success();
+    if (report.failure.empty())
+      return failure(); // a split
+    if (!first)
+      first = report;
+  }
+  report = *first;
+  return failure();
+}
+
+/// Nothing elementwise leads to a contraction: names the op in the way.
+void AttentionMatcher::blame(Value from) {
+  llvm::SetVector<Value> reached;
+  reached.insert(from);
+  Operation *inTheWay = nullptr;
+  for (size_t i = 0; i < reached.size() && reached.size() < 4096; ++i) {
+    Operation *op = reached[i].getDefiningOp();
+    if (!op)
+      continue;
+    if (isa<graph::ContractOp>(op))
+      break;
+    if (!inTheWay && !isLayout(op) && !isa<graph::ElementwiseOpInterface, graph::ConstantOp, graph::IotaOp>(op))
+      inTheWay = op;
+    reached.insert(op->operand_begin(), op->operand_end());
+  }
+  if (inTheWay)
+    (void)report.failed("the scores are no elementwise function of a contraction: " + opName(inTheWay) +
+                            " stands between",
+                        inTheWay->getLoc());
+  else
+    (void)report.failed("the scores do not come from a contraction", match.softmax.getLoc());
+}
+
+LogicalResult AttentionMatcher::tryScores(graph::ContractOp contract) {
+  match.scores = contract;
+  if (contract.getPacked())
+    return report.failed("the scores' contraction has a packed operand", contract.getLoc());
+  const Node *rootNode = expressions.element(match.softmax.getX(), match.softmaxLabels);
+  if (!rootNode)
+    return failure();
+  bool isTwice = false, isReduced = false;
+  const Node *node = scoreNode(rootNode, contract, isTwice, isReduced);
+  if (isReduced)
+    return report.failed("a reduction of the scores stands between the contraction and the softmax", contract.getLoc());
+  if (!node)
+    return report.failed("a reshape of the scores does not follow the axes", contract.getLoc());
+  if (isTwice)
+    return report.failed("the scores are read at two different positions", contract.getLoc());
+  match.scoreLabels = node->labels;
+  if (failed(checkUses()))
+    return failure();
+  return assignRoles();
+}
+
+/// Everything that depends on the scores must stay within the chain.
+LogicalResult AttentionMatcher::checkUses() {
+  match.chain.clear();
+  SmallVector<Value> work{match.scores.getResult()};
+  while (!work.empty()) {
+    Value value = work.pop_back_val();
+    for (Operation *user : value.getUsers()) {
+      if (user == match.softmax)
+        continue;
+      if (!isLayout(user) && !isa<graph::ElementwiseOpInterface>(user))
+        return report.failed("the scores have another use: " + opName(user), user->getLoc());
+      if (user->use_empty())
+        continue;
+      if (match.chain.insert(user))
+        work.push_back(user->getResult(0));
+    }
+  }
+  report.proved("the scores are an elementwise function of a contraction");
+  return success();
+}
+
+/// Which operand holds the keys, and what each label is.
+LogicalResult AttentionMatcher::assignRoles() {
+  graph::ContractOp scores = match.scores;
+  ArrayRef<int64_t> out = scores.getOutLabels();
+  TensorLabels left = operandLabels(scores, true, out, match.scoreLabels);
+  TensorLabels right = operandLabels(scores, false, out, match.scoreLabels);
+  SmallVector<Label> inLeft = flat(left), inRight = flat(right);
+  auto count = [&](ArrayRef<Label> labels) {
+    return llvm::count_if(match.key, [&](Label label) { return llvm::is_contained(labels, label); });
+  };
+  size_t keysLeft = count(inLeft), keysRight = count(inRight), keys = match.key.size();
+  if (keysLeft + keysRight == 0 && keys)
+    return report.failed("the scores' contraction does not depend on the key axis", scores.getLoc());
+  if (keysLeft && keysRight)
+    return report.failed(keysLeft == keys && keysRight == keys
+                             ? "the softmax is over an axis that both factors of the scores share, not over keys"
+                             : "the softmax is over axes of both factors of the scores",
+                         match.softmax.getLoc());
+  if (keysLeft + keysRight != keys)
+    return report.failed("the softmax is over more than the keys of the contraction", match.softmax.getLoc());
+  bool keysAreLeft = keys ? keysLeft : false;
+  match.q = keysAreLeft ? scores.getRhs() : scores.getLhs();
+  match.k = keysAreLeft ? scores.getLhs() : scores.getRhs();
+  match.qLabels = keysAreLeft ? right : left;
+  match.kLabels = keysAreLeft ? left : right;
+  match.inner.clear();
+  for (auto [label, axis] : llvm::zip_equal(keysAreLeft ? scores.getRhsLabels() : scores.getLhsLabels(), match.qLabels))
+    if (!llvm::is_contained(out, label))
+      llvm::append_range(match.inner, axis);
+  report.proved("softmax over the key axis");
+  return checkValues();
+}
+
+LogicalResult AttentionMatcher::checkValues() {
+  SmallVector<Label> inQuery = flat(match.qLabels), inKey = flat(match.kLabels), inValue = flat(match.vLabels);
+  SmallVector<Label> own; // of v
+  match.batch.clear();
+  match.query.clear();
+  match.value.clear();
+  SmallVector<Label> weights = flat(match.softmaxLabels);
+  for (Label label : inValue)
+    if (!llvm::is_contained(weights, label))
+      match.value.push_back(label);
+  // The query axis: the last that q has and neither k nor v; the other axes are batches.
+  for (Label label : llvm::reverse(weights)) {
+    if (llvm::is_contained(match.key, label))
+      continue;
+    bool isQuery = match.query.empty() && llvm::is_contained(inQuery, label) && !llvm::is_contained(inKey, label) &&
+                   !llvm::is_contained(inValue, label);
+    (isQuery ? match.query : match.batch).push_back(label);
+  }
+  std::reverse(match.batch.begin(), match.batch.end());
+  // The result's labels.
+  match.resultLabels.clear();
+  auto find = [&](int64_t label) -> AxisLabels {
+    ArrayRef<int64_t> mine = weightsAreLhs ? match.product.getLhsLabels() : match.product.getRhsLabels();
+    ArrayRef<int64_t> theirs = weightsAreLhs ? match.product.getRhsLabels() : match.product.getLhsLabels();
+    if (auto found = llvm::find(mine, label); found != mine.end())
+      return weightsLabels[found - mine.begin()];
+    return match.vLabels[llvm::find(theirs, label) - theirs.begin()];
+  };
+  for (int64_t label : match.product.getOutLabels())
+    match.resultLabels.push_back(find(label));
+  report.proved("the weights are summed with the values over the same axis");
+  return success();
+}
+
+LogicalResult AttentionMatcher::run() {
+  if (failed(findProduct()))
+    return failure();
+  root = expressions.newLabels(typeOf(match.product->getOperand(weightsAreLhs ? 0 : 1)));
+  return expressions.solve([&]() -> LogicalResult {
+    report.facts.clear();
+    report.failure.clear();
+    if (failed(labelWeights()))
+      return failure();
+    return findScores();
+  });
+}
+
+LogicalResult fovea::matchAttention(graph::SoftmaxOp softmax, AttentionMatch &match, ChainReport &report) {
+  match.softmax = softmax;
+  return AttentionMatcher(match, report).run();
+}
+
+bool fovea::isChain(graph::SoftmaxOp softmax) {
+  auto search = [](SmallVector<Operation *> work, auto next) {
+    llvm::SmallPtrSet<Operation *, 32> seen;
+    while (!work.empty() && seen.size() < 256) {
+      Operation *op = work.pop_back_val();
+      if (!op || !seen.insert(op).second)
+        continue;
+      if (isa<graph::ContractOp>(op))
+        return true;
+      if (isLayout(op) || isa<graph::ElementwiseOpInterface>(op))
+        next(op, work);
+    }
+    return false;
+  };
+  bool after = search(llvm::to_vector(softmax->getUsers()),
+                      [](Operation *op, SmallVector<Operation *> &work) { llvm::append_range(work, op->getUsers()); });
+  return after || search({softmax.getX().getDefiningOp()}, [](Operation *op, SmallVector<Operation *> &work) {
+           for (Value operand : op->getOperands())
+             work.push_back(operand.getDefiningOp());
+         });
+}

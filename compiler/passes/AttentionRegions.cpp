@@ -1,0 +1,358 @@
+// Regions of graph.attention: the score chain and its masks as point programs.
+#include "compiler/passes/AttentionRegions.h"
+
+#include "compiler/analysis/IndexBounds.h"
+#include "compiler/analysis/PointProgram.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace fovea;
+
+static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
+
+namespace {
+
+class RegionBuilder {
+public:
+  RegionBuilder(AttentionMatch &match, ChainReport &report) : match(match), report(report) {}
+  FailureOr<Value> run();
+
+private:
+  using Step = llvm::function_ref<LogicalResult(Value condition, bool isNegated, ValueRange indices)>;
+
+  void collectMasks();
+  LogicalResult buildRegions(graph::AttentionOp op);
+  LogicalResult buildScore(graph::AttentionOp op);
+  LogicalResult buildMask(graph::AttentionOp op);
+  SmallVector<Value> softmaxIndices(PointProgram &program, Block *block, bool hasScore);
+  PointCallbacks callbacks(OpBuilder &builder, Value score, PointProgram **program);
+  bool isCaptured(Value value);
+  bool hasTensor(Value value);
+  void describe();
+  graph::AttentionOp build(OpBuilder &builder, bool &isWidened);
+
+  AttentionMatch &match;
+  ChainReport &report;
+  llvm::SetVector<Value> captures;
+  /// Selections between the scores and -inf on top of the chain: (op, whether its condition says masked).
+  SmallVector<std::pair<graph::SelectOp, bool>> masks;
+  llvm::DenseMap<Value, bool> tensors;
+};
+
+} // namespace
+
+//===-- Masks -----------------------------------------------------------------------------------------------------===//
+
+static bool isNegativeInfinity(Value value) { return constantValue(value) == -std::numeric_limits<double>::infinity(); }
+
+/// A rank-0 number that is proved to be above 0 and finite (a size may be 0, so a root of one is not).
+static bool isPositive(Value value) {
+  std::optional<double> constant = constantValue(value);
+  return constant && *constant > 0 && std::isfinite(*constant);
+}
+
+/// Not negative: dividing -inf by it gives -inf.
+static bool isNotNegative(Value value, unsigned depth = 0) {
+  Operation *op = value.getDefiningOp();
+  if (!op || depth > 8)
+    return false;
+  if (isLayout(op) || isa<graph::CastOp, graph::SqrtOp>(op))
+    return isNotNegative(op->getOperand(0), depth + 1);
+  if (isa<graph::DimOp>(op))
+    return true;
+  return isPositive(value);
+}
+
+/// The operand of a chain op through which -inf comes out as -inf; null where it may not.
+static Value keepsNegativeInfinity(Operation *op) {
+  if (isLayout(op))
+    return op->getOperand(0);
+  if (auto convert = dyn_cast<graph::CastOp>(op))
+    return isa<FloatType>(typeOf(convert.getX()).getElementType()) ? convert.getX() : Value();
+  if (auto div = dyn_cast<graph::DivOp>(op))
+    return isNotNegative(div.getRhs()) ? div.getLhs() : Value();
+  if (auto mul = dyn_cast<graph::MulOp>(op))
+    return isPositive(mul.getRhs()) ? mul.getLhs() : isPositive(mul.getLhs()) ? mul.getRhs() : Value();
+  auto finite = [](Value value) {
+    std::optional<double> constant = constantValue(value);
+    return constant && std::isfinite(*constant);
+  };
+  if (auto add = dyn_cast<graph::AddOp>(op))
+    return finite(add.getRhs()) ? add.getLhs() : finite(add.getLhs()) ? add.getRhs() : Value();
+  if (auto sub = dyn_cast<graph::SubOp>(op))
+    return finite(sub.getRhs()) ? sub.getLhs() : Value();
+  return Value();
+}
+
+void RegionBuilder::collectMasks() {
+  Value value = match.softmax.getX();
+  while (Operation *op = value.getDefiningOp()) {
+    if (!match.chain.contains(op))
+      return;
+    if (auto select = dyn_cast<graph::SelectOp>(op)) {
+      bool isInverse = isNegativeInfinity(select.getLhs());
+      Operation *condition = select.getCondition().getDefiningOp();
+      if ((!isInverse && !isNegativeInfinity(select.getRhs())) || (condition && match.chain.contains(condition)))
+        return;
+      masks.push_back({select, isInverse});
+      value = isInverse ? select.getRhs() : select.getLhs();
+      continue;
+    }
+    value = keepsNegativeInfinity(op);
+    if (!value)
+      return;
+  }
+}
+
+//===-- What is read ----------------------------------------------------------------------------------------------===//
+
+/// Whether a value is computed from tensors, not from constants, sizes and indices alone.
+bool RegionBuilder::hasTensor(Value value) {
+  if (auto known = tensors.find(value); known != tensors.end())
+    return known->second;
+  Operation *op = value.getDefiningOp();
+  bool result = !op || !hasPointRule(op);
+  tensors[value] = result;
+  for (size_t i = 0; op && !result && i < op->getNumOperands(); ++i)
+    result = hasTensor(op->getOperand(i));
+  return tensors[value] = result;
+}
+
+/// A gather may be read through where its index is proved to be inside: regions cannot fail a run.
+static bool gatherIsInside(graph::GatherOp gather) {
+  return isWithin(gather.getIndices(), typeOf(gather.getX()).getDim(gather.getAxis()));
+}
+
+/// Whether an operand that does not depend on the scores is read whole, or computed in the region from its operands.
+/// In the region: what moves elements only, what has no tensor behind it, what costs next to nothing, and what is
+/// larger than its operands. Arithmetic on a tensor of its own size is done once, outside.
+bool RegionBuilder::isCaptured(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!op || !hasPointRule(op) || isa<graph::ConcatOp, graph::UpdateSliceOp>(op))
+    return true;
+  if (auto gather = dyn_cast<graph::GatherOp>(op))
+    return !gatherIsInside(gather);
+  if (!hasTensor(value) || !isa<graph::ElementwiseOpInterface>(op) || match.chain.contains(op))
+    return false;
+  if (isa<graph::CastOp, graph::CompareOp, graph::NotOp, graph::AndOp, graph::OrOp, graph::SelectOp>(op))
+    return false;
+  // As large as the scores: never held.
+  DimExpr scores = match.expressions.sizeOf(match.query) * match.expressions.sizeOf(match.key);
+  if (!scores.isConstant(0) && DimExpr::exactDiv(typeOf(value).getNumElements(), scores))
+    return false;
+  return llvm::none_of(op->getOperands(), [&](Value operand) {
+    // Something above is spread over more axes than it has.
+    SmallVector<Value> work{operand};
+    for (size_t steps = 0; !work.empty() && steps < 64; ++steps) {
+      Operation *source = work.pop_back_val().getDefiningOp();
+      if (isa_and_nonnull<graph::BroadcastOp>(source) && hasTensor(source->getOperand(0)) &&
+          typeOf(source->getOperand(0)).getRank() > 0)
+        return true;
+      if (source && (isLayout(source) || isa<graph::ElementwiseOpInterface>(source)))
+        llvm::append_range(work, source->getOperands());
+    }
+    return false;
+  });
+}
+
+PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointProgram **program) {
+  PointCallbacks result;
+  result.isLeaf = [this, score](Value value) {
+    if (score && value == match.scores.getResult())
+      return true;
+    for (auto [select, isInverse] : masks)
+      if (score && select.getResult() == value)
+        return true;
+    return isCaptured(value);
+  };
+  result.read = [this, &builder, score, program](Value value, ValueRange indices, Value) -> FailureOr<Value> {
+    if (score && value == match.scores.getResult()) {
+      Type type = typeOf(value).getElementType();
+      if (type.isF32())
+        return score;
+      return arith::TruncFOp::create(builder, value.getLoc(), type, score).getResult();
+    }
+    // What a mask hides never counts: the score goes past the selection.
+    for (auto [select, isInverse] : masks)
+      if (score && select.getResult() == value)
+        return (*program)->element(isInverse ? select.getRhs() : select.getLhs(), indices);
+    captures.insert(value);
+    return graph::AtOp::create(builder, value.getLoc(), typeOf(value).getElementType(), value, indices).getResult();
+  };
+  return result;
+}
+
+//===-- Regions ---------------------------------------------------------------------------------------------------===//
+
+/// The softmax's indices from the block's: batch..., t, j.
+SmallVector<Value> RegionBuilder::softmaxIndices(PointProgram &program, Block *block, bool hasScore) {
+  Location loc = match.softmax.getLoc();
+  const ElementExpressions &expressions = match.expressions;
+  llvm::DenseMap<Label, Value> values;
+  size_t argument = hasScore;
+  for (Label label : match.batch)
+    values[label] = block->getArgument(argument++);
+  for (Label label : match.query)
+    values[label] = block->getArgument(argument);
+  ++argument;
+  auto sizesOf = [&](ArrayRef<Label> labels) {
+    return llvm::map_to_vector(labels, [&](Label label) { return expressions.sizeOf(label); });
+  };
+  SmallVector<Value> keys = program.delinearize(block->getArgument(argument), sizesOf(match.key), loc);
+  for (auto [label, value] : llvm::zip_equal(match.key, keys))
+    values[label] = value;
+  SmallVector<Value> indices;
+  for (const AxisLabels &axis : match.softmaxLabels) {
+    SmallVector<Value> parts = llvm::map_to_vector(axis, [&](Label label) { return values[label]; });
+    indices.push_back(program.linearize(parts, sizesOf(axis), loc));
+  }
+  return indices;
+}
+
+static Block *addBlock(OpBuilder &builder, Region &region, Location loc, size_t indices, bool hasScore) {
+  SmallVector<Type> types(indices, builder.getIndexType());
+  if (hasScore)
+    types.insert(types.begin(), builder.getF32Type());
+  return builder.createBlock(&region, {}, types, SmallVector<Location>(types.size(), loc));
+}
+
+LogicalResult RegionBuilder::buildScore(graph::AttentionOp op) {
+  OpBuilder builder(op.getContext());
+  Location loc = match.softmax.getLoc();
+  Block *block = addBlock(builder, op.getScore(), loc, match.batch.size() + 2, true);
+  PointProgram *self = nullptr;
+  PointProgram program(builder, callbacks(builder, block->getArgument(0), &self));
+  self = &program;
+  FailureOr<Value> score = program.element(match.softmax.getX(), softmaxIndices(program, block, true));
+  if (failed(score))
+    return report.failed("the score cannot be written as a function of indices", loc);
+  Value result = *score;
+  if (unsigned width = result.getType().getIntOrFloatBitWidth(); width < 32)
+    result = arith::ExtFOp::create(builder, loc, builder.getF32Type(), result);
+  else if (width > 32)
+    return report.failed("the scores are wider than f32", loc);
+  graph::YieldOp::create(builder, loc, result);
+  return success();
+}
+
+LogicalResult RegionBuilder::buildMask(graph::AttentionOp op) {
+  if (masks.empty())
+    return success();
+  OpBuilder builder(op.getContext());
+  Location loc = match.softmax.getLoc();
+  Block *block = addBlock(builder, op.getMask(), loc, match.batch.size() + 2, false);
+  PointProgram *self = nullptr;
+  PointProgram program(builder, callbacks(builder, Value(), &self));
+  self = &program;
+  SmallVector<Value> indices = softmaxIndices(program, block, false);
+  Value value = match.softmax.getX(), visible;
+  size_t next = 0;
+  while (next < masks.size()) {
+    Operation *source = value.getDefiningOp();
+    auto [select, isInverse] = masks[next];
+    if (source != select) {
+      Value inner = keepsNegativeInfinity(source);
+      if (isLayout(source))
+        indices = program.layoutIndices(source, indices);
+      value = inner;
+      continue;
+    }
+    FailureOr<Value> condition = program.element(select.getCondition(), indices);
+    if (failed(condition))
+      return report.failed("the mask cannot be written as a function of indices", select.getLoc());
+    Value seen = *condition;
+    if (isInverse) {
+      Value truth = arith::ConstantOp::create(builder, select.getLoc(), builder.getBoolAttr(true));
+      seen = arith::XOrIOp::create(builder, select.getLoc(), seen, truth);
+    }
+    visible = visible ? arith::AndIOp::create(builder, select.getLoc(), visible, seen).getResult() : seen;
+    value = isInverse ? select.getRhs() : select.getLhs();
+    ++next;
+  }
+  graph::YieldOp::create(builder, loc, visible);
+  return success();
+}
+
+//===-- The op ----------------------------------------------------------------------------------------------------===//
+
+/// Says what masks and captures are.
+void RegionBuilder::describe() {
+  for (auto [select, isInverse] : masks) {
+    bool comparesIndices = !hasTensor(select.getCondition());
+    report.proved(comparesIndices ? "mask: from indices alone (tiles can be skipped)" : "mask: from tensors");
+  }
+  for (Value capture : captures) {
+    std::string text;
+    llvm::raw_string_ostream out(text);
+    out << "reads a tensor of " << capture.getType();
+    if (auto contract = capture.getDefiningOp<graph::ContractOp>())
+      out << ", which another contraction computes";
+    report.proved(text);
+  }
+  for (Label label : match.batch) {
+    auto has = [&](const TensorLabels &labels) {
+      return llvm::any_of(labels, [&](const AxisLabels &axis) { return llvm::is_contained(axis, label); });
+    };
+    if (has(match.qLabels) && (!has(match.kLabels) || !has(match.vLabels)))
+      report.proved("keys or values are shared along an axis of " + match.expressions.sizeOf(label).str());
+  }
+}
+
+/// The op with operands in its layout, without captures and regions.
+graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
+  Location loc = match.softmax.getLoc();
+  const ElementExpressions &expressions = match.expressions;
+  auto layout = [&](AxisLabels row, AxisLabels column) {
+    TensorLabels result;
+    for (Label label : match.batch)
+      result.push_back({label});
+    result.push_back(std::move(row));
+    result.push_back(std::move(column));
+    return result;
+  };
+  Type element = typeOf(match.q).getElementType();
+  isWidened = element != typeOf(match.k).getElementType() || element != typeOf(match.v).getElementType();
+  auto operand = [&](Value value, const TensorLabels &from, const TensorLabels &to) {
+    if (isWidened && !typeOf(value).getElementType().isF32())
+      value = graph::CastOp::create(builder, value.getLoc(), typeOf(value).cloneWith(builder.getF32Type()), value);
+    return relabel(builder, loc, expressions, value, from, to);
+  };
+  Value q = operand(match.q, match.qLabels, layout(match.query, match.inner));
+  Value k = operand(match.k, match.kLabels, layout(match.key, match.inner));
+  Value v = operand(match.v, match.vLabels, layout(match.key, match.value));
+  SmallVector<DimExpr> dims = llvm::to_vector(typeOf(q).getDims());
+  dims.back() = typeOf(v).getDims().back();
+  graph::TensorType type = typeOf(q).cloneWith(dims);
+  return graph::AttentionOp::create(builder, loc, TypeRange(type), q, k, v, ValueRange(), Value(),
+                                    builder.getStringAttr("softmax"));
+}
+
+FailureOr<Value> RegionBuilder::run() {
+  collectMasks();
+  OpBuilder builder(match.product);
+  bool isWidened = false;
+  graph::AttentionOp op = build(builder, isWidened);
+  if (failed(buildScore(op)) || failed(buildMask(op))) {
+    op.erase();
+    return failure();
+  }
+  op.getCapturesMutable().assign(captures.getArrayRef());
+  describe();
+  TensorLabels labels;
+  for (Label label : match.batch)
+    labels.push_back({label});
+  labels.push_back(match.query);
+  labels.push_back(match.value);
+  Value result = op.getResult();
+  Type element = typeOf(match.product.getResult()).getElementType();
+  if (typeOf(result).getElementType() != element)
+    result = graph::CastOp::create(builder, op.getLoc(), typeOf(result).cloneWith(element), result);
+  return relabel(builder, op.getLoc(), match.expressions, result, labels, match.resultLabels);
+}
+
+FailureOr<Value> fovea::buildAttention(AttentionMatch &match, ChainReport &report) {
+  return RegionBuilder(match, report).run();
+}

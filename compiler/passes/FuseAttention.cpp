@@ -1,0 +1,76 @@
+// contract(q, k) -> score -> softmax over the keys -> contract with v becomes graph.attention, which never holds the
+// scores. Always pays where it fires: memory falls from T x S to tiles, and time with it.
+// Numerical effect: sums over keys are rescaled in blocks; see Passes.td.
+//
+// Matching is in AttentionMatch.cpp, the regions in AttentionRegions.cpp.
+#include "compiler/passes/AttentionRegions.h"
+#include "compiler/passes/Passes.h"
+
+#include "mlir/IR/Verifier.h"
+
+namespace fovea {
+#define GEN_PASS_DEF_FUSEATTENTION
+#include "compiler/passes/Passes.h.inc"
+} // namespace fovea
+
+using namespace mlir;
+using namespace fovea;
+
+namespace {
+class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
+  void runOnOperation() override {
+    FusionReport report;
+    bool isWrong = false;
+    for (auto function : getOperation().getOps<graph::FuncOp>()) {
+      SmallVector<graph::SoftmaxOp> softmaxes;
+      function.walk([&](graph::SoftmaxOp softmax) { softmaxes.push_back(softmax); });
+      for (graph::SoftmaxOp softmax : softmaxes) {
+        if (!isChain(softmax))
+          continue;
+        ChainReport &chain = report.chains.emplace_back(softmax.getLoc());
+        chain.function = function.getSymName().str();
+        run(softmax, chain);
+        if (chain.fused || !function.getRequireFused())
+          continue;
+        isWrong = true;
+        InFlightDiagnostic error = emitError(chain.place) << "attention is not fused: " << chain.failure;
+        if (chain.failurePlace)
+          error.attachNote(chain.failurePlace) << "this is why";
+      }
+    }
+    report.addTo(getOperation());
+    if (isWrong)
+      signalPassFailure();
+  }
+
+  void run(graph::SoftmaxOp softmax, ChainReport &chain) {
+    AttentionMatch match;
+    FailureOr<Value> result = failure();
+    if (succeeded(matchAttention(softmax, match, chain)))
+      result = buildAttention(match, chain);
+    chain.fused = succeeded(result);
+    if (!chain.fused) {
+      ++numDeclined;
+      return;
+    }
+    ++numFused;
+    match.product.getResult().replaceAllUsesWith(*result);
+    eraseDead(match.product);
+  }
+
+  /// Erases an op without uses, and then its operands' ops where they have none left.
+  static void eraseDead(Operation *dead) {
+    llvm::SetVector<Operation *> work;
+    work.insert(dead);
+    while (!work.empty()) {
+      Operation *op = work.pop_back_val();
+      if (!isOpTriviallyDead(op))
+        continue;
+      for (Value operand : op->getOperands())
+        if (Operation *source = operand.getDefiningOp())
+          work.insert(source);
+      op->erase();
+    }
+  }
+};
+} // namespace

@@ -1,0 +1,356 @@
+// Moves what depends on params alone to prepare functions, which run once after loading. Pays: packing, merged weights
+// and folded constants cost nothing in a run. Exact.
+//
+//   entry(x, w): y = f(x, pack(w))      becomes    prepare(w): pack(w)      entry(x, p {graph.derived}): y = f(x, p)
+#include "compiler/passes/ElementExpression.h"
+#include "compiler/passes/Passes.h"
+#include "compiler/passes/Roles.h"
+
+#include "mlir/IR/Dominance.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/Transforms/CSE.h"
+#include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringSet.h"
+
+namespace fovea {
+#define GEN_PASS_DEF_HOISTLOADTIME
+#include "compiler/passes/Passes.h.inc"
+} // namespace fovea
+
+using namespace mlir;
+using namespace fovea;
+
+static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
+
+namespace {
+
+class HoistLoadTime : public fovea::impl::HoistLoadTimeBase<HoistLoadTime> {
+  void runOnOperation() override;
+
+  void hoistLayer(graph::FuncOp layer);
+  void hoistEntries(ArrayRef<graph::FuncOp> entries);
+  SmallVector<Value> frontier(graph::FuncOp function);
+  std::string nameOf(graph::FuncOp function, Value value);
+  graph::FuncOp createPrepare(StringRef name, Location loc, bool isPrivate);
+  void finishPrepare(graph::FuncOp function, ValueRange results, ArrayRef<std::string> names);
+  void updateCalls(graph::FuncOp layer, graph::FuncOp prepare, ArrayRef<unsigned> params, const BitVector &erased);
+  void addDerived(graph::FuncOp function, ArrayRef<Value> values, ArrayRef<std::string> names);
+
+  SymbolTable *symbols = nullptr;
+  llvm::DenseMap<Operation *, SmallVector<graph::CallOp>> calls; ///< by callee
+};
+
+} // namespace
+
+//===-- What is moved ---------------------------------------------------------------------------------------------===//
+
+/// The value that a view is of: layouts, slices and widening casts are made where they are read.
+static Value baseOf(Value value) {
+  while (Operation *op = value.getDefiningOp()) {
+    auto convert = dyn_cast<graph::CastOp>(op);
+    bool widens = convert && isa<FloatType>(typeOf(convert.getX()).getElementType()) &&
+                  isa<FloatType>(typeOf(convert.getResult()).getElementType()) &&
+                  typeOf(convert.getX()).getElementType().getIntOrFloatBitWidth() <
+                      typeOf(convert.getResult()).getElementType().getIntOrFloatBitWidth();
+    if (!isLayout(op) && !widens && !(isa<graph::SliceOp>(op) && op->getNumOperands() == 1))
+      break;
+    value = op->getOperand(0);
+  }
+  return value;
+}
+
+/// Values of params alone that something else reads, each once, in the order of their definitions.
+SmallVector<Value> HoistLoadTime::frontier(graph::FuncOp function) {
+  ParamDependence params(function);
+  llvm::SetVector<Value> found;
+  for (Operation &op : function.getBody().front()) {
+    bool isConstant =
+        op.getNumResults() && llvm::all_of(op.getResults(), [&](Value v) { return params.isConstant(v); });
+    if (isConstant)
+      continue;
+    for (Value operand : op.getOperands()) {
+      if (!operand.getDefiningOp() || !params.hasParam(operand))
+        continue;
+      if (Value base = baseOf(operand); base.getDefiningOp() && params.hasParam(base))
+        found.insert(base);
+    }
+  }
+  return found.takeVector();
+}
+
+/// The params that a value is computed from, by argument number, ascending.
+static SmallVector<unsigned> paramsOf(ArrayRef<Value> values) {
+  llvm::SetVector<Value> reached(values.begin(), values.end());
+  SmallVector<unsigned> result;
+  for (size_t i = 0; i < reached.size(); ++i) {
+    if (Operation *op = reached[i].getDefiningOp())
+      reached.insert(op->operand_begin(), op->operand_end());
+    else
+      result.push_back(cast<BlockArgument>(reached[i]).getArgNumber());
+  }
+  llvm::sort(result);
+  return result;
+}
+
+/// "query.weight.pack", "layers.0.query.weight+2.concat": the first param, how many more, the last op.
+std::string HoistLoadTime::nameOf(graph::FuncOp function, Value value) {
+  Operation *op = value.getDefiningOp();
+  if (auto call = dyn_cast<graph::CallOp>(op)) {
+    auto callee = symbols->lookup<graph::FuncOp>(call.getCallee());
+    unsigned number = cast<OpResult>(value).getResultNumber();
+    auto inner = callee ? callee.getResultAttrOfType<StringAttr>(number, graph::names::derived) : StringAttr();
+    std::string path = call.getPath().value_or(call.getCallee()).str();
+    return path + "." + (inner ? inner.str() : std::to_string(number));
+  }
+  SmallVector<unsigned> params = paramsOf({value});
+  std::string name;
+  if (!params.empty()) {
+    StringRef role = roleName(function, params.front(), graph::names::param);
+    if (role.empty())
+      role = roleName(function, params.front(), graph::names::derived);
+    name = role.empty() ? "param" + std::to_string(params.front()) : role.str();
+  }
+  if (params.size() > 1)
+    name += "+" + std::to_string(params.size() - 1);
+  return name + "." + op->getName().stripDialect().str();
+}
+
+//===-- Prepare functions -----------------------------------------------------------------------------------------===//
+
+graph::FuncOp HoistLoadTime::createPrepare(StringRef name, Location loc, bool isPrivate) {
+  OpBuilder builder(&getContext());
+  OperationState state(loc, graph::FuncOp::getOperationName());
+  state.addAttribute("sym_name", builder.getStringAttr(name));
+  state.addAttribute("function_type", TypeAttr::get(builder.getFunctionType({}, {})));
+  state.addAttribute("symbols", builder.getStrArrayAttr({}));
+  state.addAttribute("requirements", builder.getArrayAttr({}));
+  state.addAttribute("prepare", builder.getUnitAttr());
+  if (isPrivate)
+    state.addAttribute("sym_visibility", builder.getStringAttr("private"));
+  state.addRegion()->emplaceBlock();
+  auto function = cast<graph::FuncOp>(Operation::create(state));
+  symbols->insert(function);
+  return function;
+}
+
+/// Gives a prepare function its return, its type, and its results their names.
+void HoistLoadTime::finishPrepare(graph::FuncOp function, ValueRange results, ArrayRef<std::string> names) {
+  OpBuilder builder(&getContext());
+  Block &body = function.getBody().front();
+  builder.setInsertionPointToEnd(&body);
+  graph::ReturnOp::create(builder, function.getLoc(), results);
+  function.setFunctionTypeAttr(TypeAttr::get(builder.getFunctionType(body.getArgumentTypes(), results.getTypes())));
+  SmallVector<Attribute> roles;
+  for (const std::string &name : names)
+    roles.push_back(
+        builder.getDictionaryAttr(builder.getNamedAttr(graph::names::derived, builder.getStringAttr(name))));
+  function.setResAttrsAttr(builder.getArrayAttr(roles));
+}
+
+/// Copies what computes `value` to the end of a block; params come from `mapping`.
+static void cloneInto(OpBuilder &builder, Value root, IRMapping &mapping) {
+  SmallVector<Value> work{root};
+  while (!work.empty()) {
+    Value value = work.back();
+    if (mapping.contains(value)) {
+      work.pop_back();
+      continue;
+    }
+    bool ready = true;
+    for (Value operand : value.getDefiningOp()->getOperands())
+      if (!mapping.contains(operand)) {
+        work.push_back(operand);
+        ready = false;
+      }
+    if (ready)
+      builder.clone(*value.getDefiningOp(), mapping);
+  }
+}
+
+static std::string uniqueName(std::string name, llvm::StringSet<> &used) {
+  std::string unique = name;
+  for (unsigned i = 2; !used.insert(unique).second; ++i)
+    unique = name + "." + std::to_string(i);
+  return unique;
+}
+
+//===-- Rewriting -------------------------------------------------------------------------------------------------===//
+
+/// Makes `values` arguments of the function, and erases what computed them where nothing else needs it.
+void HoistLoadTime::addDerived(graph::FuncOp function, ArrayRef<Value> values, ArrayRef<std::string> names) {
+  Builder builder(&getContext());
+  for (auto [value, name] : llvm::zip_equal(values, names)) {
+    unsigned number = function.getNumArguments();
+    auto role = builder.getDictionaryAttr(builder.getNamedAttr(graph::names::derived, builder.getStringAttr(name)));
+    (void)function.insertArgument(number, value.getType(), role, value.getLoc());
+    Value(value).replaceAllUsesWith(function.getArgument(number));
+    ++numHoisted;
+  }
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
+    if (isOpTriviallyDead(&op))
+      op.erase();
+}
+
+/// Params that nothing reads any more.
+static BitVector unusedParams(graph::FuncOp function) {
+  BitVector unused(function.getNumArguments());
+  for (BlockArgument argument : function.getArguments())
+    if (argument.use_empty() && function.getArgAttr(argument.getArgNumber(), graph::names::param))
+      unused.set(argument.getArgNumber());
+  return unused;
+}
+
+void HoistLoadTime::updateCalls(graph::FuncOp layer, graph::FuncOp prepare, ArrayRef<unsigned> params,
+                                const BitVector &erased) {
+  for (graph::CallOp call : calls[layer]) {
+    OpBuilder builder(call);
+    SmallVector<Value> operands;
+    for (auto [i, operand] : llvm::enumerate(call.getOperands()))
+      if (!erased.test(i))
+        operands.push_back(operand);
+    if (prepare) {
+      SmallVector<Value> inputs;
+      for (unsigned param : params)
+        inputs.push_back(call.getOperand(param));
+      auto prepared =
+          graph::CallOp::create(builder, call.getLoc(), prepare.getResultTypes(), prepare.getSymName(), inputs,
+                                builder.getArrayAttr({}), call.getPathAttr(), ArrayAttr(), ArrayAttr());
+      calls[prepare].push_back(prepared);
+      llvm::append_range(operands, prepared.getResults());
+    }
+    call.getOperandsMutable().assign(operands);
+  }
+}
+
+void HoistLoadTime::hoistLayer(graph::FuncOp layer) {
+  SmallVector<Value> values = frontier(layer);
+  graph::FuncOp prepare;
+  SmallVector<unsigned> params = paramsOf(values);
+  if (!values.empty()) {
+    prepare = createPrepare((layer.getSymName() + ".prepare").str(), layer.getLoc(), true);
+    IRMapping mapping;
+    OpBuilder builder = OpBuilder::atBlockEnd(&prepare.getBody().front());
+    SmallVector<Attribute> roles;
+    for (unsigned param : params) {
+      BlockArgument argument = layer.getArgument(param);
+      mapping.map(argument, prepare.getBody().front().addArgument(argument.getType(), argument.getLoc()));
+      roles.push_back(layer.getArgAttrDict(param));
+      if (!roles.back())
+        roles.back() = builder.getDictionaryAttr({});
+    }
+    SmallVector<std::string> names;
+    SmallVector<Value> results;
+    llvm::StringSet<> used;
+    for (Value value : values) {
+      cloneInto(builder, value, mapping);
+      results.push_back(mapping.lookup(value));
+      names.push_back(uniqueName(nameOf(layer, value), used));
+    }
+    finishPrepare(prepare, results, names);
+    prepare.setArgAttrsAttr(builder.getArrayAttr(roles));
+    addDerived(layer, values, names);
+  }
+  BitVector unused = unusedParams(layer);
+  BitVector before = unused; // of the arguments that calls have
+  before.resize(layer.getNumArguments() - values.size());
+  updateCalls(layer, prepare, params, before);
+  (void)layer.eraseArguments(unused);
+}
+
+void HoistLoadTime::hoistEntries(ArrayRef<graph::FuncOp> entries) {
+  SmallVector<std::pair<graph::FuncOp, SmallVector<Value>>> work;
+  for (graph::FuncOp entry : entries)
+    if (SmallVector<Value> values = frontier(entry); !values.empty())
+      work.push_back({entry, values});
+  graph::FuncOp prepare;
+  if (!work.empty()) {
+    // Everything that any entry derives, with params joined by name; then equal values once.
+    prepare = createPrepare("prepare", getOperation().getLoc(), false);
+    Block &body = prepare.getBody().front();
+    OpBuilder builder = OpBuilder::atBlockEnd(&body);
+    llvm::StringMap<BlockArgument> params;
+    SmallVector<Attribute> roles;
+    SmallVector<Value> results;
+    SmallVector<std::string> names;
+    for (auto &[entry, values] : work) {
+      IRMapping mapping;
+      for (unsigned param : paramsOf(values)) {
+        BlockArgument argument = entry.getArgument(param);
+        auto [known, isNew] = params.try_emplace(roleName(entry, param, graph::names::param));
+        if (isNew) {
+          known->second = body.addArgument(argument.getType(), argument.getLoc());
+          roles.push_back(entry.getArgAttrDict(param));
+        }
+        mapping.map(argument, known->second);
+      }
+      for (Value value : values) {
+        cloneInto(builder, value, mapping);
+        results.push_back(mapping.lookup(value));
+        names.push_back(nameOf(entry, value));
+      }
+    }
+    finishPrepare(prepare, results, names);
+    prepare.setArgAttrsAttr(builder.getArrayAttr(roles));
+    IRRewriter rewriter(&getContext());
+    DominanceInfo dominance(prepare);
+    eliminateCommonSubExpressions(rewriter, dominance, prepare);
+
+    Operation *terminator = body.getTerminator();
+    llvm::MapVector<Value, std::string> unique;
+    llvm::StringSet<> used;
+    for (auto [value, name] : llvm::zip_equal(terminator->getOperands(), names))
+      if (!unique.contains(value))
+        unique[value] = uniqueName(name, used);
+    size_t next = 0;
+    for (auto &[entry, values] : work) {
+      SmallVector<std::string> mine;
+      for (size_t i = 0; i < values.size(); ++i)
+        mine.push_back(unique[terminator->getOperand(next++)]);
+      addDerived(entry, values, mine);
+    }
+    SmallVector<Value> kept;
+    names.clear();
+    for (auto &[value, name] : unique) {
+      kept.push_back(value);
+      names.push_back(name);
+    }
+    terminator->erase();
+    finishPrepare(prepare, kept, names);
+  }
+  for (graph::FuncOp entry : entries)
+    (void)entry.eraseArguments(unusedParams(entry));
+}
+
+void HoistLoadTime::runOnOperation() {
+  SymbolTable table(getOperation());
+  symbols = &table;
+  calls.clear();
+  SmallVector<graph::FuncOp> layers, entries;
+  llvm::DenseMap<Operation *, unsigned> open; // callers' calls that are not yet counted
+  for (auto function : getOperation().getOps<graph::FuncOp>()) {
+    if (function.getPrepare())
+      continue;
+    (function.getEntry() ? entries : layers).push_back(function);
+    for (auto call : function.getOps<graph::CallOp>())
+      if (auto callee = table.lookup<graph::FuncOp>(call.getCallee()))
+        calls[callee].push_back(call);
+  }
+  // Callees before callers: a caller then sees the calls of its callees' prepare functions.
+  llvm::SmallPtrSet<Operation *, 16> done;
+  bool progress = true;
+  while (progress) {
+    progress = false;
+    for (graph::FuncOp layer : layers) {
+      bool ready = !done.contains(layer) && llvm::all_of(layer.getOps<graph::CallOp>(), [&](graph::CallOp call) {
+        auto callee = table.lookup<graph::FuncOp>(call.getCallee());
+        return !callee || callee.getPrepare() || done.contains(callee);
+      });
+      if (!ready || !calls.contains(layer))
+        continue;
+      hoistLayer(layer);
+      done.insert(layer);
+      progress = true;
+    }
+  }
+  hoistEntries(entries);
+}

@@ -1,0 +1,3 @@
+#include "compiler/passes/Passes.h"
+
+void fovea::registerGraphPasses() { registerFoveaGraphPasses(); }

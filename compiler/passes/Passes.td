@@ -1,0 +1,126 @@
+// The graph passes. Each record says before, after, what it requires, when it declines, and its numerical effect.
+#ifndef FOVEA_PASSES
+#define FOVEA_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+class FoveaPass<string flag> : Pass<flag, "::mlir::ModuleOp"> {
+  let dependentDialects = ["::fovea::graph::GraphDialect"];
+}
+
+def Inline : FoveaPass<"graph-inline"> {
+  let summary = "replaces calls by their callees' bodies, except of layers that are called more than once";
+  let description = [{
+    Before: `graph.call @f [#graph.dim<T+1>] (%x) {path = "layers.0"}` of a function over its own symbols.
+    After: the body of `f` with its symbols replaced by the call's sizes, in types, attributes and regions; what `f`
+    requires, with the same replacement, is required by the caller. Locations are `loc("layers.0.<path in f>"(place))`.
+    A function marked `layer` stays where it is called at least twice from the entries (counted through calls), so that
+    equal layers are compiled once. Functions that nothing refers to any more, entries apart, are erased.
+    Requires: calls that verify; no recursion (the frontend reports it; here it is an error).
+    Exact.
+  }];
+  let statistics = [Statistic<"numInlined", "inlined", "Calls replaced by bodies">,
+                    Statistic<"numErased", "erased", "Functions erased">];
+}
+
+def Simplify : FoveaPass<"graph-simplify"> {
+  let summary = "identities that need more than one op, beyond folders and canonicalisation";
+  let description = [{
+    Exact: x * 1, x / 1, x - 0, select(c, x, x), max(x, x) and min(x, x), not(not x), casts that widen and come back,
+    division by a power of two as a multiplication, a gather at a constant index or at `iota` (where the function's
+    preconditions prove that it lies within) as a slice, a concatenation of all slices of one value in order.
+    Reassociating, within the contract of graph.contract: a sum of products of broadcasts, `sum(a[:, :, None] *
+    b[None, :, :], axis)`, becomes a graph.contract where each factor lacks an axis of the product, which is otherwise
+    held in memory; the sum is then one chain instead of spans.
+    Declines when: an op has another type, the product has another use, a factor is not a float.
+  }];
+  let statistics = [Statistic<"numSimplified", "simplified", "Ops replaced">,
+                    Statistic<"numContracts", "contracts", "Sums of products made contractions">];
+}
+
+def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
+  let summary = "raises softmax in any spelling to graph.softmax";
+  let description = [{
+    Before: exp(x - m) / sum(exp(x - m)) over one axis (or several), where m is the maximum over it, anything else or
+    nothing; division or multiplication by the reciprocal; exp(x - m - log(sum)), exp(x - logsumexp), exp(log_softmax);
+    with the guards `where(m == -inf, 0, m)` and `where(z == 0, 0, e / z)` or without; with kept or reshaped axes.
+    Weights that are normalised after a contraction, contract(e, v) / z, become contract(softmax, v).
+    After: `graph.softmax` of x (of x - m, where m is not the maximum of x along the axis, or null: that is the same
+    function), in x's layout.
+    Elements are compared as expressions over indices (ElementExpressions), never as ops.
+    Declines when: the denominator is not the sum, over the same axis, of the same exponentials (another axis, a missing
+    or a further addend, a product).
+    Numerical effect: as graph.softmax. Equal to the stable spelling with both guards, up to the order of the sum.
+    Unguarded or unstabilised spellings gain: 0 instead of NaN where all of x is -inf, no overflow for large x.
+  }];
+  let statistics = [Statistic<"numRaised", "raised", "Softmaxes recognised">,
+                    Statistic<"numMoved", "moved", "Normalisations moved before a contraction">];
+}
+
+def FuseAttention : FoveaPass<"graph-fuse-attention"> {
+  let summary = "fuses contract, elementwise score, softmax over the keys, contract into graph.attention";
+  let description = [{
+    Before: contract(q, k) -> any elementwise function of the product, captured tensors and indices -> graph.softmax along
+    the key axis -> contract with v over that axis. Axes are matched by labels: transposes, broadcasts, reshapes
+    that split or merge axes, and casts may stand anywhere between.
+    After: graph.attention of q, k, v (relabelled to [batch..., T, D], [batch..., S, D], [batch..., S, E]; axes that k or v
+    lack are broadcasts), a score region and, for selections of -inf above it, a mask region; captured tensors are
+    read by graph.at.
+    Requires: graph-recognize-softmax.
+    Declines when: the softmax is not over the key axis, keys are a batch axis or belong to both factors, the scores, their functions
+    or the weights have other uses, the weights are summed over another axis too, a value depends on the query, something
+    that is not elementwise (a reduction, a gather) reads the scores, a reshape does not follow the axes.
+    Each chain, fused or not, is recorded in the module's `graph.fusion_report`. In functions with `require_fused` a
+    softmax of a contraction that is not fused is an error.
+    Numerical effect: sums over the keys are rescaled in blocks; products stay in f32 between the factors. Keys whose
+    score is -inf contribute nothing, as the contract has it.
+  }];
+  let statistics = [Statistic<"numFused", "fused", "Chains fused">,
+                    Statistic<"numDeclined", "declined", "Chains that were not fused">];
+  let dependentDialects = ["::fovea::graph::GraphDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def MergeProjections : FoveaPass<"graph-merge-projections"> {
+  let summary = "contractions of one value with several params become one";
+  let description = [{
+    Before: contract(x, W1) + b1, contract(x, W2) + b2, ... with params W (not states), summed over the same axes of x.
+    After: one contraction with the concatenated weights (a concat of params, which graph-hoist-load-time moves to load
+    time), biases concatenated likewise where each result has one, and slices of the result.
+    Pays because x is read once, and small products fill the tiles. Exact: each output's sum is unchanged.
+    Declines when: a weight is no param or is written, has a batch axis or several free axes, or other labels at
+    other places.
+  }];
+  let statistics = [Statistic<"numMerged", "merged", "Contractions merged into others">];
+}
+
+def PackWeights : FoveaPass<"graph-pack-weights"> {
+  let summary = "contractions with a constant matrix read it in the target's panels";
+  let description = [{
+    Before: contract(x, W) with W computed from params alone, with sizes that are numbers, and axes that are either
+    summed or free (no batch).
+    After: contract(x, pack(W as [K, N])) {packed}; the layout ops and graph.pack depend on params alone, so that
+    graph-hoist-load-time moves them to load time. Exact.
+    Declines when: `panel` is 0, W has a batch axis or symbolic sizes, W's summed axes are not adjacent axes of x in the same
+    order (x would have to be copied), K or N is 0, or the weight is written by an entry.
+  }];
+  let options = [Option<"panel", "panel", "int64_t", "0", "Columns in a panel (from the target; 0: no packing)">];
+  let statistics = [Statistic<"numPacked", "packed", "Operands packed">];
+}
+
+def HoistLoadTime : FoveaPass<"graph-hoist-load-time"> {
+  let summary = "moves what depends on params alone to prepare functions, run once after loading";
+  let description = [{
+    Before: ops of entries and layers whose operands are params (not states), constants, or each other, and whose sizes
+    are numbers.
+    After: they stand in a `prepare` function; their results are operands of the entry (`graph.derived = "name"`). A layer
+    has a prepare function of its own, called for each of its calls; what it gives is passed to the layer. All
+    entries share one prepare function `prepare`, where equal values are computed once. Params that are no longer used are
+    no longer arguments.
+    A layout of one param alone stays where it is: it is read through a view.
+    Requires: graph-inline (calls are of layers). Exact.
+    Declines when: a value depends on an input, a state or a symbolic size.
+  }];
+  let statistics = [Statistic<"numHoisted", "hoisted", "Values computed at load time">];
+}
+
+#endif

@@ -1,0 +1,38 @@
+// Roles of a function's arguments, and what depends on params alone.
+#pragma once
+
+#include "dialects/graph/GraphDialect.h"
+#include "llvm/ADT/DenseMap.h"
+
+namespace fovea {
+
+/// Which values of a function can be computed once after loading: from params that nothing writes, and constants, at
+/// sizes that are numbers. Answers are kept; the function may gain ops, but those asked about must not change.
+class ParamDependence {
+public:
+  explicit ParamDependence(graph::FuncOp function);
+
+  /// Depends on params, constants and derived values alone.
+  bool isConstant(mlir::Value value) { return classOf(value) != Class::Varying; }
+  /// Is constant and depends on a param (or a derived value).
+  bool hasParam(mlir::Value value) { return classOf(value) == Class::Param; }
+  /// Is constant and reads one param through layout ops and slices only: a view.
+  static bool isView(mlir::Value value);
+
+private:
+  enum class Class { Constant, Param, Varying };
+  Class classOf(mlir::Value value);
+  bool isFixedParam(mlir::BlockArgument argument);
+
+  graph::FuncOp function;
+  llvm::DenseMap<mlir::Value, Class> classes;
+};
+
+/// Moves the ops that `value` is computed by in front of `anchor`, where they are behind it in the same block. They
+/// must not depend on `anchor`.
+void moveBefore(mlir::Value value, mlir::Operation *anchor);
+
+/// The name in a role attribute (names::param...) of an argument; empty where it has not this role.
+llvm::StringRef roleName(graph::FuncOp function, unsigned argument, llvm::StringRef role);
+
+} // namespace fovea

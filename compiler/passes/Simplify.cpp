@@ -1,0 +1,325 @@
+// Identities that folders and canonicalisers of single ops miss. All exact, but sums of products of broadcasts, which
+// become contractions (one chain instead of spans): see Passes.td.
+#include "compiler/analysis/IndexBounds.h"
+#include "compiler/passes/ElementExpression.h"
+#include "compiler/passes/Passes.h"
+
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+
+#include <cmath>
+
+namespace fovea {
+#define GEN_PASS_DEF_SIMPLIFY
+#include "compiler/passes/Passes.h.inc"
+} // namespace fovea
+
+using namespace mlir;
+using namespace fovea;
+
+static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
+static bool isConstant(Value value, double expected) { return constantValue(value) == expected; }
+static bool isFloat(Value value) { return isa<FloatType>(typeOf(value).getElementType()); }
+
+namespace {
+
+/// x * 1, x / 1, x - 0, select(c, x, x), max(x, x), not(not x), casts there and back: one of the operands.
+struct UnitLaws : RewritePattern {
+  explicit UnitLaws(MLIRContext *context) : RewritePattern(MatchAnyOpTypeTag(), 1, context) {}
+
+  LogicalResult matchAndRewrite(Operation *op, PatternRewriter &rewriter) const override {
+    if (!isa<graph::ElementwiseOpInterface>(op))
+      return failure();
+    Value result = same(op);
+    if (!result || result.getType() != op->getResult(0).getType())
+      return failure();
+    rewriter.replaceOp(op, result);
+    return success();
+  }
+
+  static Value same(Operation *op) {
+    if (auto mul = dyn_cast<graph::MulOp>(op))
+      return isConstant(mul.getRhs(), 1) ? mul.getLhs() : isConstant(mul.getLhs(), 1) ? mul.getRhs() : Value();
+    if (auto div = dyn_cast<graph::DivOp>(op))
+      return isConstant(div.getRhs(), 1) ? div.getLhs() : Value();
+    if (auto sub = dyn_cast<graph::SubOp>(op)) {
+      std::optional<double> zero = constantValue(sub.getRhs());
+      return zero && *zero == 0 && !std::signbit(*zero) ? sub.getLhs() : Value();
+    }
+    if (auto add = dyn_cast<graph::AddOp>(op); add && !isFloat(add.getLhs()))
+      return isIntegerZero(add.getRhs()) ? add.getLhs() : isIntegerZero(add.getLhs()) ? add.getRhs() : Value();
+    if (auto select = dyn_cast<graph::SelectOp>(op))
+      return select.getLhs() == select.getRhs() ? select.getLhs() : Value();
+    if (isa<graph::MaxOp, graph::MinOp, graph::AndOp, graph::OrOp>(op))
+      return op->getOperand(0) == op->getOperand(1) ? op->getOperand(0) : Value();
+    if (isa<graph::NotOp, graph::NegOp>(op)) {
+      Operation *inner = op->getOperand(0).getDefiningOp();
+      return inner && inner->getName() == op->getName() ? inner->getOperand(0) : Value();
+    }
+    if (auto convert = dyn_cast<graph::CastOp>(op))
+      return roundTrip(convert);
+    return Value();
+  }
+
+  static bool isIntegerZero(Value value) {
+    while (isLayout(value.getDefiningOp()))
+      value = value.getDefiningOp()->getOperand(0);
+    auto constant = value.getDefiningOp<graph::ConstantOp>();
+    auto number = constant ? dyn_cast<IntegerAttr>(constant.getValueAttr()) : IntegerAttr();
+    return number && number.getValue().isZero();
+  }
+
+  /// The operand of a cast that is undone: the middle type holds every value of the first.
+  static Value roundTrip(graph::CastOp convert) {
+    auto inner = convert.getX().getDefiningOp<graph::CastOp>();
+    if (!inner || inner.getX().getType() != convert.getType())
+      return Value();
+    Type outer = typeOf(inner.getX()).getElementType(), middle = typeOf(inner.getResult()).getElementType();
+    auto outerFloat = dyn_cast<FloatType>(outer), middleFloat = dyn_cast<FloatType>(middle);
+    if (outerFloat && middleFloat)
+      return outerFloat.getWidth() < middleFloat.getWidth() ? inner.getX() : Value();
+    bool integers = outer.isSignlessInteger() && middle.isSignlessInteger();
+    bool widens = integers && outer.getIntOrFloatBitWidth() <= middle.getIntOrFloatBitWidth();
+    return widens ? inner.getX() : Value();
+  }
+};
+
+/// x / 2^n is x * 2^-n, where both are exact.
+struct DivideByPowerOfTwo : OpRewritePattern<graph::DivOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(graph::DivOp op, PatternRewriter &rewriter) const override {
+    auto type = typeOf(op.getResult());
+    std::optional<double> divisor = type.getElementType().isF32() ? constantValue(op.getRhs()) : std::nullopt;
+    int exponent = 0;
+    if (!divisor || !std::isfinite(*divisor) || std::abs(std::frexp(*divisor, &exponent)) != 0.5 ||
+        std::abs(exponent) > 100)
+      return failure();
+    Value reciprocal = graph::ConstantOp::create(rewriter, op.getLoc(), type.cloneWith(ArrayRef<DimExpr>()),
+                                                 rewriter.getF32FloatAttr(1 / *divisor));
+    if (type.getRank())
+      reciprocal = graph::BroadcastOp::create(rewriter, op.getLoc(), type, reciprocal, ArrayRef<int64_t>());
+    rewriter.replaceOpWithNewOp<graph::MulOp>(op, type, op.getLhs(), reciprocal);
+    return success();
+  }
+};
+
+/// Elementwise ops of scalar constants.
+struct FoldScalars : RewritePattern {
+  explicit FoldScalars(MLIRContext *context) : RewritePattern(MatchAnyOpTypeTag(), 2, context) {}
+
+  /// Correctly rounded from doubles, so that f32 code gives the same bits.
+  static bool isExact(Operation *op) {
+    return isa<graph::NegOp, graph::AbsOp, graph::SqrtOp, graph::AddOp, graph::SubOp, graph::MulOp, graph::DivOp,
+               graph::MaxOp, graph::MinOp, graph::FloorOp, graph::CeilOp, graph::CastOp>(op);
+  }
+
+  LogicalResult matchAndRewrite(Operation *op, PatternRewriter &rewriter) const override {
+    auto elementwise = dyn_cast<graph::ElementwiseOpInterface>(op);
+    if (!elementwise || !isExact(op) || typeOf(op->getResult(0)).getRank() != 0)
+      return failure();
+    Type element = typeOf(op->getResult(0)).getElementType();
+    SmallVector<double> floats;
+    SmallVector<int64_t> integers;
+    for (Value operand : op->getOperands()) {
+      auto constant = operand.getDefiningOp<graph::ConstantOp>();
+      if (!constant)
+        return failure();
+      if (auto number = dyn_cast<FloatAttr>(constant.getValueAttr()))
+        floats.push_back(number.getValueAsDouble());
+      else
+        integers.push_back(cast<IntegerAttr>(constant.getValueAttr()).getValue().getSExtValue());
+    }
+    TypedAttr value;
+    if (element.isF32() || element.isF64()) {
+      for (int64_t number : integers)
+        if (std::abs(number) <= (int64_t(1) << 24))
+          floats.push_back(number);
+      if (floats.size() != op->getNumOperands())
+        return failure();
+      value = rewriter.getFloatAttr(element, elementwise.evaluate(floats));
+    } else if (element.isInteger(64) && integers.size() == op->getNumOperands() &&
+               isa<graph::NegOp, graph::AddOp, graph::SubOp, graph::MulOp, graph::MaxOp, graph::MinOp>(op)) {
+      value = rewriter.getIntegerAttr(element, elementwise.evaluateInt(integers));
+    } else {
+      return failure();
+    }
+    rewriter.replaceOpWithNewOp<graph::ConstantOp>(op, op->getResult(0).getType(), value);
+    return success();
+  }
+};
+
+/// f(broadcast a, broadcast b) is broadcast(f(a, b)) where both are spread in the same way, or are scalars.
+struct SinkBroadcast : RewritePattern {
+  explicit SinkBroadcast(MLIRContext *context) : RewritePattern(MatchAnyOpTypeTag(), 1, context) {}
+
+  LogicalResult matchAndRewrite(Operation *op, PatternRewriter &rewriter) const override {
+    if (!isa<graph::ElementwiseOpInterface>(op) || op->getNumOperands() == 0)
+      return failure();
+    graph::BroadcastOp widest;
+    for (Value operand : op->getOperands()) {
+      auto broadcast = operand.getDefiningOp<graph::BroadcastOp>();
+      if (!broadcast)
+        return failure();
+      if (!widest || broadcast.getAxes().size() > widest.getAxes().size())
+        widest = broadcast;
+    }
+    graph::TensorType type = typeOf(op->getResult(0)), inner = typeOf(widest.getX());
+    SmallVector<Value> operands;
+    for (Value operand : op->getOperands()) {
+      auto broadcast = operand.getDefiningOp<graph::BroadcastOp>();
+      bool isScalar = broadcast.getAxes().empty();
+      if (!isScalar && broadcast.getAxes() != widest.getAxes())
+        return failure();
+      Value x = broadcast.getX();
+      if (isScalar && inner.getRank())
+        x = graph::BroadcastOp::create(rewriter, op->getLoc(), inner.cloneWith(typeOf(x).getElementType()), x,
+                                       ArrayRef<int64_t>());
+      operands.push_back(x);
+    }
+    OperationState state(op->getLoc(), op->getName());
+    state.addOperands(operands);
+    state.addAttributes(llvm::to_vector(op->getDiscardableAttrs()));
+    state.propertiesAttr = op->getPropertiesAsAttribute();
+    state.addTypes(inner.cloneWith(type.getElementType()));
+    Operation *small = rewriter.create(state);
+    rewriter.replaceOpWithNewOp<graph::BroadcastOp>(op, type, small->getResult(0), widest.getAxes());
+    return success();
+  }
+};
+
+/// A gather at a constant index, or at 0, 1, 2..., within the axis, is a slice.
+struct GatherToSlice : OpRewritePattern<graph::GatherOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(graph::GatherOp op, PatternRewriter &rewriter) const override {
+    graph::TensorType from = typeOf(op.getX()), indices = typeOf(op.getIndices());
+    DimExpr size = from.getDim(op.getAxis());
+    if (auto iota = op.getIndices().getDefiningOp<graph::IotaOp>()) {
+      if (!isWithinRequired(op, indices.getDim(0), size))
+        return failure();
+      rewriter.replaceOpWithNewOp<graph::SliceOp>(
+          op, op.getType(), op.getX(), Value(), rewriter.getI64IntegerAttr(op.getAxis()),
+          graph::DimAttr::get(op.getContext(), 0), rewriter.getI64IntegerAttr(1));
+      return success();
+    }
+    std::optional<int64_t> index = constantIndex(op.getIndices());
+    if (!index || *index < 0 || !DimExpr::provablyLessOrEqual(DimExpr(*index + 1), size))
+      return failure();
+    SmallVector<DimExpr> dims = llvm::to_vector(from.getDims());
+    dims[op.getAxis()] = DimExpr(1);
+    Value slice = graph::SliceOp::create(rewriter, op.getLoc(), from.cloneWith(dims), op.getX(), Value(),
+                                         rewriter.getI64IntegerAttr(op.getAxis()),
+                                         graph::DimAttr::get(op.getContext(), *index), rewriter.getI64IntegerAttr(1));
+    dims.erase(dims.begin() + op.getAxis());
+    Value row = graph::ReshapeOp::create(rewriter, op.getLoc(), from.cloneWith(dims), slice);
+    SmallVector<int64_t> axes;
+    for (int64_t axis = 0; axis < int64_t(dims.size()); ++axis)
+      axes.push_back(axis < int64_t(op.getAxis()) ? axis : axis + indices.getRank());
+    rewriter.replaceOpWithNewOp<graph::BroadcastOp>(op, op.getType(), row, axes);
+    return success();
+  }
+
+  static std::optional<int64_t> constantIndex(Value value) {
+    while (isLayout(value.getDefiningOp()))
+      value = value.getDefiningOp()->getOperand(0);
+    auto constant = value.getDefiningOp<graph::ConstantOp>();
+    auto number = constant ? dyn_cast<IntegerAttr>(constant.getValueAttr()) : IntegerAttr();
+    return number ? std::optional(number.getInt()) : std::nullopt;
+  }
+
+  /// count <= size, proved by algebra or stated by the function's preconditions.
+  static bool isWithinRequired(Operation *op, DimExpr count, DimExpr size) {
+    if (DimExpr::provablyLessOrEqual(count, size))
+      return true;
+    auto function = op->getParentOfType<graph::FuncOp>();
+    for (auto require : function.getRequirements().getAsRange<graph::RequireAttr>()) {
+      if (require.getRelation() == "le" && require.getLhs() == count && require.getRhs() == size)
+        return true;
+      if (require.getRelation() == "ge" && require.getLhs() == size && require.getRhs() == count)
+        return true;
+    }
+    return false;
+  }
+};
+
+/// concat of x[0:a], x[a:b], ..., x[z:] is x.
+struct ConcatOfSlices : OpRewritePattern<graph::ConcatOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(graph::ConcatOp op, PatternRewriter &rewriter) const override {
+    Value whole;
+    DimExpr start(0);
+    for (Value piece : op.getXs()) {
+      auto slice = piece.getDefiningOp<graph::SliceOp>();
+      if (!slice || slice.getOffset() || slice.getAxis() != op.getAxis() || slice.getStep() != 1 ||
+          (whole && slice.getX() != whole) || !slice.getStart() || slice.getStart()->getValue() != start)
+        return failure();
+      whole = slice.getX();
+      start = start + typeOf(piece).getDim(op.getAxis());
+    }
+    if (!whole || whole.getType() != op.getType())
+      return failure();
+    rewriter.replaceOp(op, whole);
+    return success();
+  }
+};
+
+/// sum(broadcast(a) * broadcast(b)) is contract(a, b), where each factor lacks an axis.
+struct SumOfProducts : OpRewritePattern<graph::ReduceOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  struct Factor {
+    Value value;
+    SmallVector<int64_t> labels; ///< axes of the product
+  };
+  static Factor factorOf(Value value) {
+    if (auto broadcast = value.getDefiningOp<graph::BroadcastOp>())
+      return {broadcast.getX(), llvm::to_vector(broadcast.getAxes())};
+    return {value, llvm::to_vector(llvm::seq<int64_t>(0, typeOf(value).getRank()))};
+  }
+
+  LogicalResult matchAndRewrite(graph::ReduceOp op, PatternRewriter &rewriter) const override {
+    auto mul = op.getX().getDefiningOp<graph::MulOp>();
+    if (op.getKind() != "sum" || !mul || !mul->hasOneUse() || !isFloat(mul.getResult()))
+      return failure();
+    Factor a = factorOf(mul.getLhs()), b = factorOf(mul.getRhs());
+    SmallVector<int64_t> out;
+    bool isSaved = false, aLacks = false, bLacks = false;
+    for (int64_t axis = 0; axis < typeOf(mul.getResult()).getRank(); ++axis) {
+      bool inA = llvm::is_contained(a.labels, axis), inB = llvm::is_contained(b.labels, axis);
+      bool isSummed = llvm::is_contained(op.getAxes(), axis);
+      if ((!inA && !inB) || (isSummed && !(inA && inB)))
+        return failure();
+      aLacks |= !inA;
+      bLacks |= !inB;
+      if (!isSummed)
+        out.push_back(axis);
+    }
+    isSaved = aLacks && bLacks;
+    if (!isSaved)
+      return failure();
+    rewriter.replaceOpWithNewOp<graph::ContractOp>(op, op.getType(), a.value, b.value, a.labels, b.labels, out, false);
+    return success();
+  }
+};
+
+class Simplify : public fovea::impl::SimplifyBase<Simplify> {
+  void runOnOperation() override {
+    RewritePatternSet patterns(&getContext());
+    patterns
+        .add<UnitLaws, DivideByPowerOfTwo, FoldScalars, SinkBroadcast, GatherToSlice, ConcatOfSlices, SumOfProducts>(
+            &getContext());
+    Counter counter(numSimplified, numContracts);
+    GreedyRewriteConfig config;
+    config.setListener(&counter);
+    if (failed(applyPatternsGreedily(getOperation(), std::move(patterns), config)))
+      return; // not converged: every state is valid
+  }
+
+  struct Counter : RewriterBase::Listener {
+    Counter(Statistic &replaced, Statistic &contracts) : replaced(replaced), contracts(contracts) {}
+    void notifyOperationReplaced(Operation *op, ValueRange values) override {
+      ++replaced;
+      contracts += isa<graph::ReduceOp>(op) && values.size() == 1 && values[0].getDefiningOp<graph::ContractOp>();
+    }
+    Statistic &replaced, &contracts;
+  };
+};
+} // namespace

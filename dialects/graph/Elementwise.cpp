@@ -221,8 +221,9 @@ double truncateTo(double x, Type element) {
     return x != 0;
   if (isa<FloatType>(element))
     return x;
-  double bound = std::ldexp(1.0, element.getIntOrFloatBitWidth() - 1);
-  return std::isnan(x) ? 0 : std::clamp(std::trunc(x), -bound, bound); // 2^63 saturates when it becomes an int64
+  unsigned width = element.getIntOrFloatBitWidth();
+  double bound = std::ldexp(1.0, width - 1); // for i64 bound - 1 is no double: the caller saturates
+  return std::isnan(x) ? 0 : std::clamp(std::trunc(x), -bound, width < 64 ? bound - 1 : bound);
 }
 
 /// Operands at least as wide as f32, the body, then the result's element type.

@@ -15,7 +15,7 @@ def ElementwiseOpInterface : OpInterface<"ElementwiseOpInterface"> {
                     "widened already. Never undefined behaviour: integer division by 0 gives 0, casts to integers saturate, NaN becomes 0.",
       "::mlir::Value", "buildScalar", (ins "::mlir::OpBuilder &":$builder, "::mlir::Location":$loc,
                                            "::mlir::ValueRange":$operands, "::mlir::Type":$resultElement)>,
-    InterfaceMethod<"The value in double precision, where an operand or the result is a float; ints and bools come and go as doubles.",
+    InterfaceMethod<"The value in double precision, where an operand or the result is a float; ints and bools come and go as doubles (2^63 for what saturates at i64's end).",
       "double", "evaluate", (ins "::llvm::ArrayRef<double>":$operands)>,
     InterfaceMethod<"The value where all operands and the result are ints or bools (0 or 1); wraps at the result's width.",
       "int64_t", "evaluateInt", (ins "::llvm::ArrayRef<int64_t>":$operands)>,

@@ -1,0 +1,135 @@
+// graph.attention, as its description reads.
+#include "compiler/interpret/Evaluate.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::interpret;
+using llvm::Error;
+using llvm::Expected;
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+namespace {
+
+/// Shapes: q [batch..., T, D], k [batch..., S, D], v [batch..., S, E]. Batches are numbered row by row.
+struct Heads {
+  const Tensor &q, &k, &v;
+  int64_t queries, keys, depth, width;
+  Heads(const Tensor &q, const Tensor &k, const Tensor &v)
+      : q(q), k(k), v(v), queries(q.shape.end()[-2]), keys(k.shape.end()[-2]), depth(q.shape.back()),
+        width(v.shape.back()) {}
+
+  double product(int64_t batch, int64_t t, int64_t j) const {
+    double sum = 0;
+    for (int64_t d = 0; d < depth; ++d)
+      sum += q.reals[(batch * queries + t) * depth + d] * k.reals[(batch * keys + j) * depth + d];
+    return sum;
+  }
+  double value(int64_t batch, int64_t j, int64_t e) const { return v.reals[(batch * keys + j) * width + e]; }
+};
+
+/// The scores of one query, -inf where the mask hides a key.
+class RowScores {
+public:
+  RowScores(const Scope &scope, graph::AttentionOp op, const Heads &heads) : scope(scope), op(op), heads(heads) {}
+
+  Expected<std::vector<double>> operator()(ArrayRef<int64_t> batchIndex, int64_t batch, int64_t t,
+                                           std::vector<char> &visible) {
+    std::vector<double> scores(heads.keys, -infinity);
+    visible.assign(heads.keys, true);
+    for (int64_t j = 0; j < heads.keys; ++j) {
+      SmallVector<Scalar> arguments = {Scalar{heads.product(batch, t, j), 0}};
+      for (int64_t i : batchIndex)
+        arguments.push_back({0, i});
+      arguments.push_back({0, t});
+      arguments.push_back({0, j});
+      if (!op.getMask().empty()) {
+        Expected<Scalar> mask = evaluatePoint(scope, op.getMask().front(), ArrayRef(arguments).drop_front());
+        if (!mask)
+          return mask.takeError();
+        visible[j] = mask->integer != 0;
+      }
+      if (!visible[j])
+        continue;
+      Expected<Scalar> score = evaluatePoint(scope, op.getScore().front(), arguments);
+      if (!score)
+        return score.takeError();
+      scores[j] = score->real;
+    }
+    return scores;
+  }
+
+private:
+  const Scope &scope;
+  graph::AttentionOp op;
+  const Heads &heads;
+};
+
+/// weights[j] of a row, and its log-sum-exp. `sink` is an extra logit in the denominator, -inf for none.
+double softmaxRow(std::vector<double> &scores, double sink) {
+  double m = sink, sum = 0;
+  for (double s : scores)
+    m = std::isnan(m) || std::isnan(s) ? std::numeric_limits<double>::quiet_NaN() : std::max(m, s);
+  if (m == -infinity)
+    m = 0;
+  for (double s : scores)
+    sum += std::exp(s - m);
+  sum += std::exp(sink - m);
+  for (double &s : scores)
+    s = sum == 0 ? 0 : std::exp(s - m) / sum;
+  return sum == 0 ? -infinity : m + std::log(sum);
+}
+
+} // namespace
+
+Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
+  Expected<Tensor> result = makeTensor(scope, op, op.getResult().getType());
+  if (!result)
+    return result.takeError();
+  Tensor lse;
+  if (op.getLse()) {
+    Expected<Tensor> made = makeTensor(scope, op, op.getLse().getType());
+    if (!made)
+      return made.takeError();
+    lse = std::move(*made);
+  }
+  Heads heads(scope.get(op.getQ()), scope.get(op.getK()), scope.get(op.getV()));
+  RowScores rowScores(scope, op, heads);
+  bool softmax = op.getNormalizer() == "softmax";
+  Shape rows(heads.q.shape.begin(), heads.q.shape.end() - 1); // batch..., T
+  Error error = Error::success();
+  forEachIndex(rows, [&](ArrayRef<int64_t> index, int64_t row) {
+    if (error)
+      return;
+    int64_t t = index.back(), batch = row / heads.queries;
+    std::vector<char> visible;
+    Expected<std::vector<double>> scores = rowScores(index.drop_back(), batch, t, visible);
+    if (!scores) {
+      error = scores.takeError();
+      return;
+    }
+    std::vector<double> weights = *scores;
+    if (softmax) {
+      double sink = op.getSinks() ? scope.get(op.getSinks()).reals[batch] : -infinity;
+      double logSum = softmaxRow(weights, sink);
+      if (op.getLse())
+        lse.reals[row] = logSum;
+    }
+    for (int64_t e = 0; e < heads.width; ++e) {
+      double sum = 0;
+      for (int64_t j = 0; j < heads.keys; ++j)
+        if (visible[j] && !(softmax && (*scores)[j] == -infinity)) // such keys contribute nothing, NaN in v included
+          sum += weights[j] * heads.value(batch, j, e);
+      result->reals[row * heads.width + e] = sum;
+    }
+  });
+  if (error)
+    return error;
+  scope.values[op.getResult()] = std::make_shared<Tensor>(std::move(*result));
+  if (op.getLse())
+    scope.values[op.getLse()] = std::make_shared<Tensor>(std::move(lse));
+  return Error::success();
+}

@@ -1,0 +1,154 @@
+// Ops that move elements.
+#include "compiler/interpret/Evaluate.h"
+
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::interpret;
+using llvm::Error;
+using llvm::Expected;
+
+/// result[index] = x[source(index)] for every index; `source` gives an offset into x.
+static Expected<Tensor> rearrange(const Scope &scope, Operation *op, const Tensor &x,
+                                  function_ref<int64_t(ArrayRef<int64_t> index, int64_t number)> source) {
+  Expected<Tensor> result = makeTensor(scope, op, op->getResult(0).getType());
+  if (result)
+    forEachIndex(result->shape, [&](ArrayRef<int64_t> index, int64_t number) {
+      copyElement(*result, number, x, source(index, number));
+    });
+  return result;
+}
+
+static Expected<Tensor> evaluate(const Scope &scope, graph::ReshapeOp op) {
+  return rearrange(scope, op, scope.get(op.getX()), [](ArrayRef<int64_t>, int64_t number) { return number; });
+}
+
+static Expected<Tensor> evaluate(const Scope &scope, graph::TransposeOp op) {
+  const Tensor &x = scope.get(op.getX());
+  Shape strides = stridesOf(x.shape);
+  return rearrange(scope, op, x, [&](ArrayRef<int64_t> index, int64_t) {
+    int64_t offset = 0;
+    for (auto [i, axis] : llvm::zip(index, op.getPermutation()))
+      offset += i * strides[axis];
+    return offset;
+  });
+}
+
+static Expected<Tensor> evaluate(const Scope &scope, graph::BroadcastOp op) {
+  const Tensor &x = scope.get(op.getX());
+  Shape strides = stridesOf(x.shape);
+  return rearrange(scope, op, x, [&](ArrayRef<int64_t> index, int64_t) {
+    int64_t offset = 0;
+    for (auto [stride, axis] : llvm::zip(strides, op.getAxes()))
+      offset += index[axis] * stride;
+    return offset;
+  });
+}
+
+/// Where a slice of `count` elements starts in an axis of `size`; an error where it leaves the axis.
+template <typename OpT> static Expected<int64_t> sliceStart(const Scope &scope, OpT op, int64_t size, int64_t count) {
+  std::optional<int64_t> start;
+  if (op.getOffset())
+    start = scope.get(op.getOffset()).ints[0];
+  else
+    start = scope.size(op.getStart()->getValue());
+  __int128 last = start ? __int128(*start) + __int128(count - 1) * int64_t(op.getStep()) : 0;
+  bool inside = start && (count == 0 || (*start >= 0 && *start < size && last >= 0 && last < size));
+  if (!inside)
+    return failAt(op, "the slice of " + Twine(count) + " from " +
+                          (start ? std::to_string(*start) : "an undefined start") + " leaves axis " +
+                          Twine(op.getAxis()) + " of size " + Twine(size));
+  return *start;
+}
+
+static Expected<Tensor> evaluate(const Scope &scope, graph::SliceOp op) {
+  const Tensor &x = scope.get(op.getX());
+  int64_t axis = op.getAxis(), step = op.getStep();
+  std::optional<int64_t> count = scope.size(op.getType().getDim(axis));
+  Expected<int64_t> start = sliceStart(scope, op, x.shape[axis], count.value_or(-1));
+  if (!start)
+    return start.takeError();
+  Shape strides = stridesOf(x.shape);
+  return rearrange(scope, op, x, [&](ArrayRef<int64_t> index, int64_t) {
+    int64_t offset = (*start + index[axis] * step - index[axis]) * strides[axis];
+    for (auto [i, stride] : llvm::zip(index, strides))
+      offset += i * stride;
+    return offset;
+  });
+}
+
+static Expected<Tensor> evaluate(const Scope &scope, graph::UpdateSliceOp op) {
+  const Tensor &x = scope.get(op.getX()), &v = scope.get(op.getV());
+  int64_t axis = op.getAxis(), step = op.getStep();
+  Expected<int64_t> start = sliceStart(scope, op, x.shape[axis], v.shape[axis]);
+  if (!start)
+    return start.takeError();
+  Tensor result = x;
+  Shape strides = stridesOf(x.shape);
+  forEachIndex(v.shape, [&](ArrayRef<int64_t> index, int64_t number) {
+    int64_t offset = (*start + index[axis] * step - index[axis]) * strides[axis];
+    for (auto [i, stride] : llvm::zip(index, strides))
+      offset += i * stride;
+    if (!result.absent.empty())
+      result.absent[offset] = false;
+    copyElement(result, offset, v, number);
+  });
+  return result;
+}
+
+static Expected<Tensor> evaluate(const Scope &scope, graph::GatherOp op) {
+  const Tensor &x = scope.get(op.getX()), &indices = scope.get(op.getIndices());
+  int64_t axis = op.getAxis(), size = x.shape[axis], rank = indices.shape.size();
+  for (auto [number, i] : llvm::enumerate(indices.ints))
+    if (i < 0 || i >= size)
+      return failAt(op, "index " + Twine(i) + " (number " + Twine(number) + ") is outside [0, " + Twine(size) + ")");
+  Shape strides = stridesOf(x.shape), indexStrides = stridesOf(indices.shape);
+  return rearrange(scope, op, x, [&](ArrayRef<int64_t> index, int64_t) {
+    int64_t which = 0, offset = 0;
+    for (int64_t k = 0; k < rank; ++k)
+      which += index[axis + k] * indexStrides[k];
+    for (int64_t k = 0; k < int64_t(x.shape.size()); ++k)
+      offset += strides[k] * (k == axis ? indices.ints[which] : index[k < axis ? k : k + rank - 1]);
+    return offset;
+  });
+}
+
+static Expected<Tensor> evaluate(const Scope &scope, graph::ConcatOp op) {
+  Expected<Tensor> result = makeTensor(scope, op, op.getType());
+  if (!result)
+    return result;
+  Shape strides = stridesOf(result->shape);
+  int64_t axis = op.getAxis(), before = 0;
+  for (Value operand : op.getXs()) {
+    const Tensor &x = scope.get(operand);
+    forEachIndex(x.shape, [&](ArrayRef<int64_t> index, int64_t number) {
+      int64_t offset = before * strides[axis];
+      for (auto [i, stride] : llvm::zip(index, strides))
+        offset += i * stride;
+      copyElement(*result, offset, x, number);
+    });
+    before += x.shape[axis];
+  }
+  return result;
+}
+
+static Expected<Tensor> evaluate(const Scope &scope, graph::PackOp op) {
+  Expected<Tensor> result = makeTensor(scope, op, op.getType());
+  if (!result)
+    return result;
+  const Tensor &x = scope.get(op.getX());
+  int64_t rows = x.shape[0], columns = x.shape[1], panel = op.getPanel();
+  for (int64_t k = 0; k < rows; ++k)
+    for (int64_t n = 0; n < columns; ++n)
+      copyElement(*result, (n / panel * rows + k) * panel + n % panel, x, k * columns + n);
+  return result;
+}
+
+std::optional<Expected<Tensor>> interpret::evaluateLayout(const Scope &scope, Operation *op) {
+  using Answer = std::optional<Expected<Tensor>>;
+  return llvm::TypeSwitch<Operation *, Answer>(op)
+      .Case<graph::ReshapeOp, graph::TransposeOp, graph::BroadcastOp, graph::SliceOp, graph::UpdateSliceOp,
+            graph::GatherOp, graph::ConcatOp, graph::PackOp>([&](auto o) -> Answer { return evaluate(scope, o); })
+      .Default([](Operation *) -> Answer { return std::nullopt; });
+}

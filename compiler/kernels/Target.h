@@ -21,6 +21,7 @@ struct Target {
   int64_t registers;     ///< vector registers
   bool fma;              ///< fused multiply-add; otherwise chains are mul, then add
   bool halfConversions;  ///< converts between f16 and f32 (F16C)
+  bool rounding;         ///< rounds to integers (SSE4.1)
   bool maskRegisters;    ///< masked loads and stores of every type cost what plain ones do
   int64_t tileRows;      ///< matmul register tile: rows ...
   int64_t tileVectors;   ///< ... by vectors

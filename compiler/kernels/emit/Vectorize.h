@@ -55,6 +55,16 @@ public:
   PointVectorizer(mlir::OpBuilder &builder, mlir::Location loc, const Target &target, int64_t lanes, mlir::Value mask,
                   const mlir::IRMapping &outer, FailureContext failures = {});
 
+  /// A vectoriser for code inside a loop or branch of where this one stands: it knows what this one made, and works
+  /// under another mask. What is bound to it stays its own.
+  PointVectorizer nested(mlir::Value innerMask) const {
+    PointVectorizer inner(*this);
+    inner.mask = innerMask;
+    return inner;
+  }
+  /// Whether checks call @fovea_fail and with which point; without an `exec` they only guard accesses.
+  void setFailures(FailureContext context) { failures = context; }
+
   /// Says what `scalar` (a block argument, or a value computed elsewhere) is.
   void bind(mlir::Value scalar, LaneValue lane) { known[scalar] = lane; }
   bool isBound(mlir::Value scalar) const { return known.contains(scalar); }

@@ -18,7 +18,9 @@ namespace {
 std::unique_ptr<ScheduleEmitter> makeEmitter(Operation *schedule, const Target &target) {
   if (auto map = dyn_cast<kernel::MapOp>(schedule))
     return makeMapEmitter(map, target);
-  return nullptr;
+  if (auto matmul = dyn_cast<kernel::MatmulOp>(schedule))
+    return makeMatmulEmitter(matmul, target);
+  return makeAttentionEmitter(cast<kernel::AttentionOp>(schedule), target);
 }
 
 /// The functions of one kernel.
@@ -92,8 +94,6 @@ LogicalResult fovea::kernels::emitKernels(ModuleOp module, const Target &target)
   attachTarget(module, target);
   for (auto kernel : llvm::make_early_inc_range(module.getOps<kernel::FuncOp>())) {
     std::unique_ptr<ScheduleEmitter> emitter = makeEmitter(kernel.getSchedule(), target);
-    if (!emitter)
-      return kernel.getSchedule()->emitOpError("has no emitter");
     if (failed(KernelEmission(kernel, *emitter).emit()))
       return failure();
     kernel.erase();

@@ -150,7 +150,7 @@ Value MathBuilder::tanh(Value x) {
   Value small = fma(mul(x, z), q, x);
   Value denominator = add(exp(add(a, a)), constant(x, 1));
   Value large = sub(constant(x, 1), arith::DivFOp::create(b, loc, constant(x, 2), denominator));
-  return select(test(a, Is::less, 0.625), small, withSign(large, x));
+  return withSign(select(test(a, Is::less, 0.625), small, large), x); // of small, too: -0
 }
 
 Value MathBuilder::erf(Value x) {
@@ -187,6 +187,7 @@ Value MathBuilder::sinOrCos(Value x, int64_t quarterTurns) {
   Value z = mul(r, r);
   // r + r^3 q(r^2): 3.7e-9; 1 - r^2/2 + r^4 q(r^2): 7.1e-10
   Value sine = fma(mul(r, z), polynomial(z, {-0.16666667, 0.008333329, -0.00019839272, 2.717746e-06}), r);
+  sine = withSign(sine, r); // -0
   Value tail = polynomial(z, {0.041666668, -0.0013888883, 2.4799418e-05, -2.720221e-07});
   Value cosine = fma(mul(z, z), tail, fma(z, constant(x, -0.5), constant(x, 1)));
   auto hasBit = [&](int64_t bit) -> Value {
@@ -199,7 +200,7 @@ Value MathBuilder::sinOrCos(Value x, int64_t quarterTurns) {
 
 //===-- Powers ----------------------------------------------------------------------------------------------------===//
 
-/// log2 of |x| in f64; 0 gives about -1023, inf 1024.
+/// log2 of |x| in f64; 0 gives -inf, infinities inf.
 Value MathBuilder::log2Wide(Value x) {
   Value u = bits(abs(x));
   Type i = u.getType();
@@ -213,7 +214,9 @@ Value MathBuilder::log2Wide(Value x) {
                                    0.3206164383737054, 0.26144258982314894, 0.24293685254166003});
   // Exponents as f64 without an integer conversion, which AVX2 has not for 64 bits.
   Value shifted = arith::AddIOp::create(b, loc, e, bits(constant(x, roundingShiftWide)));
-  return fma(s, q, sub(fromBits(shifted), constant(x, roundingShiftWide)));
+  Value result = fma(s, q, sub(fromBits(shifted), constant(x, roundingShiftWide)));
+  result = select(test(x, Is::equal, 0.0), constant(x, -infinity), result);
+  return select(test(abs(x), Is::equal, infinity), constant(x, infinity), result);
 }
 
 Value MathBuilder::exp2Wide(Value x) {

@@ -1,0 +1,198 @@
+#include "runtime/core/Dim.h"
+#include "runtime/core/Profile.h"
+#include "runtime/main/Inputs.h"
+#include "runtime/main/Outputs.h"
+
+#include <algorithm>
+#include <stdio.h>
+#include <unistd.h>
+
+namespace fovea::rt {
+namespace {
+
+/// A line on the terminal that grows while weights are loaded, where that takes long enough to be seen.
+struct ProgressBar {
+  const char *program;
+  bool terminal = isatty(STDERR_FILENO) == 1;
+  int64_t begun = nanoseconds(), last = 0;
+  bool shown = false;
+
+  static void update(void *user, int64_t done, int64_t total) {
+    auto &bar = *static_cast<ProgressBar *>(user);
+    int64_t now = nanoseconds();
+    if (!bar.terminal || total <= 0 || now - bar.begun < 300'000'000 || now - bar.last < 50'000'000)
+      return;
+    bar.last = now;
+    bar.shown = true;
+    int filled = static_cast<int>(static_cast<double>(done) / static_cast<double>(total) * 40);
+    fprintf(stderr, "\r%s: loading [%.*s%*s] %3d%%", bar.program, filled, "########################################",
+            40 - filled, "", filled * 100 / 40);
+  }
+  void clear() {
+    if (shown)
+      fprintf(stderr, "\r\033[K");
+    shown = false;
+  }
+};
+
+/// One run of the program, from its options to an exit code.
+class Session {
+public:
+  Session(const fovea_program &program, Options &options)
+      : program(program), options(options), dumper{program, options.dump, options.output} {}
+  ~Session() {
+    fovea_context_destroy(context);
+    fovea_model_destroy(model);
+  }
+
+  int run() {
+    if (int code = checkOutput())
+      return code;
+    if (int code = inputs.read(program, options))
+      return code;
+    int code = load();
+    if (!code)
+      code = makeContext();
+    if (!code)
+      code = outputs.allocate(context, program, options.entry, inputs.data(), inputs.size());
+    if (!code)
+      code = runEntry();
+    if (!code)
+      code = options.output ? outputs.write(options.output) : outputs.print();
+    if (!code && options.profile)
+      code = report(fovea_context_write_profile(context, options.profile, &error));
+    if (!code && options.dump)
+      code = checkDumps();
+    return code;
+  }
+
+private:
+  int report(fovea_code code) {
+    if (code)
+      fprintf(stderr, "%s: %s\n", program.name, error.message);
+    return exitCode(code);
+  }
+
+  /// What can be said about -o before anything is computed.
+  int checkOutput() {
+    const char *path = options.output;
+    const fovea_entry &entry = program.entries[options.entry];
+    if (!path || isFolder(path))
+      return ExitOk;
+    if (options.dump) { // makes the folder
+      snprintf(folder, sizeof(folder), "%s/", path);
+      options.output = dumper.folder = folder;
+      return ExitOk;
+    }
+    const char *dot = strrchr(path, '.');
+    if (dot && (strcmp(dot, ".npz") == 0 || strcmp(dot, ".safetensors") == 0))
+      return ExitOk;
+    if (entry.output_count == 1)
+      return ExitOk;
+    fprintf(stderr, "%s: `%s` has %d results: name an .npz or .safetensors file or a folder after -o\n", program.name,
+            entry.name, entry.output_count);
+    return ExitUsage;
+  }
+
+  int load() {
+    if (program.param_count && !options.weights) {
+      fprintf(stderr, "%s: the model has %d tensors of weights: give a file with --weights or in $%s\n", program.name,
+              program.param_count, weightsVariable);
+      return ExitUsage;
+    }
+    ProgressBar bar{program.name};
+    fovea_load_options load = {};
+    load.prefix = options.prefix;
+    load.target = options.target;
+    load.threads = options.threads;
+    load.progress = ProgressBar::update;
+    load.user = &bar;
+    fovea_code code = fovea_model_load(&program, options.weights, &load, &model, &error);
+    bar.clear();
+    return report(code);
+  }
+
+  int makeContext() {
+    fovea_context_options make = {};
+    make.threads = options.threads;
+    make.sizes = options.sizes.data();
+    make.size_count = static_cast<int32_t>(options.sizes.size());
+    make.profile_events = options.profile ? 1 << 16 : 0;
+    make.dump = options.dump ? Dumper::dump : nullptr;
+    make.dump_user = &dumper;
+    return report(fovea_context_create(model, &make, &context, &error));
+  }
+
+  int runOnce() {
+    if (program.state_count) // every repetition starts from the same states
+      fovea_context_reset(context);
+    return report(
+        fovea_run(context, options.entry, inputs.data(), inputs.size(), outputs.data(), outputs.size(), &error));
+  }
+
+  int runEntry() {
+    int code = runOnce();
+    if (code || options.repeat == 1)
+      return code;
+    Array<int64_t> times;
+    fovea_run_info info = {};
+    for (int32_t i = 0; i < options.repeat && !code; ++i) {
+      code = runOnce();
+      fovea_context_run_info(context, &info);
+      if (!times.push(info.nanoseconds))
+        return report(outOfMemory(&error, "times", 0));
+    }
+    if (code)
+      return code;
+    std::sort(times.begin(), times.end());
+    auto milliseconds = [](int64_t time) { return static_cast<double>(time) * 1e-6; };
+    int64_t median = times[times.size() / 2];
+    fprintf(stderr, "%s: median %.3f ms, min %.3f ms, max %.3f ms over %d runs", program.entries[options.entry].name,
+            milliseconds(median), milliseconds(times[0]), milliseconds(times.back()), options.repeat);
+    if (info.flops && median)
+      fprintf(stderr, ", %.1f GFLOP/s", static_cast<double>(info.flops) / static_cast<double>(median));
+    fprintf(stderr, " (%s, arena %.2f MiB)\n", fovea_model_target(model),
+            static_cast<double>(info.arena_bytes) / 1048576);
+    return ExitOk;
+  }
+
+  int checkDumps() {
+    if (dumper.failed)
+      return ExitData;
+    if (dumper.written == 0)
+      fprintf(stderr, "%s: none of %lld values matches `%s`\n", program.name, static_cast<long long>(dumper.seen),
+              options.dump);
+    return dumper.written ? ExitOk : ExitData;
+  }
+
+  const fovea_program &program;
+  Options &options;
+  Dumper dumper;
+  char folder[PATH_MAX];
+  fovea_error error = {};
+  Inputs inputs;
+  Outputs outputs;
+  fovea_model *model = nullptr;
+  fovea_context *context = nullptr;
+};
+
+} // namespace
+} // namespace fovea::rt
+
+using namespace fovea::rt;
+
+extern "C" int fovea_main(const fovea_program *program, int argc, char **argv) {
+  fovea_error error = {};
+  if (fovea_code code = checkProgram(program, &error)) {
+    fprintf(stderr, "%s\n", error.message);
+    return exitCode(code);
+  }
+  Options options;
+  if (int code = parseOptions(*program, argc, argv, options))
+    return code;
+  if (options.help) {
+    printHelp(*program, options.entry);
+    return fflush(stdout) == 0 ? ExitOk : ExitData;
+  }
+  return Session(*program, options).run();
+}

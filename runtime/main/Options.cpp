@@ -1,0 +1,225 @@
+#include "runtime/main/Options.h"
+
+#include "runtime/core/TensorFile.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+namespace fovea::rt {
+
+int exitCode(fovea_code code) {
+  return code == FOVEA_OK ? ExitOk : code == FOVEA_BAD_PROGRAM ? ExitInternal : ExitData;
+}
+
+namespace {
+
+struct Flag {
+  const char *name;
+  const char *value; // null: takes none
+  const char *help;
+};
+
+const Flag flags[] = {
+    {"--weights", "FILE", "safetensors file, or the *.index.json of a sharded one (else $FOVEA_WEIGHTS)"},
+    {"--prefix", "TEXT", "put TEXT before every tensor's name"},
+    {"-o", "FILE", "write results: one as .npy, several as .npz or .safetensors, or each as .npy to a folder"},
+    {"--threads", "N", "threads (default: all processors that may be used)"},
+    {"--repeat", "N", "run N times after one to warm up, and say how long it took"},
+    {"--profile", "FILE", "write a Chrome trace of what ran when"},
+    {"--dump", "PATTERN", "with -o FOLDER: also write intermediate values whose path matches (* and ?)"},
+    {"--size", "NAME=N", "a size of the program's states"},
+    {"--target", "NAME", "use this target's code"},
+    {"--help", nullptr, "this text; after an entry: that entry's"},
+};
+
+struct Parser {
+  const fovea_program &program;
+  Options &options;
+
+  int usage(const char *what, const char *argument) {
+    fprintf(stderr, "%s: %s%s%s%s\n", program.name, what, argument ? " `" : "", argument ? argument : "",
+            argument ? "`" : "");
+    fprintf(stderr, "try `%s --help`\n", program.name);
+    return ExitUsage;
+  }
+
+  int number(const char *flag, const char *text, long lowest, long highest, int32_t &value) {
+    char *end;
+    errno = 0;
+    long parsed = strtol(text, &end, 10);
+    if (end == text || *end || errno || parsed < lowest || parsed > highest) {
+      fprintf(stderr, "%s: %s takes a number from %ld to %ld, not `%s`\n", program.name, flag, lowest, highest, text);
+      return ExitUsage;
+    }
+    value = static_cast<int32_t>(parsed);
+    return ExitOk;
+  }
+
+  int size(char *text) {
+    char *equals = strchr(text, '='), *end;
+    errno = 0;
+    long long value = equals ? strtoll(equals + 1, &end, 10) : 0;
+    if (!equals || end == equals + 1 || *end || errno || value < 0)
+      return usage("--size takes NAME=N, not", text);
+    *equals = 0;
+    return options.sizes.push({text, value}) ? ExitOk : usage("out of memory", nullptr);
+  }
+
+  int apply(const Flag &flag, char *value) {
+    Text name(flag.name);
+    if (name == "--help")
+      options.help = true;
+    else if (name == "--threads")
+      return number(flag.name, value, 1, 1024, options.threads);
+    else if (name == "--repeat")
+      return number(flag.name, value, 1, 1'000'000, options.repeat);
+    else if (name == "--size")
+      return size(value);
+    else
+      *(name == "--weights"   ? &options.weights
+        : name == "--prefix"  ? &options.prefix
+        : name == "-o"        ? &options.output
+        : name == "--profile" ? &options.profile
+        : name == "--dump"    ? &options.dump
+                              : &options.target) = value;
+    return ExitOk;
+  }
+
+  const Flag *find(Text name) {
+    for (const Flag &flag : flags)
+      if (name == flag.name)
+        return &flag;
+    return name == "-h" ? &flags[std::size(flags) - 1] : name == "--output" ? &flags[2] : nullptr;
+  }
+
+  int unknownFlag(const char *argument, Text name) {
+    const Flag *nearest = nullptr;
+    size_t best = 4;
+    for (const Flag &flag : flags)
+      if (size_t distance = editDistance(flag.name, name, best); distance < best) {
+        best = distance;
+        nearest = &flag;
+      }
+    if (nearest)
+      fprintf(stderr, "%s: unknown option `%s`; did you mean `%s`?\n", program.name, argument, nearest->name);
+    return nearest ? static_cast<int>(ExitUsage) : usage("unknown option", argument);
+  }
+
+  int entry(const char *name) {
+    options.entry = fovea_find_entry(&program, name);
+    if (options.entry >= 0)
+      return ExitOk;
+    const char *nearest = nullptr;
+    size_t best = strlen(name) / 3 + 2;
+    for (int32_t i = 0; i < program.entry_count; ++i)
+      if (size_t distance = editDistance(program.entries[i].name, name, best); distance < best) {
+        best = distance;
+        nearest = program.entries[i].name;
+      }
+    if (nearest)
+      fprintf(stderr, "%s: there is no entry `%s`; did you mean `%s`?\n", program.name, name, nearest);
+    return nearest ? static_cast<int>(ExitUsage) : usage("there is no entry", name);
+  }
+
+  int parse(int argc, char **argv) {
+    bool onlyInputs = false;
+    for (int i = 1; i < argc; ++i) {
+      char *argument = argv[i];
+      // A negative number is an input.
+      bool isFlag = !onlyInputs && argument[0] == '-' && argument[1] && !(argument[1] >= '0' && argument[1] <= '9') &&
+                    argument[1] != '.';
+      if (isFlag && strcmp(argument, "--") == 0) {
+        onlyInputs = true;
+        continue;
+      }
+      if (!isFlag) {
+        if (options.entry < 0) {
+          if (int code = entry(argument))
+            return code;
+        } else if (!options.inputs.push(argument)) {
+          return usage("out of memory", nullptr);
+        }
+        continue;
+      }
+      char *equals = argument[1] == '-' ? strchr(argument, '=') : nullptr;
+      Text name(argument, equals ? static_cast<size_t>(equals - argument) : strlen(argument));
+      const Flag *flag = find(name);
+      if (!flag)
+        return unknownFlag(argument, name);
+      char *value = flag->value ? equals ? equals + 1 : i + 1 < argc ? argv[++i] : nullptr : nullptr;
+      if (flag->value && !value)
+        return usage("a value is missing after", flag->name);
+      if (!flag->value && equals)
+        return usage("no value may follow", flag->name);
+      if (int code = apply(*flag, value))
+        return code;
+    }
+    return ExitOk;
+  }
+};
+
+/// Prints text with every line indented.
+void printIndented(const char *text, const char *indent) {
+  while (text && *text) {
+    const char *end = strchr(text, '\n');
+    size_t length = end ? static_cast<size_t>(end - text) : strlen(text);
+    printf("%s%.*s\n", indent, static_cast<int>(length), text);
+    text += length + (end != nullptr);
+  }
+}
+
+void printEntry(const fovea_program &program, int32_t number, bool full) {
+  const fovea_entry &entry = program.entries[number];
+  char text[2000];
+  fovea_format_entry(&program, number, text, sizeof(text));
+  printf("  %s\n", text);
+  printIndented(entry.doc, "      ");
+  for (int32_t i = 0; i < entry.require_count; ++i)
+    printf("      requires %s\n", entry.requires_[i].message ? entry.requires_[i].message : "");
+  if (!full)
+    return;
+  for (int32_t i = 0; i < program.target_count; ++i) {
+    const char *formula = program.targets[i]->entries[number].arena_formula.text;
+    if (formula)
+      printf("      memory (%s): %s bytes\n", program.targets[i]->name, formula);
+  }
+}
+
+} // namespace
+
+int parseOptions(const fovea_program &program, int argc, char **argv, Options &options) {
+  Parser parser{program, options};
+  if (int code = parser.parse(argc, argv))
+    return code;
+  if (options.help)
+    return ExitOk;
+  if (options.entry < 0)
+    return parser.usage("name an entry to run", nullptr);
+  if (options.dump && !options.output)
+    return parser.usage("--dump needs a folder: -o FOLDER", nullptr);
+  if (!options.weights)
+    options.weights = getenv(weightsVariable);
+  return ExitOk;
+}
+
+void printHelp(const fovea_program &program, int32_t only) {
+  if (only >= 0) {
+    printEntry(program, only, true);
+    return;
+  }
+  printf("usage: %s ENTRY [NAME=]INPUT... [options]\n\nentries:\n", program.name);
+  for (int32_t i = 0; i < program.entry_count; ++i)
+    printEntry(program, i, false);
+  printf("\nAn INPUT is an .npy file, an .npz or .safetensors file with tensors of the inputs' names, or, where the\n"
+         "input is a single number, the number itself. Results are printed, or written with -o.\n\noptions:\n");
+  for (const Flag &flag : flags)
+    printf("  %s %-*s %s\n", flag.name, static_cast<int>(18 - strlen(flag.name)), flag.value ? flag.value : "",
+           flag.help);
+  printf("\n%d tensors of weights; targets:", program.param_count);
+  for (int32_t i = 0; i < program.target_count; ++i)
+    printf("%s %s", i ? "," : "", program.targets[i]->name);
+  printf("\n");
+}
+
+} // namespace fovea::rt

@@ -1,0 +1,40 @@
+/// The command line of a generated program.
+#ifndef FOVEA_RUNTIME_MAIN_OPTIONS_H
+#define FOVEA_RUNTIME_MAIN_OPTIONS_H
+
+#include "runtime/core/Memory.h"
+
+namespace fovea::rt {
+
+enum ExitCode { ExitOk = 0, ExitData = 1, ExitUsage = 2, ExitInternal = 70 };
+
+/// The exit code that a status stands for.
+int exitCode(fovea_code code);
+
+struct Options {
+  bool help = false;
+  int32_t entry = -1;
+  const char *weights = nullptr; // given, or from the environment
+  const char *prefix = nullptr;
+  const char *output = nullptr;
+  const char *profile = nullptr;
+  const char *dump = nullptr;
+  const char *target = nullptr;
+  int32_t threads = 0;
+  int32_t repeat = 1;
+  Array<fovea_size> sizes;
+  Array<const char *> inputs; // in the order given
+};
+
+/// Where weights are looked for when the command line names none.
+inline constexpr const char *weightsVariable = "FOVEA_WEIGHTS";
+
+/// Fills `options`, or prints what is wrong and returns an exit code. The arguments must outlive the options;
+/// `--size name=value` is cut at its `=`.
+int parseOptions(const fovea_program &program, int argc, char **argv, Options &options);
+
+/// Prints the program's entries and options, or (entry not -1) one entry in full.
+void printHelp(const fovea_program &program, int32_t entry);
+
+} // namespace fovea::rt
+#endif

@@ -72,9 +72,8 @@ std::optional<DimExpr> Elaborator::sizeOf(const Entity &v) {
   const TensorType &type = builder.type(v.id);
   if (!type.dims.empty() || type.dtype != DType::I64)
     return std::nullopt;
-  for (const auto &[name, info] : builder.symbols)
-    if (info.kind != SymbolInfo::Kind::Dimension && info.value == v.id)
-      return DimExpr::symbol(name);
+  if (DimExpr known = builder.symbolOf(v.id))
+    return known;
   SymbolInfo info;
   info.kind = SymbolInfo::Kind::Opaque;
   info.value = v.id;
@@ -85,19 +84,28 @@ std::optional<DimExpr> Elaborator::sizeOf(const Entity &v) {
 
 static DimExpr integerPower(DimExpr base, int64_t exponent) {
   DimExpr result(1);
-  for (int64_t i = 0; i < exponent && result; ++i)
+  for (int64_t i = 0; i < exponent && result && !isTooComplex(result); ++i)
     result = result * base;
   return result;
 }
 
 Entity Elaborator::sizeArithmetic(const std::string &op, DimExpr a, DimExpr b, Span span) {
   DimExpr result;
+  bool products = op == "*" || op == "^";
+  if (products && a.terms().size() * b.terms().size() > Builder::maxSizeTerms) {
+    diagnostics.report(diag::tooLarge, span, "the number of terms of a size", Builder::maxSizeTerms);
+    return {};
+  }
   if (op == "+")
     result = a + b;
   else if (op == "-")
     result = a - b;
   else if (op == "*")
     result = a * b;
+  else if (op == "max")
+    result = DimExpr::max(a, b);
+  else if (op == "min")
+    result = DimExpr::min(a, b);
   else if (op == "^") {
     std::optional<int64_t> n = b.value();
     if (a.value() && n && *n < 0)
@@ -131,6 +139,10 @@ Entity Elaborator::sizeArithmetic(const std::string &op, DimExpr a, DimExpr b, S
       diagnostics.report(diag::inexactDivision, span, a.str(), b.str());
       return {};
     }
+  }
+  if (result && isTooComplex(result)) {
+    diagnostics.report(diag::tooLarge, span, "the number of terms of a size", Builder::maxSizeTerms);
+    return {};
   }
   if (result)
     return Entity::ofSize(result);

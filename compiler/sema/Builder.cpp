@@ -7,7 +7,42 @@ using namespace fovea::sema;
 
 //===-- Values and ops --------------------------------------------------------------------------------------------===//
 
+/// Counts an expression's parts, no further than it must.
+static size_t weigh(DimExpr e, size_t limit, unsigned depth = 0) {
+  if (depth > 64)
+    return limit + 1;
+  if (e.kind() == DimExpr::Kind::Constant || e.kind() == DimExpr::Kind::Symbol)
+    return 1;
+  if (e.kind() != DimExpr::Kind::Sum)
+    return 1 + weigh(e.lhs(), limit, depth + 1) + weigh(e.rhs(), limit, depth + 1);
+  size_t total = 1;
+  for (const DimExpr::Term &t : e.terms())
+    for (DimExpr f : t.factors) {
+      total += weigh(f, limit, depth + 1);
+      if (total > limit)
+        return total;
+    }
+  return total;
+}
+
+bool sema::isTooComplex(DimExpr size) { return weigh(size, Builder::maxSizeTerms) > Builder::maxSizeTerms; }
+
+Slot *Builder::findSlot(ArgumentKind kind, uint32_t root, const std::string &path) {
+  auto it = slotIndex.find({kind, root, path});
+  return it == slotIndex.end() ? nullptr : &slots[it->second];
+}
+
+Slot &Builder::addSlot(Slot slot) {
+  slotIndex[{slot.kind, slot.root, slot.path}] = slots.size();
+  return slots.emplace_back(std::move(slot));
+}
+
 ValueId Builder::addValue(TensorType type, Span span) {
+  for (DimExpr &d : type.dims)
+    if (!d || isTooComplex(d)) {
+      diagnostics.report(source::diag::tooLarge, span, "the number of terms of a size", maxSizeTerms);
+      d = DimExpr(1); // reported: the function will not be used
+    }
   function.values.push_back({std::move(type), span});
   definingOp.push_back(-1);
   return static_cast<ValueId>(function.values.size() - 1);
@@ -114,12 +149,24 @@ ValueId Builder::materializeTerms(DimExpr size, Span span) {
 DimExpr Builder::newSymbol(const std::string &wish, SymbolInfo info) {
   static const std::set<std::string> taken = {"floordiv", "mod", "max", "min"};
   std::string name = wish;
-  for (int n = 1; symbols.count(name) || taken.count(name); ++n)
-    name = wish + "_" + std::to_string(n);
+  for (int &n = symbolCounts[wish]; symbols.count(name) || taken.count(name);)
+    name = wish + "_" + std::to_string(++n);
   symbols[name] = info;
+  if (info.kind != SymbolInfo::Kind::Dimension)
+    symbolByValue[info.value] = name;
   if (info.kind == SymbolInfo::Kind::Dimension)
     function.symbols.push_back(name);
   return DimExpr::symbol(name);
+}
+
+DimExpr Builder::symbolOf(ValueId value) const {
+  auto it = symbolByValue.find(value);
+  return it == symbolByValue.end() ? DimExpr() : DimExpr::symbol(it->second);
+}
+
+void Builder::bindSymbol(const std::string &name, ValueId value) {
+  symbols[name].value = value;
+  symbolByValue[value] = name;
 }
 
 bool Builder::hasOpaque(DimExpr e) const {
@@ -155,6 +202,10 @@ Truth Builder::require(DimExpr lhs, Relation relation, DimExpr rhs, std::string 
   for (const Require &r : function.requirements)
     if (r.lhs == lhs && r.rhs == rhs && r.relation == relation)
       return Truth::Unknown;
+  if (function.requirements.size() >= maxRequirements || isTooComplex(lhs) || isTooComplex(rhs)) {
+    diagnostics.report(source::diag::tooLarge, span, "the number of preconditions of a function", maxRequirements);
+    return Truth::Unknown;
+  }
   useAsSize(lhs, span);
   useAsSize(rhs, span);
   function.requirements.push_back({lhs, relation, rhs, std::move(message), span});
@@ -256,8 +307,8 @@ ValueId Builder::updateSlice(ValueId x, ValueId v, int64_t axis, DimExpr start, 
 //===-- The end ---------------------------------------------------------------------------------------------------===//
 
 void Builder::finish() {
-  auto key = [](const Slot &s) { return std::tuple(s.kind, s.root, s.order); };
-  std::stable_sort(slots.begin(), slots.end(), [&](const Slot &a, const Slot &b) { return key(a) < key(b); });
+  auto key = [](const Slot &s) { return std::tie(s.kind, s.root, s.order, s.path); };
+  std::sort(slots.begin(), slots.end(), [&](const Slot &a, const Slot &b) { return key(a) < key(b); });
   for (Slot &slot : slots) {
     auto index = static_cast<int32_t>(function.arguments.size());
     function.arguments.push_back({slot.kind, slot.path, slot.argument, slot.span});

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <set>
+#include <tuple>
 
 namespace fovea::sema {
 
@@ -35,6 +36,9 @@ struct Slot {
   Span span;
 };
 
+/// A size with so many parts that working with it takes too long.
+bool isTooComplex(DimExpr size);
+
 class Builder {
 public:
   static constexpr uint32_t localRoot = ~0u;
@@ -43,6 +47,8 @@ public:
 
   Function function;
   std::vector<Slot> slots;
+  Slot *findSlot(ArgumentKind kind, uint32_t root, const std::string &path);
+  Slot &addSlot(Slot slot);
   std::map<std::string, SymbolInfo> symbols;
 
   // Values and ops.
@@ -90,7 +96,17 @@ public:
 
   source::DiagnosticEngine &diagnostics;
 
+  /// The symbol that stands for a scalar's value; null where none does yet.
+  DimExpr symbolOf(ValueId value) const;
+  void bindSymbol(const std::string &name, ValueId value);
+
+  /// Where it was passed, once: the text of a size or the number of ops or preconditions that is too much.
+  static constexpr size_t maxSizeTerms = 400, maxRequirements = 2000;
+
 private:
+  std::map<std::tuple<ArgumentKind, uint32_t, std::string>, size_t> slotIndex;
+  std::map<ValueId, std::string> symbolByValue;
+  std::map<std::string, int> symbolCounts;
   ValueId materializeTerms(DimExpr size, Span span);
   ValueId scalarOp(const std::string &name, ValueId a, ValueId b, Span span);
   std::vector<int32_t> definingOp; // of each value; -1 for arguments

@@ -104,14 +104,10 @@ Entity runExtremum(Elaborator &e, const Builtin &builtin, const Args &args, Span
 Entity runReduce(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {
   const Entity &v = args[0].value;
   bool extremum = builtin.op == "max" || builtin.op == "min";
-  // max(a, b) of two values; an integer or a list in the second place is an axis.
-  if (extremum && given(args, 1)) {
-    const Entity &second = args[1].value;
-    bool isAxis = v.is(Kind::Tensor) &&
-                  (second.is(Kind::Size) || second.is(Kind::Tuple) || second.is(Kind::List) || second.is(Kind::None));
-    if (!isAxis)
-      return runExtremum(e, builtin, args, span);
-  }
+  // Of two values, where nothing says that the second is an axis.
+  bool isPair = extremum && given(args, 1) && args[1].name.empty() && !given(args, 2);
+  if (isPair && !args[1].value.is(Kind::Tuple) && !args[1].value.is(Kind::List))
+    return runExtremum(e, builtin, args, span);
   if (!v.is(Kind::Tensor))
     return wrong(e, args, 0, "x", builtin.op, "a tensor");
   Builder &builder = *e.frame->builder;
@@ -144,10 +140,24 @@ Entity runExtremum(Elaborator &e, const Builtin &builtin, const Args &args, Span
   const Entity &a = args[0].value, &b = args[1].value;
   bool isMax = builtin.op == "max";
   if (a.is(Kind::Size) && b.is(Kind::Size))
-    return Entity::ofSize(isMax ? DimExpr::max(a.size, b.size) : DimExpr::min(a.size, b.size));
+    return e.sizeArithmetic(isMax ? "max" : "min", a.size, b.size, span);
   if (a.asNumber() && b.asNumber())
     return Entity::ofFloat(isMax ? std::max(*a.asNumber(), *b.asNumber()) : std::min(*a.asNumber(), *b.asNumber()));
   return e.tensorArithmetic(isMax ? "maximum" : "minimum", a, b, nullptr, nullptr, span);
+}
+
+/// clamp(x, low, high): indices that are clamped to an axis lie within it.
+Entity runClamp(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  static const Builtin larger = {{"a", "b"}, 2, runExtremum, "max"}, smaller = {{"a", "b"}, 2, runExtremum, "min"};
+  Entity low = runExtremum(e, larger, {args[0], args[1]}, span);
+  if (low.isError())
+    return {};
+  Entity out = runExtremum(e, smaller, {{{}, low, args[0].span}, args[2]}, span);
+  const Entity &lower = args[1].value, &upper = args[2].value;
+  if (out.is(Kind::Tensor) && lower.is(Kind::Size) && lower.size.isNonNegative() && upper.is(Kind::Size) &&
+      !e.frame->builder->hasOpaque(upper.size))
+    out.bound = upper.size + DimExpr(1);
+  return out;
 }
 
 Entity runArgmax(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {
@@ -499,6 +509,7 @@ std::map<std::string, Builtin> makeBuiltins() {
     t[op] = {{"x"}, 1, runCast, op};
   t["maximum"] = {{"a", "b"}, 2, runExtremum, "max"};
   t["minimum"] = {{"a", "b"}, 2, runExtremum, "min"};
+  t["clamp"] = {{"x", "low", "high"}, 3, runClamp, ""};
   t["argmax"] = {{"x", "axis", "keep"}, 1, runArgmax, ""};
   t["where"] = {{"condition", "a", "b"}, 3, runWhere, ""};
   t["index"] = {{"size"}, 1, runIndex, ""};

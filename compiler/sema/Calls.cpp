@@ -379,7 +379,7 @@ bool Elaborator::passSlots(FunctionInstance &instance, CallState &call, const st
       fresh.written = false;
       fresh.order = static_cast<uint32_t>(builder.slots.size());
       fresh.argument = fresh.current = builder.addValue(substituted(theirs, call), s.span);
-      mine = &builder.slots.emplace_back(std::move(fresh));
+      mine = &builder.addSlot(std::move(fresh));
     }
     const TensorType &type = builder.type(mine->argument);
     for (size_t i = 0; i < theirs.dims.size(); ++i) {
@@ -411,7 +411,12 @@ bool Elaborator::propagateRequirements(const FunctionInstance &instance, const C
     DimExpr lhs = substituted(r.lhs, call), rhs = substituted(r.rhs, call);
     if (!frame->builder->useAsSize(lhs, span) || !frame->builder->useAsSize(rhs, span))
       return false;
-    if (frame->builder->require(lhs, r.relation, rhs, r.message, r.span) != Truth::False)
+    // "N <= 512 in ..." reads "T <= 512 in ..." where N is T.
+    std::string inner = fmt::format("{} {} {}", r.lhs.str(), spelling(r.relation), r.rhs.str());
+    std::string message = r.message;
+    if (message.rfind(inner, 0) == 0)
+      message.replace(0, inner.size(), fmt::format("{} {} {}", lhs.str(), spelling(r.relation), rhs.str()));
+    if (frame->builder->require(lhs, r.relation, rhs, message, r.span) != Truth::False)
       continue;
     diagnostics.report(diag::assertFailed, span, fmt::format("{} {} {}", lhs.str(), spelling(r.relation), rhs.str()))
         .label(r.span, "needed here: " + r.message);

@@ -210,11 +210,13 @@ public:
 
   // Limits.
   static constexpr unsigned maxEvalDepth = 1200, maxCallDepth = 100;
-  static constexpr uint64_t maxSteps = 20'000'000;
+  static constexpr uint64_t maxSteps = 1'000'000;
   static constexpr int64_t maxRepeat = 10'000, maxInstances = 200'000;
   unsigned evalDepth = 0;
   uint64_t steps = 0;
   bool stopped = false; // a limit was passed: everything is an error from here on
+  bool trainingReported = false;
+  void reportTraining(Span span);
   bool generic = false; // an uncalled function is checked at unknown arguments
 
   std::string uniqueFunctionName(const std::string &wish);

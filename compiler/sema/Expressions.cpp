@@ -5,6 +5,13 @@ using namespace fovea;
 using namespace fovea::sema;
 using namespace fovea::source;
 
+static uint64_t countItems(const Entity &v) {
+  uint64_t n = 1;
+  for (const Entity &item : v.items)
+    n += countItems(item);
+  return n;
+}
+
 Entity Elaborator::eval(const syntax::Expr &e) {
   if (stopped)
     return {};
@@ -16,8 +23,14 @@ Entity Elaborator::eval(const syntax::Expr &e) {
       diagnostics.report(diag::tooDeep, e.span, maxEvalDepth);
     return {};
   }
+  size_t opsBefore = frame->builder ? frame->builder->function.ops.size() : 0;
   Entity v = evalNode(e);
   --evalDepth;
+  // What is made and copied counts as work too.
+  if (frame->builder)
+    steps += frame->builder->function.ops.size() - opsBefore;
+  if (!v.items.empty())
+    steps += countItems(v);
   // A state of the function reads as its present value.
   if (v.is(Kind::State))
     if (Slot *slot = frame->builder ? slotFor(ArgumentKind::State, Builder::localRoot, v.text, e.span) : nullptr)
@@ -225,9 +238,16 @@ static bool placeArguments(DiagnosticEngine &diagnostics, const std::string &nam
 Entity Elaborator::evalCall(const syntax::Expr &e) {
   const syntax::Expr &callee = *e.children[0];
   if (callee.kind == ExprKind::Name && callee.text == "grad" && !findName("grad")) {
-    diagnostics.report(diag::notSupported, e.span, "training (`grad`, `params`)");
+    reportTraining(e.span);
     return {};
   }
+  // What only training needs is said before the optimiser's name is looked for.
+  if (callee.kind == ExprKind::Name)
+    for (const syntax::ArgumentExpr &a : e.arguments)
+      if (a.value->kind == ExprKind::Name && a.value->text == "params" && !findName("params")) {
+        reportTraining(a.value->span);
+        return {};
+      }
   Entity fn = eval(callee);
   if (fn.isError())
     return {};

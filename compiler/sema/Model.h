@@ -23,7 +23,8 @@ struct TensorType {
 
 using ValueId = uint32_t; // index into Function::values
 
-using Attribute = std::variant<int64_t, double, bool, std::string, std::vector<int64_t>, DimExpr, std::vector<DimExpr>, DType>;
+using Attribute =
+    std::variant<int64_t, double, bool, std::string, std::vector<int64_t>, DimExpr, std::vector<DimExpr>, DType>;
 
 /// One operation of the graph dialect: `name` is its mnemonic without the prefix, attributes are by its ODS names.
 /// See docs/architecture.md ("What sema emits") for the list. Result types are complete.
@@ -78,7 +79,8 @@ struct Function {
   std::string name; // unique; "MiniLM.embed", "EncoderLayer.forward$2", "softmax$5"
   std::string doc;
   bool isEntry = false;
-  /// Called for an element of a list of modules: kept as a function (equal layers are compiled once); others are inlined.
+  /// Called for an element of a list of modules: kept as a function (equal layers are compiled once); others are
+  /// inlined.
   bool isLayer = false;
   bool requireFused = false; // @require_fused
   std::vector<std::string> symbols;

@@ -111,6 +111,12 @@ std::vector<std::string> Elaborator::namesInScope() {
   return names;
 }
 
+/// Once: a training step has many places that need it.
+void Elaborator::reportTraining(Span span) {
+  if (!std::exchange(trainingReported, true))
+    diagnostics.report(diag::notSupported, span, "training (`grad`, `params`, `optim`)");
+}
+
 Entity Elaborator::lookupName(const syntax::Expr &e) {
   if (std::optional<Entity> v = findName(e.text))
     return *v;
@@ -122,9 +128,11 @@ Entity Elaborator::lookupName(const syntax::Expr &e) {
         return {};
       }
   if (e.text == "params" || e.text == "grad") {
-    diagnostics.report(diag::notSupported, e.span, "training (`grad`, `params`)");
+    reportTraining(e.span);
     return {};
   }
+  if (trainingReported) // an optimiser of the library that is not there yet
+    return {};
   auto report = diagnostics.report(diag::unknownName, e.span, e.text);
   if (std::string near = nearest(e.text, namesInScope()); !near.empty())
     report.help("did you mean `" + near + "`?");
@@ -219,13 +227,6 @@ Entity *Elaborator::resolvePath(Instance *instance, const std::string &path) {
   return at;
 }
 
-static Slot *findSlot(Builder &builder, ArgumentKind kind, uint32_t root, const std::string &path) {
-  for (Slot &s : builder.slots)
-    if (s.kind == kind && s.root == root && s.path == path)
-      return &s;
-  return nullptr;
-}
-
 Slot *Elaborator::slotFor(ArgumentKind kind, uint32_t root, const std::string &path, Span span) {
   Builder &builder = *frame->builder;
   std::string address = path;
@@ -233,7 +234,7 @@ Slot *Elaborator::slotFor(ArgumentKind kind, uint32_t root, const std::string &p
   // An entry names what it takes as it is stored, so that tied params are one argument.
   if (builder.function.isEntry && member)
     address = member->is(Kind::Param) ? model.params[member->index].path : member->text;
-  if (Slot *slot = findSlot(builder, kind, root, address))
+  if (Slot *slot = builder.findSlot(kind, root, address))
     return slot;
   if (kind == ArgumentKind::State || !member)
     return nullptr;
@@ -247,7 +248,7 @@ Slot *Elaborator::slotFor(ArgumentKind kind, uint32_t root, const std::string &p
   slot.argument = slot.current = builder.addValue(info.type, info.span);
   if (builder.function.isEntry)
     usedParams.insert(member->index);
-  return &builder.slots.emplace_back(std::move(slot));
+  return &builder.addSlot(std::move(slot));
 }
 
 Slot *Elaborator::stateSlot(uint32_t root, const std::string &path, const syntax::TypeExpr &type,
@@ -279,5 +280,5 @@ Slot *Elaborator::stateSlot(uint32_t root, const std::string &path, const syntax
       slot.path = member->text;
   slot.order = static_cast<uint32_t>(builder.slots.size());
   slot.argument = slot.current = builder.addValue(*t, span);
-  return &builder.slots.emplace_back(std::move(slot));
+  return &builder.addSlot(std::move(slot));
 }

@@ -143,8 +143,9 @@ std::optional<Entity> Elaborator::makeArgument(const syntax::ParameterDecl &p, b
   if (!scalar)
     return Entity::ofTensor(id);
   // The symbol was made before all arguments, so that sizes written before it can use it.
-  builder.symbols[p.name.text].value = id;
-  return Entity::ofSize(DimExpr::symbol(p.name.text));
+  DimExpr symbol = frame->scopes.back()[p.name.text].value.size;
+  builder.bindSymbol(std::string(symbol.name()), id);
+  return Entity::ofSize(symbol);
 }
 
 static bool isScalarSize(const syntax::ParameterDecl &p) {

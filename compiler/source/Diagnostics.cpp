@@ -41,7 +41,7 @@ Report DiagnosticEngine::add(const DiagnosticInfo &info, Span span, std::string 
   for (const Diagnostic &d : kept)
     if (d.info->code == info.code && d.span == span && d.message == message)
       return Report(&scratch);
-  if (isError && errors > limit)
+  if (isError ? errors > limit : kept.size() > 4 * limit)
     return Report(&scratch);
   kept.push_back({&info, span, std::move(message), {}, {}, {}, info.hint, 0});
   return Report(&kept.back());

@@ -227,6 +227,8 @@ struct ShardReader {
       }
     if (file.empty() || memchr(file.data(), '/', file.size()) || memchr(file.data(), 0, file.size()) || file == "..")
       return fail(error, FOVEA_BAD_FILE, "damaged index: %s is not a plain file name", Quoted(file).text);
+    if (file.size() >= 5 && memcmp(file.data() + file.size() - 5, ".json", 5) == 0) // it may name itself, without end
+      return fail(error, FOVEA_BAD_FILE, "damaged index: %s is an index and no shard", Quoted(file).text);
     char path[PATH_MAX];
     const char *slash = strrchr(index, '/');
     int folder = slash ? static_cast<int>(slash - index + 1) : 0;

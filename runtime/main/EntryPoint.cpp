@@ -1,4 +1,4 @@
 // The `main` of generated executables; a file of its own, so that tools with a main can use the rest.
 #include "fovea/fovea.h"
 
-extern "C" int main(int argc, char **argv) { return fovea_main(fovea_linked_program(), argc, argv); }
+int main(int argc, char **argv) { return fovea_main(fovea_linked_program(), argc, argv); }

@@ -1,0 +1,38 @@
+/* The public headers are C11, and the tables lie in memory as generated code writes them. */
+#include "fovea/fovea.h"
+
+#include <stddef.h>
+
+_Static_assert(FOVEA_ABI_VERSION == 1, "new layout: change the expectations below");
+_Static_assert(sizeof(fovea_dim) == 24 && offsetof(fovea_dim, text) == 16, "fovea_dim");
+_Static_assert(sizeof(fovea_tensor_spec) == 32 && offsetof(fovea_tensor_spec, dtype) == 16, "fovea_tensor_spec");
+_Static_assert(offsetof(fovea_tensor_spec, rank) == 20 && offsetof(fovea_tensor_spec, dims) == 24, "fovea_tensor_spec");
+_Static_assert(sizeof(fovea_binding) == 40 && offsetof(fovea_binding, value) == 16, "fovea_binding");
+_Static_assert(sizeof(fovea_require) == 72 && offsetof(fovea_require, message) == 56, "fovea_require");
+_Static_assert(sizeof(fovea_kernel_info) == 24, "fovea_kernel_info");
+_Static_assert(sizeof(fovea_launch) == 56 && offsetof(fovea_launch, tasks) == 24, "fovea_launch");
+_Static_assert(sizeof(fovea_services) == 24 && offsetof(fovea_services, fail) == 8, "fovea_services");
+_Static_assert(sizeof(fovea_exec) == 16 && offsetof(fovea_exec, dumping) == 8, "fovea_exec");
+_Static_assert(sizeof(fovea_frame) == 56 && offsetof(fovea_frame, arena) == 48, "fovea_frame");
+_Static_assert(sizeof(fovea_entry_code) == 48 && offsetof(fovea_entry_code, arena_formula) == 24, "fovea_entry_code");
+_Static_assert(sizeof(fovea_derived) == 24, "fovea_derived");
+_Static_assert(sizeof(fovea_target) == 48 && offsetof(fovea_target, derived) == 40, "fovea_target");
+_Static_assert(sizeof(fovea_entry) == 96 && offsetof(fovea_entry, inputs) == 40, "fovea_entry");
+_Static_assert(offsetof(fovea_entry, states) == 80 && offsetof(fovea_entry, state_symbols) == 88, "fovea_entry");
+_Static_assert(sizeof(fovea_program) == 80 && offsetof(fovea_program, name) == 24, "fovea_program");
+_Static_assert(offsetof(fovea_program, targets) == 56 && offsetof(fovea_program, state_initial) == 72,
+               "fovea_program");
+
+/* From C, every function has C linkage and can be named. */
+const void *fovea_test_c_functions(int number) {
+  switch (number) {
+  case 0:
+    return (const void *)(size_t)fovea_model_load;
+  case 1:
+    return (const void *)(size_t)fovea_run;
+  case 2:
+    return (const void *)(size_t)fovea_main;
+  default:
+    return NULL;
+  }
+}

@@ -1,0 +1,203 @@
+#include "FakeProgram.h"
+#include "runtime/core/TensorFile.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+using namespace fovea;
+using namespace fovea::test;
+
+namespace {
+struct Result {
+  int code;
+  std::string out, err;
+};
+} // namespace
+
+/// Runs the command line with both streams in files.
+static Result run(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "fake");
+  std::vector<char *> argv;
+  for (std::string &argument : arguments)
+    argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  std::string paths[] = {temporaryPath("stdout"), temporaryPath("stderr")};
+  int saved[2];
+  for (int i = 0; i < 2; ++i) {
+    fflush(i ? stderr : stdout);
+    saved[i] = dup(i + 1);
+    int file = open(paths[i].c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    dup2(file, i + 1);
+    close(file);
+  }
+  Result result;
+  result.code = fovea_main(fakeProgram(), static_cast<int>(arguments.size()), argv.data());
+  for (int i = 0; i < 2; ++i) {
+    fflush(i ? stderr : stdout);
+    dup2(saved[i], i + 1);
+    close(saved[i]);
+  }
+  result.out = readFile(paths[0]);
+  result.err = readFile(paths[1]);
+  for (const std::string &path : paths)
+    remove(path.c_str());
+  return result;
+}
+
+static std::string file(const char *name, rt::FileDtype dtype, std::vector<int64_t> shape, const void *data) {
+  std::string path = temporaryPath(name);
+  fovea_error error = {};
+  REQUIRE(rt::writeNpy(path.c_str(), {"", dtype, static_cast<int32_t>(shape.size()), shape.data(), data}, &error) ==
+          FOVEA_OK);
+  return path;
+}
+
+static std::string weights() {
+  std::string path = temporaryPath("cli.safetensors");
+  writeFile(path, goodWeights());
+  return path;
+}
+
+TEST_CASE("command line: help") {
+  unsetenv("FOVEA_WEIGHTS");
+  Result help = run({"--help"});
+  CHECK(help.code == 0);
+  CHECK(help.err.empty());
+  for (const char *part : {"add(a: f32[N], b: f32[N]) -> f32[N]", "      Adds.\n      Two lines.\n",
+                           "requires N <= 100000", "--threads N", "2 tensors of weights"})
+    CHECK_CONTAINS(help.out, part);
+  Result one = run({"slow", "--help"});
+  CHECK(one.code == 0);
+  CHECK_CONTAINS(one.out, "memory (plain): 4*N bytes");
+  CHECK_FALSE(contains(one.out, "lookup"));
+}
+
+TEST_CASE("command line: usage errors are 2 and name what was meant") {
+  float values[] = {1, 2};
+  std::string a = file("a.npy", rt::FileDtype::F32, {2}, values), w = weights();
+  struct Row {
+    std::vector<std::string> arguments;
+    const char *message;
+  } rows[] = {
+      {{}, "name an entry"},
+      {{"ad"}, "did you mean `add`"},
+      {{"zzzzzz"}, "there is no entry `zzzzzz`"},
+      {{"add", "--thread", "2"}, "did you mean `--threads`"},
+      {{"add", "--wibble"}, "unknown option"},
+      {{"add", "--threads"}, "a value is missing"},
+      {{"add", "--threads", "two"}, "takes a number"},
+      {{"add", "--threads=0"}, "takes a number"},
+      {{"add", "--help=1"}, "no value may follow"},
+      {{"add", "--size", "limit"}, "NAME=N"},
+      {{"add", "--dump", "*"}, "-o FOLDER"},
+      {{"add", a, "--weights", w}, "input `b` is missing"},
+      {{"add", a, a, a, "--weights", w}, "one input too many"},
+      {{"add", "a=" + a, "a=" + a, "--weights", w}, "given twice"},
+      {{"add", a, a}, "2 tensors of weights"},
+  };
+  for (const Row &row : rows) {
+    Result result = run(row.arguments);
+    INFO(row.message);
+    CHECK(result.code == 2);
+    CHECK_CONTAINS(result.err, row.message);
+    CHECK(result.out.empty());
+  }
+}
+
+TEST_CASE("command line: runs, prints, writes, reads npz, converts exactly") {
+  float a[] = {1, 2, 3}, b[] = {0.5f, 0.25f, -3};
+  std::string pathA = file("a.npy", rt::FileDtype::F32, {3}, a), pathB = file("b.npy", rt::FileDtype::F32, {3}, b),
+              w = weights();
+  Result result = run({"add", pathA, pathB, "--weights", w});
+  CHECK(result.code == 0);
+  CHECK(result.out == "sum: f32[3]\n[1.5, 2.25, 0]\n");
+  result = run({"add", "b=" + pathA, pathA, "--weights=" + w, "--threads", "2", "--repeat", "3"});
+  CHECK(result.code == 0);
+  CHECK(result.out == "sum: f32[3]\n[2, 4, 6]\n");
+  CHECK_CONTAINS(result.err, "add: median ");
+  CHECK_CONTAINS(result.err, "over 3 runs");
+  std::string out = temporaryPath("sum.npz");
+  CHECK(run({"add", pathA, pathB, "--weights", w, "-o", out}).code == 0);
+  rt::TensorFile written;
+  fovea_error error = {};
+  REQUIRE(written.open(out.c_str(), {}, &error) == FOVEA_OK);
+  REQUIRE(written.find("sum"));
+  CHECK(rt::elementAsDouble(rt::FileDtype::F32, written.find("sum")->data + 4) == 2.25);
+  fovea_error ignored;
+  int64_t three[] = {3};
+  rt::OutputTensor both[] = {{"b", rt::FileDtype::F32, 1, three, b}, {"a", rt::FileDtype::F32, 1, three, a}};
+  std::string npz = temporaryPath("in.npz");
+  REQUIRE(rt::writeNpz(npz.c_str(), both, 2, {}, &ignored) == FOVEA_OK);
+  result = run({"add", npz, "--weights", w});
+  CHECK(result.out == "sum: f32[3]\n[1.5, 2.25, 0]\n");
+  int32_t ids[] = {1, 2, 9};
+  result = run({"lookup", file("ids.npy", rt::FileDtype::I32, {3}, ids), "--weights", w});
+  CHECK(result.out == "squares: i64[3]\n[1, 4, 81]\n");
+  float four[] = {1, 2, 3, 4};
+  result = run({"tail", file("x.npy", rt::FileDtype::F32, {4}, four), "1", "--weights", w});
+  CHECK(result.out == "rest: f32[3]\n[2, 3, 4]\n");
+  result = run({"push", file("x.npy", rt::FileDtype::F32, {1}, four), "1", "--size", "limit=2", "--weights", w});
+  CHECK(result.out == "keys: f32[1, 2]\n[[-1, 1]]\n");
+  setenv("FOVEA_WEIGHTS", w.c_str(), 1);
+  CHECK(run({"add", pathA, pathB}).code == 0);
+  unsetenv("FOVEA_WEIGHTS");
+}
+
+TEST_CASE("command line: bad data is 1, with a message and no output file") {
+  float a[] = {1, 2, 3};
+  double d[] = {1, 2, 3};
+  int64_t ids[] = {1, 10, 3};
+  std::string pathA = file("a.npy", rt::FileDtype::F32, {3}, a), w = weights(), out = temporaryPath("result.npy");
+  std::string small = file("small.npy", rt::FileDtype::F32, {2}, a),
+              wide = file("wide.npy", rt::FileDtype::F64, {3}, d);
+  std::string badIds = file("ids.npy", rt::FileDtype::I64, {3}, ids), damaged = temporaryPath("damaged.npy");
+  writeFile(damaged, readFile(pathA).substr(0, 100));
+  struct Row {
+    std::vector<std::string> arguments;
+    const char *message;
+  } rows[] = {
+      {{"add", pathA, small}, "axis 0 of input `b` is 2, expected N = 3"},
+      {{"add", pathA, wide}, ".astype('float32')"},
+      {{"add", pathA, damaged}, "damaged.npy`: damaged npy file: its header has"},
+      {{"add", pathA, "/nonexistent.npy"}, "No such file"},
+      {{"lookup", badIds}, "fake.fov:3:1: index 10 (element 1) is outside [0, 10)"},
+      {{"tail", file("x.npy", rt::FileDtype::F32, {2}, a), "5"}, "requires start <= 2*N"},
+      {{"tail", file("x.npy", rt::FileDtype::F32, {2}, a), "99999999999999999999"}, "is no i64"},
+      {{"add", pathA, pathA, "--target", "x86-64-v99"}, "avx9000"},
+      {{"add", pathA, pathA, "--prefix", "m."}, "without a prefix"},
+  };
+  for (Row &row : rows) {
+    for (const char *more : {"--weights", w.c_str(), "-o", out.c_str()})
+      row.arguments.push_back(more);
+    Result result = run(row.arguments);
+    INFO(row.message);
+    CHECK(result.code == 1);
+    CHECK_CONTAINS(result.err, row.message);
+    CHECK(access(out.c_str(), F_OK) != 0);
+  }
+  CHECK(run({"add", pathA, pathA, "--weights", w, "-o", "/nonexistent/out.npy"}).code == 1);
+  CHECK(run({"add", pathA, pathA, "--weights", w, "-o", "/dev/full"}).code == 1);
+  for (const std::string &name : temporaryFiles())
+    CHECK_FALSE(contains(name, ".tmp"));
+}
+
+TEST_CASE("command line: dump and profile") {
+  float a[] = {1, 2, 3};
+  std::string pathA = file("a.npy", rt::FileDtype::F32, {3}, a), w = weights(), folder = temporaryPath("dumped");
+  std::string trace = temporaryPath("cli-trace.json");
+  Result result = run({"add", pathA, pathA, "--weights", w, "--dump", "layers.*.a", "-o", folder, "--profile", trace});
+  CHECK(result.code == 0);
+  for (const char *name : {"/layers.0.a.npy", "/sum.npy"}) {
+    CHECK(readFile(folder + name).size() == 128 + 12);
+    remove((folder + name).c_str());
+  }
+  rmdir(folder.c_str());
+  CHECK_CONTAINS(readFile(trace), "\"cat\":\"map\"");
+  result = run({"add", pathA, pathA, "--weights", w, "--dump", "decoder.*", "-o", folder});
+  CHECK(result.code == 1);
+  CHECK_CONTAINS(result.err, "none of 1 values matches");
+  remove((folder + "/sum.npy").c_str());
+  rmdir(folder.c_str());
+}

@@ -1,0 +1,241 @@
+#include "FakeProgram.h"
+#include "runtime/core/Inflate.h"
+#include "runtime/core/TensorFile.h"
+
+#include <string.h>
+
+using namespace fovea;
+using namespace fovea::test;
+using rt::FileDtype;
+using rt::TensorFile;
+
+static std::string npy(const std::string &header, const std::string &data, char major = 1) {
+  std::string bytes = std::string("\x93NUMPY", 6) + major + '\0';
+  bytes += static_cast<char>(header.size() & 255);
+  bytes += static_cast<char>(header.size() >> 8);
+  if (major > 1)
+    bytes += std::string(2, '\0');
+  return bytes + header + data;
+}
+
+static fovea_code parse(const std::string &bytes, TensorFile &file, fovea_error &error) {
+  return file.parseNpy(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size(), {}, &error);
+}
+
+TEST_CASE("npy: versions, dtypes, orders") {
+  TensorFile file;
+  fovea_error error = {};
+  for (char major : {1, 2, 3}) {
+    REQUIRE(parse(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (2,), }  \n", floats({1, 2}), major), file,
+                  error) == FOVEA_OK);
+    CHECK(file[0].rank == 1);
+    CHECK(rt::elementAsDouble(FileDtype::F32, file[0].data + 4) == 2);
+  }
+  REQUIRE(parse(npy("{\"shape\":(), \"descr\":\"|b1\",\"fortran_order\":False}", "\1"), file, error) == FOVEA_OK);
+  CHECK(file[0].dtype == FileDtype::Bool);
+  CHECK(file[0].rank == 0);
+  REQUIRE(parse(npy("{'descr': '<i2', 'fortran_order': False, 'shape': (0, 3L)}", ""), file, error) == FOVEA_OK);
+  CHECK(file[0].elements() == 0);
+  // Columns 1 2, 3 4, 5 6 are rows 1 3 5, 2 4 6.
+  REQUIRE(parse(npy("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3)}", floats({1, 2, 3, 4, 5, 6})), file,
+                error) == FOVEA_OK);
+  CHECK(std::string(reinterpret_cast<const char *>(file[0].data), 24) == floats({1, 3, 5, 2, 4, 6}));
+}
+
+TEST_CASE("npy: damaged files give an error that says what is wrong") {
+  auto with = [](const char *header) { return npy(header, floats({1, 2})); };
+  struct Row {
+    std::string bytes;
+    const char *message;
+  };
+  std::string good = with("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}");
+  const Row rows[] = {
+      {"", "doesn't start"},
+      {"\x93NUMPX12345", "doesn't start"},
+      {good.substr(0, 9), "doesn't start"},
+      {std::string("\x93NUMPY\4\0ab", 10), "version 4.0"},
+      {std::string("\x93NUMPY\1\1ab", 10), "version 1.1"},
+      {std::string("\x93NUMPY\0\0ab", 10), "version 0.0"},
+      {std::string("\x93NUMPY\2\0\1\0\0", 11), "ends in its header"},
+      {good.substr(0, 30), "only 20 follow"},
+      {good.substr(0, good.size() - 1), "needs 8 bytes, and 7"},
+      {good + "x", "needs 8 bytes, and 9"},
+      {with(""), "expected `{`"},
+      {with("{"), "expected `'name':`"},
+      {with("{}"), "`descr` is missing"},
+      {with("{'descr': '<f4'}"), "`fortran_order` is missing"},
+      {with("{'descr': '<f4', 'fortran_order': False}"), "`shape` is missing"},
+      {with("{'descr': '<f4', 'descr': '<f4'}"), "twice"},
+      {with("{'descr': '<f4', 'colour': 1}"), "unknown field"},
+      {with("{'descr' '<f4'}"), "expected `'name':`"},
+      {with("{'descr': '<f4' 'shape': (2,)}"), "expected `,`"},
+      {with("{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}"), "True or False"},
+      {with("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}"), "big-endian"},
+      {with("{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}"), "not supported"},
+      {with("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}"), "not supported"},
+      {with("{'descr': '<U2', 'fortran_order': False, 'shape': (1,)}"), "not supported"},
+      {with("{'descr': 'xf4', 'fortran_order': False, 'shape': (2,)}"), "not supported"},
+      {with("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}"), "records with fields"},
+      {with("{'descr': 4, 'fortran_order': False, 'shape': (2,)}"), "must be a string"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': 2}"), "must be a tuple"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': [2]}"), "must be a tuple"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (2)}"), "expected `,` or `)`"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}"), "not negative"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (2.0,)}"), "expected `,` or `)`"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (,)}"), "not negative"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (1 2)}"), "expected `,` or `)`"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (2,"), "not negative"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775808,)}"), "too large"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}"), "overflows"},
+      {with("{'descr': '<f4', 'fortran_order': True, 'shape': (0, 4294967296, 4294967296)}"), "overflows"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2)}"), "more than 16"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x"), "text after the end"},
+      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}"), "needs 12 bytes"},
+      {with("{'des\\cr': '<f4'}"), "expected `'name':`"},
+  };
+  CHECK(std::size(rows) >= 40);
+  for (const Row &row : rows) {
+    TensorFile file;
+    fovea_error error = {};
+    INFO(std::string(row.message), " <- ", row.bytes);
+    CHECK(parse(row.bytes, file, error) == FOVEA_BAD_FILE);
+    CHECK_CONTAINS(error.message, row.message);
+  }
+}
+
+TEST_CASE("npy: what is written is read back; bf16 becomes f32") {
+  fovea_error error = {};
+  TensorFile file;
+  int64_t shape[] = {3};
+  uint16_t bf16[] = {0x3f80, 0xc000, 0x7f80};
+  std::string path = temporaryPath("written.npy");
+  REQUIRE(rt::writeNpy(path.c_str(), {"", FileDtype::BF16, 1, shape, bf16}, &error) == FOVEA_OK);
+  CHECK(readFile(path).size() % 64 == 12);
+  REQUIRE(file.open(path.c_str(), {}, &error) == FOVEA_OK);
+  CHECK(file[0].dtype == FileDtype::F32);
+  CHECK(rt::elementAsDouble(FileDtype::F32, file[0].data + 4) == -2);
+}
+
+TEST_CASE("f16: every value widens exactly") {
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    auto half = static_cast<uint16_t>(bits);
+    unsigned char from[2], to[4];
+    memcpy(from, &half, 2);
+    rt::widenF16(from, 1, to);
+    float got;
+    memcpy(&got, to, 4);
+    int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+    if (exponent == 31 && mantissa) {
+      CHECK(got != got);
+      continue;
+    }
+    double expected = exponent == 31
+                          ? __builtin_inf()
+                          : __builtin_ldexp(exponent ? mantissa + 1024 : mantissa, (exponent ? exponent : 1) - 25);
+    if (got != (bits & 0x8000 ? -expected : expected) || __builtin_signbit(got) != (bits >> 15 & 1))
+      FAIL("half ", bits, " gave ", got);
+  }
+}
+
+TEST_CASE("npz: what is written is read back, and damage is noticed") {
+  fovea_error error = {};
+  TensorFile file;
+  int64_t shape[] = {2};
+  float values[] = {1.5f, -2};
+  bool flag = true;
+  rt::OutputTensor tensors[] = {{"x", FileDtype::F32, 1, shape, values}, {"flag", FileDtype::Bool, 0, nullptr, &flag}};
+  std::string path = temporaryPath("written.npz");
+  REQUIRE(rt::writeNpz(path.c_str(), tensors, 2, {}, &error) == FOVEA_OK);
+  std::string good = readFile(path);
+  REQUIRE(file.open(path.c_str(), {}, &error) == FOVEA_OK);
+  REQUIRE(file.size() == 2);
+  CHECK(memcmp(file.find("x")->data, values, sizeof(values)) == 0);
+  CHECK(*file.find("flag")->data == 1);
+  CHECK(strcmp(file.kind(), "npz") == 0);
+  auto parseNpz = [&](const std::string &bytes) {
+    TensorFile damaged;
+    return damaged.parseNpz(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size(), {}, &error);
+  };
+  for (size_t i = 0; i < good.size(); ++i)
+    CHECK(parseNpz(good.substr(0, i)) == FOVEA_BAD_FILE);
+  for (size_t i = 0; i < good.size(); ++i)
+    for (int bit : {0, 7}) {
+      std::string changed = good;
+      changed[i] = static_cast<char>(changed[i] ^ 1 << bit);
+      fovea_code code = parseNpz(changed);
+      CHECK((code == FOVEA_OK || code == FOVEA_BAD_FILE));
+    }
+  std::string changed = good;
+  changed[changed.find(floats({1.5f}))] = 1;
+  CHECK(parseNpz(changed) == FOVEA_BAD_FILE);
+  CHECK_CONTAINS(error.message, "checksum");
+}
+
+TEST_CASE("inflate: stored, fixed and dynamic blocks, and what is no stream") {
+  unsigned char out[2000];
+  auto run = [&](const std::string &stream, size_t size) {
+    return rt::inflate(reinterpret_cast<const unsigned char *>(stream.data()), stream.size(), out, size);
+  };
+  CHECK(run(std::string("\x01\x03\x00\xfc\xff"
+                        "abc",
+                        8),
+            3) == nullptr);
+  CHECK(memcmp(out, "abc", 3) == 0);
+  CHECK(run(std::string("\x4b\x4c\x4a\x06\x00", 5), 3) == nullptr); // fixed: "abc"
+  CHECK(memcmp(out, "abc", 3) == 0);
+  CHECK(run(std::string("\x4b\x4c\x84\x01\x00", 5), 10) == nullptr); // fixed: "a" * 10 with an overlapping copy
+  CHECK(std::string(reinterpret_cast<char *>(out), 10) == std::string(10, 'a'));
+  // zlib's dynamic block of 400 letters from a linear congruential generator.
+  static const char dynamic[] =
+      "\x5d\x50\x89\x0d\xc4\x30\x08\x9b\x15\x7b\xff\x1d\xea\x07\x72\xd2\xa9\x2a\x69\xf0\x83\xe9\x00\x33"
+      "\x1c\x15\xd5\x21\xe1\x3b\x74\xb8\x04\x51\x2f\x70\x01\xbd\xae\x81\xa6\xdd\x13\x9d\x49\x4e\x7d\x30"
+      "\x67\xa4\x7a\xd8\x29\xe6\x22\xfc\x98\x71\x29\x8c\xbd\xd1\x2a\xa5\x65\x06\x11\xff\xe6\x7c\x95\x6d"
+      "\x97\xd5\x7c\xa6\x24\x5e\x6e\x96\xa2\xa1\x37\x4c\xd5\x2f\x90\x75\x8b\x66\xcb\x4e\xaf\xa3\x5d\xc8"
+      "\xdd\x05\x95\x73\xd7\xf9\xb5\xea\xd9\x79\x8e\xcd\xcb\x8c\xb7\xed\x2c\x31\xde\x1e\x7f\x19\x6e\xe0"
+      "\xfe\xdd\x70\x3f";
+  std::string letters;
+  for (uint32_t i = 0, x = 1; i < 400; ++i) {
+    x = (x * 1103515245u + 12345u) & 0x7FFFFFFF;
+    letters += "aaabbc"[(x >> 16) % 6];
+  }
+  std::string stream(dynamic, sizeof(dynamic) - 1);
+  CHECK(run(stream, 400) == nullptr);
+  CHECK(std::string(reinterpret_cast<char *>(out), 400) == letters);
+  for (size_t i = 0; i < stream.size(); ++i)
+    CHECK(run(stream.substr(0, i), 400) != nullptr);
+  for (size_t i = 0; i < stream.size() * 8; ++i) { // any of them may be a stream; none may write outside
+    std::string changed = stream;
+    changed[i / 8] = static_cast<char>(changed[i / 8] ^ 1 << i % 8);
+    memset(out, 0x55, sizeof(out));
+    run(changed, 400);
+    CHECK(out[400] == 0x55);
+  }
+  struct Row {
+    std::string stream;
+    size_t size;
+    const char *problem;
+  } rows[] = {
+      {"", 0, "ends too early"},
+      {std::string("\x07", 1), 0, "unknown kind"},
+      {std::string("\x01\x03\x00\xfc\xfe"
+                   "abc",
+                   8),
+       3, "stored block is damaged"},
+      {std::string("\x01\x03\x00\xfc\xff"
+                   "ab",
+                   7),
+       3, "ends too early"},
+      {std::string("\x4b\x4c\x4a\x06\x00", 5), 2, "longer than announced"},
+      {std::string("\x4b\x4c\x4a\x06\x00", 5), 4, "shorter than announced"},
+      {std::string("\x4b\x4c\x4a", 3), 3, "ends too early"},
+      {std::string("\x03\x02\x00", 3), 10, "before the start"},
+      {std::string("\x05\x00\x00\x00\x00\x00\x00", 7), 10, "invalid code"},
+  };
+  for (const Row &row : rows) {
+    const char *problem = run(row.stream, row.size);
+    INFO(row.problem);
+    REQUIRE(problem);
+    CHECK_CONTAINS(problem, row.problem);
+  }
+  CHECK(rt::crc32(0, "123456789", 9) == 0xCBF43926u);
+}

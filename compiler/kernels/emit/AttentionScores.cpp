@@ -12,8 +12,10 @@ namespace {
 constexpr float infinity = std::numeric_limits<float>::infinity();
 /// Keys that are decided together whether a panel sees them.
 constexpr int64_t chunk = 16;
-/// The running maximum moves when it is exceeded by more (log2 units).
+/// The running maximum moves when it is exceeded by a factor of more than 2^8.
 constexpr float slack = 8;
+constexpr float logTwo = 0.6931471805599453f;
+constexpr float logE = 1.4426950408889634f; // to base 2
 /// Added to a number below 2^22 in magnitude it rounds to an integer, which then stands in the low bits.
 constexpr float rounding = 12582912;
 /// 2^f on [-1/2, 1/2] by x^1 ..., 1 at 0; relative error 9.2e-8 before rounding.
@@ -64,12 +66,16 @@ Value AttentionTask::orZero(Value maximum) {
   return code.select(none, code.splat(0), maximum);
 }
 
-/// 2^x for x below 127, 0 from -126.5 down; NaN stays NaN.
+/// The exponential of a difference of scores, in their unit: 0 where 2^-126.5 is not reached; NaN stays NaN.
 Value AttentionTask::power(Value x) {
   Value magic = code.splat(rounding + 127);
-  x = code.maxOrSecond(code.splat(-127), x);
-  Value shifted = code.addF(x, magic); // the low bits are the exponent field of 2^round(x)
-  Value fraction = code.subF(x, code.subF(shifted, magic));
+  bool natural = !inLog2();
+  x = code.maxOrSecond(code.splat(natural ? -127 * logTwo : -127), x);
+  // The low bits of `shifted` are the exponent field of 2^round(x).
+  Value shifted = natural ? code.fma(x, code.splat(logE), magic) : code.addF(x, magic);
+  Value whole = code.subF(shifted, magic);
+  Value fraction =
+      natural ? code.fma(x, code.splat(logE), arith::NegFOp::create(code.b, code.loc, whole)) : code.subF(x, whole);
   Value p = code.splat(powers[4]);
   for (int i = 3; i >= 0; --i)
     p = code.fma(p, fraction, code.splat(powers[i]));
@@ -78,14 +84,6 @@ Value AttentionTask::power(Value x) {
   Value exponent = arith::ShLIOp::create(code.b, code.loc, bits, code.splatInt(23));
   // A product and not an addition to the exponent: NaN stays NaN.
   return code.mulF(p, code.bitcast(exponent, code.vector()));
-}
-
-/// A finite score stays finite: the most negative one is no mask.
-Value AttentionTask::toLog2(Value score) {
-  Value scaled = code.mulF(score, code.splat(1.4426950408889634f));
-  Value bounded = code.maxOrSecond(code.splat(std::numeric_limits<float>::lowest()), scaled);
-  Value hidden = code.compareF(arith::CmpFPredicate::OEQ, score, code.splat(-infinity));
-  return code.select(hidden, score, bounded);
 }
 
 //===-- Scores ----------------------------------------------------------------------------------------------------===//
@@ -147,10 +145,9 @@ void AttentionTask::products(Value panel, const Keys &keys, Value begin, Value e
     Code::Values rows; // beyond the last key the last one is computed again
     for (int r = 0; r < shape.keyRows; ++r)
       rows.push_back(code.min(code.add(key, r), lastOne));
-    TileLoop tile{shape.keyRows, shape.vectors, 8, [&](int r, Value k) { return code.load(keyView, {rows[r], k}); },
-                  [&](int v, Value k) {
-                    return code.loadVector(queryTile, {code.add(base, k), code.index(v * shape.lanes)});
-                  }};
+    TileLoop tile{
+        shape.keyRows, shape.vectors, 8, [&](int r, Value k) { return code.load(keyView, {rows[r], k}); },
+        [&](int v, Value k) { return code.loadVector(queryTile, {code.add(base, k), code.index(v * shape.lanes)}); }};
     Code::Values zero(shape.keyRows * shape.vectors, code.splat(0));
     Code::Values sums = multiplyAccumulate(code, tile, code.index(0), d, zero);
     if (!softmax() && score.plain) // -0 marks hidden keys
@@ -214,7 +211,7 @@ void AttentionTask::bindPoint(PointVectorizer &points, Block &block, Value query
   points.bind(block.getArgument(withScore + batch.size() + 1), LaneValue::uniform(key));
 }
 
-/// The scores of queries query... and one key: final, in log2 units where softmax follows.
+/// The scores of queries query... and one key: final.
 Value AttentionTask::regionRow(Value x, Value query, Value key, Value lanes, bool masked) {
   FailureContext failures;
   if (exec) {
@@ -234,7 +231,8 @@ Value AttentionTask::regionRow(Value x, Value query, Value key, Value lanes, boo
       if (!llvm::is_contained(score.head, &inner) && failed(points.emit(inner)))
         result = failure();
     x = points.vector(score.block->getTerminator()->getOperand(0));
-    x = softmax() ? toLog2(x) : code.addF(x, code.splat(0));
+    if (!softmax()) // -0 marks hidden keys
+      x = code.addF(x, code.splat(0));
   }
   if (!mask || !masked)
     return x;
@@ -256,7 +254,8 @@ void AttentionTask::weights(Value panel, Value careful) {
     Value lane = code.index(v * shape.lanes);
     Value old = code.loadVector(maximum, {panel, lane});
     Value now = wholeNumber(code.loadVector(blockMaximum, {panel, lane}));
-    Value grows = code.compareF(arith::CmpFPredicate::OGT, now, code.addF(old, code.splat(slack)));
+    Value grows =
+        code.compareF(arith::CmpFPredicate::OGT, now, code.addF(old, code.splat(inLog2() ? slack : slack * logTwo)));
     Value next = code.select(grows, now, old);
     code.storeVector(next, maximum, {panel, lane});
     maxima.push_back(orZero(next));
@@ -268,8 +267,7 @@ void AttentionTask::weights(Value panel, Value careful) {
   }
   Value any = vector::ReductionOp::create(code.b, code.loc, vector::CombiningKind::OR, moved);
   code.branch(any, [&] { rescale(panel, factors); });
-  code.branch(
-      careful, [&] { exponentials(panel, maxima, true); }, [&] { exponentials(panel, maxima, false); });
+  code.branch(careful, [&] { exponentials(panel, maxima, true); }, [&] { exponentials(panel, maxima, false); });
 }
 
 void AttentionTask::rescale(Value panel, ValueRange factors) {

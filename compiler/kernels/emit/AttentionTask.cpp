@@ -100,11 +100,10 @@ LogicalResult AttentionTask::run(Value task) {
 
 /// The product of the score's head factors, with log2(e) where the exponential follows at once.
 Value AttentionTask::scoreScale() {
-  float unit = score.plain && softmax() ? float(1.4426950408889634) : 1.0f;
+  float unit = inLog2() ? 1.4426950408889634f : 1.0f;
   if (score.factors.empty())
     return code.scalar(unit);
   PointVectorizer point(code.b, code.loc, target, shape.lanes, nullptr, outer);
-  unsigned count = score.block->getNumArguments();
   for (auto [i, index] : llvm::enumerate(batch))
     point.bind(score.block->getArgument(1 + i), LaneValue::uniform(index));
   // Only what the factors need: the rest depends on queries and keys.
@@ -120,7 +119,6 @@ Value AttentionTask::scoreScale() {
   for (Operation &inner : *score.block)
     if (slice.contains(&inner) && failed(point.emit(inner)))
       result = failure();
-  (void)count;
   Value scale;
   for (const ScoreProgram::Factor &f : score.factors) {
     Value x = point.lookup(f.value).value;
@@ -172,7 +170,9 @@ void AttentionTask::start() {
   Value first = code.splat(-infinity), share = none;
   if (op.getSinks()) {
     Value sink = code.load(mapped(op.getSinks()), batch);
-    Value x = toLog2(code.broadcast(sink));
+    Value x = code.broadcast(sink);
+    if (inLog2())
+      x = code.mulF(x, code.splat(1.4426950408889634f));
     first = wholeNumber(x);
     share = power(code.subF(x, orZero(first)));
   }
@@ -260,9 +260,8 @@ void AttentionTask::values(const Keys &keys) {
   code.loop(zero, queries, shape.queryRows, [&](Value row) {
     code.loop(zero, whole, step,
               [&](Value column) { valueTile(row, column, shape.queryRows, shape.valueVectors, nullptr); });
-    code.loop(whole, e, shape.lanes, [&](Value column) {
-      valueTile(row, column, shape.queryRows, 1, code.laneMask(code.sub(e, column)));
-    });
+    code.loop(whole, e, shape.lanes,
+              [&](Value column) { valueTile(row, column, shape.queryRows, 1, code.laneMask(code.sub(e, column))); });
   });
 }
 
@@ -354,9 +353,8 @@ void AttentionTask::writeRow(Value row, Value factor) {
   auto vectors = [&] {
     Value adjacent = matrixAt(code, out, batch, /*assumeUnit=*/true).memref;
     Value whole = code.sub(e, code.rem(e, code.index(shape.lanes)));
-    code.loop(zero, whole, shape.lanes, [&](Value c) {
-      code.storeVector(scaled(code.loadVector(output, {row, c})), adjacent, {target, c});
-    });
+    code.loop(zero, whole, shape.lanes,
+              [&](Value c) { code.storeVector(scaled(code.loadVector(output, {row, c})), adjacent, {target, c}); });
     code.branch(code.less(whole, e), [&] {
       code.storeMasked(scaled(code.loadVector(output, {row, whole})), adjacent, {target, whole},
                        code.laneMask(code.sub(e, whole)));
@@ -372,15 +370,17 @@ void AttentionTask::writeRow(Value row, Value factor) {
     code.branch(code.equal(matrix.columnStride(), code.index(1)), vectors, elements);
 }
 
-/// lse = (maximum + log2(sum)) ln 2, -inf where nothing was seen.
+/// lse = maximum + log(sum), -inf where nothing was seen.
 void AttentionTask::writeSums(Value panel) {
   Value logTwo = code.splat(0.6931471805599453f);
   Value firstLane = firstQuery(panel);
   MathBuilder math(code.b, code.loc, target);
   for (int v = 0; v < shape.vectors; ++v) {
     Value lane = code.index(v * shape.lanes);
-    Value whole = code.mulF(code.loadVector(maximum, {panel, lane}), logTwo);
-    Value lse = code.addF(whole, math.log(code.loadVector(sum, {panel, lane})));
+    Value most = code.loadVector(maximum, {panel, lane});
+    if (inLog2())
+      most = code.mulF(most, logTwo);
+    Value lse = code.addF(most, math.log(code.loadVector(sum, {panel, lane})));
     // The block's maximum is free by now.
     code.storeVector(lse, blockMaximum, {panel, lane});
   }

@@ -1,8 +1,8 @@
 // One task of kernel.attention: a block of queries of one batch index against all keys.
 //
 // Scores are computed transposed, S^T = K Q^T, with the queries in the lanes: K and V stay as they lie in memory, only
-// the queries are transposed, nothing is summed across lanes, and a row's maximum, sum and rescaling live in its own lane.
-// A panel is `vectors` vectors of queries; keys come in blocks of `keys`, anchored at key 0:
+// the queries are transposed, nothing is summed across lanes, and a row's maximum, sum and rescaling live in its own
+// lane. A panel is `vectors` vectors of queries; keys come in blocks of `keys`, anchored at key 0:
 //
 //   for each block of keys that some query sees:
 //     for each panel: S = K Q^T (a panel's chunks that see nothing are skipped), score region, mask, running maximum;
@@ -10,11 +10,11 @@
 //     O += S^T V
 //   y = O / sum
 //
-// The running maximum is an integer (in log2 units) that moves only when exceeded by 8, so rescaling is by powers of
-// two, and a lane that doesn't move is multiplied by 1: a row's bits depend on its own query and visible keys alone.
-// A hidden key has the score -inf and the weight 0. As 0 * inf is NaN, a task whose result is not finite runs again
-// carefully: hidden weights are then -0 (no visible one is) and their products are left out. Finite rows get the same
-// bits from both ways.
+// The running maximum is a whole number that moves only when exceeded by a factor of 2^8, and a lane that doesn't move
+// is multiplied by exactly 1: a row's bits depend on its own query and visible keys alone. For scores in units of log
+// 2, rescaling is exact. A hidden key has the score -inf and the weight 0. As 0 * inf is NaN, a task whose result is
+// not finite runs again carefully: hidden weights are then -0 (no visible one is) and their products are left out.
+// Finite rows get the same bits from both ways.
 #pragma once
 
 #include "compiler/kernels/emit/MicroKernel.h"
@@ -73,6 +73,9 @@ private:
 
   mlir::Value mapped(mlir::Value value) { return outer.lookupOrDefault(value); }
   bool softmax() { return op.getNormalizer() == "softmax"; }
+  /// Scores are kept in units of log 2, by way of the queries, where nothing follows their scale; otherwise as the
+  /// region gives them, since a finite one must stay finite.
+  bool inLog2() { return softmax() && score.plain; }
   mlir::Value scoreScale();
   void loadQueries();
   void start();
@@ -100,7 +103,6 @@ private:
   mlir::Value wholeNumber(mlir::Value x);
   mlir::Value orZero(mlir::Value maximum);
   mlir::Value power(mlir::Value x);
-  mlir::Value toLog2(mlir::Value score);
   mlir::Value scoreRow(mlir::Value panel, mlir::Value key) { return code.add(code.mul(panel, shape.keys), key); }
   mlir::Value firstQuery(mlir::Value panel) { return code.add(queryBegin, code.mul(panel, shape.panel())); }
 
@@ -118,8 +120,9 @@ private:
   mlir::Value t, s, d, e, paddedE;
   mlir::Value queryBegin, queries, panels;
   std::optional<Visibility> visibility;
-  // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; output [query][column]; per lane the running
-  // maximum, the sum, this block's maximum, a factor; per panel the range of keys that it sees; copies of K and V.
+  // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; output [query][column]; per lane the
+  // running maximum, the sum, this block's maximum, a factor; per panel the range of keys that it sees; copies of K and
+  // V.
   mlir::Value queryTile, scoreTile, output, maximum, sum, blockMaximum, factor, firstKey, lastKey, keyCopy, valueCopy;
   mlir::Value keyView, valueView; ///< the current block, [key, column], columns adjacent
 };

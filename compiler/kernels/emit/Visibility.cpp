@@ -10,7 +10,9 @@ using namespace mlir;
 namespace fovea::kernels {
 namespace {
 
-bool isInteger(Value value) { return value.getType().isIndex() || value.getType().isInteger(64) || value.getType().isInteger(32); }
+bool isInteger(Value value) {
+  return value.getType().isIndex() || value.getType().isInteger(64) || value.getType().isInteger(32);
+}
 
 std::optional<int64_t> constantOf(Value value) {
   APInt constant;

@@ -1,8 +1,8 @@
 // Which tiles of an attention see nothing, everything, or a part: interval analysis of the mask region.
 //
-// The region is read as a formula over t and j. Comparisons of affine forms are decided at the corners of a box of queries
-// and keys; a part that depends on one axis alone (a padding mask, document ids) is summarised over a block of that
-// axis when the kernel runs. What cannot be decided counts as "a part": the tile then runs the mask.
+// The region is read as a formula over t and j. Comparisons of affine forms are decided at the corners of a box of
+// queries and keys; a part that depends on one axis alone (a padding mask, document ids) is summarised over a block of
+// that axis when the kernel runs. What cannot be decided counts as "a part": the tile then runs the mask.
 #pragma once
 
 #include "compiler/kernels/Target.h"

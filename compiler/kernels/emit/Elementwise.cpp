@@ -136,26 +136,24 @@ static Value emitFloatToBrain(Maker m, Value x) {
   return m.bits(m.narrow(m.select(isNan, m.make<arith::OrIOp>(high, m.c(i, 0x40)), rounded)), m.b.getBF16Type());
 }
 
-/// Conversions from and to 16-bit floats that have no instruction; null for the others.
-static Value emitHalfConversion(Maker m, Operation &op, Value x, const Target &target) {
-  Type from = getElementTypeOrSelf(op.getOperand(0)), to = op.getResult(0).getType();
-  if (isa<arith::ExtFOp>(op) && to.isF32()) {
-    if (from.isBF16())
-      return emitBrainToFloat(m, x);
-    if (from.isF16() && !target.halfConversions)
-      return emitHalfToFloat(m, x);
-  }
-  if (isa<arith::TruncFOp>(op) && from.isF32()) {
-    if (to.isBF16())
-      return emitFloatToBrain(m, x);
-    if (to.isF16() && !target.halfConversions)
-      return emitFloatToHalf(m, x);
-  }
+Value fovea::kernels::expandHalfConversion(OpBuilder &builder, Operation &op, const Target &target) {
+  if (!isa<arith::ExtFOp, arith::TruncFOp>(op))
+    return {};
+  Maker m{builder, op.getLoc()};
+  Value x = op.getOperand(0);
+  Type from = getElementTypeOrSelf(x), to = getElementTypeOrSelf(op.getResult(0));
+  if (to.isF32() && from.isBF16())
+    return emitBrainToFloat(m, x);
+  if (to.isF32() && from.isF16() && !target.halfConversions)
+    return emitHalfToFloat(m, x);
+  if (to.isBF16() && from.isF32())
+    return emitFloatToBrain(m, x);
+  if (to.isF16() && from.isF32() && !target.halfConversions)
+    return emitFloatToHalf(m, x);
   return {};
 }
 
-FailureOr<Value> fovea::kernels::emitElementwise(OpBuilder &builder, Operation &op, ValueRange operands,
-                                                 const Target &target) {
+FailureOr<Value> fovea::kernels::emitElementwise(OpBuilder &builder, Operation &op, ValueRange operands) {
   bool isPointwise = op.getNumResults() == 1 && op.getNumRegions() == 0 &&
                      (op.hasTrait<OpTrait::Elementwise>() || isa<arith::ConstantOp, memref::DimOp>(op));
   if (!isPointwise)
@@ -176,7 +174,5 @@ FailureOr<Value> fovea::kernels::emitElementwise(OpBuilder &builder, Operation &
     return emitDivision(m, op, operands[0], operands[1], [&](Value x, Value y) { return clone({x, y}); });
   if (isa<arith::FPToSIOp, arith::FPToUIOp>(op))
     return emitFloatToInt(m, operands[0], result, isa<arith::FPToSIOp>(op), [&](Value x) { return clone(x); });
-  if (Value converted = operands.empty() ? Value() : emitHalfConversion(m, op, operands[0], target))
-    return converted;
   return clone(operands);
 }

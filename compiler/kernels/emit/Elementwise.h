@@ -11,9 +11,11 @@ namespace fovea::kernels {
 /// `op` with `operands` in place of its own: all scalars, or all vectors of one length. Fails for ops that are not
 /// elementwise.
 ///   integer division by 0 gives the dividend by 1, by -1 never traps; float to integer saturates, NaN gives 0;
-///   f16 and bf16 convert by integer arithmetic where the target has no instruction.
-mlir::FailureOr<mlir::Value> emitElementwise(mlir::OpBuilder &builder, mlir::Operation &op, mlir::ValueRange operands,
-                                             const Target &target);
+mlir::FailureOr<mlir::Value> emitElementwise(mlir::OpBuilder &builder, mlir::Operation &op, mlir::ValueRange operands);
+
+/// An arith.extf or truncf between f32 and f16 or bf16 as integer arithmetic, where the target has no instruction for
+/// it; null for all other ops.
+mlir::Value expandHalfConversion(mlir::OpBuilder &builder, mlir::Operation &op, const Target &target);
 
 /// A scalar or splat vector constant of `type`; a number becomes the type's own kind.
 mlir::Value emitSplat(mlir::OpBuilder &builder, mlir::Location loc, mlir::Type type, double value);

@@ -350,7 +350,7 @@ static bool isInstruction(Operation *op) {
 LogicalResult fovea::kernels::expandMath(Operation *root, const Target &target) {
   SmallVector<Operation *> ops;
   root->walk([&](Operation *op) {
-    if (isa<math::MathDialect>(op->getDialect()) || isa<arith::RemFOp>(op))
+    if (isa<math::MathDialect>(op->getDialect()) || isa<arith::RemFOp, arith::ExtFOp, arith::TruncFOp>(op))
       ops.push_back(op);
   });
   for (Operation *op : ops) {
@@ -360,7 +360,10 @@ LogicalResult fovea::kernels::expandMath(Operation *root, const Target &target) 
     if (Value expansion = isF32 ? expansionOf(op, m, target) : Value()) {
       op->getResult(0).replaceAllUsesWith(expansion);
       op->erase();
-    } else if (!isInstruction(op)) {
+    } else if (Value converted = expandHalfConversion(builder, *op, target)) {
+      op->getResult(0).replaceAllUsesWith(converted);
+      op->erase();
+    } else if (isa<math::MathDialect>(op->getDialect()) && !isInstruction(op)) {
       return op->emitOpError("has no expansion into vector code");
     }
   }

@@ -12,9 +12,9 @@ using namespace mlir;
 using namespace fovea::kernels;
 namespace kernel = fovea::kernel;
 
-PointVectorizer::PointVectorizer(OpBuilder &builder, Location loc, const Target &target, int64_t lanes, Value mask,
+PointVectorizer::PointVectorizer(OpBuilder &builder, Location loc, const Target &, int64_t lanes, Value mask,
                                  const IRMapping &outer, FailureContext failures)
-    : builder(builder), loc(loc), target(target), lanes(lanes), mask(mask), outer(outer), failures(failures) {}
+    : builder(builder), loc(loc), lanes(lanes), mask(mask), outer(outer), failures(failures) {}
 
 //===-- Values ----------------------------------------------------------------------------------------------------===//
 
@@ -101,7 +101,7 @@ LogicalResult PointVectorizer::emitElementwise(Operation &op) {
   bool uniform = llvm::all_of(op.getOperands(), [&](Value v) { return lookup(v).isUniform(); });
   SmallVector<Value> operands =
       llvm::map_to_vector(op.getOperands(), [&](Value v) { return uniform ? lookup(v).value : vector(v); });
-  FailureOr<Value> result = fovea::kernels::emitElementwise(builder, op, operands, target);
+  FailureOr<Value> result = fovea::kernels::emitElementwise(builder, op, operands);
   if (failed(result))
     return failure();
   known[op.getResult(0)] = uniform ? LaneValue::uniform(*result) : LaneValue::varying(*result);

@@ -114,7 +114,6 @@ private:
 
   mlir::OpBuilder &builder;
   mlir::Location loc;
-  const Target &target;
   int64_t lanes;
   mlir::Value mask;
   const mlir::IRMapping &outer;

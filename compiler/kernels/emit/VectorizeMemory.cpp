@@ -46,9 +46,41 @@ void PointVectorizer::restrict(Access &access, LaneValue condition) {
   where = both(builder, loc, where, condition.value);
 }
 
+/// Masked accesses of 16-bit floats become library calls where LLVM has no instructions for the type, so their bits are
+/// accessed. The cast has no code: descriptors of both types are the same.
+static Value asBits(OpBuilder &builder, Location loc, Value memref) {
+  auto type = cast<MemRefType>(memref.getType());
+  if (!isa<FloatType>(type.getElementType()) || type.getElementTypeBitWidth() != 16)
+    return memref;
+  Type bits = MemRefType::Builder(type).setElementType(builder.getI16Type());
+  return UnrealizedConversionCastOp::create(builder, loc, bits, memref).getResult(0);
+}
+
+/// `value` as it lies in memory: bools as 0 or 1, 16-bit floats as bits. A scalar or a vector.
+static Value emitStored(OpBuilder &builder, Location loc, Value value, Type stored) {
+  Type element = getElementTypeOrSelf(value), type = withElement(value.getType(), stored);
+  if (element == stored)
+    return value;
+  if (element.isInteger(1))
+    return arith::ExtUIOp::create(builder, loc, type, value);
+  return arith::BitcastOp::create(builder, loc, type, value);
+}
+
+/// The inverse; any value but 0 is true.
+static Value emitLoaded(OpBuilder &builder, Location loc, Value value, Type element) {
+  if (getElementTypeOrSelf(value) == element)
+    return value;
+  if (!element.isInteger(1))
+    return arith::BitcastOp::create(builder, loc, withElement(value.getType(), element), value);
+  return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, value,
+                               emitSplat(builder, loc, value.getType(), 0));
+}
+
+static Type storedElement(Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); }
+
 PointVectorizer::Access PointVectorizer::analyse(Value memref, ValueRange indices, Value condition) {
   Access access;
-  access.memref = outer.lookupOrDefault(memref);
+  access.memref = asBits(builder, loc, outer.lookupOrDefault(memref));
   SmallVector<int64_t> strides;
   int64_t offset;
   if (failed(cast<MemRefType>(access.memref.getType()).getStridesAndOffset(strides, offset)))
@@ -135,7 +167,7 @@ Value PointVectorizer::activeLanes(const Access &access) { return both(builder, 
 
 LogicalResult PointVectorizer::emitLoad(kernel::LoadOp op) {
   Access access = analyse(op.getSource(), op.getIndices(), op.getMask());
-  Type element = cast<MemRefType>(op.getSource().getType()).getElementType();
+  Type element = storedElement(access.memref);
   LaneValue result;
   if (access.laneStride == 0)
     result = emitUniformLoad(access, element);
@@ -143,10 +175,7 @@ LogicalResult PointVectorizer::emitLoad(kernel::LoadOp op) {
     result = LaneValue::varying(emitContiguousLoad(access, element));
   else
     result = LaneValue::varying(emitGather(access, element));
-  if (op.getResult().getType() != element) {
-    Value zero = emitSplat(builder, loc, result.value.getType(), 0);
-    result.value = arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, result.value, zero);
-  }
+  result.value = emitLoaded(builder, loc, result.value, op.getResult().getType());
   known[op.getResult()] = result;
   return success();
 }
@@ -199,10 +228,7 @@ LogicalResult PointVectorizer::emitStore(kernel::StoreOp op) {
   Access access = analyse(op.getTarget(), op.getIndices(), op.getMask());
   if (access.laneStride == 0)
     return emitUniformStore(op, access);
-  Value value = vector(op.getValue());
-  Type element = cast<MemRefType>(op.getTarget().getType()).getElementType();
-  if (value.getType() != vectorOf(element))
-    value = arith::ExtUIOp::create(builder, loc, vectorOf(element), value);
+  Value value = emitStored(builder, loc, vector(op.getValue()), storedElement(access.memref));
   emitWhen(builder, loc, access.when, [&] {
     if (access.laneStride == 1)
       emitContiguousStore(access, value);
@@ -216,10 +242,7 @@ LogicalResult PointVectorizer::emitUniformStore(kernel::StoreOp op, const Access
   LaneValue lane = lookup(op.getValue());
   if (!lane.isUniform())
     return op.emitOpError("stores what differs from lane to lane into one element");
-  Value value = lane.value, when = access.when;
-  Type element = cast<MemRefType>(op.getTarget().getType()).getElementType();
-  if (value.getType() != element)
-    value = arith::ExtUIOp::create(builder, loc, element, value);
+  Value value = emitStored(builder, loc, lane.value, storedElement(access.memref)), when = access.when;
   if (access.lanesWhen) {
     Value any = vector::ReductionOp::create(builder, loc, vector::CombiningKind::OR, activeLanes(access));
     when = both(builder, loc, when, any);

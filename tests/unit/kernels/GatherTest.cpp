@@ -1,0 +1,422 @@
+// Indices that are data, masks, checks, and element types: kernel.map where lanes differ in what they touch.
+#include "tests/unit/kernels/Harness.h"
+
+#include "doctest/doctest.h"
+#include <bit>
+#include <cmath>
+
+using namespace fovea::test;
+
+static const char *const gatherText = R"(
+// Rows of a table: the index is the same along the lanes.
+kernel.func @embed(%w: memref<?x?xf32>, %ids: memref<?xi64>, %y: memref<?x?xf32>, %n: index, %d: index) {
+  %c0 = arith.constant 0 : index
+  %v = memref.dim %w, %c0 : memref<?x?xf32>
+  kernel.map in (%n, %d) {
+  ^bb0(%i: index, %j: index):
+    %id = kernel.load %ids[%i] : memref<?xi64> -> i64
+    %r = arith.index_cast %id : i64 to index
+    kernel.check 1 %r in [%c0, %v) at "m.fov:3:4"
+    %a = kernel.load %w[%r, %j] : memref<?x?xf32> -> f32
+    kernel.store %a, %y[%i, %j] : f32, memref<?x?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+// Elements of a vector: the index differs from lane to lane.
+kernel.func @take(%w: memref<?xf32>, %ids: memref<?xi32>, %y: memref<?xf32>, %n: index) {
+  %c0 = arith.constant 0 : index
+  %v = memref.dim %w, %c0 : memref<?xf32>
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %id = kernel.load %ids[%i] : memref<?xi32> -> i32
+    %r = arith.index_cast %id : i32 to index
+    kernel.check 1 %r in [%c0, %v) at "m.fov:5:6"
+    %a = kernel.load %w[%r] : memref<?xf32> -> f32
+    kernel.store %a, %y[%i] : f32, memref<?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+// The sum of a row of gathered elements: what is out of range counts as 0, and is reported once.
+kernel.func @take_sum(%w: memref<?xf32>, %ids: memref<?x?xi64>, %y: memref<?xf32>, %m: index, %n: index) {
+  %c0 = arith.constant 0 : index
+  %v = memref.dim %w, %c0 : memref<?xf32>
+  kernel.map in (%m, %n) {
+  ^bb0(%i: index, %j: index):
+    %id = kernel.load %ids[%i, %j] : memref<?x?xi64> -> i64
+    %r = arith.index_cast %id : i64 to index
+    kernel.check 1 %r in [%c0, %v) at "m.fov:7:8"
+    %a = kernel.load %w[%r] : memref<?xf32> -> f32
+    %s = kernel.reduce "sum" %a over [1] : f32
+    %h = arith.subf %a, %s : f32
+    %q = kernel.reduce "sum" %h over [1] : f32
+    kernel.store %q, %y[%i] : f32, memref<?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+// Two rows one after the other.
+kernel.func @concat(%x: memref<?x?xf32>, %y: memref<?x?xf32>, %z: memref<?x?xf32>, %m: index, %a: index, %n: index) {
+  kernel.map in (%m, %n) {
+  ^bb0(%i: index, %j: index):
+    %left = arith.cmpi ult, %j, %a : index
+    %right = arith.cmpi uge, %j, %a : index
+    %j1 = arith.subi %j, %a : index
+    %p = kernel.load %x[%i, %j] if %left : memref<?x?xf32> -> f32
+    %q = kernel.load %y[%i, %j1] if %right : memref<?x?xf32> -> f32
+    %r = arith.select %left, %p, %q : f32
+    kernel.store %r, %z[%i, %j] : f32, memref<?x?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+// Every second element from the back; the others stay.
+kernel.func @scatter(%x: memref<?xf32>, %y: memref<?xf32>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %c1 = arith.constant 1 : index
+    %c2 = arith.constant 2 : index
+    %c0 = arith.constant 0 : index
+    %p = arith.remui %i, %c2 : index
+    %even = arith.cmpi eq, %p, %c0 : index
+    %last = arith.subi %n, %c1 : index
+    %back = arith.subi %last, %i : index
+    %a = kernel.load %x[%i] : memref<?xf32> -> f32
+    kernel.store %a, %y[%back] if %even : f32, memref<?xf32>
+    kernel.yield
+  }
+  kernel.return
+})";
+
+TEST_CASE("rows of a table by index, and what is outside is reported in order and not read") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(gatherText, *target);
+    for (int64_t d : oddSizes) {
+      INFO(target->name.str() << " d " << d);
+      Array<float> w({11, d}), y({6, d}, -1.0f);
+      Array<int64_t> ids({6});
+      for (int64_t i = 0; i < w.size(); ++i)
+        w[i] = float(i);
+      const int64_t good[] = {0, 10, 3, 3, 7, 1};
+      std::copy(good, good + 6, ids.data());
+      CHECK(kernels.run("embed", {w, ids, y, 6, d}).empty());
+      for (int i = 0; i < 6; ++i)
+        for (int j = 0; j < d; ++j)
+          CHECK(y.at(i, j) == w.at(good[i], j));
+      CHECK(y.guardsHold());
+      ids[2] = 11;
+      ids[4] = -1;
+      std::vector<Failure> failures = kernels.run("embed", {w, ids, y, 6, d});
+      REQUIRE(failures.size() == 2);
+      CHECK(failures[0].index == 2 * d);
+      CHECK(failures[0].value == 11);
+      CHECK(failures[0].low == 0);
+      CHECK(failures[0].high == 11);
+      CHECK(failures[0].code == 1);
+      CHECK(failures[0].place == "m.fov:3:4");
+      CHECK(failures[1].index == 4 * d);
+      CHECK(failures[1].value == -1);
+    }
+  }
+}
+
+TEST_CASE("elements by index, the smallest failing lane first") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(gatherText, *target);
+    for (int64_t n : oddSizes) {
+      INFO(target->name.str() << " n " << n);
+      Array<float> w({13}), y({n}, -1.0f);
+      Array<int32_t> ids({n});
+      for (int64_t i = 0; i < 13; ++i)
+        w[i] = float(i * i);
+      for (int64_t i = 0; i < n; ++i)
+        ids[i] = int32_t(i * 5 % 13);
+      CHECK(kernels.run("take", {w, ids, y, n}).empty());
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(y[i] == w[ids[i]]);
+      CHECK(y.guardsHold());
+      ids[n - 1] = -2147483647;
+      ids[n / 2] = 2000000000; // far away: reading it would end the process
+      std::vector<Failure> failures = kernels.run("take", {w, ids, y, n});
+      REQUIRE(!failures.empty());
+      CHECK(failures[0].index == n / 2);
+      CHECK(failures[0].value == 2000000000);
+      CHECK(failures.size() <= 2);
+    }
+  }
+}
+
+TEST_CASE("gathered rows are summed; a failure is reported by one pass only") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(gatherText, *target);
+    for (int64_t n : {3, 17, 70}) {
+      Array<float> w({9}), y({4});
+      Array<int64_t> ids({4, n});
+      for (int64_t i = 0; i < 9; ++i)
+        w[i] = float(i);
+      for (int64_t i = 0; i < 4 * n; ++i)
+        ids[i] = i % 9;
+      ids.at(2, n - 1) = 9;
+      std::vector<Failure> failures = kernels.run("take_sum", {w, ids, y, 4, n});
+      REQUIRE(failures.size() == 1);
+      CHECK(failures[0].index == 2 * n + n - 1);
+      for (int i = 0; i < 4; ++i) {
+        double sum = 0;
+        for (int j = 0; j < n; ++j)
+          sum += ids.at(i, j) < 9 ? double(ids.at(i, j)) : 0.0;
+        CHECK(y[i] == doctest::Approx(sum - double(n) * sum));
+      }
+    }
+  }
+}
+
+TEST_CASE("concatenation reads each side only where it is, scattered stores write only where they may") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(gatherText, *target);
+    for (int64_t a : oddSizes)
+      for (int64_t b : {0, 1, 9, 16}) {
+        INFO(target->name.str() << " " << a << " + " << b);
+        Array<float> x({3, a}, 1.0f), y({3, b}, 2.0f), z({3, a + b}, 7.0f);
+        kernels.run("concat", {x, y, z, 3, a, a + b});
+        for (int i = 0; i < 3; ++i)
+          for (int j = 0; j < a + b; ++j)
+            CHECK(z.at(i, j) == (j < a ? 1.0f : 2.0f));
+        CHECK(z.guardsHold());
+      }
+    for (int64_t n : oddSizes) {
+      Array<float> x({n}), y({n}, -1.0f);
+      for (int64_t i = 0; i < n; ++i)
+        x[i] = float(i);
+      kernels.run("scatter", {x, y, n});
+      for (int64_t i = 0; i < n; ++i)
+        CHECK(y[n - 1 - i] == (i % 2 == 0 ? float(i) : -1.0f));
+      CHECK(y.guardsHold());
+    }
+  }
+}
+
+static const char *const typesText = R"(
+kernel.func @compare(%x: memref<?xf32>, %m: memref<?xi8>, %y: memref<?xi8>, %z: memref<?xi64>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %zero = arith.constant 0.0 : f32
+    %a = kernel.load %x[%i] : memref<?xf32> -> f32
+    %b = kernel.load %m[%i] : memref<?xi8> -> i1
+    %p = arith.cmpf ogt, %a, %zero : f32
+    %q = arith.andi %p, %b : i1
+    kernel.store %q, %y[%i] : i1, memref<?xi8>
+    %t = arith.fptosi %a : f32 to i64
+    %w = arith.extui %q : i1 to i64
+    %i64 = arith.index_cast %i : index to i64
+    %s = arith.muli %t, %i64 : i64
+    %r = arith.addi %s, %w : i64
+    kernel.store %r, %z[%i] : i64, memref<?xi64>
+    kernel.yield
+  }
+  kernel.return
+}
+kernel.func @divide(%x: memref<?xi64>, %y: memref<?xi64>, %q: memref<?xi64>, %r: memref<?xi64>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %a = kernel.load %x[%i] : memref<?xi64> -> i64
+    %b = kernel.load %y[%i] : memref<?xi64> -> i64
+    %c = arith.divsi %a, %b : i64
+    %d = arith.remsi %a, %b : i64
+    kernel.store %c, %q[%i] : i64, memref<?xi64>
+    kernel.store %d, %r[%i] : i64, memref<?xi64>
+    kernel.yield
+  }
+  kernel.return
+}
+kernel.func @half(%x: memref<?xf16>, %f: memref<?xf32>, %y: memref<?xf16>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %a = kernel.load %x[%i] : memref<?xf16> -> f16
+    %b = arith.extf %a : f16 to f32
+    kernel.store %b, %f[%i] : f32, memref<?xf32>
+    %c = arith.truncf %b : f32 to f16
+    kernel.store %c, %y[%i] : f16, memref<?xf16>
+    kernel.yield
+  }
+  kernel.return
+}
+kernel.func @to_half(%f: memref<?xf32>, %y: memref<?xf16>, %z: memref<?xbf16>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %b = kernel.load %f[%i] : memref<?xf32> -> f32
+    %c = arith.truncf %b : f32 to f16
+    kernel.store %c, %y[%i] : f16, memref<?xf16>
+    %d = arith.truncf %b : f32 to bf16
+    kernel.store %d, %z[%i] : bf16, memref<?xbf16>
+    kernel.yield
+  }
+  kernel.return
+}
+kernel.func @brain(%x: memref<?xbf16>, %f: memref<?xf32>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %a = kernel.load %x[%i] : memref<?xbf16> -> bf16
+    %b = arith.extf %a : bf16 to f32
+    kernel.store %b, %f[%i] : f32, memref<?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+kernel.func @any_all(%x: memref<?x?xi8>, %y: memref<?xi8>, %z: memref<?xi8>, %s: memref<?xi64>, %m: index, %n: index) {
+  kernel.map in (%m, %n) {
+  ^bb0(%i: index, %j: index):
+    %a = kernel.load %x[%i, %j] : memref<?x?xi8> -> i1
+    %p = kernel.reduce "any" %a over [1] : i1
+    %q = kernel.reduce "all" %a over [1] : i1
+    %w = arith.extui %a : i1 to i64
+    %t = kernel.reduce "sum" %w over [1] : i64
+    kernel.store %p, %y[%i] : i1, memref<?xi8>
+    kernel.store %q, %z[%i] : i1, memref<?xi8>
+    kernel.store %t, %s[%i] : i64, memref<?xi64>
+    kernel.yield
+  }
+  kernel.return
+})";
+
+TEST_CASE("bools, integers and casts") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(typesText, *target);
+    for (int64_t n : oddSizes) {
+      INFO(target->name.str() << " n " << n);
+      Array<float> x({n});
+      Array<int8_t> m({n}), y({n}, 9);
+      Array<int64_t> z({n});
+      Random random(n);
+      random.fill(x, -100, 100);
+      for (int64_t i = 0; i < n; ++i)
+        m[i] = int8_t(i % 3 == 0 ? 0 : i); // any value but 0 is true
+      kernels.run("compare", {x, m, y, z, n});
+      for (int64_t i = 0; i < n; ++i) {
+        bool expected = x[i] > 0 && m[i] != 0;
+        CHECK(y[i] == expected);
+        CHECK(z[i] == int64_t(x[i]) * i + expected);
+      }
+      CHECK(y.guardsHold());
+      CHECK(z.guardsHold());
+    }
+    Array<float> x({4}, {1}, 0);
+    Array<int8_t> m({4}), y({4});
+    Array<int64_t> z({4});
+    x[1] = 1e30f, x[2] = -INFINITY, x[3] = NAN;
+    kernels.run("compare", {x, m, y, z, 4});
+    CHECK(z[1] == INT64_MAX);
+    CHECK(z[2] == INT64_MIN * 2u);
+    CHECK(z[3] == 0);
+  }
+}
+
+TEST_CASE("integer division never traps, in masked lanes or elsewhere") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(typesText, *target);
+    for (int64_t n : oddSizes) {
+      Array<int64_t> x({n}), y({n}), q({n}), r({n});
+      Random random(n);
+      for (int64_t i = 0; i < n; ++i)
+        x[i] = random.below(2001) - 1000, y[i] = random.below(41) - 20;
+      if (n > 5)
+        x[5] = INT64_MIN, y[5] = -1, y[2] = 0;
+      kernels.run("divide", {x, y, q, r, n});
+      for (int64_t i = 0; i < n; ++i)
+        if (y[i] != 0 && y[i] != -1) {
+          CHECK(q[i] == x[i] / y[i]);
+          CHECK(r[i] == x[i] % y[i]);
+        } else if (y[i] == -1) {
+          CHECK(q[i] == int64_t(0 - uint64_t(x[i])));
+          CHECK(r[i] == 0);
+        }
+      CHECK(q.guardsHold());
+    }
+  }
+}
+
+/// The value of an f16, by its definition.
+static double halfValue(uint16_t h) {
+  int exponent = (h >> 10) & 31, fraction = h & 1023;
+  double value = exponent == 31  ? (fraction ? NAN : INFINITY)
+                 : exponent == 0 ? std::ldexp(fraction, -24)
+                                 : std::ldexp(1024 + fraction, exponent - 25);
+  return h & 0x8000 ? -value : value;
+}
+
+TEST_CASE("every f16 and bf16 widens exactly, f32 narrows to the nearest even") {
+  constexpr int64_t all = 65536;
+  Array<uint16_t> bits({all}), back({all});
+  Array<float> wide({all});
+  for (int64_t i = 0; i < all; ++i)
+    bits[i] = uint16_t(i);
+  for (const Target *target : runnableTargets()) {
+    INFO(target->name.str());
+    Kernels kernels(typesText, *target);
+    kernels.run("half", {bits, wide, back, all});
+    for (int64_t i = 0; i < all; ++i) {
+      double exact = halfValue(uint16_t(i));
+      CHECK(std::isnan(exact) == std::isnan(wide[i]));
+      if (std::isnan(exact))
+        continue;
+      CHECK(double(wide[i]) == exact);
+      CHECK(std::signbit(wide[i]) == std::signbit(exact));
+      CHECK(back[i] == i);
+    }
+    kernels.run("brain", {bits, wide, all});
+    for (int64_t i = 0; i < all; ++i)
+      if ((i & 0x7fff) <= 0x7f80)
+        CHECK(std::bit_cast<uint32_t>(wide[i]) == uint32_t(i) << 16);
+    // Around every f16: its neighbours in f32 and the middle to the next one.
+    Array<float> x({all * 4});
+    Array<uint16_t> y({all * 4}), z({all * 4});
+    for (int64_t i = 0; i < all; ++i) {
+      float value = float(halfValue(uint16_t(i))), next = float(halfValue(uint16_t(i + 1)));
+      x[4 * i] = std::nextafter(value, INFINITY);
+      x[4 * i + 1] = std::nextafter(value, -INFINITY);
+      x[4 * i + 2] = (value + next) / 2;
+      x[4 * i + 3] = std::nextafter(x[4 * i + 2], INFINITY);
+    }
+    kernels.run("to_half", {x, y, z, all * 4});
+    for (int64_t i = 0; i < all * 4; ++i) {
+      if (std::isnan(x[i])) {
+        CHECK(std::isnan(halfValue(y[i])));
+        CHECK((z[i] & 0x7fff) > 0x7f80);
+        continue;
+      }
+      double got = halfValue(y[i]), exact = x[i];
+      double below = halfValue(uint16_t(y[i] - 1)), above = halfValue(uint16_t(y[i] + 1));
+      if (std::isinf(got)) {
+        CHECK(std::fabs(exact) >= 65520);
+      } else if (std::isfinite(below) && std::isfinite(above) && (y[i] & 0x7fff) != 0) {
+        double error = std::fabs(got - exact), other = std::min(std::fabs(below - exact), std::fabs(above - exact));
+        CHECK((error < other || (error == other && y[i] % 2 == 0)));
+      }
+      uint32_t u = std::bit_cast<uint32_t>(x[i]);
+      CHECK(z[i] == uint16_t((u + 0x7fff + ((u >> 16) & 1)) >> 16));
+    }
+  }
+}
+
+TEST_CASE("any, all and counts of bools") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(typesText, *target);
+    for (int64_t n : {0, 1, 5, 16, 33, 97}) {
+      INFO(target->name.str() << " n " << n);
+      Array<int8_t> x({4, n}), y({4}, 9), z({4}, 9);
+      Array<int64_t> s({4});
+      for (int64_t j = 0; j < n; ++j)
+        x.at(1, j) = 1, x.at(2, j) = j == n - 1, x.at(3, j) = j != n - 1;
+      kernels.run("any_all", {x, y, z, s, 4, n});
+      for (int i = 0; i < 4; ++i) {
+        int64_t count = 0;
+        for (int64_t j = 0; j < n; ++j)
+          count += x.at(i, j);
+        CHECK(y[i] == (count > 0));
+        CHECK(z[i] == (count == n));
+        CHECK(s[i] == count);
+      }
+      CHECK(y.guardsHold());
+    }
+  }
+}

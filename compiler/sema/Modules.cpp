@@ -219,6 +219,7 @@ void Elaborator::addMember(Instance &instance, const syntax::MemberDecl &m) {
     return;
   }
   std::string piece = m.renamed ? m.stored : m.name.text;
+  instance.members[m.name.text] = Entity(); // until it is known to be good: later uses stay quiet
   Entity v;
   if (m.kind == MemberKind::Param)
     return addParam(instance, m);

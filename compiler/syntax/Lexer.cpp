@@ -178,9 +178,11 @@ private:
   void string() {
     size_t begin = at++;
     std::string value;
+    bool broken = false;
     while (true) {
       if (at >= text.size() || peek() == '\n') {
         diagnostics.report(diag::unterminatedString, span(begin));
+        broken = true;
         break;
       }
       char c = text[at++];
@@ -188,7 +190,9 @@ private:
         break;
       value += c == '\\' ? escape() : c;
     }
-    push(TokenKind::String, begin).string = std::move(value);
+    Token &token = push(TokenKind::String, begin);
+    token.string = std::move(value);
+    token.broken = broken;
   }
 
   char escape() {

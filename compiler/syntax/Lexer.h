@@ -19,7 +19,8 @@ struct Token {
   int64_t integer = 0;   // Int
   double number = 0;     // Float
   bool newlineBefore = false;
-  std::string doc; // the `///` lines right before it
+  bool broken = false; // String: its end is missing, which was reported
+  std::string doc;     // the `///` lines right before it
   bool is(std::string_view punctuationOrName) const {
     return (kind == TokenKind::Punctuation || kind == TokenKind::Name) && text == punctuationOrName;
   }

@@ -152,10 +152,8 @@ MemberBlock ParserImpl::memberBlock() {
     if (lost)
       skipToStatement(start);
   }
-  if (!accept("}") && !lost) {
-    lost = true;
-    diagnostics.report(diag::unclosed, open.span, "{");
-  }
+  if (!accept("}"))
+    unclosedBrace(open);
   return result;
 }
 

@@ -260,7 +260,9 @@ ExprPtr ParserImpl::primary() {
   }
   case TokenKind::String: {
     ExprPtr e = make(Kind::String, token);
-    e->text = take().string;
+    Token string = take();
+    e->text = std::move(string.string);
+    lost = lost || string.broken; // what follows on the line is part of it
     return e;
   }
   case TokenKind::Punctuation:

@@ -162,6 +162,13 @@ void ParserImpl::endOfStatement() {
 
 //===-- Statements ------------------------------------------------------------------------------------------------===//
 
+/// At the end of the file; the innermost one is reported.
+void ParserImpl::unclosedBrace(const Token &open) {
+  if (!lost && !braceReported)
+    diagnostics.report(diag::unclosed, open.span, "{");
+  braceReported = true;
+}
+
 Block ParserImpl::block() {
   Block result;
   Nesting nesting(*this);
@@ -177,10 +184,8 @@ Block ParserImpl::block() {
     if (lost)
       skipToStatement(start);
   }
-  if (!accept("}") && !lost) {
-    lost = true;
-    diagnostics.report(diag::unclosed, open.span, "{");
-  }
+  if (!accept("}"))
+    unclosedBrace(open);
   return result;
 }
 

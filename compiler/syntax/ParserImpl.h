@@ -36,6 +36,7 @@ private:
   void skipToDeclaration();
   void skipBraces();
   void endOfStatement();
+  void unclosedBrace(const Token &open);
   bool enter();
   struct Nesting {
     ParserImpl &parser;
@@ -98,7 +99,7 @@ private:
   std::vector<Token> tokens;
   source::DiagnosticEngine &diagnostics;
   size_t at = 0;
-  bool lost = false;
+  bool lost = false, braceReported = false;
   unsigned depth = 0, brackets = 0;
   Span previous;
 };

@@ -37,6 +37,16 @@ const fovea_dim dimB[] = {DIM(symbol0, "B")};
 const fovea_dim dimOut[] = {DIM(symbol0, "B"), DIM(symbol2, "limit")};
 const fovea_dim dimKeys[] = {DIM(symbol0, "B"), DIM(symbol1, "limit")};
 
+/// Inputs and outputs have any alignment.
+template <typename T> T load(const void *from, int64_t i) {
+  T value;
+  memcpy(&value, static_cast<const char *>(from) + i * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+template <typename T> void store(void *to, int64_t i, T value) {
+  memcpy(static_cast<char *>(to) + i * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
+}
+
 /// Runs one launch whose argument block is the frame.
 int32_t launch(fovea_exec *exec, const fovea_frame *frame, const fovea_kernel_info *info, fovea_task_fn run,
                int64_t tasks) {
@@ -46,9 +56,8 @@ int32_t launch(fovea_exec *exec, const fovea_frame *frame, const fovea_kernel_in
 
 int32_t addTask(fovea_exec *, const void *args, int64_t begin, int64_t end, void *) {
   auto *frame = static_cast<const fovea_frame *>(args);
-  auto *a = static_cast<const float *>(frame->inputs[0]), *b = static_cast<const float *>(frame->inputs[1]);
   for (int64_t i = begin; i < end; ++i)
-    static_cast<float *>(frame->outputs[0])[i] = a[i] + b[i];
+    store(frame->outputs[0], i, load<float>(frame->inputs[0], i) + load<float>(frame->inputs[1], i));
   return 0;
 }
 
@@ -63,10 +72,9 @@ int32_t addEntry(fovea_exec *exec, const fovea_frame *frame) {
 
 int32_t affineTask(fovea_exec *, const void *args, int64_t begin, int64_t end, void *) {
   auto *frame = static_cast<const fovea_frame *>(args);
-  auto *x = static_cast<const float *>(frame->inputs[0]), *weight = static_cast<const float *>(frame->params[0]);
-  auto *doubled = static_cast<const float *>(frame->derived[0]);
+  auto *weight = static_cast<const float *>(frame->params[0]), *doubled = static_cast<const float *>(frame->derived[0]);
   for (int64_t i = begin * 4; i < end * 4; ++i)
-    static_cast<float *>(frame->outputs[0])[i] = x[i] * weight[i % 4] + doubled[i % 4];
+    store(frame->outputs[0], i, load<float>(frame->inputs[0], i) * weight[i % 4] + doubled[i % 4]);
   return 0;
 }
 
@@ -77,13 +85,13 @@ int32_t affineEntry(fovea_exec *exec, const fovea_frame *frame) {
 
 int32_t lookupTask(fovea_exec *exec, const void *args, int64_t begin, int64_t end, void *) {
   auto *frame = static_cast<const fovea_frame *>(args);
-  auto *ids = static_cast<const int64_t *>(frame->inputs[0]);
   for (int64_t i = begin; i < end; ++i) {
-    if (ids[i] < 0 || ids[i] >= 10) {
-      exec->services->fail(exec, FOVEA_FAIL_INDEX_OUT_OF_RANGE, PLACE(3), i, ids[i], 0, 10);
+    auto id = load<int64_t>(frame->inputs[0], i);
+    if (id < 0 || id >= 10) {
+      exec->services->fail(exec, FOVEA_FAIL_INDEX_OUT_OF_RANGE, PLACE(3), i, id, 0, 10);
       return 1;
     }
-    static_cast<int64_t *>(frame->outputs[0])[i] = ids[i] * ids[i];
+    store(frame->outputs[0], i, id * id);
   }
   return 0;
 }
@@ -98,8 +106,8 @@ int32_t lookupEntry(fovea_exec *exec, const fovea_frame *frame) {
 
 int32_t tailEntry(fovea_exec *, const fovea_frame *frame) {
   int64_t start = frame->symbols[1], count = 2 * frame->symbols[0] - start;
-  memcpy(frame->outputs[0], static_cast<const float *>(frame->inputs[0]) + start,
-         static_cast<size_t>(count) * sizeof(float));
+  for (int64_t i = 0; i < count; ++i)
+    store(frame->outputs[0], i, load<float>(frame->inputs[0], start + i));
   return 0;
 }
 
@@ -107,8 +115,9 @@ int32_t pushEntry(fovea_exec *, const fovea_frame *frame) {
   int64_t batch = frame->symbols[0], at = frame->symbols[1], limit = frame->symbols[2];
   auto *keys = static_cast<float *>(frame->states[0]);
   for (int64_t b = 0; b < batch; ++b)
-    keys[b * limit + at] = static_cast<const float *>(frame->inputs[0])[b];
-  memcpy(frame->outputs[0], keys, static_cast<size_t>(batch * limit) * sizeof(float));
+    keys[b * limit + at] = load<float>(frame->inputs[0], b);
+  for (int64_t i = 0; i < batch * limit; ++i)
+    store(frame->outputs[0], i, keys[i]);
   return 0;
 }
 
@@ -122,8 +131,8 @@ int32_t slowTask(fovea_exec *exec, const void *args, int64_t begin, int64_t end,
   if (onTask)
     onTask(exec, begin, end);
   for (int64_t i = begin; i < end; ++i) {
-    reinterpret_cast<float *>(frame->arena)[i] = static_cast<const float *>(frame->inputs[0])[i];
-    static_cast<float *>(frame->outputs[0])[i] = reinterpret_cast<float *>(frame->arena)[i] + 1;
+    reinterpret_cast<float *>(frame->arena)[i] = load<float>(frame->inputs[0], i);
+    store(frame->outputs[0], i, reinterpret_cast<float *>(frame->arena)[i] + 1);
   }
   return 0;
 }

@@ -18,8 +18,12 @@ static std::string npy(const std::string &header, const std::string &data, char 
   return bytes + header + data;
 }
 
+/// Keeps the bytes of the last call: tensors point into them.
 static fovea_code parse(const std::string &bytes, TensorFile &file, fovea_error &error) {
-  return file.parseNpy(reinterpret_cast<const unsigned char *>(bytes.data()), bytes.size(), {}, &error);
+  static std::string kept;
+  file = TensorFile();
+  kept = bytes;
+  return file.parseNpy(reinterpret_cast<const unsigned char *>(kept.data()), kept.size(), {}, &error);
 }
 
 TEST_CASE("npy: versions, dtypes, orders") {

@@ -9,6 +9,7 @@ using namespace fovea::graph;
 #include "dialects/graph/GraphInterfaces.cpp.inc"
 
 void GraphDialect::initialize() {
+  registerFolds();
   registerTypes();
   registerAttributes();
   addOperations<

@@ -60,6 +60,9 @@ void printDim(mlir::AsmPrinter &printer, DimExpr e);
 llvm::SmallVector<DimExpr> getSizes(mlir::ArrayAttr sizes);
 mlir::ArrayAttr getSizesAttr(mlir::MLIRContext *context, llvm::ArrayRef<DimExpr> sizes);
 
+/// The constant that every element of `value` is: of a graph.constant, or of layout ops on one. Null where it is none.
+mlir::TypedAttr getSplat(mlir::Value value);
+
 /// `type` with the callee's symbols replaced: symbols[i] by sizes[i].
 TensorType substitute(TensorType type, mlir::ArrayAttr symbols, mlir::ArrayAttr sizes);
 

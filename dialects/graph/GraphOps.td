@@ -166,6 +166,7 @@ def Graph_ReshapeOp : Graph_Pure<"reshape"> {
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
+  let hasCanonicalizer = 1;
 }
 def Graph_TransposeOp : Graph_Pure<"transpose"> {
   let summary = "result axis i is operand axis permutation[i]: (C1) a permutation; (C2) the result's type follows";
@@ -173,6 +174,7 @@ def Graph_TransposeOp : Graph_Pure<"transpose"> {
   let assemblyFormat = "$x $permutation attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
+  let hasCanonicalizer = 1;
 }
 def Graph_SliceOp : Graph_Pure<"slice"> {
   let summary = "every `step`-th element along one axis";
@@ -187,6 +189,7 @@ def Graph_SliceOp : Graph_Pure<"slice"> {
   let assemblyFormat = "$x (`at` $offset^)? attr-dict `:` type($x) (`,` type($offset)^)? `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
+  let hasCanonicalizer = 1;
 }
 def Graph_UpdateSliceOp : Graph_Pure<"update_slice"> {
   let summary = "x with a slice replaced by v; constraints as graph.slice's; result type is x's";
@@ -212,6 +215,7 @@ def Graph_ConcatOp : Graph_Pure<"concat"> {
   let assemblyFormat = "$xs attr-dict `:` type($xs) `->` type($result)";
   let hasVerifier = 1;
   let hasFolder = 1;
+  let hasCanonicalizer = 1;
 }
 
 //===-- Sums and products -----------------------------------------------------------------------------------------===//
@@ -232,6 +236,7 @@ def Graph_ContractOp : Graph_Pure<"contract"> {
                        DenseI64ArrayAttr:$out_labels, UnitAttr:$packed);
   let assemblyFormat = "$lhs $lhs_labels `,` $rhs $rhs_labels `->` $out_labels attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)";
   let hasVerifier = 1;
+  let hasCanonicalizer = 1;
 }
 def Graph_ReduceOp : Graph_Pure<"reduce"> {
   let summary = "removes axes by sum prod max min any all";

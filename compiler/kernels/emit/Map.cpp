@@ -9,14 +9,17 @@ using namespace mlir;
 using namespace fovea::kernels;
 namespace kernel = fovea::kernel;
 
-/// Elements of the lane axis that make an item, where lanes are not reduced.
-static constexpr int64_t laneBlock = 2048;
+/// Elements of the lane axis that make an item, where lanes are not reduced. Where an access is strided, few, and items
+/// of one block follow one another: the cache lines that it touches are used up before they are evicted.
+static constexpr int64_t contiguousBlock = 2048, stridedBlock = 32;
 /// Simple operations that make a task.
 static constexpr int64_t taskCost = 1 << 16;
 
 std::unique_ptr<ScheduleEmitter> fovea::kernels::makeMapEmitter(kernel::MapOp op, const Target &target) {
   return std::make_unique<MapEmitter>(op, target);
 }
+
+int64_t MapEmitter::laneBlock() const { return analysis.stridesLanes() ? stridedBlock : contiguousBlock; }
 
 Value MapEmitter::constant(int64_t value) { return arith::ConstantOp::create(*b, loc, b->getIndexAttr(value)); }
 Value MapEmitter::add(Value x, Value y) { return arith::AddIOp::create(*b, loc, x, y); }
@@ -77,8 +80,8 @@ MapEmitter::Cut MapEmitter::emitCut(OpBuilder &builder, IRMapping &mapping) {
   result.blocks = one;
   for (auto [axis, size] : llvm::enumerate(result.sizes)) {
     if (int64_t(axis) == analysis.laneAxis() && !analysis.reducesLanes()) {
-      result.blocks = arith::CeilDivUIOp::create(builder, loc, size, constant(laneBlock));
-      itemSize = mul(itemSize, arith::MinUIOp::create(builder, loc, size, constant(laneBlock)));
+      result.blocks = arith::CeilDivUIOp::create(builder, loc, size, constant(laneBlock()));
+      itemSize = mul(itemSize, arith::MinUIOp::create(builder, loc, size, constant(laneBlock())));
     } else if (analysis.isReduced(axis)) {
       itemSize = mul(itemSize, size);
     } else {
@@ -123,19 +126,23 @@ LogicalResult MapEmitter::emitItem(Value item) {
     return digit;
   };
   bool blocked = !cut.sizes.empty() && !analysis.reducesLanes();
-  Value block = blocked ? split(cut.blocks) : Value();
+  Value block;
+  if (blocked && !analysis.stridesLanes())
+    block = split(cut.blocks);
   PointVectorizer whole(*b, loc, target, target.vectorLength, Value(), *outer);
   for (int64_t axis = int64_t(cut.sizes.size()) - 1; axis >= 0; --axis)
     if (axis != analysis.laneAxis() && !analysis.isReduced(axis))
       bindAxis(whole, axis, split(cut.sizes[axis]));
+  if (!block)
+    block = item; // what is left: the slowest digit
   whole.setFailures(failureContext());
   for (Operation *op : analysis.rowOps(0, /*outsideLanes=*/true))
     if (failed(whole.emit(*op)))
       return failure();
   if (!blocked)
     return emitRow(whole);
-  Value low = mul(block, constant(laneBlock));
-  Value high = arith::MinUIOp::create(*b, loc, add(low, constant(laneBlock)), cut.sizes[analysis.laneAxis()]);
+  Value low = mul(block, constant(laneBlock()));
+  Value high = arith::MinUIOp::create(*b, loc, add(low, constant(laneBlock())), cut.sizes[analysis.laneAxis()]);
   return forLanes(low, high, [&](Value base, Value mask) {
     PointVectorizer row = whole.nested(mask);
     bindAxis(row, analysis.laneAxis(), base);

@@ -34,6 +34,7 @@ private:
     mlir::Value items;
     mlir::Value itemsPerTask;
   };
+  int64_t laneBlock() const;
   Cut emitCut(mlir::OpBuilder &b, mlir::IRMapping &outer);
   void emitCollapse(mlir::OpBuilder &b, mlir::IRMapping &outer, llvm::MutableArrayRef<mlir::Value> sizes);
   mlir::Value emitContiguous(mlir::OpBuilder &b, mlir::IRMapping &outer, int64_t axis, mlir::Value size);

@@ -27,6 +27,28 @@ static std::pair<Value, ValueRange> accessOf(Operation &op) {
   return {};
 }
 
+/// How many accesses are uniform or contiguous along `axis`; stores count more, as scattering costs more than
+/// gathering.
+static int64_t contiguity(Block &block, int64_t axis) {
+  int64_t score = 0;
+  Value index = axis < 0 ? Value() : block.getArgument(axis);
+  for (Operation &op : block) {
+    auto [memref, indices] = accessOf(op);
+    if (!memref)
+      continue;
+    SmallVector<int64_t> strides;
+    int64_t offset;
+    if (failed(cast<MemRefType>(memref.getType()).getStridesAndOffset(strides, offset)))
+      continue;
+    int64_t worth = isa<kernel::StoreOp>(op) ? 3 : 2;
+    for (auto [position, stride] : llvm::zip(indices, strides))
+      if (position == index && stride != 1 && stride != 0)
+        worth = 0;
+    score += worth;
+  }
+  return score;
+}
+
 MapAnalysis::MapAnalysis(kernel::MapOp map)
     : block(map.getBody().front()), rank(map.getSizes().size()), reduced(map.getReducedAxes()) {
   for (Operation &op : block) {
@@ -39,6 +61,7 @@ MapAnalysis::MapAnalysis(kernel::MapOp map)
   cost = std::max<int64_t>(cost, 1);
   lane = chooseLaneAxis();
   collapsible = countCollapsible();
+  strided = rank > 1 && contiguity(block, lane) < contiguity(block, -1);
 }
 
 void MapAnalysis::analyse(Operation &op) {
@@ -117,28 +140,6 @@ SmallVector<Operation *> MapAnalysis::innerOps(int64_t pass) const {
   }
   std::reverse(result.begin(), result.end());
   return result;
-}
-
-/// How many accesses are uniform or contiguous along `axis`; stores count more, as scattering costs more than
-/// gathering.
-static int64_t contiguity(Block &block, int64_t axis) {
-  int64_t score = 0;
-  BlockArgument index = block.getArgument(axis);
-  for (Operation &op : block) {
-    auto [memref, indices] = accessOf(op);
-    if (!memref)
-      continue;
-    SmallVector<int64_t> strides;
-    int64_t offset;
-    if (failed(cast<MemRefType>(memref.getType()).getStridesAndOffset(strides, offset)))
-      continue;
-    int64_t worth = isa<kernel::StoreOp>(op) ? 3 : 2;
-    for (auto [position, stride] : llvm::zip(indices, strides))
-      if (position == index && stride != 1 && stride != 0)
-        worth = 0;
-    score += worth;
-  }
-  return score;
 }
 
 int64_t MapAnalysis::chooseLaneAxis() const {

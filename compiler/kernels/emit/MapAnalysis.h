@@ -23,6 +23,9 @@ public:
   /// contiguous.
   int64_t laneAxis() const { return lane; }
   bool isReduced(int64_t axis) const { return llvm::is_contained(reduced, axis); }
+  /// Whether an access steps over memory from lane to lane, so that neighbouring points of another axis share its cache
+  /// lines.
+  bool stridesLanes() const { return strided; }
   bool reducesLanes() const { return isReduced(lane); }
   /// The number of passes that reduce.
   int64_t passes() const { return passCount; }
@@ -59,7 +62,7 @@ private:
   llvm::SmallVector<int64_t> reduced;
   llvm::DenseMap<mlir::Operation *, Facts> facts;
   int64_t lane = 0, passCount = 0, cost = 0, collapsible = 0;
-  bool checks = false;
+  bool checks = false, strided = false;
 };
 
 } // namespace fovea::kernels

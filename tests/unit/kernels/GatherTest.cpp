@@ -306,7 +306,7 @@ TEST_CASE("bools, integers and casts") {
     x[1] = 1e30f, x[2] = -INFINITY, x[3] = NAN;
     kernels.run("compare", {x, m, y, z, 4});
     CHECK(z[1] == INT64_MAX);
-    CHECK(z[2] == INT64_MIN * 2u);
+    CHECK(z[2] == 0); // INT64_MIN * 2 wraps
     CHECK(z[3] == 0);
   }
 }

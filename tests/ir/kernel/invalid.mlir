@@ -1,0 +1,432 @@
+// A case for each numbered constraint of KernelOps.td.
+// RUN: fovea-opt %s --split-input-file --verify-diagnostics
+
+// kernel.func C1
+// expected-error @below {{holds 0 schedule ops instead of one (C1)}}
+kernel.func @no_schedule(%n: index) {
+  kernel.return
+}
+
+// -----
+
+// kernel.func C1
+// expected-error @below {{holds 2 schedule ops instead of one (C1)}}
+kernel.func @two_schedules(%n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    kernel.yield
+  }
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.func C1
+kernel.func @call_before(%n: index) {
+  // expected-error @below {{is neither index arithmetic nor a schedule op (C1 of kernel.func)}}
+  func.call @other() : () -> ()
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    kernel.yield
+  }
+  kernel.return
+}
+func.func private @other()
+
+// -----
+
+// kernel.func C2
+// expected-error @below {{has no results (C2)}}
+kernel.func @result(%n: index) -> index {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.launch C1
+func.func @unknown(%n: index) {
+  // expected-error @below {{there is no kernel.func @missing (C1)}}
+  kernel.launch @missing(%n) : index
+  return
+}
+
+// -----
+
+// kernel.launch C2
+kernel.func @k(%n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    kernel.yield
+  }
+  kernel.return
+}
+func.func @types(%n: f32) {
+  // expected-error @below {{operand types differ from the arguments of @k (C2)}}
+  kernel.launch @k(%n) : f32
+  return
+}
+
+// -----
+
+// kernel.map C1
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  // expected-error @below {{the block has one index argument a size (C1)}}
+  kernel.map in (%n, %n) {
+  ^bb0(%i: index):
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.map C2
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  // expected-error @below {{ends with kernel.yield without operands (C2)}}
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    kernel.yield %i : index
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.map C3
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n, %n) {
+  ^bb0(%i: index, %j: index):
+    %a = kernel.load %x[%i] : memref<?xf32> -> f32
+    %s = kernel.reduce "sum" %a over [0] : f32
+    // expected-error @below {{all reductions of a map have the same axes (C3 of kernel.map)}}
+    %t = kernel.reduce "sum" %a over [1] : f32
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.map C3
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %a = kernel.load %x[%i] : memref<?xf32> -> f32
+    // expected-error @below {{axes are ascending and in range (C3 of kernel.map)}}
+    %s = kernel.reduce "sum" %a over [1] : f32
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.map C4
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    // expected-error @below {{cannot stand in this point program (C4 of kernel.map)}}
+    %a = memref.load %x[%i] : memref<?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.matmul C1
+kernel.func @element(%a: memref<?x?xf32>, %b: memref<?x?xf16>, %n: index) {
+  // expected-error @below {{operands have one float element type (C1)}}
+  kernel.matmul %a, %b n(%n) {
+  ^bb0(%acc: f32, %m: index, %j: index):
+    kernel.yield
+  } : memref<?x?xf32>, memref<?x?xf16>
+  kernel.return
+}
+
+// -----
+
+// kernel.matmul C1
+kernel.func @rank(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
+  // expected-error @below {{lhs is [b..., M, K], rhs [b..., K, N] or packed [P, K, panel] (C1)}}
+  kernel.matmul %a, %b packed n(%n) {
+  ^bb0(%acc: f32, %m: index, %j: index):
+    kernel.yield
+  } : memref<?x?xf32>, memref<?x?xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.matmul C2
+kernel.func @block(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
+  // expected-error @below {{the epilogue takes (f32, b..., m, n) (C2)}}
+  kernel.matmul %a, %b n(%n) {
+  ^bb0(%acc: f32, %m: index):
+    kernel.yield
+  } : memref<?x?xf32>, memref<?x?xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.matmul C3
+kernel.func @yield(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
+  // expected-error @below {{the epilogue ends with kernel.yield without operands (C3)}}
+  kernel.matmul %a, %b n(%n) {
+  ^bb0(%acc: f32, %m: index, %j: index):
+    kernel.yield %acc : f32
+  } : memref<?x?xf32>, memref<?x?xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.matmul C4
+kernel.func @reduce(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
+  kernel.matmul %a, %b n(%n) {
+  ^bb0(%acc: f32, %m: index, %j: index):
+    // expected-error @below {{cannot stand in this point program (C4 of kernel.matmul)}}
+    %s = kernel.reduce "sum" %acc over [1] : f32
+    kernel.yield
+  } : memref<?x?xf32>, memref<?x?xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention C1
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
+  // expected-error @below {{ranks of q, k, v, out, lse and sinks agree (C1)}}
+  kernel.attention q(%q) k(%k) v(%v) out(%y) sinks(%l) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> sinks memref<?xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention C1
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
+  // expected-error @below {{operands have float elements, lse f32 (C1)}}
+  kernel.attention q(%q) k(%k) v(%v) out(%y) lse(%w) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf16>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention C2
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
+  // expected-error @below {{the score region is (f32, b..., t, j) -> f32 (C2)}}
+  kernel.attention q(%q) k(%k) v(%v) out(%y) score {
+  ^bb0(%x: f32, %t: index):
+    kernel.yield %x : f32
+  } mask {
+
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention C3
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
+  // expected-error @below {{the mask region is (b..., t, j) -> i1, or empty (C3)}}
+  kernel.attention q(%q) k(%k) v(%v) out(%y) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+  ^bb0(%t: index, %j: index):
+    kernel.yield %t : index
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention C4
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
+  // expected-error @below {{the normalizer is "softmax" or "pointwise" (C4)}}
+  kernel.attention q(%q) k(%k) v(%v) out(%y) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+
+  } {normalizer = "sum"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention C5
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
+  // expected-error @below {{sinks and lse belong to softmax (C5)}}
+  kernel.attention q(%q) k(%k) v(%v) out(%y) lse(%l) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+
+  } {normalizer = "pointwise"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention C6
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
+  kernel.attention q(%q) k(%k) v(%v) out(%y) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    // expected-error @below {{cannot stand in this point program (C6 of kernel.attention)}}
+    kernel.store %x, %l[%t] : f32, memref<?xf32>
+    kernel.yield %x : f32
+  } mask {
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.load C1
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    // expected-error @below {{has 2 indices for a memref of rank 1 (C1)}}
+    %a = kernel.load %x[%i, %i] : memref<?xf32> -> f32
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.load C2
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    // expected-error @below {{accesses 'f32' as 'i1' (C2)}}
+    %a = kernel.load %x[%i] : memref<?xf32> -> i1
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.store C1
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %a = arith.constant 0.0 : f32
+    // expected-error @below {{has 0 indices for a memref of rank 1 (C1)}}
+    kernel.store %a, %x[] : f32, memref<?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.store C2
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %a = arith.constant 0.0 : f32
+    // expected-error @below {{accesses 'i8' as 'f32' (C2)}}
+    kernel.store %a, %b[%i] : f32, memref<?xi8>
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.reduce C1
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %a = kernel.load %x[%i] : memref<?xf32> -> f32
+    // expected-error @below {{unknown kind "mean" (C1)}}
+    %s = kernel.reduce "mean" %a over [0] : f32
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.reduce C2
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %a = kernel.load %x[%i] : memref<?xf32> -> f32
+    // expected-error @below {{any does not take 'f32' (C2)}}
+    %s = kernel.reduce "any" %a over [0] : f32
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.reduce C2
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %a = kernel.load %b[%i] : memref<?xi8> -> i1
+    // expected-error @below {{sum does not take 'i1' (C2)}}
+    %s = kernel.reduce "sum" %a over [0] : i1
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.reduce C3
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n, %n) {
+  ^bb0(%i: index, %j: index):
+    %a = kernel.load %x[%i] : memref<?xf32> -> f32
+    // expected-error @below {{argmax has one axis (C3)}}
+    %s = kernel.reduce "argmax" %a over [0, 1] : f32
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
+// kernel.check C1
+kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    // expected-error @below {{code is positive (C1)}}
+    kernel.check 0 %i in [%i, %n) at "m.fov:1:1"
+    kernel.yield
+  }
+  kernel.return
+}
+// -----
+
+// kernel.reduce C4
+func.func @reduce(%x: f32) {
+  // expected-error @below {{stands in a kernel.map (C4)}}
+  %s = kernel.reduce "sum" %x over [0] : f32
+  return
+}

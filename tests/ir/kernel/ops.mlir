@@ -40,9 +40,9 @@ kernel.func @gather(%w: memref<?xf16>, %ids: memref<?xi64>, %m: memref<?xi8>, %y
     %p = kernel.load %m[%i] : memref<?xi8> -> i1
     %id = kernel.load %ids[%i] : memref<?xi64> -> i64
     %r = arith.index_cast %id : i64 to index
-    // CHECK: kernel.check 1 %{{.*}} in [%{{.*}}, %{{.*}}) if %{{.*}} at "m.fov:3:4"
+    // CHECK: kernel.check 1 %{{.*}} in[%{{.*}}, %{{.*}}) if %{{.*}} at "m.fov:3:4"
     kernel.check 1 %r in [%c0, %v) if %p at "m.fov:3:4"
-    // CHECK: kernel.check 2 %{{.*}} in [%{{.*}}, %{{.*}}) at "m.fov:5:6"
+    // CHECK: kernel.check 2 %{{.*}} in[%{{.*}}, %{{.*}}) at "m.fov:5:6"
     kernel.check 2 %r in [%c0, %v) at "m.fov:5:6"
     // CHECK: kernel.load %{{.*}}[%{{.*}}] if %{{.*}} : memref<?xf16> -> f16
     %a = kernel.load %w[%r] if %p : memref<?xf16> -> f16

@@ -35,7 +35,7 @@ private:
   LogicalResult checkUses();
   LogicalResult assignRoles();
   LogicalResult checkValues();
-  const Node *scoreNode(const Node *root, graph::ContractOp contract, bool &isTwice, bool &isReduced);
+  const Node *scoreNode(const Node *root, graph::ContractOp contract, bool &isTwice, Operation *&reduction);
   Label summedLabel(graph::ContractOp contract, int64_t label, DimExpr size);
   TensorLabels operandLabels(graph::ContractOp contract, bool isLhs, ArrayRef<int64_t> known,
                              const TensorLabels &knownLabels);
@@ -144,24 +144,25 @@ LogicalResult AttentionMatcher::labelWeights() {
   return success();
 }
 
-/// The node of `contract` in the expression; whether it is read at two places, or under a reduction.
+/// The node of `contract` in the expression; whether it is read at two places; a reduction that it is under.
 const Node *AttentionMatcher::scoreNode(const Node *rootNode, graph::ContractOp contract, bool &isTwice,
-                                        bool &isReduced) {
+                                        Operation *&reduction) {
   const Node *found = nullptr;
   llvm::SmallPtrSet<const Node *, 32> seen, seenReduced;
-  SmallVector<std::pair<const Node *, bool>> work{{rootNode, false}};
+  SmallVector<std::pair<const Node *, Operation *>> work{{rootNode, nullptr}};
   while (!work.empty()) {
     auto [node, under] = work.pop_back_val();
     if (!(under ? seenReduced : seen).insert(node).second)
       continue;
     if (node->kind == Node::Leaf && node->value == contract.getResult()) {
-      isReduced |= under;
       isTwice |= found && found != node && !under;
-      if (!under)
+      if (under)
+        reduction = under;
+      else
         found = node;
     }
     for (const Node *child : node->children)
-      work.push_back({child, under || node->kind == Node::Reduce});
+      work.push_back({child, node->kind == Node::Reduce ? node->op() : under});
   }
   return found;
 }
@@ -234,10 +235,11 @@ LogicalResult AttentionMatcher::tryScores(graph::ContractOp contract) {
   const Node *rootNode = expressions.element(match.softmax.getX(), match.softmaxLabels);
   if (!rootNode)
     return failure();
-  bool isTwice = false, isReduced = false;
-  const Node *node = scoreNode(rootNode, contract, isTwice, isReduced);
-  if (isReduced)
-    return report.failed("a reduction of the scores stands between the contraction and the softmax", contract.getLoc());
+  bool isTwice = false;
+  Operation *reduction = nullptr;
+  const Node *node = scoreNode(rootNode, contract, isTwice, reduction);
+  if (reduction)
+    return report.failed("a reduction of the scores stands between the contraction and the softmax", reduction->getLoc());
   if (!node)
     return report.failed("a reshape of the scores does not follow the axes", contract.getLoc());
   if (isTwice)

@@ -302,7 +302,8 @@ static Value buildSoftmax(OpBuilder &builder, Location loc, const ElementExpress
     for (Label label : axisLabels)
       if (!llvm::is_contained(softmax.key, label))
         rest.push_back(label);
-    order.push_back(rest);
+    if (!rest.empty())
+      order.push_back(rest);
   }
   if (axis >= 0) {
     order = labels;
@@ -323,10 +324,10 @@ static bool mayBeSoftmax(Operation *op) {
   llvm::SmallPtrSet<Operation *, 32> seen;
   for (Value operand : op->getOperands())
     work.push_back({operand, 0});
-  while (!work.empty() && seen.size() < 64) {
+  while (!work.empty() && seen.size() < 256) {
     auto [value, depth] = work.pop_back_val();
     Operation *source = value.getDefiningOp();
-    if (!source || depth > 12 || !seen.insert(source).second)
+    if (!source || depth > 8 || !seen.insert(source).second)
       continue;
     if (auto reduce = dyn_cast<graph::ReduceOp>(source)) {
       if (reduce.getKind() == "sum")
@@ -336,7 +337,7 @@ static bool mayBeSoftmax(Operation *op) {
     if (isLayout(source) || isa<graph::DivOp, graph::LogOp, graph::SubOp, graph::AddOp, graph::SelectOp, graph::PowOp,
                                 graph::MulOp, graph::NegOp>(source))
       for (Value operand : source->getOperands())
-        work.push_back({operand, depth + 1});
+        work.push_back({operand, depth + !isLayout(source)});
   }
   return false;
 }

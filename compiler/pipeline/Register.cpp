@@ -1,5 +1,6 @@
 #include "compiler/pipeline/Register.h"
 
+#include "compiler/passes/Passes.h"
 #include "dialects/graph/GraphDialect.h"
 #include "dialects/kernel/KernelDialect.h"
 
@@ -31,6 +32,7 @@ void registerDialects(mlir::DialectRegistry &registry) {
 }
 
 void registerPasses() {
+  fovea::registerGraphPasses();
   mlir::registerTransformsPasses();
   mlir::registerConversionPasses();
 }

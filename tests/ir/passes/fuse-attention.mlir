@@ -1,0 +1,232 @@
+// RUN: fovea-opt %s --graph-fuse-attention --split-input-file --verify-diagnostics | FileCheck %s
+
+// The causal mask is a region of its own, the scale stays in the score; nothing else is left of the chain.
+// CHECK: graph.fusion_report = [{facts = [{{.*}}"softmax over the key axis"{{.*}}"mask: from indices alone{{.*}}"], function = "causal", fused, place = {{.*}}}]
+// CHECK-LABEL: graph.func @causal
+// CHECK-SAME: %[[Q:.*]]: !graph.tensor<[B, T, 64], f32>, %[[K:.*]]: !graph.tensor<[B, S, 64], f32>, %[[V:.*]]: !graph.tensor<[B, S, 32], f32>
+// CHECK-NEXT: %[[Y:.*]] = graph.attention q(%[[Q]]) k(%[[K]]) v(%[[V]]) score {
+// CHECK-NEXT: ^bb0(%[[S:.*]]: f32, %{{.*}}: index, %{{.*}}: index, %{{.*}}: index):
+// CHECK-NEXT: %[[C:.*]] = arith.constant 1.250000e-01 : f32
+// CHECK-NEXT: %[[D:.*]] = arith.mulf %[[S]], %[[C]] : f32
+// CHECK-NEXT: graph.yield %[[D]] : f32
+// CHECK-NEXT: } mask {
+// CHECK-NEXT: ^bb0(%{{.*}}: index, %[[T:.*]]: index, %[[J:.*]]: index):
+// CHECK-DAG: %[[TI:.*]] = arith.index_cast %[[T]] : index to i64
+// CHECK-DAG: %[[JI:.*]] = arith.index_cast %[[J]] : index to i64
+// CHECK-NEXT: %[[M:.*]] = arith.cmpi sge, %[[TI]], %[[JI]] : i64
+// CHECK-NEXT: graph.yield %[[M]] : i1
+// CHECK-NEXT: }
+// CHECK-NEXT: graph.return %[[Y]]
+graph.func @causal<[B, T, S]>(%q: !graph.tensor<[B, T, 64], f32>, %k: !graph.tensor<[B, S, 64], f32>, %v: !graph.tensor<[B, S, 32], f32>) -> !graph.tensor<[B, T, 32], f32> {
+  %s = graph.contract %q [0, 1, 3], %k [0, 2, 3] -> [0, 1, 2] : !graph.tensor<[B, T, 64], f32>, !graph.tensor<[B, S, 64], f32> -> !graph.tensor<[B, T, S], f32>
+  %c = graph.constant 0.125 : f32 : !graph.tensor<[], f32>
+  %cb = graph.broadcast %c [] : !graph.tensor<[], f32> -> !graph.tensor<[B, T, S], f32>
+  %d = graph.mul %s, %cb : !graph.tensor<[B, T, S], f32>
+  %i = graph.iota : !graph.tensor<[T], i64>
+  %ib = graph.broadcast %i [1] : !graph.tensor<[T], i64> -> !graph.tensor<[B, T, S], i64>
+  %j = graph.iota : !graph.tensor<[S], i64>
+  %jb = graph.broadcast %j [2] : !graph.tensor<[S], i64> -> !graph.tensor<[B, T, S], i64>
+  %m = graph.compare "ge" %ib, %jb : !graph.tensor<[B, T, S], i64> -> !graph.tensor<[B, T, S], i1>
+  %inf = graph.constant 0xFF800000 : f32 : !graph.tensor<[], f32>
+  %infb = graph.broadcast %inf [] : !graph.tensor<[], f32> -> !graph.tensor<[B, T, S], f32>
+  %w = graph.select %m, %d, %infb : !graph.tensor<[B, T, S], i1>, !graph.tensor<[B, T, S], f32>
+  %p = graph.softmax %w {axis = 2} : !graph.tensor<[B, T, S], f32>
+  %y = graph.contract %p [0, 1, 2], %v [0, 2, 3] -> [0, 1, 3] : !graph.tensor<[B, T, S], f32>, !graph.tensor<[B, S, 32], f32> -> !graph.tensor<[B, T, 32], f32>
+  graph.return %y : !graph.tensor<[B, T, 32], f32>
+}
+
+// -----
+
+// A padding mask before the scale, inverted, at its own place; a finite mask stays an addend.
+// CHECK-LABEL: graph.func @padding
+// CHECK-SAME: %[[PAD:[^,]*]]: !graph.tensor<[B, S], i1>, %[[BIAS:[^,]*]]: !graph.tensor<[S], f32>)
+// CHECK: graph.attention q({{.*}}) k({{.*}}) v({{.*}}) captures(%{{.*}}, %{{.*}}) score {
+// CHECK-NOT: select
+// CHECK: graph.at %[[BIAS]]
+// CHECK: } mask {
+// CHECK: ^bb0(%[[B:.*]]: index, %[[T:.*]]: index, %[[J:.*]]: index):
+// CHECK-NEXT: %[[P:.*]] = graph.at %[[PAD]][%[[B]], %[[J]]]
+// CHECK: arith.xori %[[P]]
+graph.func @padding<[B, T, S]>(%q: !graph.tensor<[B, T, 64], f32>, %k: !graph.tensor<[B, S, 64], f32>, %v: !graph.tensor<[B, S, 32], f32>, %pad: !graph.tensor<[B, S], i1>, %bias: !graph.tensor<[S], f32>) -> !graph.tensor<[B, T, 32], f32> {
+  %s = graph.contract %q [0, 1, 3], %k [0, 2, 3] -> [0, 1, 2] : !graph.tensor<[B, T, 64], f32>, !graph.tensor<[B, S, 64], f32> -> !graph.tensor<[B, T, S], f32>
+  %bb = graph.broadcast %bias [2] : !graph.tensor<[S], f32> -> !graph.tensor<[B, T, S], f32>
+  %sb = graph.add %s, %bb : !graph.tensor<[B, T, S], f32>
+  %inf = graph.constant 0xFF800000 : f32 : !graph.tensor<[], f32>
+  %infb = graph.broadcast %inf [] : !graph.tensor<[], f32> -> !graph.tensor<[B, T, S], f32>
+  %pb = graph.broadcast %pad [0, 2] : !graph.tensor<[B, S], i1> -> !graph.tensor<[B, T, S], i1>
+  %w = graph.select %pb, %infb, %sb : !graph.tensor<[B, T, S], i1>, !graph.tensor<[B, T, S], f32>
+  %c = graph.constant 8.0 : f32 : !graph.tensor<[], f32>
+  %cb = graph.broadcast %c [] : !graph.tensor<[], f32> -> !graph.tensor<[B, T, S], f32>
+  %d = graph.div %w, %cb : !graph.tensor<[B, T, S], f32>
+  %p = graph.softmax %d {axis = 2} : !graph.tensor<[B, T, S], f32>
+  %y = graph.contract %p [0, 1, 2], %v [0, 2, 3] -> [0, 1, 3] : !graph.tensor<[B, T, S], f32>, !graph.tensor<[B, S, 32], f32> -> !graph.tensor<[B, T, 32], f32>
+  graph.return %y : !graph.tensor<[B, T, 32], f32>
+}
+
+// -----
+
+// A mask under a negative factor is none: -inf would become inf. It stays in the score.
+// CHECK-LABEL: graph.func @negative
+// CHECK: graph.attention
+// CHECK: arith.select
+// CHECK: } mask {
+// CHECK-NEXT: } :
+graph.func @negative<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>, %pad: !graph.tensor<[S], i1>) -> !graph.tensor<[T, 32], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %inf = graph.constant 0xFF800000 : f32 : !graph.tensor<[], f32>
+  %infb = graph.broadcast %inf [] : !graph.tensor<[], f32> -> !graph.tensor<[T, S], f32>
+  %pb = graph.broadcast %pad [1] : !graph.tensor<[S], i1> -> !graph.tensor<[T, S], i1>
+  %w = graph.select %pb, %s, %infb : !graph.tensor<[T, S], i1>, !graph.tensor<[T, S], f32>
+  %c = graph.constant -8.0 : f32 : !graph.tensor<[], f32>
+  %cb = graph.broadcast %c [] : !graph.tensor<[], f32> -> !graph.tensor<[T, S], f32>
+  %d = graph.div %w, %cb : !graph.tensor<[T, S], f32>
+  %p = graph.softmax %d {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y : !graph.tensor<[T, 32], f32>
+}
+
+// -----
+
+// Heads by reshape and transpose, scores merged to [B*H, T, S], keys shared by the heads: one attention over B, H.
+// CHECK-LABEL: graph.func @heads
+// CHECK-DAG: %[[Q:.*]] = graph.transpose %{{.*}} [0, 2, 1, 3] : <[B, T, 12, 64], f32> -> <[B, 12, T, 64], f32>
+// CHECK-DAG: %[[K:.*]] = graph.broadcast %{{.*}} [0, 2, 3] : <[B, S, 64], f32> -> <[B, 12, S, 64], f32>
+// CHECK: graph.attention
+// CHECK: (!graph.tensor<[B, 12, T, 64], f32>, !graph.tensor<[B, 12, S, 64], f32>, !graph.tensor<[B, 12, S, 64], f32>) -> !graph.tensor<[B, 12, T, 64], f32>
+graph.func @heads<[B, T, S]>(%q: !graph.tensor<[B, T, 12, 64], f32>, %k: !graph.tensor<[B, S, 64], f32>, %v: !graph.tensor<[B, S, 64], f32>) -> !graph.tensor<[B, T, 768], f32> {
+  %s = graph.contract %q [0, 2, 1, 4], %k [0, 3, 4] -> [0, 1, 2, 3] : !graph.tensor<[B, T, 12, 64], f32>, !graph.tensor<[B, S, 64], f32> -> !graph.tensor<[B, 12, T, S], f32>
+  %m = graph.reshape %s : !graph.tensor<[B, 12, T, S], f32> -> !graph.tensor<[12*B, T, S], f32>
+  %p = graph.softmax %m {axis = 2} : !graph.tensor<[12*B, T, S], f32>
+  %n = graph.reshape %p : !graph.tensor<[12*B, T, S], f32> -> !graph.tensor<[B, 12, T, S], f32>
+  %y = graph.contract %n [0, 1, 2, 3], %v [0, 3, 4] -> [0, 2, 1, 4] : !graph.tensor<[B, 12, T, S], f32>, !graph.tensor<[B, S, 64], f32> -> !graph.tensor<[B, T, 12, 64], f32>
+  %z = graph.reshape %y : !graph.tensor<[B, T, 12, 64], f32> -> !graph.tensor<[B, T, 768], f32>
+  graph.return %z : !graph.tensor<[B, T, 768], f32>
+}
+
+// -----
+
+// A relative-position table is read through its index arithmetic where the index is proved to be inside...
+// CHECK-LABEL: graph.func @relative
+// CHECK-SAME: %[[TABLE:[^,]*]]: !graph.tensor<[255], f32>)
+// CHECK: graph.attention {{.*}} captures(%[[TABLE]]) score
+// CHECK: graph.at %[[TABLE]][%{{.*}}]
+graph.func @relative<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>, %table: !graph.tensor<[255], f32>) -> !graph.tensor<[T, 32], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %i = graph.iota : !graph.tensor<[T], i64>
+  %ib = graph.broadcast %i [0] : !graph.tensor<[T], i64> -> !graph.tensor<[T, S], i64>
+  %j = graph.iota : !graph.tensor<[S], i64>
+  %jb = graph.broadcast %j [1] : !graph.tensor<[S], i64> -> !graph.tensor<[T, S], i64>
+  %g = graph.sub %ib, %jb : !graph.tensor<[T, S], i64>
+  %zero = graph.constant 0 : i64 : !graph.tensor<[], i64>
+  %zeros = graph.broadcast %zero [] : !graph.tensor<[], i64> -> !graph.tensor<[T, S], i64>
+  %top = graph.constant 254 : i64 : !graph.tensor<[], i64>
+  %tops = graph.broadcast %top [] : !graph.tensor<[], i64> -> !graph.tensor<[T, S], i64>
+  %lo = graph.max %g, %zeros : !graph.tensor<[T, S], i64>
+  %index = graph.min %lo, %tops : !graph.tensor<[T, S], i64>
+  %r = graph.gather %table, %index {axis = 0} : !graph.tensor<[255], f32>, !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], f32>
+  %b = graph.add %s, %r : !graph.tensor<[T, S], f32>
+  %p = graph.softmax %b {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y : !graph.tensor<[T, 32], f32>
+}
+
+// -----
+
+// ... and gathered outside, where an index may fail the run, otherwise.
+// CHECK-LABEL: graph.func @unproved
+// CHECK: %[[R:.*]] = graph.gather
+// CHECK: graph.attention {{.*}} captures(%[[R]]) score
+graph.func @unproved<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>, %table: !graph.tensor<[255], f32>, %index: !graph.tensor<[T, S], i64>) -> !graph.tensor<[T, 32], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %r = graph.gather %table, %index {axis = 0} : !graph.tensor<[255], f32>, !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], f32>
+  %b = graph.add %s, %r : !graph.tensor<[T, S], f32>
+  %p = graph.softmax %b {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y : !graph.tensor<[T, 32], f32>
+}
+
+// -----
+
+// One query without an axis of its own, bf16 storage: the score is made f32.
+// CHECK-LABEL: graph.func @one_query
+// CHECK: graph.attention
+// CHECK: arith.truncf
+// CHECK: arith.extf
+// CHECK: (!graph.tensor<[1, 64], bf16>, !graph.tensor<[S, 64], bf16>, !graph.tensor<[S, 32], bf16>) -> !graph.tensor<[1, 32], bf16>
+graph.func @one_query<[S]>(%q: !graph.tensor<[64], bf16>, %k: !graph.tensor<[S, 64], bf16>, %v: !graph.tensor<[S, 32], bf16>) -> !graph.tensor<[32], bf16> {
+  %s = graph.contract %q [3], %k [2, 3] -> [2] : !graph.tensor<[64], bf16>, !graph.tensor<[S, 64], bf16> -> !graph.tensor<[S], bf16>
+  %p = graph.softmax %s {axis = 0} : !graph.tensor<[S], bf16>
+  %y = graph.contract %p [2], %v [2, 3] -> [3] : !graph.tensor<[S], bf16>, !graph.tensor<[S, 32], bf16> -> !graph.tensor<[32], bf16>
+  graph.return %y : !graph.tensor<[32], bf16>
+}
+
+// -----
+
+// Must not fire: a weighted sum without a contraction in the scores.
+// CHECK: failure = "the scores do not come from a contraction"
+// CHECK-LABEL: graph.func @pooling
+// CHECK-NOT: graph.attention
+graph.func @pooling<[B, T]>(%s: !graph.tensor<[B, T], f32>, %v: !graph.tensor<[B, T, 8], f32>) -> !graph.tensor<[B, 8], f32> {
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[B, T], f32>
+  %y = graph.contract %p [0, 1], %v [0, 1, 2] -> [0, 2] : !graph.tensor<[B, T], f32>, !graph.tensor<[B, T, 8], f32> -> !graph.tensor<[B, 8], f32>
+  graph.return %y : !graph.tensor<[B, 8], f32>
+}
+
+// -----
+
+// Must not fire: no contraction near. Not even a chain.
+// CHECK-NOT: fusion_report
+// CHECK-LABEL: graph.func @alone
+graph.func @alone<[B, T]>(%s: !graph.tensor<[B, T], f32>) -> !graph.tensor<[B, T], f32> {
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[B, T], f32>
+  graph.return %p : !graph.tensor<[B, T], f32>
+}
+
+// -----
+
+// Must not fire: over queries; the value depends on another use; a reduction of the scores. The first fact that fails.
+// CHECK: failure = "the softmax is not over the axis that the contraction sums"
+// CHECK-SAME: failure = "the weights have more than one use: they are also read by return"
+// CHECK-SAME: failure = "a reduction of the scores stands between the contraction and the softmax"
+// CHECK-SAME: failure = "the weights are used by abs, not by a contraction"
+// CHECK-NOT: graph.attention
+graph.func @queries<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, 32], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.softmax %s {axis = 0} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y : !graph.tensor<[T, 32], f32>
+}
+graph.func @shown<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> (!graph.tensor<[T, 32], f32>, !graph.tensor<[T, S], f32>) {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y, %p : !graph.tensor<[T, 32], f32>, !graph.tensor<[T, S], f32>
+}
+graph.func @centred<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, 32], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %r = graph.reduce "sum" %s [0] : !graph.tensor<[T, S], f32> -> !graph.tensor<[S], f32>
+  %rb = graph.broadcast %r [1] : !graph.tensor<[S], f32> -> !graph.tensor<[T, S], f32>
+  %c = graph.sub %s, %rb : !graph.tensor<[T, S], f32>
+  %p = graph.softmax %c {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y : !graph.tensor<[T, 32], f32>
+}
+graph.func @between<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, 32], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
+  %a = graph.abs %p : !graph.tensor<[T, S], f32>
+  %y = graph.contract %a [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y : !graph.tensor<[T, 32], f32>
+}
+
+// -----
+
+// A miss is an error where the function says so.
+graph.func @required<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, 32], f32> attributes {require_fused} {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  // expected-error @below {{attention is not fused: the softmax is not over the axis that the contraction sums}}
+  // expected-note @below {{this is why}}
+  %p = graph.softmax %s {axis = 0} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y : !graph.tensor<[T, 32], f32>
+}

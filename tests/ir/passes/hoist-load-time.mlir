@@ -1,0 +1,78 @@
+// RUN: fovea-opt %s --graph-hoist-load-time --split-input-file | FileCheck %s
+
+// Packing of a param moves to the prepare function; the param is no argument any more. Equal values of two entries are one.
+// CHECK-LABEL: graph.func @a
+// CHECK-SAME: (%[[X:[^,]*]]: !graph.tensor<[B, 8], f32> {graph.input = "x"}, %[[P:[^,]*]]: !graph.tensor<[2, 8, 16], f32> {graph.derived = "w.pack"})
+// CHECK-NEXT: graph.contract %[[X]] [0, 1], %[[P]] [1, 2] -> [0, 2] {packed}
+// CHECK-LABEL: graph.func @b
+// CHECK-SAME: {graph.derived = "w.pack"})
+// CHECK-NOT: graph.pack
+// CHECK-LABEL: graph.func @prepare
+// CHECK-SAME: (%[[W:[^,]*]]: !graph.tensor<[20, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[2, 8, 16], f32> {graph.derived = "w.pack"})
+// CHECK-SAME: prepare
+// CHECK: graph.transpose %[[W]]
+// CHECK: %[[R:.*]] = graph.pack
+// CHECK-NOT: graph.pack
+// CHECK: graph.return %[[R]] : !graph.tensor<[2, 8, 16], f32>
+graph.func @a<[B]>(%x: !graph.tensor<[B, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[20, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[B, 20], f32> {graph.output = "y"}) attributes {entry} {
+  %t = graph.transpose %w [1, 0] : !graph.tensor<[20, 8], f32> -> !graph.tensor<[8, 20], f32>
+  %p = graph.pack %t {panel = 16} : !graph.tensor<[8, 20], f32> -> !graph.tensor<[2, 8, 16], f32>
+  %y = graph.contract %x [0, 1], %p [1, 2] -> [0, 2] {packed} : !graph.tensor<[B, 8], f32>, !graph.tensor<[2, 8, 16], f32> -> !graph.tensor<[B, 20], f32>
+  graph.return %y : !graph.tensor<[B, 20], f32>
+}
+graph.func @b<[B]>(%x: !graph.tensor<[B, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[20, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[B, 20], f32> {graph.output = "y"}) attributes {entry} {
+  %t = graph.transpose %w [1, 0] : !graph.tensor<[20, 8], f32> -> !graph.tensor<[8, 20], f32>
+  %p = graph.pack %t {panel = 16} : !graph.tensor<[8, 20], f32> -> !graph.tensor<[2, 8, 16], f32>
+  %y = graph.contract %x [0, 1], %p [1, 2] -> [0, 2] {packed} : !graph.tensor<[B, 8], f32>, !graph.tensor<[2, 8, 16], f32> -> !graph.tensor<[B, 20], f32>
+  graph.return %y : !graph.tensor<[B, 20], f32>
+}
+
+// -----
+
+// A layer's derived values are computed for each of its calls, and passed to it.
+// CHECK-LABEL: graph.func @main
+// CHECK-SAME: %[[P0:[^,]*]]: !graph.tensor<[1, 8, 16], f32> {graph.derived = "layers.0.w.pack"}, %[[P1:[^,]*]]: !graph.tensor<[1, 8, 16], f32> {graph.derived = "layers.1.w.pack"})
+// CHECK-NOT: @layer.prepare
+// CHECK: %[[Y:.*]] = graph.call @layer [B](%{{[^,]*}}, %[[P0]])
+// CHECK: graph.call @layer [B](%[[Y]], %[[P1]])
+// CHECK-LABEL: graph.func private @layer
+// CHECK-SAME: (%{{.*}}: !graph.tensor<[N, 8], f32>, %{{.*}}: !graph.tensor<[1, 8, 16], f32> {graph.derived = "w.pack"})
+// CHECK-NOT: graph.pack
+// CHECK-LABEL: graph.func private @layer.prepare
+// CHECK: graph.pack
+// CHECK-LABEL: graph.func @prepare
+// CHECK-SAME: {graph.param = "layers.0.w"}, {{.*}} {graph.param = "layers.1.w"}
+// CHECK-COUNT-2: graph.call @layer.prepare
+graph.func @main<[B]>(%x: !graph.tensor<[B, 8], f32> {graph.input = "x"}, %w0: !graph.tensor<[8, 8], f32> {graph.param = "layers.0.w"}, %w1: !graph.tensor<[8, 8], f32> {graph.param = "layers.1.w"}) -> (!graph.tensor<[B, 8], f32> {graph.output = "y"}) attributes {entry} {
+  %0 = graph.call @layer[B](%x, %w0) {path = "layers.0"} : (!graph.tensor<[B, 8], f32>, !graph.tensor<[8, 8], f32>) -> !graph.tensor<[B, 8], f32>
+  %1 = graph.call @layer[B](%0, %w1) {path = "layers.1"} : (!graph.tensor<[B, 8], f32>, !graph.tensor<[8, 8], f32>) -> !graph.tensor<[B, 8], f32>
+  graph.return %1 : !graph.tensor<[B, 8], f32>
+}
+graph.func private @layer<[N]>(%x: !graph.tensor<[N, 8], f32>, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> !graph.tensor<[N, 8], f32> attributes {layer} {
+  %p = graph.pack %w {panel = 16} : !graph.tensor<[8, 8], f32> -> !graph.tensor<[1, 8, 16], f32>
+  %y = graph.contract %x [0, 1], %p [1, 2] -> [0, 2] {packed} : !graph.tensor<[N, 8], f32>, !graph.tensor<[1, 8, 16], f32> -> !graph.tensor<[N, 8], f32>
+  graph.return %y : !graph.tensor<[N, 8], f32>
+}
+
+// -----
+
+// Must not fire: a view, a widening cast, a state, an input, constants, a size that is a symbol, a param that is written.
+// CHECK-LABEL: graph.func @misses
+// CHECK-NOT: derived
+// CHECK: graph.transpose
+// CHECK: graph.cast
+// CHECK-COUNT-5: graph.exp
+// CHECK-NOT: @prepare
+graph.func @misses<[T]>(%x: !graph.tensor<[T], f32> {graph.input = "x"}, %i: !graph.tensor<[8], f32> {graph.input = "i"}, %w: !graph.tensor<[4, 8], f32> {graph.param = "w"}, %s: !graph.tensor<[8], f32> {graph.state = "s"}, %h: !graph.tensor<[4], bf16> {graph.param = "h"}, %u: !graph.tensor<[8], f32> {graph.param = "u"}, %b: !graph.tensor<[], f32> {graph.param = "b"})
+    -> (!graph.tensor<[8, 4], f32> {graph.output = "a"}, !graph.tensor<[4], f32> {graph.output = "b"}, !graph.tensor<[8], f32> {graph.output = "c"}, !graph.tensor<[8], f32> {graph.output = "d"}, !graph.tensor<[], f32> {graph.output = "e"}, !graph.tensor<[T], f32> {graph.output = "f"}, !graph.tensor<[8], f32> {graph.state = "u"}) attributes {entry} {
+  %a = graph.transpose %w [1, 0] : !graph.tensor<[4, 8], f32> -> !graph.tensor<[8, 4], f32>
+  %hc = graph.cast %h : !graph.tensor<[4], bf16> -> !graph.tensor<[4], f32>
+  %c = graph.exp %s : !graph.tensor<[8], f32>
+  %d = graph.exp %i : !graph.tensor<[8], f32>
+  %one = graph.constant 1.0 : f32 : !graph.tensor<[], f32>
+  %e = graph.exp %one : !graph.tensor<[], f32>
+  %bb = graph.broadcast %b [] : !graph.tensor<[], f32> -> !graph.tensor<[T], f32>
+  %f = graph.exp %bb : !graph.tensor<[T], f32>
+  %g = graph.exp %u : !graph.tensor<[8], f32>
+  graph.return %a, %hc, %c, %d, %e, %f, %g : !graph.tensor<[8, 4], f32>, !graph.tensor<[4], f32>, !graph.tensor<[8], f32>, !graph.tensor<[8], f32>, !graph.tensor<[], f32>, !graph.tensor<[T], f32>, !graph.tensor<[8], f32>
+}

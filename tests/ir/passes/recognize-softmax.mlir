@@ -1,0 +1,142 @@
+// RUN: fovea-opt %s --graph-recognize-softmax --split-input-file | FileCheck %s
+
+// The library's spelling, with both guards.
+// CHECK-LABEL: graph.func @guarded
+// CHECK-SAME: %[[X:.*]]: !graph.tensor<[B, S], f32>
+// CHECK-NEXT: %[[Y:.*]] = graph.softmax %[[X]] {axis = 1 : i64}
+// CHECK-NEXT: graph.return %[[Y]]
+graph.func @guarded<[B, S]>(%x: !graph.tensor<[B, S], f32>) -> !graph.tensor<[B, S], f32> {
+  %m = graph.reduce "max" %x [1] : !graph.tensor<[B, S], f32> -> !graph.tensor<[B], f32>
+  %inf = graph.constant 0xFF800000 : f32 : !graph.tensor<[], f32>
+  %infb = graph.broadcast %inf [] : !graph.tensor<[], f32> -> !graph.tensor<[B], f32>
+  %zero = graph.constant 0.0 : f32 : !graph.tensor<[], f32>
+  %zerob = graph.broadcast %zero [] : !graph.tensor<[], f32> -> !graph.tensor<[B], f32>
+  %zerox = graph.broadcast %zero [] : !graph.tensor<[], f32> -> !graph.tensor<[B, S], f32>
+  %c = graph.compare "eq" %m, %infb : !graph.tensor<[B], f32> -> !graph.tensor<[B], i1>
+  %g = graph.select %c, %zerob, %m : !graph.tensor<[B], i1>, !graph.tensor<[B], f32>
+  %gb = graph.broadcast %g [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, S], f32>
+  %d = graph.sub %x, %gb : !graph.tensor<[B, S], f32>
+  %e = graph.exp %d : !graph.tensor<[B, S], f32>
+  %z = graph.reduce "sum" %e [1] : !graph.tensor<[B, S], f32> -> !graph.tensor<[B], f32>
+  %zb = graph.broadcast %z [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, S], f32>
+  %q = graph.div %e, %zb : !graph.tensor<[B, S], f32>
+  %cz = graph.compare "eq" %zb, %zerox : !graph.tensor<[B, S], f32> -> !graph.tensor<[B, S], i1>
+  %y = graph.select %cz, %zerox, %q : !graph.tensor<[B, S], i1>, !graph.tensor<[B, S], f32>
+  graph.return %y : !graph.tensor<[B, S], f32>
+}
+
+// -----
+
+// Nothing subtracted, a sum with kept axis by reshape, the reciprocal.
+// CHECK-LABEL: graph.func @plain
+// CHECK-SAME: %[[X:.*]]: !graph.tensor<[B, S], f32>
+// CHECK-NEXT: graph.softmax %[[X]] {axis = 0 : i64}
+// CHECK-NEXT: graph.return
+graph.func @plain<[B, S]>(%x: !graph.tensor<[B, S], f32>) -> !graph.tensor<[B, S], f32> {
+  %e = graph.exp %x : !graph.tensor<[B, S], f32>
+  %t = graph.transpose %e [1, 0] : !graph.tensor<[B, S], f32> -> !graph.tensor<[S, B], f32>
+  %z = graph.reduce "sum" %t [1] : !graph.tensor<[S, B], f32> -> !graph.tensor<[S], f32>
+  %k = graph.reshape %z : !graph.tensor<[S], f32> -> !graph.tensor<[1, S], f32>
+  %one = graph.constant 1.0 : f32 : !graph.tensor<[], f32>
+  %ones = graph.broadcast %one [] : !graph.tensor<[], f32> -> !graph.tensor<[1, S], f32>
+  %r = graph.div %ones, %k : !graph.tensor<[1, S], f32>
+  %s = graph.reshape %r : !graph.tensor<[1, S], f32> -> !graph.tensor<[S], f32>
+  %b = graph.broadcast %s [1] : !graph.tensor<[S], f32> -> !graph.tensor<[B, S], f32>
+  %y = graph.mul %b, %e : !graph.tensor<[B, S], f32>
+  graph.return %y : !graph.tensor<[B, S], f32>
+}
+
+// -----
+
+// exp(log_softmax(x)).
+// CHECK-LABEL: graph.func @from_log
+// CHECK-SAME: %[[X:.*]]: !graph.tensor<[B, S], f32>
+// CHECK-NEXT: graph.softmax %[[X]] {axis = 1 : i64}
+graph.func @from_log<[B, S]>(%x: !graph.tensor<[B, S], f32>) -> !graph.tensor<[B, S], f32> {
+  %m = graph.reduce "max" %x [1] : !graph.tensor<[B, S], f32> -> !graph.tensor<[B], f32>
+  %mb = graph.broadcast %m [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, S], f32>
+  %d = graph.sub %x, %mb : !graph.tensor<[B, S], f32>
+  %e = graph.exp %d : !graph.tensor<[B, S], f32>
+  %z = graph.reduce "sum" %e [1] : !graph.tensor<[B, S], f32> -> !graph.tensor<[B], f32>
+  %l = graph.log %z : !graph.tensor<[B], f32>
+  %lse = graph.add %l, %m : !graph.tensor<[B], f32>
+  %lb = graph.broadcast %lse [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, S], f32>
+  %o = graph.sub %x, %lb : !graph.tensor<[B, S], f32>
+  %y = graph.exp %o : !graph.tensor<[B, S], f32>
+  graph.return %y : !graph.tensor<[B, S], f32>
+}
+
+// -----
+
+// Over two axes: along one axis of a relabelled tensor.
+// CHECK-LABEL: graph.func @two_axes
+// CHECK: graph.reshape %{{.*}} : <[B, S, U], f32> -> <[B, S*U], f32>
+// CHECK: graph.softmax %{{.*}} {axis = 1 : i64} : <[B, S*U], f32>
+graph.func @two_axes<[B, S, U]>(%x: !graph.tensor<[B, S, U], f32>) -> !graph.tensor<[B, S, U], f32> {
+  %e = graph.exp %x : !graph.tensor<[B, S, U], f32>
+  %z = graph.reduce "sum" %e [1, 2] : !graph.tensor<[B, S, U], f32> -> !graph.tensor<[B], f32>
+  %zb = graph.broadcast %z [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, S, U], f32>
+  %y = graph.div %e, %zb : !graph.tensor<[B, S, U], f32>
+  graph.return %y : !graph.tensor<[B, S, U], f32>
+}
+
+// -----
+
+// The normalisation moves before the contraction.
+// CHECK-LABEL: graph.func @moved
+// CHECK: %[[P:.*]] = graph.softmax
+// CHECK: %[[Y:.*]] = graph.contract %[[P]] [0, 1], %{{.*}} [1, 2] -> [0, 2]
+// CHECK-NEXT: graph.return %[[Y]]
+graph.func @moved<[B, S]>(%x: !graph.tensor<[B, S], f32>, %v: !graph.tensor<[S, 8], f32>) -> !graph.tensor<[B, 8], f32> {
+  %e = graph.exp %x : !graph.tensor<[B, S], f32>
+  %z = graph.reduce "sum" %e [1] : !graph.tensor<[B, S], f32> -> !graph.tensor<[B], f32>
+  %c = graph.contract %e [0, 1], %v [1, 2] -> [0, 2] : !graph.tensor<[B, S], f32>, !graph.tensor<[S, 8], f32> -> !graph.tensor<[B, 8], f32>
+  %zb = graph.broadcast %z [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, 8], f32>
+  %y = graph.div %c, %zb : !graph.tensor<[B, 8], f32>
+  graph.return %y : !graph.tensor<[B, 8], f32>
+}
+
+// -----
+
+// A maximum over another axis does not drop out; the softmax of the difference is what it is.
+// CHECK-LABEL: graph.func @other_maximum
+// CHECK: %[[D:.*]] = graph.sub
+// CHECK: graph.softmax %[[D]] {axis = 1 : i64}
+graph.func @other_maximum<[B, S]>(%x: !graph.tensor<[B, S], f32>) -> !graph.tensor<[B, S], f32> {
+  %m = graph.reduce "max" %x [0] : !graph.tensor<[B, S], f32> -> !graph.tensor<[S], f32>
+  %mb = graph.broadcast %m [1] : !graph.tensor<[S], f32> -> !graph.tensor<[B, S], f32>
+  %d = graph.sub %x, %mb : !graph.tensor<[B, S], f32>
+  %e = graph.exp %d : !graph.tensor<[B, S], f32>
+  %z = graph.reduce "sum" %e [1] : !graph.tensor<[B, S], f32> -> !graph.tensor<[B], f32>
+  %zb = graph.broadcast %z [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, S], f32>
+  %y = graph.div %e, %zb : !graph.tensor<[B, S], f32>
+  graph.return %y : !graph.tensor<[B, S], f32>
+}
+
+// -----
+
+// Must not fire: the sum of other exponentials, one more in the sum, another axis' sum, a mean, no exponential.
+// CHECK-LABEL: graph.func @misses
+// CHECK-NOT: graph.softmax
+graph.func @misses<[B]>(%x: !graph.tensor<[B, B], f32>, %w: !graph.tensor<[B, B], f32>) -> (!graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>) {
+  %e = graph.exp %x : !graph.tensor<[B, B], f32>
+  %f = graph.exp %w : !graph.tensor<[B, B], f32>
+  %z = graph.reduce "sum" %e [1] : !graph.tensor<[B, B], f32> -> !graph.tensor<[B], f32>
+  %zf = graph.reduce "sum" %f [1] : !graph.tensor<[B, B], f32> -> !graph.tensor<[B], f32>
+  %zfb = graph.broadcast %zf [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, B], f32>
+  %y0 = graph.div %e, %zfb : !graph.tensor<[B, B], f32>
+  %one = graph.constant 1.0 : f32 : !graph.tensor<[], f32>
+  %ones = graph.broadcast %one [] : !graph.tensor<[], f32> -> !graph.tensor<[B], f32>
+  %z1 = graph.add %z, %ones : !graph.tensor<[B], f32>
+  %z1b = graph.broadcast %z1 [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, B], f32>
+  %y1 = graph.div %e, %z1b : !graph.tensor<[B, B], f32>
+  %zt = graph.broadcast %z [1] : !graph.tensor<[B], f32> -> !graph.tensor<[B, B], f32>
+  %y2 = graph.div %e, %zt : !graph.tensor<[B, B], f32>
+  %mx = graph.reduce "max" %e [1] : !graph.tensor<[B, B], f32> -> !graph.tensor<[B], f32>
+  %mxb = graph.broadcast %mx [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, B], f32>
+  %y3 = graph.div %e, %mxb : !graph.tensor<[B, B], f32>
+  %zx = graph.reduce "sum" %x [1] : !graph.tensor<[B, B], f32> -> !graph.tensor<[B], f32>
+  %zxb = graph.broadcast %zx [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, B], f32>
+  %y4 = graph.div %x, %zxb : !graph.tensor<[B, B], f32>
+  graph.return %y0, %y1, %y2, %y3, %y4 : !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>
+}

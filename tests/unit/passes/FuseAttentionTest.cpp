@@ -1,0 +1,310 @@
+// Random identities never hide an attention, and near misses are never taken for one.
+#include "ChainWriter.h"
+
+#include "compiler/interpret/Interpreter.h"
+#include "compiler/passes/FusionReport.h"
+#include "compiler/passes/Passes.h"
+
+#include "mlir/IR/Verifier.h"
+#include "mlir/Pass/PassManager.h"
+#include "mlir/Transforms/Passes.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::test;
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+struct Fixture {
+  MLIRContext context{MLIRContext::Threading::DISABLED};
+  Fixture() {
+    DialectRegistry registry;
+    graph::registerDialect(registry);
+    context.appendDialectRegistry(registry);
+    context.loadAllAvailableDialects();
+  }
+
+  FusionReport fuse(ModuleOp module, bool clean) {
+    PassManager passes(&context);
+    if (clean) {
+      passes.addPass(createCanonicalizerPass());
+      passes.addPass(createCSEPass());
+    }
+    passes.addPass(createRecognizeSoftmax());
+    passes.addPass(createFuseAttention());
+    CHECK(succeeded(passes.run(module)));
+    return FusionReport::fromModule(module);
+  }
+};
+
+std::string print(ModuleOp module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream);
+  return text;
+}
+
+/// A softmax over `s` in one of many spellings.
+struct Weights {
+  Tensor weights; ///< null where the normalisation comes after the values
+  Tensor numerator, denominator;
+};
+
+Weights softmax(ChainWriter &w, Tensor x, bool mayMove) {
+  unsigned spelling = w.pick(mayMove ? 9 : 8);
+  if (spelling == 0)
+    return {w.softmaxOp(x, 's'), {}, {}};
+  Tensor m;
+  if (spelling != 1) {
+    m = w.reduce("max", x, "s");
+    if (w.maybe(50)) { // where(m == -inf, 0, m)
+      Tensor isEmpty =
+          w.maybe(70) ? w.compare("eq", m, w.constant(-infinity)) : w.compare("eq", w.constant(-infinity), m);
+      m = w.select(isEmpty, w.constant(0), m);
+    }
+  }
+  Tensor shifted = spelling == 1 ? x
+                   : w.maybe(70) ? w.binary<graph::SubOp>(x, m)
+                                 : w.binary<graph::AddOp>(w.unary<graph::NegOp>(m), x);
+  Tensor e = w.unary<graph::ExpOp>(shifted);
+  Tensor z = w.reduce("sum", e, "s");
+  switch (spelling) {
+  case 2: // times the reciprocal
+    return {w.binary<graph::MulOp>(e, w.binary<graph::DivOp>(w.constant(1), z)), {}, {}};
+  case 3: // where(z == 0, 0, e / z)
+    return {w.select(w.compare("eq", z, w.constant(0)), w.constant(0), w.binary<graph::DivOp>(e, z)), {}, {}};
+  case 4: // e / where(z == 0, 1, z)
+    return {w.binary<graph::DivOp>(e, w.select(w.compare("ne", z, w.constant(0)), z, w.constant(1))), {}, {}};
+  case 5: // exp(x - m - log z)
+    return {w.unary<graph::ExpOp>(w.binary<graph::SubOp>(shifted, w.unary<graph::LogOp>(z))), {}, {}};
+  case 6: { // exp(x - (m + log z))
+    Tensor lse = w.binary<graph::AddOp>(m, w.unary<graph::LogOp>(z));
+    return {w.unary<graph::ExpOp>(w.binary<graph::SubOp>(x, lse)), {}, {}};
+  }
+  case 8:
+    return {{}, e, z};
+  default:
+    return {w.binary<graph::DivOp>(e, z), {}, {}};
+  }
+}
+
+/// One step of the score chain.
+Tensor step(ChainWriter &w, Tensor s) {
+  switch (w.pick(9)) {
+  case 0:
+    return w.binary<graph::MulOp>(s, w.constant(0.5));
+  case 1:
+    return w.binary<graph::DivOp>(s, w.rootOf('d'));
+  case 2: // softcap
+    return w.binary<graph::MulOp>(w.constant(30), w.unary<graph::TanhOp>(w.binary<graph::DivOp>(s, w.constant(30))));
+  case 3: { // a bias over some of the axes
+    std::string labels;
+    for (char label : s.labels())
+      if (w.maybe(60))
+        labels += label;
+    return w.binary<graph::AddOp>(s, w.argument(labels));
+  }
+  case 4: { // ALiBi
+    Tensor gap =
+        w.binary<graph::SubOp>(w.iota('s'), s.labels().find('t') == std::string::npos ? w.iota('s') : w.iota('t'));
+    Tensor slope = w.argument(s.labels().find('h') == std::string::npos ? "" : "h");
+    return w.binary<graph::SubOp>(s, w.binary<graph::MulOp>(slope, w.cast(gap, w.builder.getF32Type())));
+  }
+  case 5: { // a mask by indices
+    Tensor query = s.labels().find('t') == std::string::npos ? w.iota('s') : w.iota('t');
+    return w.maybe(50) ? w.select(w.compare("ge", query, w.iota('s')), s, w.constant(-infinity))
+                       : w.select(w.compare("lt", query, w.iota('s')), w.constant(-infinity), s);
+  }
+  case 6: // a mask from a tensor
+    return w.select(w.argument(s.labels().find('b') == std::string::npos ? "s" : "bs", w.builder.getI1Type()), s,
+                    w.constant(w.maybe(70) ? -infinity : -1e9));
+  case 7: // an elementwise function that reads the scores twice
+    return w.binary<graph::MulOp>(s, w.unary<graph::SigmoidOp>(w.shuffled(s)));
+  default:
+    return w.shuffled(s);
+  }
+}
+
+struct Chain {
+  std::string q, k, v, batch;
+};
+
+/// Labels of q, k and v: self and cross attention, heads, shared and grouped heads, one query.
+Chain randomChain(ChainWriter &w) {
+  std::string batch = w.maybe(80) ? "b" : "", query = w.maybe(90) ? "t" : "";
+  switch (w.pick(5)) {
+  case 0:
+    return {batch + query + "d", batch + "sd", batch + "se", batch};
+  case 1: // keys and values shared by heads
+    return {batch + "h" + query + "d", batch + "sd", batch + "se", batch};
+  case 2: // grouped
+    return {batch + "hr" + query + "d", batch + "hsd", batch + "hse", batch};
+  case 3: // keys shared by the batch
+    return {batch + "h" + query + "d", "hsd", batch + "hse", batch};
+  default:
+    return {batch + "h" + query + "d", batch + "hsd", batch + "hse", batch};
+  }
+}
+
+OwningOpRef<ModuleOp> attention(MLIRContext &context, unsigned seed) {
+  ChainWriter w(context, seed);
+  Chain chain = randomChain(w);
+  Tensor q = w.argument(chain.q), k = w.argument(chain.k), v = w.argument(chain.v);
+  if (w.maybe(30))
+    q = w.binary<graph::MulOp>(q, w.constant(0.25));
+  if (w.maybe(20))
+    k = w.binary<graph::DivOp>(k, w.rootOf('d'));
+  Tensor s = w.contract(q, k, "d");
+  for (unsigned steps = w.pick(4); steps > 0; --steps)
+    s = step(w, s);
+  Weights p = softmax(w, w.shuffled(s), true);
+  Tensor y;
+  if (p.weights.value) {
+    y = w.contract(w.shuffled(p.weights), v, "s");
+  } else {
+    Tensor sum = w.shuffled(w.contract(w.shuffled(p.numerator), v, "s"));
+    y = w.maybe(50) ? w.binary<graph::DivOp>(sum, p.denominator)
+                    : w.binary<graph::MulOp>(sum, w.binary<graph::DivOp>(w.constant(1), p.denominator));
+  }
+  return w.finish({w.shuffled(y)});
+}
+
+/// What looks like attention and is not, or must not be fused.
+constexpr unsigned missKinds = 14;
+OwningOpRef<ModuleOp> nearMiss(MLIRContext &context, unsigned kind, unsigned seed) {
+  ChainWriter w(context, seed);
+  Tensor q = w.argument("bhtd"), k = w.argument("bhsd"), v = w.argument("bhse");
+  Tensor s = w.shuffled(w.contract(q, k, "d"));
+  auto exponential = [&](Tensor x, std::string axis) {
+    return w.unary<graph::ExpOp>(w.binary<graph::SubOp>(x, w.reduce("max", x, axis)));
+  };
+  auto apply = [&](Tensor weights) { return w.finish({w.contract(w.shuffled(weights), v, "s")}); };
+  Tensor e = exponential(s, "s"), z = w.reduce("sum", e, "s");
+  switch (kind) {
+  case 0: // the sum over another axis
+    return apply(w.binary<graph::DivOp>(e, w.reduce("sum", e, "t")));
+  case 1: // no sum
+    return apply(e);
+  case 2: // one more in the denominator
+    return apply(w.binary<graph::DivOp>(e, w.binary<graph::AddOp>(z, w.constant(1))));
+  case 3: // the sum of other exponentials
+    return apply(w.binary<graph::DivOp>(e, w.reduce("sum", exponential(w.binary<graph::MulOp>(s, s), "s"), "s")));
+  case 4: // the sum of squares
+    return apply(w.binary<graph::DivOp>(e, w.reduce("sum", w.binary<graph::MulOp>(e, e), "s")));
+  case 5: // over all keys and queries
+    return apply(w.binary<graph::DivOp>(e, w.reduce("sum", e, "st")));
+  case 6: // softmax over the queries
+    return apply(w.softmaxOp(s, 't'));
+  case 7: // softmax over the heads
+    return apply(w.softmaxOp(s, 'h'));
+  case 8: { // the weights are returned as well
+    Tensor weights = w.softmaxOp(s, 's');
+    return w.finish({w.contract(weights, v, "s"), weights});
+  }
+  case 9: // so are the scores
+    return w.finish({w.contract(w.softmaxOp(s, 's'), v, "s"), s});
+  case 10: { // scores normalised over the keys first
+    Tensor centred = w.binary<graph::SubOp>(s, w.reduce("sum", s, "s"));
+    return apply(w.softmaxOp(centred, 's'));
+  }
+  case 11: // the maximum over another axis does not drop out
+    return apply(w.binary<graph::DivOp>(exponential(s, "h"), w.reduce("sum", exponential(s, "h"), "s")));
+  case 12: { // weights summed over the batch as well
+    Tensor weights = w.softmaxOp(s, 's');
+    return w.finish({w.contract(weights, w.argument("bhse"), "sb")});
+  }
+  default: // exp(x - log(sum)) of another sum
+    return apply(w.unary<graph::ExpOp>(
+        w.binary<graph::SubOp>(s, w.unary<graph::LogOp>(w.reduce("sum", w.unary<graph::ExpOp>(s), "t")))));
+  }
+}
+
+/// Runs the chain on random numbers at B 2, T 3, S 4, U 2. Empty where it fails.
+std::vector<double> interpret(ModuleOp module, unsigned seed) {
+  auto function = *module.getOps<graph::FuncOp>().begin();
+  std::mt19937 random(seed);
+  interpret::Arguments arguments;
+  auto sizeOf = [](std::string_view symbol) -> std::optional<int64_t> {
+    return symbol == "B" || symbol == "U" ? 2 : symbol == "T" ? 3 : 4;
+  };
+  for (unsigned i = 0; i < function.getNumArguments(); ++i) {
+    auto type = llvm::cast<graph::TensorType>(function.getArgument(i).getType());
+    std::vector<int64_t> shape;
+    for (DimExpr dim : type.getDims())
+      shape.push_back(*dim.evaluate(sizeOf));
+    interpret::HostTensor tensor;
+    if (type.getElementType().isInteger(1)) {
+      tensor = interpret::HostTensor::zeros(shape, sema::DType::Bool);
+      for (int64_t &value : tensor.ints)
+        value = random() % 3 != 0;
+    } else {
+      tensor = interpret::HostTensor::zeros(shape, sema::DType::F32);
+      for (double &value : tensor.reals)
+        value = std::uniform_real_distribution<double>(-2, 2)(random);
+    }
+    arguments.inputs["x" + std::to_string(i)] = std::make_shared<interpret::HostTensor>(std::move(tensor));
+  }
+  llvm::Expected<interpret::Results> results = interpret::Interpreter(module).run("chain", arguments);
+  if (!results) {
+    std::string message = llvm::toString(results.takeError());
+    CHECK_MESSAGE(false, message);
+    return {};
+  }
+  return results->outputs["y0"]->reals;
+}
+
+/// The largest difference, where the reference is a number (an unguarded softmax of nothing visible is NaN).
+double difference(const std::vector<double> &reference, const std::vector<double> &values) {
+  if (reference.size() != values.size())
+    return infinity;
+  double worst = 0;
+  for (size_t i = 0; i < values.size(); ++i)
+    if (!std::isnan(reference[i]))
+      worst = std::isnan(values[i]) ? infinity : std::max(worst, std::abs(reference[i] - values[i]));
+  return worst;
+}
+
+unsigned countAttentions(ModuleOp module) {
+  unsigned count = 0;
+  module.walk([&](graph::AttentionOp) { ++count; });
+  return count;
+}
+
+} // namespace
+
+TEST_CASE_FIXTURE(Fixture, "200 chains in random spellings fuse") {
+  for (unsigned seed = 0; seed < 200; ++seed) {
+    OwningOpRef<ModuleOp> module = attention(context, seed);
+    REQUIRE(succeeded(verify(*module)));
+    std::string before = print(*module);
+    std::vector<double> reference = interpret(*module, seed);
+    FusionReport report = fuse(*module, seed % 2);
+    INFO("seed ", seed, "\n", before, report.text(), print(*module));
+    // Both run in doubles: sums of a few terms near 1, in another order.
+    CHECK(difference(reference, interpret(*module, seed)) < 1e-12);
+    CHECK(report.chains.size() == 1);
+    CHECK(countAttentions(*module) == 1);
+    CHECK((!report.chains.empty() && report.chains.front().fused));
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "near misses do not fuse") {
+  for (unsigned seed = 0; seed < 4 * missKinds; ++seed) {
+    OwningOpRef<ModuleOp> module = nearMiss(context, seed % missKinds, seed);
+    REQUIRE(succeeded(verify(*module)));
+    std::string before = print(*module);
+    FusionReport report = fuse(*module, seed % 2);
+    INFO("kind ", seed % missKinds, " seed ", seed, "\n", before, report.text());
+    CHECK(countAttentions(*module) == 0);
+    for (const ChainReport &chain : report.chains) {
+      CHECK(!chain.fused);
+      CHECK(!chain.failure.empty());
+    }
+  }
+}

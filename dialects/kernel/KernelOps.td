@@ -49,7 +49,7 @@ def Kernel_LaunchOp : Kernel_Op<"launch", [DeclareOpInterfaceMethods<SymbolUserO
   let summary = "runs a kernel on views; stands in func.func";
   let description = [{
     `flops` and `bytes` (#graph.dim, discardable) are for the profile. `path` is the module path.
-      (C1) the callee is a kernel.func; (C2) operand types are its argument types.
+      (C1) the callee is a kernel.func, or what emission made of one (@callee.run); (C2) operand types are a kernel.func's argument types.
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<AnyType>:$operands, OptionalAttr<StrAttr>:$path);
   let assemblyFormat = "$kernel `(` $operands `)` attr-dict `:` type($operands)";

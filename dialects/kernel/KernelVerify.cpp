@@ -76,8 +76,12 @@ LogicalResult FuncOp::verify() {
 
 LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
   auto callee = symbols.lookupNearestSymbolFrom<FuncOp>(*this, getKernelAttr());
-  if (!callee)
+  if (!callee) {
+    auto emitted = StringAttr::get(getContext(), getKernel() + ".run");
+    if (symbols.lookupNearestSymbolFrom<func::FuncOp>(*this, emitted))
+      return success();
     return emitOpError() << "there is no kernel.func " << getKernelAttr() << " (C1)";
+  }
   if (TypeRange(callee.getArgumentTypes()) != TypeRange(getOperands()))
     return emitOpError() << "operand types differ from the arguments of " << getKernelAttr() << " (C2)";
   return success();

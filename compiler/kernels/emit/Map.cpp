@@ -226,10 +226,12 @@ LogicalResult MapEmitter::emitInner(PointVectorizer &inner, int64_t pass) {
   return success();
 }
 
+/// Vectors start at multiples of their length.
 void MapEmitter::bindAxis(PointVectorizer &lanes, int64_t axis, Value index) {
   indices[axis] = index;
-  lanes.bind(map.getBody().getArgument(axis),
-             axis == analysis.laneAxis() ? LaneValue::linear(index) : LaneValue::uniform(index));
+  lanes.bind(map.getBody().getArgument(axis), axis == analysis.laneAxis()
+                                                  ? LaneValue::linear(index, 1, target.vectorLength)
+                                                  : LaneValue::uniform(index));
 }
 
 /// The point that is emitted now: its linear index in the box. Axes without an open loop count as 0.

@@ -60,7 +60,7 @@ LogicalResult PointVectorizer::emit(Operation &op) {
     return emitStore(store);
   if (auto check = dyn_cast<kernel::CheckOp>(op))
     return emitCheck(check);
-  if (emitLinear(op))
+  if (emitLinear(op) || emitDigit(op))
     return success();
   return emitElementwise(op);
 }
@@ -94,6 +94,24 @@ bool PointVectorizer::emitLinear(Operation &op) {
   base->setOperands(llvm::map_to_vector(operands, [](const LaneValue &lane) { return lane.value; }));
   Value value = builder.insert(base)->getResult(0);
   known[op.getResult(0)] = stride == 0 ? LaneValue::uniform(value) : LaneValue::linear(value, stride);
+  return true;
+}
+
+/// A digit of a linear index, by a constant that whole vectors divide: all lanes have the same quotient, and the rest
+/// runs on. So the axes of a reshape stay contiguous. False where `op` is none.
+bool PointVectorizer::emitDigit(Operation &op) {
+  if (!isa<arith::DivUIOp, arith::RemUIOp>(op))
+    return false;
+  LaneValue index = lookup(op.getOperand(0)), divisor = lookup(op.getOperand(1));
+  APInt constant;
+  if (index.kind != LaneValue::Kind::linear || index.stride != 1 || index.alignment % lanes != 0 ||
+      !divisor.isUniform() || !matchPattern(divisor.value, m_ConstantInt(&constant)) || constant.isZero() ||
+      constant.urem(lanes) != 0)
+    return false;
+  Operation *base = op.clone();
+  base->setOperands({index.value, divisor.value});
+  Value value = builder.insert(base)->getResult(0);
+  known[op.getResult(0)] = isa<arith::DivUIOp>(op) ? LaneValue::uniform(value) : LaneValue::linear(value, 1, lanes);
   return true;
 }
 

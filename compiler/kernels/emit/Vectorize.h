@@ -25,10 +25,13 @@ struct LaneValue {
   Kind kind = Kind::uniform;
   mlir::Value value;
   int64_t stride = 0;
+  int64_t alignment = 1; ///< linear: `value` is a multiple of this
 
-  static LaneValue uniform(mlir::Value scalar) { return {Kind::uniform, scalar, 0}; }
-  static LaneValue linear(mlir::Value base, int64_t stride = 1) { return {Kind::linear, base, stride}; }
-  static LaneValue varying(mlir::Value vector) { return {Kind::varying, vector, 0}; }
+  static LaneValue uniform(mlir::Value scalar) { return {Kind::uniform, scalar, 0, 1}; }
+  static LaneValue linear(mlir::Value base, int64_t stride = 1, int64_t alignment = 1) {
+    return {Kind::linear, base, stride, alignment};
+  }
+  static LaneValue varying(mlir::Value vector) { return {Kind::varying, vector, 0, 1}; }
   bool isUniform() const { return kind == Kind::uniform; }
 };
 
@@ -108,6 +111,7 @@ private:
   mlir::LogicalResult emitCheck(kernel::CheckOp op);
   void reportFailure(kernel::CheckOp op, mlir::Value failing);
   bool emitLinear(mlir::Operation &op);
+  bool emitDigit(mlir::Operation &op);
   mlir::LogicalResult emitElementwise(mlir::Operation &op);
   mlir::Value materialize(const LaneValue &lane);
   mlir::VectorType vectorOf(mlir::Type element) const { return mlir::VectorType::get({lanes}, element); }

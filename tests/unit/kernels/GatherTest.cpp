@@ -196,6 +196,53 @@ TEST_CASE("concatenation reads each side only where it is, scattered stores writ
   }
 }
 
+static const char *const headsText = R"(
+// [T, H * 32] to [H, T, 32]: the digits of the last axis by 32; by 6 no vector stays whole.
+kernel.func @heads(%x: memref<?x96xf32>, %y: memref<3x?x32xf32>, %t: index) {
+  %n = arith.constant 96 : index
+  kernel.map in (%t, %n) {
+  ^bb0(%i: index, %j: index):
+    %d = arith.constant 32 : index
+    %h = arith.divui %j, %d : index
+    %k = arith.remui %j, %d : index
+    %a = kernel.load %x[%i, %j] : memref<?x96xf32> -> f32
+    kernel.store %a, %y[%h, %i, %k] : f32, memref<3x?x32xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+kernel.func @sixes(%x: memref<?x96xf32>, %y: memref<16x?x6xf32>, %t: index) {
+  %n = arith.constant 96 : index
+  kernel.map in (%t, %n) {
+  ^bb0(%i: index, %j: index):
+    %d = arith.constant 6 : index
+    %h = arith.divui %j, %d : index
+    %k = arith.remui %j, %d : index
+    %a = kernel.load %x[%i, %j] : memref<?x96xf32> -> f32
+    kernel.store %a, %y[%h, %i, %k] : f32, memref<16x?x6xf32>
+    kernel.yield
+  }
+  kernel.return
+})";
+
+TEST_CASE("digits of an index, whole vectors or not") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(headsText, *target);
+    Array<float> x({5, 96}), y({3, 5, 32}), z({16, 5, 6});
+    for (int64_t i = 0; i < x.size(); ++i)
+      x[i] = float(i);
+    kernels.run("heads", {x, y, 5});
+    kernels.run("sixes", {x, z, 5});
+    for (int t = 0; t < 5; ++t)
+      for (int j = 0; j < 96; ++j) {
+        CHECK(y.at(j / 32, t, j % 32) == x.at(t, j));
+        CHECK(z.at(j / 6, t, j % 6) == x.at(t, j));
+      }
+    CHECK(y.guardsHold());
+    CHECK(z.guardsHold());
+  }
+}
+
 static const char *const typesText = R"(
 kernel.func @compare(%x: memref<?xf32>, %m: memref<?xi8>, %y: memref<?xi8>, %z: memref<?xi64>, %n: index) {
   kernel.map in (%n) {

@@ -14,8 +14,9 @@ config.test_exec_root = os.path.join(config.build_root, "tests", config.suite)
 
 # fovea, fovea-opt, and of LLVM: FileCheck, not, split-file, count.
 config.environment["PATH"] = os.pathsep.join([config.fovea_tools, config.llvm_tools, os.environ["PATH"]])
-config.environment["FILECHECK_OPTS"] = "--enable-var-scope --allow-unused-prefixes=false"
+config.environment["FILECHECK_OPTS"] = "--enable-var-scope --dump-input-context=3 --allow-unused-prefixes=false"
 config.substitutions.append(("%examples", os.path.join(config.source_root, "examples")))
+config.substitutions.append(("%golden", os.path.join(config.source_root, "tests", "numeric", "golden")))
 config.substitutions.append(("%inputs", os.path.join(config.test_source_root, "Inputs")))
 
 

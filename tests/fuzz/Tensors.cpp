@@ -43,7 +43,8 @@ void parse(Parse function, const uint8_t *data, size_t size) {
     volatile unsigned char sink = 0;
     for (const FileTensor &tensor : file) {
       int64_t elements = 0;
-      if (!countElements(tensor.shape, tensor.rank, elementSize(tensor.dtype), elements) || elements != tensor.elements())
+      if (!countElements(tensor.shape, tensor.rank, elementSize(tensor.dtype), elements) ||
+          elements != tensor.elements())
         std::abort();
       for (int64_t i = 0; i < tensor.bytes; ++i)
         sink = sink ^ tensor.data[i];

@@ -1,5 +1,5 @@
-// The standard library: every module of it is free of errors, and nothing in it goes untested. The numbers are compared in
-// tests/numeric.
+// The standard library: every module of it is free of errors, and nothing in it goes untested. The numbers are compared
+// in tests/numeric.
 #include "compiler/library/Library.h"
 #include "compiler/sema/Sema.h"
 #include "compiler/syntax/Parser.h"
@@ -77,7 +77,8 @@ TEST_CASE("every declaration of the library is used behind an entry of the test 
   REQUIRE(tree->modules.size() == 1);
   std::set<std::string> used = namesUsedBy(*tree->modules[0]);
   // Parts that only work inside others which are tested.
-  for (const char *part : {"FeedForward", "split_heads", "merge_heads", "windows", "pad_rows"})
+  for (const char *part :
+       {"FeedForward", "layer_norm", "rms_norm", "split_heads", "merge_heads", "windows", "pad_rows"})
     used.insert(part);
   for (std::string_view name : library::names()) {
     std::unique_ptr<syntax::File> module =

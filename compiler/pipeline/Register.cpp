@@ -1,5 +1,6 @@
 #include "compiler/pipeline/Register.h"
 
+#include "compiler/kernels/emit/Passes.h"
 #include "compiler/passes/Passes.h"
 #include "dialects/graph/GraphDialect.h"
 #include "dialects/kernel/KernelDialect.h"
@@ -22,8 +23,9 @@
 namespace fovea::pipeline {
 
 void registerDialects(mlir::DialectRegistry &registry) {
-  registry.insert<mlir::arith::ArithDialect, mlir::cf::ControlFlowDialect, mlir::func::FuncDialect, mlir::LLVM::LLVMDialect,
-                  mlir::math::MathDialect, mlir::memref::MemRefDialect, mlir::scf::SCFDialect, mlir::vector::VectorDialect>();
+  registry.insert<mlir::arith::ArithDialect, mlir::cf::ControlFlowDialect, mlir::func::FuncDialect,
+                  mlir::LLVM::LLVMDialect, mlir::math::MathDialect, mlir::memref::MemRefDialect, mlir::scf::SCFDialect,
+                  mlir::vector::VectorDialect>();
   graph::registerDialect(registry);
   registry.insert<kernel::KernelDialect>();
   mlir::registerAllExtensions(registry);
@@ -33,6 +35,7 @@ void registerDialects(mlir::DialectRegistry &registry) {
 
 void registerPasses() {
   fovea::registerGraphPasses();
+  kernels::registerKernelPasses();
   mlir::registerTransformsPasses();
   mlir::registerConversionPasses();
 }

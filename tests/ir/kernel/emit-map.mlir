@@ -1,0 +1,87 @@
+// What kernel.map becomes: contiguous accesses unmasked in whole vectors, masked in the tail; uniform ones scalar; others gathered.
+// RUN: fovea-opt %s --split-input-file --kernel-emit=target=x86-64-v3 | FileCheck %s
+
+// CHECK: module attributes {dlti.target_system_spec = {{.*}}"fovea.target" = "x86-64-v3"
+kernel.func @scale(%x: memref<?x?xf32>, %s: memref<?xf32>, %y: memref<?x?xf32>, %m: index, %n: index) {
+  kernel.map in (%m, %n) {
+  ^bb0(%i: index, %j: index):
+    %a = kernel.load %x[%i, %j] : memref<?x?xf32> -> f32
+    %b = kernel.load %s[%i] : memref<?xf32> -> f32
+    %c = arith.mulf %a, %b : f32
+    kernel.store %c, %y[%i, %j] : f32, memref<?x?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+// CHECK-LABEL: func.func @scale.tasks(
+// CHECK-SAME: -> index
+// CHECK-LABEL: func.func @scale.scratch(
+// CHECK: %[[ZERO:.*]] = arith.constant 0 : index
+// CHECK: return %[[ZERO]]
+// CHECK-LABEL: func.func @scale.run(
+// CHECK-SAME: %{{.*}}: !llvm.ptr, %[[X:.*]]: memref<?x?xf32>, %[[S:.*]]: memref<?xf32>, %[[Y:.*]]: memref<?x?xf32>, %{{.*}}: index, %{{.*}}: index, %{{.*}}: index, %{{.*}}: index, %{{.*}}: memref<?xi8>) -> i32
+// The row's factor is read once an item, outside of the loop over lanes.
+// CHECK: %[[B:.*]] = memref.load %[[S]]
+// CHECK: scf.for
+// CHECK-NOT: mask
+// CHECK: vector.load %[[X]]{{.*}} : memref<?x?xf32>, vector<8xf32>
+// CHECK: vector.broadcast %[[B]]
+// CHECK: vector.store %{{.*}}, %[[Y]]
+// CHECK: scf.if
+// CHECK: %[[MASK:.*]] = vector.create_mask
+// CHECK: vector.maskedload %[[X]]{{.*}}, %[[MASK]]
+// CHECK: vector.maskedstore %[[Y]]{{.*}}, %[[MASK]]
+// CHECK-NOT: memref.alloca
+
+// -----
+
+// The index differs from lane to lane: a gather under the check's mask, whose failure is reported in a branch.
+kernel.func @take(%w: memref<?xf32>, %ids: memref<?xi64>, %y: memref<?xf32>, %v: index, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %c0 = arith.constant 0 : index
+    %id = kernel.load %ids[%i] : memref<?xi64> -> i64
+    %r = arith.index_cast %id : i64 to index
+    kernel.check 1 %r in [%c0, %v) at "m.fov:1:2"
+    %a = kernel.load %w[%r] : memref<?xf32> -> f32
+    kernel.store %a, %y[%i] : f32, memref<?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+// CHECK: llvm.mlir.global internal constant @"fovea.place.m.fov:1:2"("m.fov:1:2\00")
+// CHECK: func.func private @fovea_fail(!llvm.ptr, i32, !llvm.ptr, i64, i64, i64, i64)
+// CHECK-LABEL: func.func @take.run(
+// CHECK: vector.load %{{.*}} : memref<?xi64>, vector<8xi64>
+// CHECK: %[[OK:.*]] = arith.andi
+// CHECK: vector.reduction <or>
+// CHECK: scf.if
+// CHECK: func.call @fovea_fail
+// CHECK: vector.gather {{.*}}, %[[OK]], {{.*}} : memref<?xf32, strided<[1], offset: ?>>, vector<8xindex>, vector<8xi1>, vector<8xf32> into vector<8xf32>
+
+// -----
+
+// Two passes and the write: the sum's loop carries four accumulators; the mean's division stands outside of the loops over lanes.
+kernel.func @centre(%x: memref<?x?xf32>, %y: memref<?x?xf32>, %m: index, %n: index, %count: f32) {
+  kernel.map in (%m, %n) {
+  ^bb0(%i: index, %j: index):
+    %a = kernel.load %x[%i, %j] : memref<?x?xf32> -> f32
+    %s = kernel.reduce "sum" %a over [1] : f32
+    %mean = arith.divf %s, %count : f32
+    %d = arith.subf %a, %mean : f32
+    kernel.store %d, %y[%i, %j] : f32, memref<?x?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+// CHECK-LABEL: func.func @centre.run(
+// CHECK: scf.for {{.*}} -> (f32)
+// CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
+// CHECK-COUNT-4: vector.load
+// CHECK: scf.for {{.*}} -> (vector<8xf32>, vector<8xf32>, vector<8xf32>, vector<8xf32>)
+// CHECK: vector.maskedload
+// CHECK: vector.extract_strided_slice
+// CHECK: arith.divf {{.*}} : f32
+// CHECK: scf.for
+// CHECK: vector.load
+// CHECK: vector.store

@@ -2,6 +2,8 @@
 
 #include "compiler/kernels/emit/Passes.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/analysis/FormGroups.h"
+#include "compiler/kernels/lower/Lower.h"
 #include "dialects/graph/GraphDialect.h"
 #include "dialects/kernel/KernelDialect.h"
 
@@ -36,6 +38,8 @@ void registerDialects(mlir::DialectRegistry &registry) {
 void registerPasses() {
   fovea::registerGraphPasses();
   kernels::registerKernelPasses();
+  registerFormGroupsPass();
+  kernels::registerLowerToKernelPass();
   mlir::registerTransformsPasses();
   mlir::registerConversionPasses();
 }

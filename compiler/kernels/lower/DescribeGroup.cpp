@@ -1,0 +1,86 @@
+// Names for kernels that say what they do.
+#include "compiler/kernels/lower/KernelBuilder.h"
+
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/TypeSwitch.h"
+
+using namespace mlir;
+
+namespace fovea::kernels {
+
+static bool holds(graph::GroupOp group, StringRef mnemonic) {
+  return llvm::any_of(group.getBody().front(), [&](Operation &op) { return op.getName().stripDialect() == mnemonic; });
+}
+
+/// What is added, by where it comes from: a broadcast vector is a bias, a whole tensor a residual.
+static StringRef addName(Operation &op) {
+  for (Value operand : op.getOperands()) {
+    if (isa<BlockArgument>(operand))
+      return "residual";
+    if (auto broadcast = operand.getDefiningOp<graph::BroadcastOp>(); broadcast && isa<BlockArgument>(broadcast.getX()))
+      return "bias";
+  }
+  return {};
+}
+
+static std::string matmulName(graph::GroupOp group) {
+  auto contract = *group.getBody().front().getOps<graph::ContractOp>().begin();
+  auto lhs = cast<graph::TensorType>(contract.getLhs().getType()), out = cast<graph::TensorType>(contract.getResult().getType());
+  DimExpr k(1);
+  for (auto [label, dim] : llvm::zip(contract.getLhsLabels(), lhs.getDims()))
+    if (!llvm::is_contained(contract.getOutLabels(), label))
+      k = k * dim;
+  DimExpr n = out.getRank() ? out.getDims().back() : DimExpr(1);
+  std::string name = "matmul";
+  if (k && k.isConstant() && n.isConstant())
+    name += "_" + std::to_string(*k.value()) + "x" + std::to_string(*n.value());
+  SmallVector<StringRef> parts;
+  for (Operation &op : group.getBody().front())
+    if (StringRef part = isa<graph::AddOp>(op) ? addName(op) : StringRef(); !part.empty() && !llvm::is_contained(parts, part))
+      parts.push_back(part);
+  for (auto [mnemonic, part] : {std::pair<StringRef, StringRef>{"erf", "gelu"}, {"tanh", "tanh"}, {"sigmoid", "sigmoid"},
+                                {"exp", "exp"}, {"max", "relu"}})
+    if (holds(group, mnemonic))
+      parts.push_back(part);
+  for (StringRef part : parts)
+    name += "_" + part.str();
+  return name;
+}
+
+static std::string mapName(graph::GroupOp group) {
+  std::string name = "map";
+  for (StringRef part : {"gather", "update_slice", "concat", "pack", "argmax"})
+    if (holds(group, part))
+      name += "_" + part.str();
+  bool reduces = holds(group, "reduce");
+  if (reduces && holds(group, "exp"))
+    name += "_softmax";
+  else if (reduces && (holds(group, "rsqrt") || holds(group, "sqrt")))
+    name += "_norm";
+  else if (reduces)
+    name += "_reduce";
+  SmallVector<StringRef> rest;
+  for (Operation &op : group.getBody().front())
+    if (StringRef mnemonic = op.getName().stripDialect(); isa<graph::ElementwiseOpInterface>(op) && !llvm::is_contained(rest, mnemonic))
+      rest.push_back(mnemonic);
+  if (name == "map" && rest.empty())
+    return holds(group, "broadcast") ? "map_broadcast" : "map_copy";
+  if (name == "map")
+    for (StringRef mnemonic : ArrayRef(rest).take_front(4))
+      name += "_" + mnemonic.str();
+  return name;
+}
+
+std::string describeGroup(graph::GroupOp group) {
+  if (group.getKind() == "matmul")
+    return matmulName(group);
+  if (group.getKind() == "map")
+    return mapName(group);
+  auto attention = *group.getBody().front().getOps<graph::AttentionOp>().begin();
+  std::string name = "attention";
+  if (std::optional<int64_t> size = cast<graph::TensorType>(attention.getQ().getType()).getDims().back().value())
+    name += "_" + std::to_string(*size);
+  return attention.getMask().empty() ? name : name + "_masked";
+}
+
+} // namespace fovea::kernels

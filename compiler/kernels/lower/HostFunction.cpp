@@ -1,0 +1,380 @@
+#include "compiler/kernels/lower/HostFunction.h"
+
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+
+using namespace mlir;
+
+namespace fovea::kernels {
+
+DimExpr bytesOf(Value tensor) {
+  auto type = cast<graph::TensorType>(tensor.getType());
+  DimExpr bytes(int64_t(memoryType(type.getElementType()).getIntOrFloatBitWidth() / 8));
+  for (DimExpr dim : type.getDims())
+    bytes = bytes ? bytes * dim : bytes;
+  return bytes;
+}
+
+HostFunction::HostFunction(graph::FuncOp function, KernelTable &kernels, std::map<std::string, DimExpr> &arenas)
+    : function(function), module(function->getParentOp()), kernels(kernels), arenas(arenas), storages(function),
+      b(function.getContext()), loc(function.getLoc()) {}
+
+//===-- Steps -----------------------------------------------------------------------------------------------------===//
+
+LogicalResult HostFunction::collectSteps() {
+  for (Operation &op : function.getBody().front().without_terminator()) {
+    if (!isa<graph::GroupOp, graph::CallOp>(op)) {
+      if (isLayoutOp(&op) && storages.lookup(op.getResult(0)))
+        continue;
+      return op.emitError("internal: an op outside of groups that is no view");
+    }
+    Step step{&op, {}, {}, {}, {}};
+    for (Value operand : op.getOperands()) {
+      const Storage *storage = storages.lookup(operand);
+      if (!storage)
+        return op.emitError("internal: an operand that lies nowhere");
+      step.reads.push_back(storage->base);
+    }
+    for (Value result : op.getResults())
+      step.writes.push_back(storages.lookup(result)->base);
+    if (auto group = dyn_cast<graph::GroupOp>(op)) {
+      FailureOr<LoweredGroup> lowered = KernelBuilder(group, storages).build();
+      if (failed(lowered))
+        return failure();
+      step.group = std::move(*lowered);
+    } else {
+      auto call = cast<graph::CallOp>(op);
+      graph::FuncOp callee = calleeOf(call);
+      SmallVector<DimExpr> sizes = graph::getSizes(call.getSubstitution());
+      step.scratch = arenas[callee.getSymName().str()].substitute([&](std::string_view name) -> std::optional<DimExpr> {
+        for (auto [symbol, size] : llvm::zip(callee.getSymbols().getAsRange<StringAttr>(), sizes))
+          if (symbol.getValue() == StringRef(name))
+            return size;
+        return std::nullopt;
+      });
+      if (!step.scratch)
+        return op.emitError("the callee's arena has no size that can be expressed");
+    }
+    steps.push_back(std::move(step));
+  }
+  return success();
+}
+
+/// A step that overwrites a value runs after all others that read the value.
+void HostFunction::addOrderForUpdates(StepGraph &graph) {
+  DenseMap<Operation *, size_t> number;
+  for (auto [i, step] : llvm::enumerate(steps))
+    number[step.op] = i;
+  for (auto [i, step] : llvm::enumerate(steps)) {
+    for (OpResult result : step.op->getResults()) {
+      Value base = storages.lookup(result)->base;
+      if (base == result)
+        continue;
+      SmallVector<Value> old; // operands that lie in the buffer, and their views
+      for (Value operand : step.op->getOperands())
+        if (storages.lookup(operand)->base == base)
+          old.push_back(operand);
+      DenseSet<Value> seen;
+      while (!old.empty()) {
+        Value value = old.pop_back_val();
+        if (!seen.insert(value).second)
+          continue;
+        if (Operation *def = value.getDefiningOp(); isLayoutOp(def))
+          old.push_back(def->getOperand(0));
+        for (Operation *user : value.getUsers()) {
+          if (isLayoutOp(user))
+            old.push_back(user->getResult(0));
+          else if (auto it = number.find(user); it != number.end() && it->second != i)
+            graph.edges.push_back({it->second, i});
+        }
+      }
+    }
+  }
+}
+
+void HostFunction::orderSteps() {
+  StepGraph graph;
+  graph.count = steps.size();
+  DenseMap<Value, size_t> values;
+  std::vector<StepValue> flow;
+  std::vector<DimExpr> bytes;
+  for (auto [i, step] : llvm::enumerate(steps))
+    for (Value result : step.op->getResults()) {
+      if (storages.lookup(result)->base != result)
+        continue;
+      values[result] = flow.size();
+      flow.push_back({i, {}});
+      bytes.push_back(bytesOf(result));
+    }
+  DenseMap<Operation *, size_t> number;
+  for (auto [i, step] : llvm::enumerate(steps))
+    number[step.op] = i;
+  for (auto [i, step] : llvm::enumerate(steps)) {
+    for (Value base : step.reads)
+      if (auto it = values.find(base); it != values.end())
+        flow[it->second].consumers.push_back(i);
+    for (Value operand : step.op->getOperands()) { // values, through their views: also new versions of states
+      Value value = operand;
+      while (isLayoutOp(value.getDefiningOp()))
+        value = value.getDefiningOp()->getOperand(0);
+      if (Operation *def = value.getDefiningOp())
+        graph.edges.push_back({number[def], i});
+    }
+  }
+  addOrderForUpdates(graph);
+  std::vector<std::string> names;
+  for (auto symbol : function.getSymbols().getAsRange<StringAttr>())
+    names.push_back(symbol.getValue().str());
+  std::vector<std::vector<int64_t>> samples;
+  for (const SymbolValues &sizes : representativeSizes(names)) {
+    std::vector<int64_t> &sample = samples.emplace_back();
+    for (DimExpr size : bytes)
+      sample.push_back(std::max<int64_t>(0, evaluate(size, sizes).value_or(0)));
+  }
+  if (!graph.topologicalOrder())
+    return; // a state read after it is written: the order of the source then holds
+  std::vector<Step> ordered;
+  for (size_t i : orderForPeak(graph, flow, samples))
+    ordered.push_back(std::move(steps[i]));
+  steps = std::move(ordered);
+}
+
+//===-- The arena -------------------------------------------------------------------------------------------------===//
+
+void HostFunction::planArena() {
+  DenseSet<Value> outputs;
+  Operation *terminator = function.getBody().front().getTerminator();
+  for (OpOperand &operand : terminator->getOpOperands())
+    if (!stateArgument(function, operand.getOperandNumber()))
+      outputs.insert(storages.lookup(operand.get())->base);
+  std::vector<PlanBuffer> buffers;
+  SmallVector<Value> owners;
+  DenseMap<Value, size_t> index;
+  std::vector<std::pair<size_t, size_t>> scratch; // step, buffer
+  for (auto [i, step] : llvm::enumerate(steps)) {
+    for (Value base : step.reads)
+      if (auto it = index.find(base); it != index.end())
+        buffers[it->second].last = i;
+    for (Value result : step.op->getResults())
+      if (Value base = storages.lookup(result)->base; base == result && !outputs.contains(base)) {
+        index[base] = buffers.size();
+        owners.push_back(base);
+        buffers.push_back({alignBytes(bytesOf(base)), i, i});
+      } else if (auto it = index.find(base); it != index.end()) {
+        buffers[it->second].last = i;
+      }
+    if (step.scratch && !step.scratch.isConstant(0)) {
+      scratch.push_back({i, buffers.size()});
+      owners.push_back({});
+      buffers.push_back({step.scratch, i, i});
+    }
+  }
+  std::vector<std::string> names;
+  for (auto symbol : function.getSymbols().getAsRange<StringAttr>())
+    names.push_back(symbol.getValue().str());
+  MemoryPlan plan = planMemory(buffers, representativeSizes(names));
+  for (auto [owner, offset] : llvm::zip(owners, plan.offsets))
+    if (owner)
+      offsets[owner] = offset;
+  scratchOffsets.resize(steps.size());
+  for (auto [step, buffer] : scratch)
+    scratchOffsets[step] = plan.offsets[buffer];
+  arenaBytes = plan.total;
+  arenas[function.getSymName().str()] = plan.total;
+}
+
+//===-- Emission --------------------------------------------------------------------------------------------------===//
+
+static MemRefType contiguousType(Value tensor) {
+  return memrefTypeOf(View::identity(dimsOf(tensor)), cast<graph::TensorType>(tensor.getType()).getElementType());
+}
+
+/// The func.func's signature, roles and names; the buffers that arguments are.
+void HostFunction::declare() {
+  SmallVector<Type> types = {LLVM::LLVMPointerType::get(b.getContext())};
+  SmallVector<std::pair<StringRef, std::string>> roles;
+  SmallVector<Value> owners; // of arguments after the symbols
+  for (auto symbol : function.getSymbols().getAsRange<StringAttr>()) {
+    types.push_back(b.getIndexType());
+    roles.push_back({"symbol", symbol.getValue().str()});
+  }
+  auto add = [&](StringRef role, Attribute name, Value owner) {
+    types.push_back(contiguousType(owner));
+    roles.push_back({role, name ? cast<StringAttr>(name).getValue().str() : role.str() + std::to_string(roles.size())});
+    owners.push_back(owner);
+  };
+  for (BlockArgument argument : function.getBody().getArguments()) {
+    unsigned i = argument.getArgNumber();
+    StringRef role = "input";
+    Attribute name = function.getArgAttr(i, graph::names::input);
+    for (auto [other, attribute] : {std::pair<StringRef, StringRef>{"param", graph::names::param},
+                                    {"state", graph::names::state},
+                                    {"derived", graph::names::derived}})
+      if (Attribute found = function.getArgAttr(i, attribute)) {
+        role = other;
+        name = found;
+      }
+    add(role, name, argument);
+  }
+  for (OpOperand &operand : function.getBody().front().getTerminator()->getOpOperands()) {
+    unsigned i = operand.getOperandNumber();
+    if (stateArgument(function, i))
+      continue;
+    if (Attribute derived = function.getResultAttr(i, graph::names::derived))
+      add("derived", derived, storages.lookup(operand.get())->base);
+    else
+      add("output", function.getResultAttr(i, graph::names::output), storages.lookup(operand.get())->base);
+    // The buffer has the result's layout: the owner may see it through an inverse view.
+    types.back() = contiguousType(operand.get());
+  }
+  types.push_back(MemRefType::get({ShapedType::kDynamic}, b.getI8Type()));
+  roles.push_back({"arena", "arena"});
+
+  b.setInsertionPoint(function);
+  host = func::FuncOp::create(b, loc, (function.getSymName() + hostSuffix).str(), b.getFunctionType(types, {b.getI32Type()}));
+  for (auto [i, role] : llvm::enumerate(roles)) {
+    host.setArgAttr(i + 1, "fovea.role", b.getStringAttr(role.first));
+    host.setArgAttr(i + 1, "fovea.name", b.getStringAttr(role.second));
+  }
+  Block *entry = host.addEntryBlock();
+  b.setInsertionPointToStart(entry);
+  exec = entry->getArgument(0);
+  arena = entry->getArguments().back();
+  size_t next = 1;
+  for (auto symbol : function.getSymbols().getAsRange<StringAttr>())
+    symbols[symbol.getValue()] = entry->getArgument(next++);
+  for (Value owner : owners)
+    buffers[owner] = entry->getArgument(next++);
+  dims = std::make_unique<DimEmitter>(b, loc, [this](StringRef name) { return symbols.lookup(name); });
+}
+
+Value HostFunction::arenaView(DimExpr offset, MemRefType type, ArrayRef<DimExpr> sizes) {
+  SmallVector<Value> dynamic;
+  for (DimExpr size : sizes)
+    if (!size.isConstant())
+      dynamic.push_back(dims->index(size));
+  return memref::ViewOp::create(b, loc, type, arena, dims->index(offset), dynamic);
+}
+
+Value HostFunction::viewOf(Value base, const View &view, MemRefType type) {
+  for (auto &[otherBase, otherView, value] : views)
+    if (otherBase == base && otherView == view && value.getType() == type)
+      return value;
+  Value value;
+  auto buffer = buffers.find(base);
+  bool whole = view.isIdentity();
+  if (buffer != buffers.end() && buffer->second.getType() == type && whole) {
+    value = buffer->second;
+  } else if (buffer == buffers.end() && whole) {
+    value = arenaView(offsets[base], type, view.dims);
+  } else {
+    Value source;
+    if (buffer != buffers.end()) {
+      source = buffer->second;
+    } else {
+      View all = View::identity({DimExpr(cast<graph::TensorType>(base.getType()).getNumElements())});
+      source = viewOf(base, all, memrefTypeOf(all, cast<graph::TensorType>(base.getType()).getElementType()));
+    }
+    auto mixed = [&](DimExpr e, bool isStatic) -> OpFoldResult {
+      if (isStatic)
+        return b.getIndexAttr(*e.value());
+      return dims->index(e);
+    };
+    SmallVector<int64_t> strides;
+    int64_t offset;
+    (void)type.getStridesAndOffset(strides, offset);
+    SmallVector<OpFoldResult> sizes, steps;
+    std::vector<DimExpr> expected = whole ? rowMajorStrides(view.dims) : view.strides;
+    for (auto [i, dim] : llvm::enumerate(view.dims)) {
+      sizes.push_back(mixed(dim, !type.isDynamicDim(i)));
+      steps.push_back(mixed(expected[i], !ShapedType::isDynamic(strides[i])));
+    }
+    value = memref::ReinterpretCastOp::create(b, loc, type, source, mixed(view.offset, !ShapedType::isDynamic(offset)), sizes, steps);
+  }
+  views.push_back({base, view, value});
+  return value;
+}
+
+static StringRef pathOf(Location loc) {
+  if (auto name = loc->findInstanceOf<NameLoc>())
+    return name.getName().getValue();
+  return {};
+}
+
+void HostFunction::emitLaunch(Step &step) {
+  auto group = cast<graph::GroupOp>(step.op);
+  SmallVector<Value> operands;
+  for (const LaunchOperand &operand : step.group.operands)
+    operands.push_back(operand.base ? viewOf(operand.base, operand.view, cast<MemRefType>(operand.type)) : dims->index(operand.size));
+  StringRef path = pathOf(step.op->getLoc());
+  FlatSymbolRefAttr name = kernels.add(step.group.kernel, describeGroup(group));
+  auto launch = kernel::LaunchOp::create(b, step.op->getLoc(), name, operands, path.empty() ? StringAttr() : b.getStringAttr(path));
+  for (auto [attribute, amount] : {std::pair<StringRef, DimExpr>{"flops", step.group.flops}, {"bytes", step.group.bytes}})
+    if (amount)
+      launch->setAttr(attribute, graph::DimAttr::get(b.getContext(), amount));
+}
+
+void HostFunction::emitCall(Step &step) {
+  auto call = cast<graph::CallOp>(step.op);
+  graph::FuncOp callee = calleeOf(call);
+  SmallVector<Value> operands = {exec};
+  for (DimExpr size : graph::getSizes(call.getSubstitution()))
+    operands.push_back(dims->index(size));
+  auto contiguous = [&](Value value) {
+    const Storage &storage = *storages.lookup(value);
+    return viewOf(storage.base, storage.view, contiguousType(value));
+  };
+  for (Value operand : call.getOperands())
+    operands.push_back(contiguous(operand));
+  for (OpResult result : call->getResults())
+    if (!stateArgument(callee, result.getResultNumber()))
+      operands.push_back(contiguous(result));
+  auto bytes = MemRefType::get({ShapedType::kDynamic}, b.getI8Type());
+  DimExpr offset = scratchOffsets[&step - steps.data()];
+  operands.push_back(offset ? memref::ViewOp::create(b, loc, bytes, arena, dims->index(offset), ValueRange{dims->index(step.scratch)}).getResult()
+                            : arena);
+  // A callee's parameters are memrefs over its own symbols; a caller that knows a size casts it away.
+  auto target = cast<ModuleOp>(module).lookupSymbol<func::FuncOp>((callee.getSymName() + hostSuffix).str());
+  for (auto [operand, type] : llvm::zip(MutableArrayRef<Value>(operands), target.getArgumentTypes()))
+    if (operand.getType() != type)
+      operand = memref::CastOp::create(b, loc, type, operand);
+  func::CallOp::create(b, call.getLoc(), callee.getSymName(), TypeRange{b.getI32Type()}, operands);
+}
+
+void HostFunction::emitStep(Step &step) {
+  if (isa<graph::GroupOp>(step.op))
+    emitLaunch(step);
+  else
+    emitCall(step);
+}
+
+void HostFunction::emitArenaFunction() {
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointAfter(host);
+  SmallVector<Type> types(function.getSymbols().size(), b.getIndexType());
+  auto sizes = func::FuncOp::create(b, loc, (function.getSymName() + ".arena").str(), b.getFunctionType(types, {b.getIndexType()}));
+  sizes->setAttr("fovea.formula", b.getStringAttr(arenaBytes.str()));
+  Block *entry = sizes.addEntryBlock();
+  b.setInsertionPointToStart(entry);
+  llvm::StringMap<Value> values;
+  for (auto [i, symbol] : llvm::enumerate(function.getSymbols().getAsRange<StringAttr>()))
+    values[symbol.getValue()] = entry->getArgument(i);
+  DimEmitter::Symbols lookup = [&](StringRef name) { return values.lookup(name); };
+  Value bytes = emitChecked(b, loc, arenaBytes, lookup);
+  func::ReturnOp::create(b, loc, bytes);
+}
+
+LogicalResult HostFunction::lower() {
+  if (failed(collectSteps()))
+    return failure();
+  orderSteps();
+  planArena();
+  declare();
+  for (Step &step : steps)
+    emitStep(step);
+  Value ok = arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0));
+  func::ReturnOp::create(b, loc, ok);
+  emitArenaFunction();
+  return success();
+}
+
+} // namespace fovea::kernels

@@ -1,0 +1,80 @@
+// The host side of one graph.func: the order of its steps, its arena, launches and calls.
+#pragma once
+
+#include "compiler/kernels/lower/KernelBuilder.h"
+#include "compiler/analysis/MemoryPlan.h"
+#include "compiler/analysis/StepGraph.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+#include <map>
+
+namespace fovea::kernels {
+
+/// All kernels of a module; equal ones are one.
+class KernelTable {
+public:
+  explicit KernelTable(mlir::ModuleOp module) : module(module), end(mlir::OpBuilder::atBlockEnd(module.getBody())) {}
+
+  /// Takes `kernel`, which is in no module: gives it a name made from `hint`, or drops it for an equal one. Gives the name.
+  mlir::FlatSymbolRefAttr add(kernel::FuncOp kernel, llvm::StringRef hint);
+
+private:
+  mlir::ModuleOp module;
+  mlir::OpBuilder end;
+  std::map<const void *, std::vector<kernel::FuncOp>> byType;
+  llvm::StringMap<unsigned> names;
+};
+
+class HostFunction {
+public:
+  /// `arenas`: bytes of the arena of every function that is lowered already, over its own symbols.
+  HostFunction(graph::FuncOp function, KernelTable &kernels, std::map<std::string, DimExpr> &arenas);
+
+  mlir::LogicalResult lower();
+
+private:
+  struct Step {
+    mlir::Operation *op; // group or call
+    std::vector<mlir::Value> reads, writes; // bases
+    LoweredGroup group;
+    DimExpr scratch; // a callee's arena
+  };
+
+  mlir::LogicalResult collectSteps();
+  void orderSteps();
+  void addOrderForUpdates(StepGraph &graph);
+  void planArena();
+  void declare();
+  void emitStep(Step &step);
+  void emitLaunch(Step &step);
+  void emitCall(Step &step);
+  void emitArenaFunction();
+  mlir::Value viewOf(mlir::Value base, const View &view, mlir::MemRefType type);
+  mlir::Value arenaView(DimExpr offset, mlir::MemRefType type, llvm::ArrayRef<DimExpr> dims);
+
+  graph::FuncOp function;
+  mlir::Operation *module;
+  KernelTable &kernels;
+  std::map<std::string, DimExpr> &arenas;
+  StorageMap storages;
+  mlir::OpBuilder b;
+  mlir::Location loc;
+  std::vector<Step> steps;
+  llvm::DenseMap<mlir::Value, DimExpr> offsets;   // of bases in the arena
+  std::vector<DimExpr> scratchOffsets;            // one a step; null where it needs none
+  DimExpr arenaBytes = DimExpr(0);
+  llvm::DenseMap<mlir::Value, mlir::Value> buffers; // of bases that are arguments of the host function
+  mlir::func::FuncOp host;
+  mlir::Value exec, arena;
+  llvm::StringMap<mlir::Value> symbols;
+  std::unique_ptr<DimEmitter> dims;
+  std::vector<std::tuple<mlir::Value, View, mlir::Value>> views; // made already
+};
+
+DimExpr bytesOf(mlir::Value tensor);
+
+/// Host functions have this behind the name while the graph functions exist.
+inline constexpr llvm::StringLiteral hostSuffix = ".host";
+
+} // namespace fovea::kernels

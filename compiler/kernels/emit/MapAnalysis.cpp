@@ -2,6 +2,7 @@
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/Matchers.h"
 
 using namespace mlir;
 using namespace fovea::kernels;
@@ -50,7 +51,9 @@ static int64_t contiguity(Block &block, int64_t axis) {
 }
 
 MapAnalysis::MapAnalysis(kernel::MapOp map)
-    : block(map.getBody().front()), rank(map.getSizes().size()), reduced(map.getReducedAxes()) {
+    : block(map.getBody().front()), rank(map.getSizes().size()), reduced(map.getReducedAxes()), unit(rank) {
+  for (auto [axis, size] : llvm::enumerate(map.getSizes()))
+    unit[axis] = matchPattern(size, m_One());
   for (Operation &op : block) {
     analyse(op);
     cost += costOf(op);
@@ -143,13 +146,17 @@ SmallVector<Operation *> MapAnalysis::innerOps(int64_t pass) const {
 }
 
 int64_t MapAnalysis::chooseLaneAxis() const {
-  int64_t best = rank - 1;
   if (rank == 0)
     return 0;
+  // Along an axis of one element all lanes but one would idle. Reduced axes behind the lanes' have no loop, so they
+  // stay in front.
+  int64_t best = rank - 1;
+  while (best > 0 && unit.test(best) && !isReduced(best))
+    --best;
   if (!reduced.empty() || checks)
     return best;
-  for (int64_t axis = rank - 2; axis >= 0; --axis)
-    if (contiguity(block, axis) > contiguity(block, best))
+  for (int64_t axis = best - 1; axis >= 0; --axis)
+    if (!unit.test(axis) && contiguity(block, axis) > contiguity(block, best))
       best = axis;
   return best;
 }

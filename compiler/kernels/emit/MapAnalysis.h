@@ -60,6 +60,7 @@ private:
   mlir::Block &block;
   int64_t rank;
   llvm::SmallVector<int64_t> reduced;
+  llvm::SmallBitVector unit; ///< axes of one element, statically
   llvm::DenseMap<mlir::Operation *, Facts> facts;
   int64_t lane = 0, passCount = 0, cost = 0, collapsible = 0;
   bool checks = false, strided = false;

@@ -120,6 +120,68 @@ TEST_CASE("axes that lie one after another run as one, others do not") {
   }
 }
 
+static const char *const unitAxesText = R"(
+kernel.func @column_sums(%x: memref<?x?x1xf32>, %y: memref<?x1xf32>, %m: index, %n: index) {
+  %one = arith.constant 1 : index
+  kernel.map in (%m, %n, %one) {
+  ^bb0(%i: index, %j: index, %k: index):
+    %a = kernel.load %x[%i, %j, %k] : memref<?x?x1xf32> -> f32
+    %s = kernel.reduce "sum" %a over [1] : f32
+    kernel.store %s, %y[%i, %k] : f32, memref<?x1xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+kernel.func @tail_sums(%x: memref<?x?x1xf32>, %y: memref<?xf32>, %m: index, %n: index) {
+  %one = arith.constant 1 : index
+  kernel.map in (%m, %n, %one) {
+  ^bb0(%i: index, %j: index, %k: index):
+    %a = kernel.load %x[%i, %j, %k] : memref<?x?x1xf32> -> f32
+    %s = kernel.reduce "sum" %a over [1, 2] : f32
+    kernel.store %s, %y[%i] : f32, memref<?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+kernel.func @twice(%x: memref<?x?x1xf32>, %y: memref<?x?x1xf32>, %m: index, %n: index) {
+  %one = arith.constant 1 : index
+  kernel.map in (%m, %n, %one) {
+  ^bb0(%i: index, %j: index, %k: index):
+    %a = kernel.load %x[%i, %j, %k] : memref<?x?x1xf32> -> f32
+    %b = arith.addf %a, %a : f32
+    kernel.store %b, %y[%i, %j, %k] : f32, memref<?x?x1xf32>
+    kernel.yield
+  }
+  kernel.return
+})";
+
+TEST_CASE("axes of one element") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(unitAxesText, *target);
+    for (int64_t n : {0, 1, 5, 16, 33, 97}) {
+      INFO(target->name.str() << " n " << n);
+      Array<float> x({5, n, 1}), columns({5, 1}), rows({5}), twice({5, n, 1});
+      for (int64_t i = 0; i < x.size(); ++i)
+        x[i] = float(i % 11);
+      kernels.run("column_sums", {x, columns, 5, n});
+      kernels.run("tail_sums", {x, rows, 5, n});
+      kernels.run("twice", {x, twice, 5, n});
+      for (int i = 0; i < 5; ++i) {
+        float sum = 0; // of small integers: exact
+        for (int j = 0; j < n; ++j)
+          sum += x.at(i, j, 0);
+        CHECK(columns[i] == sum);
+        CHECK(rows[i] == sum);
+      }
+      for (int64_t i = 0; i < x.size(); ++i)
+        CHECK(twice[i] == 2 * x[i]);
+      CHECK(columns.guardsHold());
+      CHECK(rows.guardsHold());
+      CHECK(twice.guardsHold());
+    }
+  }
+}
+
 TEST_CASE("transposes, by gathers and by choosing the lanes' axis") {
   for (const Target *target : runnableTargets()) {
     Kernels kernels(elementwiseText, *target);

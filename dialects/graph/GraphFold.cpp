@@ -222,6 +222,9 @@ struct FoldElementwise : DialectFoldInterface {
     results.push_back(constant);
     return success();
   }
+
+  /// Regions of graph.attention capture nothing but by graph.at: constants stay where they are used.
+  bool shouldMaterializeInto(Region *region) const final { return isa<AttentionOp>(region->getParentOp()); }
 };
 } // namespace
 

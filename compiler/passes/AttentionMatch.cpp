@@ -239,7 +239,8 @@ LogicalResult AttentionMatcher::tryScores(graph::ContractOp contract) {
   Operation *reduction = nullptr;
   const Node *node = scoreNode(rootNode, contract, isTwice, reduction);
   if (reduction)
-    return report.failed("a reduction of the scores stands between the contraction and the softmax", reduction->getLoc());
+    return report.failed("a reduction of the scores stands between the contraction and the softmax",
+                         reduction->getLoc());
   if (!node)
     return report.failed("a reshape of the scores does not follow the axes", contract.getLoc());
   if (isTwice)

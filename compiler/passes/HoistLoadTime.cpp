@@ -257,6 +257,20 @@ void HoistLoadTime::hoistLayer(graph::FuncOp layer) {
   (void)layer.eraseArguments(unused);
 }
 
+/// Equal calls, made on behalf of several entries, get one path, so that they are equal as ops.
+static void joinPaths(graph::FuncOp prepare) {
+  SmallVector<graph::CallOp> seen;
+  for (auto call : prepare.getOps<graph::CallOp>()) {
+    auto same = llvm::find_if(seen, [&](graph::CallOp other) {
+      return other.getCallee() == call.getCallee() && other.getOperands() == call.getOperands();
+    });
+    if (same == seen.end())
+      seen.push_back(call);
+    else if (StringAttr path = (*same).getPathAttr())
+      call.setPathAttr(path);
+  }
+}
+
 void HoistLoadTime::hoistEntries(ArrayRef<graph::FuncOp> entries) {
   SmallVector<std::pair<graph::FuncOp, SmallVector<Value>>> work;
   for (graph::FuncOp entry : entries)
@@ -291,6 +305,7 @@ void HoistLoadTime::hoistEntries(ArrayRef<graph::FuncOp> entries) {
     }
     finishPrepare(prepare, results, names);
     prepare.setArgAttrsAttr(builder.getArrayAttr(roles));
+    joinPaths(prepare);
     IRRewriter rewriter(&getContext());
     DominanceInfo dominance(prepare);
     eliminateCommonSubExpressions(rewriter, dominance, prepare);

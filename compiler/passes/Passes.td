@@ -26,9 +26,10 @@ def Inline : FoveaPass<"graph-inline"> {
 def Simplify : FoveaPass<"graph-simplify"> {
   let summary = "identities that need more than one op, beyond folders and canonicalisation";
   let description = [{
-    Exact: x * 1, x / 1, x - 0, select(c, x, x), max(x, x) and min(x, x), not(not x), casts that widen and come back,
-    division by a power of two as a multiplication, a gather at a constant index or at `iota` (where the function's
-    preconditions prove that it lies within) as a slice, a concatenation of all slices of one value in order.
+    Exact: an elementwise op of values that are broadcast in the same way (and of scalars) is done before the broadcast; a
+    division by a power of two is a multiplication; a gather at a constant index or at `iota` (where the function's
+    preconditions prove that it lies within) is a slice; a concatenation of all slices of one value in order is the value.
+    Folders run as well.
     Reassociating, within the contract of graph.contract: a sum of products of broadcasts, `sum(a[:, :, None] *
     b[None, :, :], axis)`, becomes a graph.contract where each factor lacks an axis of the product, which is otherwise
     held in memory; the sum is then one chain instead of spans.

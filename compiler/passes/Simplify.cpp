@@ -17,71 +17,9 @@ using namespace mlir;
 using namespace fovea;
 
 static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-static bool isConstant(Value value, double expected) { return constantValue(value) == expected; }
 static bool isFloat(Value value) { return isa<FloatType>(typeOf(value).getElementType()); }
 
 namespace {
-
-/// x * 1, x / 1, x - 0, select(c, x, x), max(x, x), not(not x), casts there and back: one of the operands.
-struct UnitLaws : RewritePattern {
-  explicit UnitLaws(MLIRContext *context) : RewritePattern(MatchAnyOpTypeTag(), 1, context) {}
-
-  LogicalResult matchAndRewrite(Operation *op, PatternRewriter &rewriter) const override {
-    if (!isa<graph::ElementwiseOpInterface>(op))
-      return failure();
-    Value result = same(op);
-    if (!result || result.getType() != op->getResult(0).getType())
-      return failure();
-    rewriter.replaceOp(op, result);
-    return success();
-  }
-
-  static Value same(Operation *op) {
-    if (auto mul = dyn_cast<graph::MulOp>(op))
-      return isConstant(mul.getRhs(), 1) ? mul.getLhs() : isConstant(mul.getLhs(), 1) ? mul.getRhs() : Value();
-    if (auto div = dyn_cast<graph::DivOp>(op))
-      return isConstant(div.getRhs(), 1) ? div.getLhs() : Value();
-    if (auto sub = dyn_cast<graph::SubOp>(op)) {
-      std::optional<double> zero = constantValue(sub.getRhs());
-      return zero && *zero == 0 && !std::signbit(*zero) ? sub.getLhs() : Value();
-    }
-    if (auto add = dyn_cast<graph::AddOp>(op); add && !isFloat(add.getLhs()))
-      return isIntegerZero(add.getRhs()) ? add.getLhs() : isIntegerZero(add.getLhs()) ? add.getRhs() : Value();
-    if (auto select = dyn_cast<graph::SelectOp>(op))
-      return select.getLhs() == select.getRhs() ? select.getLhs() : Value();
-    if (isa<graph::MaxOp, graph::MinOp, graph::AndOp, graph::OrOp>(op))
-      return op->getOperand(0) == op->getOperand(1) ? op->getOperand(0) : Value();
-    if (isa<graph::NotOp, graph::NegOp>(op)) {
-      Operation *inner = op->getOperand(0).getDefiningOp();
-      return inner && inner->getName() == op->getName() ? inner->getOperand(0) : Value();
-    }
-    if (auto convert = dyn_cast<graph::CastOp>(op))
-      return roundTrip(convert);
-    return Value();
-  }
-
-  static bool isIntegerZero(Value value) {
-    while (isLayout(value.getDefiningOp()))
-      value = value.getDefiningOp()->getOperand(0);
-    auto constant = value.getDefiningOp<graph::ConstantOp>();
-    auto number = constant ? dyn_cast<IntegerAttr>(constant.getValueAttr()) : IntegerAttr();
-    return number && number.getValue().isZero();
-  }
-
-  /// The operand of a cast that is undone: the middle type holds every value of the first.
-  static Value roundTrip(graph::CastOp convert) {
-    auto inner = convert.getX().getDefiningOp<graph::CastOp>();
-    if (!inner || inner.getX().getType() != convert.getType())
-      return Value();
-    Type outer = typeOf(inner.getX()).getElementType(), middle = typeOf(inner.getResult()).getElementType();
-    auto outerFloat = dyn_cast<FloatType>(outer), middleFloat = dyn_cast<FloatType>(middle);
-    if (outerFloat && middleFloat)
-      return outerFloat.getWidth() < middleFloat.getWidth() ? inner.getX() : Value();
-    bool integers = outer.isSignlessInteger() && middle.isSignlessInteger();
-    bool widens = integers && outer.getIntOrFloatBitWidth() <= middle.getIntOrFloatBitWidth();
-    return widens ? inner.getX() : Value();
-  }
-};
 
 /// x / 2^n is x * 2^-n, where both are exact.
 struct DivideByPowerOfTwo : OpRewritePattern<graph::DivOp> {
@@ -98,51 +36,6 @@ struct DivideByPowerOfTwo : OpRewritePattern<graph::DivOp> {
     if (type.getRank())
       reciprocal = graph::BroadcastOp::create(rewriter, op.getLoc(), type, reciprocal, ArrayRef<int64_t>());
     rewriter.replaceOpWithNewOp<graph::MulOp>(op, type, op.getLhs(), reciprocal);
-    return success();
-  }
-};
-
-/// Elementwise ops of scalar constants.
-struct FoldScalars : RewritePattern {
-  explicit FoldScalars(MLIRContext *context) : RewritePattern(MatchAnyOpTypeTag(), 2, context) {}
-
-  /// Correctly rounded from doubles, so that f32 code gives the same bits.
-  static bool isExact(Operation *op) {
-    return isa<graph::NegOp, graph::AbsOp, graph::SqrtOp, graph::AddOp, graph::SubOp, graph::MulOp, graph::DivOp,
-               graph::MaxOp, graph::MinOp, graph::FloorOp, graph::CeilOp, graph::CastOp>(op);
-  }
-
-  LogicalResult matchAndRewrite(Operation *op, PatternRewriter &rewriter) const override {
-    auto elementwise = dyn_cast<graph::ElementwiseOpInterface>(op);
-    if (!elementwise || !isExact(op) || typeOf(op->getResult(0)).getRank() != 0)
-      return failure();
-    Type element = typeOf(op->getResult(0)).getElementType();
-    SmallVector<double> floats;
-    SmallVector<int64_t> integers;
-    for (Value operand : op->getOperands()) {
-      auto constant = operand.getDefiningOp<graph::ConstantOp>();
-      if (!constant)
-        return failure();
-      if (auto number = dyn_cast<FloatAttr>(constant.getValueAttr()))
-        floats.push_back(number.getValueAsDouble());
-      else
-        integers.push_back(cast<IntegerAttr>(constant.getValueAttr()).getValue().getSExtValue());
-    }
-    TypedAttr value;
-    if (element.isF32() || element.isF64()) {
-      for (int64_t number : integers)
-        if (std::abs(number) <= (int64_t(1) << 24))
-          floats.push_back(number);
-      if (floats.size() != op->getNumOperands())
-        return failure();
-      value = rewriter.getFloatAttr(element, elementwise.evaluate(floats));
-    } else if (element.isInteger(64) && integers.size() == op->getNumOperands() &&
-               isa<graph::NegOp, graph::AddOp, graph::SubOp, graph::MulOp, graph::MaxOp, graph::MinOp>(op)) {
-      value = rewriter.getIntegerAttr(element, elementwise.evaluateInt(integers));
-    } else {
-      return failure();
-    }
-    rewriter.replaceOpWithNewOp<graph::ConstantOp>(op, op->getResult(0).getType(), value);
     return success();
   }
 };
@@ -303,9 +196,7 @@ struct SumOfProducts : OpRewritePattern<graph::ReduceOp> {
 class Simplify : public fovea::impl::SimplifyBase<Simplify> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns
-        .add<UnitLaws, DivideByPowerOfTwo, FoldScalars, SinkBroadcast, GatherToSlice, ConcatOfSlices, SumOfProducts>(
-            &getContext());
+    patterns.add<DivideByPowerOfTwo, SinkBroadcast, GatherToSlice, ConcatOfSlices, SumOfProducts>(&getContext());
     Counter counter(numSimplified, numContracts);
     GreedyRewriteConfig config;
     config.setListener(&counter);

@@ -16,8 +16,9 @@ inline constexpr const char *afterImport = "after-import", *beforeFusion = "befo
 namespace phases {
 
 /// Calls first: everything after sees whole layers, and constant arguments meet their uses. Canonical form and common
-/// subexpressions before fusion, so that it matches one spelling of an operand and sees true numbers of uses.
-inline constexpr const char *beforeFusion = "graph-inline,canonicalize,cse,symbol-dce";
+/// subexpressions before fusion, so that it matches one spelling of an operand and sees true numbers of uses. Identities
+/// that need preconditions come after inlining, which brings those of callees.
+inline constexpr const char *beforeFusion = "graph-inline,canonicalize,cse,graph-simplify,canonicalize,cse,symbol-dce";
 
 /// Softmax in any spelling becomes one op before attention looks for it. Projections merge after attention has taken its
 /// operands: their slices are then views, not parts of a chain.

@@ -1,4 +1,6 @@
 // RUN: fovea-opt %s --graph-fuse-attention --split-input-file --verify-diagnostics | FileCheck %s
+// Constants stay inside the regions, whatever runs later.
+// RUN: fovea-opt %s --graph-fuse-attention --canonicalize --cse --split-input-file --verify-diagnostics > %t
 
 // The causal mask is a region of its own, the scale stays in the score; nothing else is left of the chain.
 // CHECK: graph.fusion_report = [{facts = [{{.*}}"softmax over the key axis"{{.*}}"mask: from indices alone{{.*}}"], function = "causal", fused, place = {{.*}}}]

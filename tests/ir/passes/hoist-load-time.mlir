@@ -56,6 +56,30 @@ graph.func private @layer<[N]>(%x: !graph.tensor<[N, 8], f32>, %w: !graph.tensor
 
 // -----
 
+// Two entries call the layer with the same params at other paths: its values are derived once.
+// CHECK-LABEL: graph.func @first
+// CHECK-SAME: {graph.derived = "l.w.pack"}
+// CHECK-LABEL: graph.func @second
+// CHECK-SAME: {graph.derived = "l.w.pack"}
+// CHECK-LABEL: graph.func @prepare
+// CHECK-COUNT-1: graph.call @layer.prepare
+// CHECK-NOT: graph.call
+graph.func @first<[B]>(%x: !graph.tensor<[B, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[B, 8], f32> {graph.output = "y"}) attributes {entry} {
+  %0 = graph.call @layer[B](%x, %w) {path = "l"} : (!graph.tensor<[B, 8], f32>, !graph.tensor<[8, 8], f32>) -> !graph.tensor<[B, 8], f32>
+  graph.return %0 : !graph.tensor<[B, 8], f32>
+}
+graph.func @second<[B]>(%x: !graph.tensor<[B, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[B, 8], f32> {graph.output = "y"}) attributes {entry} {
+  %0 = graph.call @layer[B](%x, %w) {path = "first.l"} : (!graph.tensor<[B, 8], f32>, !graph.tensor<[8, 8], f32>) -> !graph.tensor<[B, 8], f32>
+  graph.return %0 : !graph.tensor<[B, 8], f32>
+}
+graph.func private @layer<[N]>(%x: !graph.tensor<[N, 8], f32>, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> !graph.tensor<[N, 8], f32> attributes {layer} {
+  %p = graph.pack %w {panel = 16} : !graph.tensor<[8, 8], f32> -> !graph.tensor<[1, 8, 16], f32>
+  %y = graph.contract %x [0, 1], %p [1, 2] -> [0, 2] {packed} : !graph.tensor<[N, 8], f32>, !graph.tensor<[1, 8, 16], f32> -> !graph.tensor<[N, 8], f32>
+  graph.return %y : !graph.tensor<[N, 8], f32>
+}
+
+// -----
+
 // Must not fire: a view, a widening cast, a state, an input, constants, a size that is a symbol, a param that is written.
 // CHECK-LABEL: graph.func @misses
 // CHECK-NOT: derived

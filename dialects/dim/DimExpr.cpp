@@ -1,11 +1,10 @@
 #include "dialects/dim/DimExpr.h"
 
 #include <algorithm>
-#include <cctype>
-#include <charconv>
 #include <deque>
 #include <map>
 #include <mutex>
+#include <numeric>
 #include <set>
 #include <unordered_map>
 
@@ -239,6 +238,56 @@ std::optional<DimExpr> DimExpr::exactDiv(DimExpr a, DimExpr b) {
   return rest.isConstant(0) ? std::optional(quotient) : std::nullopt;
 }
 
+static DimExpr product(int64_t coefficient, const std::vector<DimExpr> &factors) {
+  DimExpr m(coefficient);
+  for (DimExpr f : factors)
+    m = m * f;
+  return m;
+}
+
+namespace {
+
+/// a = quotient * divisor + rest, where the quotient takes all that it can term by term: for a constant divisor d > 0
+/// every coefficient of the rest is in [0, d); for a monomial, the terms that it divides are gone. Null on overflow.
+struct Division {
+  DimExpr quotient = DimExpr(0), rest = DimExpr(0);
+};
+
+Division divideTerms(DimExpr a, DimExpr divisor) {
+  Division result;
+  std::optional<int64_t> d = divisor.value();
+  std::vector<Term> divisorTerms = divisor.terms();
+  for (const Term &t : a.terms()) {
+    if (d && *d > 0) {
+      int64_t part = floorDivide(t.coefficient, *d);
+      result.quotient = result.quotient + product(part, t.factors);
+      result.rest = result.rest + product(t.coefficient - part * *d, t.factors);
+      continue;
+    }
+    std::optional<Term> q = divisorTerms.size() == 1 && !d ? divideTerm(t, divisorTerms[0]) : std::nullopt;
+    if (q)
+      result.quotient = result.quotient + product(q->coefficient, q->factors);
+    else
+      result.rest = result.rest + product(t.coefficient, t.factors);
+  }
+  return result;
+}
+
+/// The greatest common divisor of d and the coefficients of all terms that are not constants.
+int64_t commonDivisor(DimExpr a, int64_t d) {
+  for (const Term &t : a.terms())
+    if (!t.factors.empty())
+      d = std::gcd(d, t.coefficient);
+  return d;
+}
+
+/// Proved to be in [0, bound).
+bool isBelow(DimExpr e, DimExpr bound) {
+  return e.isNonNegative() && DimExpr::provablyLessOrEqual(e + DimExpr(1), bound);
+}
+
+} // namespace
+
 DimExpr DimExpr::floorDiv(DimExpr a, DimExpr b) {
   if (!a || !b)
     return {};
@@ -246,21 +295,25 @@ DimExpr DimExpr::floorDiv(DimExpr a, DimExpr b) {
     return DimExpr(floorDivide(*a.value(), *b.value()));
   if (std::optional<DimExpr> q = exactDiv(a, b))
     return *q;
+  auto [quotient, rest] = divideTerms(a, b);
+  if (!quotient || !rest)
+    return {};
+  if (!(quotient == DimExpr(0)))
+    return quotient + floorDiv(rest, b);
+  if (isBelow(a, b))
+    return DimExpr(0);
   if (std::optional<int64_t> d = b.value(); d && *d > 0) {
-    // floor((d*x + r) / d) = x + floor(r / d)
-    DimExpr whole(0), rest(0);
-    for (const Term &t : a.terms()) {
-      int64_t part = floorDivide(t.coefficient, *d);
-      DimExpr m(1);
-      for (DimExpr f : t.factors)
-        m = m * f;
-      if (t.coefficient % *d == 0)
-        whole = whole + DimExpr(part) * m;
-      else
-        rest = rest + DimExpr(t.coefficient) * m;
+    // floor((g x + c) / (g d)) = floor((x + floor(c / g)) / d)
+    if (int64_t g = commonDivisor(a, *d); g > 1) {
+      DimExpr reduced(0);
+      for (const Term &t : a.terms())
+        reduced = reduced + product(floorDivide(t.coefficient, g), t.factors);
+      return floorDiv(reduced, DimExpr(*d / g));
     }
-    if (!(whole == DimExpr(0)))
-      return whole + floorDiv(rest, b);
+    // floor(floor(x / c) / d) = floor(x / (c d))
+    if (std::optional<int64_t> c = a.kind() == Kind::FloorDiv ? a.rhs().value() : std::nullopt; c && *c > 0)
+      if (DimExpr both = DimExpr(*c) * b)
+        return floorDiv(a.lhs(), both);
   }
   return makeBinary(Kind::FloorDiv, a, b);
 }
@@ -272,6 +325,24 @@ DimExpr DimExpr::mod(DimExpr a, DimExpr b) {
     return DimExpr(*a.value() - *b.value() * floorDivide(*a.value(), *b.value()));
   if (exactDiv(a, b))
     return DimExpr(0);
+  auto [quotient, rest] = divideTerms(a, b);
+  if (!quotient || !rest)
+    return {};
+  if (!(quotient == DimExpr(0)))
+    return mod(rest, b);
+  if (isBelow(a, b) || (a.kind() == Kind::Mod && a.rhs() == b))
+    return a;
+  if (std::optional<int64_t> d = b.value(); d && *d > 0) {
+    // (g x) mod (g d) = g (x mod d)
+    int64_t g = *d;
+    for (const Term &t : a.terms())
+      g = std::gcd(g, t.coefficient);
+    DimExpr reduced(0);
+    for (const Term &t : a.terms())
+      reduced = reduced + product(t.coefficient / g, t.factors);
+    if (g > 1)
+      return DimExpr(g) * mod(reduced, DimExpr(*d / g));
+  }
   return makeBinary(Kind::Mod, a, b);
 }
 
@@ -279,10 +350,6 @@ static DimExpr extremum(Kind kind, DimExpr a, DimExpr b) {
   if (!a || !b)
     return {};
   bool wantMax = kind == Kind::Max;
-  if (DimExpr::provablyLessOrEqual(a, b))
-    return wantMax ? b : a;
-  if (DimExpr::provablyLessOrEqual(b, a))
-    return wantMax ? a : b;
   // A chain is right-leaning, sorted and without repeats, so that max is associative and commutative.
   std::vector<DimExpr> items;
   for (DimExpr e : {a, b})
@@ -290,6 +357,18 @@ static DimExpr extremum(Kind kind, DimExpr a, DimExpr b) {
       items.push_back(e.kind() == kind ? e.lhs() : e);
   std::sort(items.begin(), items.end(), [](DimExpr l, DimExpr r) { return DimExpr::compare(l, r) < 0; });
   items.erase(std::unique(items.begin(), items.end()), items.end());
+  // What another item is proved to be at least (at most) adds nothing. One after another: of two that bound each other
+  // one stays.
+  for (size_t i = 0; i < items.size();) {
+    bool isBounded = std::any_of(items.begin(), items.end(), [&](DimExpr other) {
+      return other != items[i] &&
+             (wantMax ? DimExpr::provablyLessOrEqual(items[i], other) : DimExpr::provablyLessOrEqual(other, items[i]));
+    });
+    if (isBounded)
+      items.erase(items.begin() + i);
+    else
+      ++i;
+  }
   DimExpr result = items.back();
   for (size_t i = items.size() - 1; i-- > 0;)
     result = makeBinary(kind, items[i], result);
@@ -414,150 +493,4 @@ std::optional<DimExpr> DimExpr::solveFor(std::string_view name, DimExpr right) c
   if (!coefficient || !rest)
     return std::nullopt;
   return coefficient < 0 ? floorDiv(DimExpr(0) - rest, DimExpr(-coefficient)) : floorDiv(rest, DimExpr(coefficient));
-}
-
-bool DimExpr::isNonNegative() const {
-  if (!node)
-    return false;
-  switch (kind()) {
-  case Kind::Constant:
-    return node->value >= 0;
-  case Kind::Symbol:
-    return true;
-  case Kind::FloorDiv:
-    return lhs().isNonNegative() && rhs().isNonNegative();
-  case Kind::Mod:
-    return rhs().isNonNegative();
-  case Kind::Max:
-    return lhs().isNonNegative() || rhs().isNonNegative();
-  case Kind::Min:
-    return lhs().isNonNegative() && rhs().isNonNegative();
-  case Kind::Sum:
-    return std::all_of(node->sum.begin(), node->sum.end(), [](const Term &t) {
-      return t.coefficient >= 0 &&
-             std::all_of(t.factors.begin(), t.factors.end(), [](DimExpr f) { return f.isNonNegative(); });
-    });
-  }
-  return false;
-}
-
-bool DimExpr::provablyLessOrEqual(DimExpr a, DimExpr b) { return (b - a).isNonNegative(); }
-
-static std::string atomText(DimExpr e) {
-  static const std::map<Kind, const char *> names = {
-      {Kind::FloorDiv, "floordiv"}, {Kind::Mod, "mod"}, {Kind::Max, "max"}, {Kind::Min, "min"}};
-  if (e.kind() == Kind::Symbol)
-    return std::string(e.name());
-  return std::string(names.at(e.kind())) + "(" + e.lhs().str() + ", " + e.rhs().str() + ")";
-}
-
-std::string DimExpr::str() const {
-  if (!node)
-    return "<null>";
-  if (kind() == Kind::Constant)
-    return std::to_string(node->value);
-  std::string out;
-  for (const Term &t : terms()) {
-    int64_t c = t.coefficient;
-    std::string factors;
-    for (DimExpr f : t.factors)
-      factors += (factors.empty() ? "" : "*") + atomText(f);
-    std::string sign = c < 0 ? "-" : out.empty() ? "" : "+";
-    std::string magnitude = std::to_string(c);
-    if (c < 0)
-      magnitude.erase(0, 1);
-    out += sign + (factors.empty() ? magnitude : magnitude == "1" ? factors : magnitude + "*" + factors);
-  }
-  return out;
-}
-
-namespace {
-
-/// expr := term (('+'|'-') term)* ; term := factor ('*' factor)* ; factor := int | '-' factor | name | name '(' expr ',' expr ')' | '(' expr ')'
-struct DimParser {
-  std::string_view text;
-  size_t at = 0;
-  int depth = 0;
-
-  void skip() {
-    while (at < text.size() && std::isspace(static_cast<unsigned char>(text[at])))
-      ++at;
-  }
-  bool take(char c) {
-    skip();
-    if (at >= text.size() || text[at] != c)
-      return false;
-    ++at;
-    return true;
-  }
-  DimExpr expr() {
-    DimExpr e = term();
-    while (e) {
-      if (take('+'))
-        e = e + term();
-      else if (take('-'))
-        e = e - term();
-      else
-        break;
-    }
-    return e;
-  }
-  DimExpr term() {
-    DimExpr e = factor();
-    while (e && take('*'))
-      e = e * factor();
-    return e;
-  }
-  DimExpr call(std::string_view name) {
-    DimExpr a = expr();
-    if (!a || !take(','))
-      return {};
-    DimExpr b = expr();
-    if (!b || !take(')'))
-      return {};
-    if (name == "floordiv")
-      return DimExpr::floorDiv(a, b);
-    if (name == "mod")
-      return DimExpr::mod(a, b);
-    if (name == "max")
-      return DimExpr::max(a, b);
-    return name == "min" ? DimExpr::min(a, b) : DimExpr();
-  }
-  DimExpr factor() {
-    if (++depth > 200)
-      return {};
-    skip();
-    DimExpr e;
-    if (take('-')) {
-      e = DimExpr(0) - factor();
-    } else if (take('(')) {
-      e = expr();
-      if (!take(')'))
-        e = {};
-    } else if (at < text.size() && std::isdigit(static_cast<unsigned char>(text[at]))) {
-      int64_t v;
-      auto [end, error] = std::from_chars(text.data() + at, text.data() + text.size(), v);
-      at = end - text.data();
-      e = error == std::errc() ? DimExpr(v) : DimExpr();
-    } else {
-      size_t start = at;
-      auto isName = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '$'; };
-      while (at < text.size() && isName(text[at]))
-        ++at;
-      std::string_view name = text.substr(start, at - start);
-      if (!name.empty())
-        e = take('(') ? call(name) : DimExpr::symbol(name);
-    }
-    --depth;
-    return e;
-  }
-};
-
-} // namespace
-
-std::optional<DimExpr> DimExpr::parse(std::string_view text) {
-  DimParser parser{text};
-  DimExpr e = parser.expr();
-  parser.skip();
-  return e && parser.at == text.size() ? std::optional(e) : std::nullopt;
 }

@@ -16,9 +16,47 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <sys/mman.h>
+#include <unistd.h>
 
 using namespace fovea::test;
 namespace kernels = fovea::kernels;
+
+static constexpr unsigned char pattern = 0xa5;
+
+GuardedBytes::GuardedBytes(int64_t length) : length(length) {
+  int64_t page = sysconf(_SC_PAGESIZE), used = (length + 64 + page - 1) / page * page;
+  mapped = used + page;
+  void *memory = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED || mprotect(static_cast<unsigned char *>(memory) + used, page, PROT_NONE) != 0) {
+    std::perror("guarded memory");
+    std::exit(1);
+  }
+  pages = static_cast<unsigned char *>(memory);
+  begin = pages + used - length;
+  std::memset(begin - 64, pattern, 64);
+}
+
+GuardedBytes::GuardedBytes(const GuardedBytes &other) : GuardedBytes(other.length) {
+  std::memcpy(begin, other.begin, length);
+}
+
+GuardedBytes &GuardedBytes::operator=(const GuardedBytes &other) {
+  if (this == &other)
+    return *this;
+  GuardedBytes copy(other);
+  std::swap(pages, copy.pages);
+  std::swap(begin, copy.begin);
+  std::swap(length, copy.length);
+  std::swap(mapped, copy.mapped);
+  return *this;
+}
+
+GuardedBytes::~GuardedBytes() { munmap(pages, mapped); }
+
+bool GuardedBytes::guardHolds() const {
+  return std::all_of(begin - 64, begin, [](unsigned char byte) { return byte == pattern; });
+}
 
 /// Failures of the run that is going on; tests run one at a time.
 static std::vector<Failure> *failures = nullptr;

@@ -23,20 +23,33 @@ using kernels::Target;
 /// Targets whose code this machine can run.
 std::vector<const Target *> runnableTargets();
 
-/// Elements of `T` as a strided view, in a buffer between two guards of a fixed pattern.
+/// Memory whose last byte is followed by a page that may not be touched, and whose first one is preceded by a guard of
+/// a fixed pattern.
+class GuardedBytes {
+public:
+  explicit GuardedBytes(int64_t length);
+  GuardedBytes(const GuardedBytes &other);
+  GuardedBytes &operator=(const GuardedBytes &other);
+  ~GuardedBytes();
+  unsigned char *data() const { return begin; }
+  int64_t size() const { return length; }
+  /// Whether nothing was written before the first byte. What lies behind the last one ends the process when it is
+  /// touched.
+  bool guardHolds() const;
+
+private:
+  unsigned char *pages = nullptr, *begin = nullptr;
+  int64_t length = 0, mapped = 0;
+};
+
+/// Elements of `T` as a strided view in guarded memory: reading or writing behind the end ends the process, writing
+/// before the beginning is seen by `guardsHold`.
 template <typename T> class Array {
 public:
   explicit Array(std::vector<int64_t> sizes, T fill = T()) : Array(sizes, contiguous(sizes), fill) {}
   Array(std::vector<int64_t> sizes, std::vector<int64_t> strides, T fill)
-      : sizes(std::move(sizes)), strides(std::move(strides)) {
-    int64_t last = 0, count = 1;
-    for (size_t i = 0; i < this->sizes.size(); ++i) {
-      last += (this->sizes[i] - 1) * this->strides[i];
-      count *= this->sizes[i];
-    }
-    length = count == 0 ? 0 : last + 1;
-    bytes.assign((length + 2 * guard) * sizeof(T), pattern);
-    for (int64_t i = 0; i < length; ++i)
+      : sizes(std::move(sizes)), strides(std::move(strides)), bytes(extent(this->sizes, this->strides) * sizeof(T)) {
+    for (int64_t i = 0; i < size(); ++i)
       data()[i] = fill;
   }
 
@@ -45,20 +58,13 @@ public:
     ((offset += int64_t(index) * strides[axis++]), ...);
     return data()[offset];
   }
-  T *data() { return reinterpret_cast<T *>(bytes.data()) + guard; }
-  int64_t size() const { return length; }
+  T *data() { return reinterpret_cast<T *>(bytes.data()); }
+  int64_t size() const { return bytes.size() / int64_t(sizeof(T)); }
   T &operator[](int64_t i) { return data()[i]; }
-  /// Whether nothing was written outside of the buffer.
-  bool guardsHold() const {
-    auto intact = [](const unsigned char *p) {
-      for (size_t i = 0; i < guard * sizeof(T); ++i)
-        if (p[i] != pattern)
-          return false;
-      return true;
-    };
-    return intact(bytes.data()) && intact(bytes.data() + (guard + length) * sizeof(T));
+  bool guardsHold() const { return bytes.guardHolds(); }
+  bool operator==(const Array &other) const {
+    return bytes.size() == other.bytes.size() && std::memcmp(bytes.data(), other.bytes.data(), bytes.size()) == 0;
   }
-  bool operator==(const Array &other) const { return bytes == other.bytes; }
 
   std::vector<int64_t> sizes, strides;
 
@@ -69,10 +75,15 @@ private:
       strides[i - 1] = strides[i] * sizes[i];
     return strides;
   }
-  static constexpr int64_t guard = 64;
-  static constexpr unsigned char pattern = 0xa5;
-  int64_t length = 0;
-  std::vector<unsigned char> bytes;
+  static int64_t extent(const std::vector<int64_t> &sizes, const std::vector<int64_t> &strides) {
+    int64_t last = 0, count = 1;
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      last += (sizes[i] - 1) * strides[i];
+      count *= sizes[i];
+    }
+    return count == 0 ? 0 : last + 1;
+  }
+  GuardedBytes bytes;
 };
 
 /// One argument of a kernel: an array's descriptor, a size or a scalar.

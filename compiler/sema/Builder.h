@@ -56,7 +56,8 @@ public:
   ValueId addArgument(ArgumentKind kind, std::string name, TensorType type, Span span);
   ValueId emit(std::string name, std::vector<ValueId> operands, TensorType type, Span span,
                std::vector<std::pair<std::string, Attribute>> attributes = {});
-  const TensorType &type(ValueId id) const { return function.values[id].type; }
+  /// A copy: values move when one is added.
+  TensorType type(ValueId id) const { return function.values[id].type; }
   void addCall(Op op);
   /// Names the op that defines `id`, unless it has a name. A call of a plain function is renamed.
   void setPath(ValueId id, const std::string &path);

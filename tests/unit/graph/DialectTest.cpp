@@ -49,7 +49,6 @@ TEST_CASE_FIXTURE(Fixture, "text goes both ways") {
   )");
   REQUIRE_MESSAGE(module, message);
   std::string once = print(*module);
-  MESSAGE(once);
   OwningOpRef<ModuleOp> again = parse(once);
   REQUIRE_MESSAGE(again, message);
   CHECK(print(*again) == once);

@@ -12,8 +12,8 @@ namespace kernel = fovea::kernel;
 /// Elements of the lane axis that make an item, where lanes are not reduced. Where an access is strided, few, and items
 /// of one block follow one another: the cache lines that it touches are used up before they are evicted.
 static constexpr int64_t contiguousBlock = 2048, stridedBlock = 32;
-/// Simple operations that make a task.
-static constexpr int64_t taskCost = 1 << 16;
+/// Simple operations that make a task: several microseconds, far more than handing it to a thread costs.
+static constexpr int64_t taskCost = 1 << 18;
 
 std::unique_ptr<ScheduleEmitter> fovea::kernels::makeMapEmitter(kernel::MapOp op, const Target &target) {
   return std::make_unique<MapEmitter>(op, target);

@@ -9,9 +9,10 @@
 
 using namespace fovea::kernels;
 
-// Tiles: accumulators + vectors of B + one broadcast of A fit the registers (12 * 2 + 3 of 32, 6 * 2 + 3 of 16; without
-// FMA a product needs a register too: 4 * 2 + 4 of 16). Attention blocks: 8 vectors, so that the S block is half of 32
-// KiB at most.
+// Tiles: accumulators + vectors of B + one broadcast of A fit the registers (8 * 3 + 4 of 32, 6 * 2 + 3 of 16; twelve
+// rows of A by two vectors are more pointers than there are general registers: their loop spills), without FMA a
+// product needs a register too: 4 * 2 + 4 of 16). Attention blocks: 8 vectors, so that the S block is half of 32 KiB at
+// most.
 static constexpr Target table[] = {
     {.name = "x86-64-v4",
      .cpu = "x86-64-v4",
@@ -23,9 +24,9 @@ static constexpr Target table[] = {
      .halfConversions = true,
      .rounding = true,
      .maskRegisters = true,
-     .tileRows = 12,
-     .tileVectors = 2,
-     .panel = 32,
+     .tileRows = 8,
+     .tileVectors = 3,
+     .panel = 48,
      .l1Bytes = 32 * 1024,
      .l2Bytes = 1024 * 1024,
      .attentionRows = 64,

@@ -306,8 +306,8 @@ void AttentionTask::exponentials(Value panel, ValueRange maxima, bool careful) {
   Code::Values init;
   for (int v = 0; v < shape.vectors; ++v)
     init.push_back(code.loadVector(sum, {panel, code.index(v * shape.lanes)}));
-  // Two keys at once hide the latency of the polynomial.
-  int64_t together = careful ? 1 : 2;
+  // Two keys at once hide the latency of the polynomial, where its coefficients leave registers for them.
+  int64_t together = careful || target.registers < 32 ? 1 : 2;
   Value middle = code.add(first, code.mul(code.div(code.sub(last, first), code.index(together)), together));
   Code::Values sums = code.carry(first, middle, together, init, [&](Value key, ValueRange sofar) {
     Code::Values x(sofar);

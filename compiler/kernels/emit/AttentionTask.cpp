@@ -278,7 +278,9 @@ void AttentionTask::valueTile(Value row, Value column, int rows, int vectors, Va
     for (int v = 0; v < vectors; ++v)
       init.push_back(code.loadVector(output, {rowNumbers[r], columns[v]}));
   }
-  TileLoop tile{rows, vectors, 8, [&](int r, Value k) { return code.load(scoreTile, {code.add(base, k), lanes[r]}); },
+  // Rows of V are a run-time stride apart: each step more of the body holds another multiple of it.
+  TileLoop tile{rows, vectors, rows > 1 ? 4 : 2,
+                [&](int r, Value k) { return code.load(scoreTile, {code.add(base, k), lanes[r]}); },
                 [&](int v, Value k) {
                   return mask ? code.loadMasked(valueView, {k, columns[v]}, mask)
                               : code.loadVector(valueView, {k, columns[v]});

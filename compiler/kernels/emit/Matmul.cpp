@@ -20,8 +20,8 @@ using namespace mlir;
 namespace fovea::kernels {
 namespace {
 
-/// Rows of A that a task keeps near: with K = 384 they fill a quarter of a small second-level cache.
-constexpr int64_t blockRows = 48;
+/// Rows of A that a task keeps near: what fills half of the second-level cache, within these.
+constexpr int64_t fewestRows = 48, mostRows = 256;
 /// Multiply-adds a task has at least, where the shape allows: some ten microseconds.
 constexpr int64_t taskWork = int64_t(1) << 19;
 /// Accumulators that keep two multiply-add pipes of latency 4 busy.
@@ -34,9 +34,10 @@ constexpr int64_t packRows = 16;
 struct TileShape {
   explicit TileShape(const Target &target)
       : lanes(target.vectorLength), rows(target.tileRows), vectors(target.tileVectors), registers(target.registers),
-        fused(target.fma) {}
+        cache(target.l2Bytes / 2), fused(target.fma) {}
   int panel() const { return lanes * vectors; }
   int lanes, rows, vectors, registers;
+  int64_t cache; ///< bytes for a block of A
   bool fused;
 };
 
@@ -81,6 +82,8 @@ Grid gridOf(Code &code, const Operands &operands, const TileShape &tile) {
   g.n = operands.n;
   Value one = code.index(1);
   g.panels = code.ceilDiv(g.n, tile.panel());
+  Value fitting = code.div(code.index(tile.cache / 4), code.max(g.k, one));
+  Value blockRows = code.min(code.max(fitting, code.index(fewestRows)), code.index(mostRows));
   Value blocks = code.max(code.ceilDiv(g.m, blockRows), one);
   g.rowsPerBlock = code.max(code.roundUp(code.ceilDiv(g.m, blocks), tile.rows), one);
   g.rowBlocks = code.ceilDiv(g.m, g.rowsPerBlock);
@@ -135,8 +138,9 @@ void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &
     columns.push_back(f.packedRhs ? within : code.add(offsets[v / tile.vectors], within));
   }
   // Enough steps in a body that the loop's own instructions don't show.
-  TileLoop loop{f.rows, vectors, vectors * f.rows > 16 ? 4 : 8,
-                [&](int r, Value k) { return code.load(a, {rows[r], k}); },
+  int unroll =
+      f.unitLhs && f.packedRhs ? (vectors * f.rows > 16 ? 4 : 8) : 2; // strides that are not known cost registers
+  TileLoop loop{f.rows, vectors, unroll, [&](int r, Value k) { return code.load(a, {rows[r], k}); },
                 [&](int v, Value k) {
                   Value at = f.packedRhs ? code.add(offsets[v / tile.vectors], k) : k;
                   return code.loadVector(b, {at, columns[v]});

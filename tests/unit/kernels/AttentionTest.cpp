@@ -1,0 +1,336 @@
+// kernel.attention against the oracle in double: regions, masks, layouts, odd sizes, what must not be seen, and bits.
+#include "tests/oracle/Attention.h"
+#include "tests/unit/kernels/Harness.h"
+
+#include "doctest/doctest.h"
+#include <limits>
+
+using namespace fovea::test;
+namespace oracle = fovea::oracle;
+
+namespace {
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr float lowest = std::numeric_limits<float>::lowest();
+constexpr int64_t batches = 2, heads = 2, longest = 160;
+
+/// What the regions capture: one value of each for all cases.
+struct Captures {
+  Array<float> bias{std::vector<int64_t>{longest, longest}};
+  Array<int8_t> padding{std::vector<int64_t>{batches, longest}};
+  Array<int64_t> document{std::vector<int64_t>{longest}};
+};
+
+struct Variant {
+  const char *name;
+  const char *score; ///< of %s, batch indices %b and %h, query %t, key %j; yields
+  const char *mask;  ///< may be empty
+  bool lse = false, sinks = false, softmax = true;
+  double slope = 1;
+  std::function<double(Captures &, double s, int64_t t, int64_t j)> scoreOf;
+  std::function<bool(Captures &, int64_t b, int64_t t, int64_t j)> visible;
+};
+
+const char *const scaled = R"(
+    %scale = arith.constant 0.25 : f32
+    %y = arith.mulf %s, %scale : f32
+    kernel.yield %y : f32)";
+double timesQuarter(Captures &, double s, int64_t, int64_t) { return s * 0.25; }
+
+const std::vector<Variant> &variants() {
+  static const std::vector<Variant> all = {
+      {"scale", scaled, "", true, false, true, 0.25, timesQuarter, nullptr},
+      {"division, sinks", R"(
+    %four = arith.constant 4.0 : f32
+    %y = arith.divf %s, %four : f32
+    kernel.yield %y : f32)",
+       "", true, true, true, 0.25, timesQuarter, nullptr},
+      {"causal with an offset", scaled, R"(
+    %three = arith.constant 3 : index
+    %last = arith.addi %t, %three : index
+    %see = arith.cmpi sle, %j, %last : index
+    kernel.yield %see : i1)",
+       true, false, true, 0.25, timesQuarter, [](Captures &, int64_t, int64_t t, int64_t j) { return j <= t + 3; }},
+      {"padding, sinks", scaled, R"(
+    %see = kernel.load %padding[%b, %j] : memref<?x?xi8> -> i1
+    kernel.yield %see : i1)",
+       true, true, true, 0.25, timesQuarter,
+       [](Captures &c, int64_t b, int64_t, int64_t j) { return c.padding.at(b, j) != 0; }},
+      {"bias, window, padding", R"(
+    %scale = arith.constant 0.25 : f32
+    %y = arith.mulf %s, %scale : f32
+    %x = kernel.load %bias[%t, %j] : memref<?x?xf32> -> f32
+    %z = arith.addf %y, %x : f32
+    kernel.yield %z : f32)",
+       R"(
+    %nine = arith.constant 9 : index
+    %from = arith.subi %t, %nine : index
+    %before = arith.cmpi sge, %t, %j : index
+    %after = arith.cmpi sle, %from, %j : index
+    %window = arith.andi %before, %after : i1
+    %pad = kernel.load %padding[%b, %j] : memref<?x?xi8> -> i1
+    %see = arith.andi %window, %pad : i1
+    kernel.yield %see : i1)",
+       true, false, true, 0.25, [](Captures &c, double s, int64_t t, int64_t j) { return s * 0.25 + c.bias.at(t, j); },
+       [](Captures &c, int64_t b, int64_t t, int64_t j) { return j <= t && j >= t - 9 && c.padding.at(b, j); }},
+      {"transposed bias, documents, sinks", R"(
+    %x = kernel.load %bias[%j, %t] : memref<?x?xf32> -> f32
+    %z = arith.addf %s, %x : f32
+    kernel.yield %z : f32)",
+       R"(
+    %mine = kernel.load %document[%t] : memref<?xi64> -> i64
+    %its = kernel.load %document[%j] : memref<?xi64> -> i64
+    %see = arith.cmpi eq, %mine, %its : i64
+    kernel.yield %see : i1)",
+       true, true, true, 1, [](Captures &c, double s, int64_t t, int64_t j) { return s + c.bias.at(j, t); },
+       [](Captures &c, int64_t, int64_t t, int64_t j) { return c.document[t] == c.document[j]; }},
+      {"soft cap, not the diagonal", R"(
+    %cap = arith.constant 3.0 : f32
+    %x = arith.divf %s, %cap : f32
+    %y = math.tanh %x : f32
+    %z = arith.mulf %y, %cap : f32
+    kernel.yield %z : f32)",
+       R"(
+    %true = arith.constant true
+    %same = arith.cmpi eq, %t, %j : index
+    %see = arith.xori %same, %true : i1
+    kernel.yield %see : i1)",
+       false, false, true, 1, [](Captures &, double s, int64_t, int64_t) { return 3 * std::tanh(s / 3); },
+       [](Captures &, int64_t, int64_t t, int64_t j) { return t != j; }},
+      {"pointwise", R"(
+    %one = arith.constant 1.0 : f32
+    %n = arith.negf %s : f32
+    %e = math.exp %n : f32
+    %d = arith.addf %e, %one : f32
+    %z = arith.divf %one, %d : f32
+    kernel.yield %z : f32)",
+       R"(
+    %see = arith.cmpi sle, %j, %t : index
+    kernel.yield %see : i1)",
+       false, false, false, 1, [](Captures &, double s, int64_t, int64_t) { return 1 / (1 + std::exp(-s)); },
+       [](Captures &, int64_t, int64_t t, int64_t j) { return j <= t; }},
+      {"pointwise scale", scaled, "", false, false, false, 0.25, timesQuarter, nullptr},
+  };
+  return all;
+}
+
+enum class Layout { contiguous, headsInside, columnsApart };
+std::vector<int64_t> stridesOf(Layout layout, int64_t rows, int64_t columns) {
+  if (layout == Layout::contiguous)
+    return {heads * rows * columns, rows * columns, columns, 1};
+  if (layout == Layout::headsInside) // [B, T, H * D]
+    return {heads * rows * columns, columns, heads * columns, 1};
+  return {heads * rows * columns, rows * columns, 1, rows};
+}
+const char *typeOf(Layout layout) {
+  switch (layout) {
+  case Layout::contiguous:
+    return "memref<?x?x?x?xf32>";
+  case Layout::headsInside:
+    return "memref<?x?x?x?xf32, strided<[?, ?, ?, 1], offset: ?>>";
+  default:
+    return "memref<?x?x?x?xf32, strided<[?, ?, ?, ?], offset: ?>>";
+  }
+}
+
+std::string text(const Variant &v, Layout layout) {
+  std::string x = typeOf(layout), mask = v.mask;
+  return "kernel.func @f(%Q: " + x + ", %K: " + x + ", %V: " + x + ", %out: " + x +
+         ", %lse: memref<?x?x?xf32>, %sinks: memref<?x?xf32>, %bias: memref<?x?xf32>, %padding: memref<?x?xi8>, "
+         "%document: memref<?xi64>) {\n kernel.attention q(%Q) k(%K) v(%V) out(%out)" +
+         (v.lse ? " lse(%lse)" : "") + (v.sinks ? " sinks(%sinks)" : "") +
+         " score {\n ^bb0(%s: f32, %b: index, %h: index, %t: index, %j: index):" + v.score + "\n } mask {" +
+         (mask.empty() ? "" : "\n ^bb0(%b: index, %h: index, %t: index, %j: index):" + mask) + "\n } " +
+         (v.softmax ? "" : "{normalizer = \"pointwise\"} ") + ": " + x + ", " + x + ", " + x + ", " + x +
+         (v.lse ? " lse memref<?x?x?xf32>" : "") + (v.sinks ? " sinks memref<?x?xf32>" : "") + "\n kernel.return\n}";
+}
+
+/// Inputs and outputs of one size.
+struct Problem {
+  Problem(Layout layout, int64_t t, int64_t s, int64_t d, int64_t e, uint64_t seed)
+      : q({batches, heads, t, d}, stridesOf(layout, t, d), 0.0f), k({batches, heads, s, d}, stridesOf(layout, s, d), 0),
+        v({batches, heads, s, e}, stridesOf(layout, s, e), 0), out({batches, heads, t, e}, stridesOf(layout, t, e), -7),
+        lse({batches, heads, t}, -7.0f), sinks({batches, heads}) {
+    Random random(seed);
+    random.fill(q, -2, 2), random.fill(k, -2, 2), random.fill(v, -2, 2), random.fill(sinks, -2, 2);
+    random.fill(captures.bias, -2, 2);
+    for (int64_t i = 0; i < captures.padding.size(); ++i)
+      captures.padding[i] = i < longest ? random.below(4) != 0 : i < longest + 20; // two blocks hidden in batch 1
+    for (int64_t i = 0; i < longest; ++i)
+      captures.document[i] = i / 37;
+  }
+  std::vector<Argument> arguments() {
+    return {q, k, v, out, lse, sinks, captures.bias, captures.padding, captures.document};
+  }
+  Array<float> q, k, v, out, lse, sinks;
+  Captures captures;
+};
+
+/// Rows of one batch index as doubles.
+std::vector<double> dense(Array<float> &x, int64_t b, int64_t h) {
+  std::vector<double> result;
+  for (int64_t i = 0; i < x.sizes[2]; ++i)
+    for (int64_t c = 0; c < x.sizes[3]; ++c)
+      result.push_back(x.at(b, h, i, c));
+  return result;
+}
+
+oracle::AttentionRow oracleRow(const Variant &variant, Problem &p, int64_t b, int64_t h) {
+  oracle::AttentionRow row;
+  row.keys = p.k.sizes[2], row.headSize = p.q.sizes[3], row.valueSize = p.v.sizes[3];
+  row.slope = variant.slope;
+  row.softmax = variant.softmax;
+  if (variant.sinks)
+    row.sink = p.sinks.at(b, h);
+  return row;
+}
+
+void check(Kernels &kernels, const Variant &variant, Problem &p, int64_t chunk = 1) {
+  CAPTURE(variant.name);
+  CAPTURE(p.q.sizes[2]);
+  CAPTURE(p.k.sizes[2]);
+  CAPTURE(p.q.sizes[3]);
+  CAPTURE(p.v.sizes[3]);
+  kernels.run("f", p.arguments(), chunk, chunk % 2);
+  int64_t wrong = 0;
+  for (int64_t b = 0; b < batches; ++b)
+    for (int64_t h = 0; h < heads; ++h) {
+      oracle::AttentionRow row = oracleRow(variant, p, b, h);
+      std::vector<double> q = dense(p.q, b, h), k = dense(p.k, b, h), v = dense(p.v, b, h);
+      row.k = k.data(), row.v = v.data();
+      for (int64_t t = 0; t < p.q.sizes[2]; ++t) {
+        row.q = q.data() + t * row.headSize;
+        row.score = [&](double s, int64_t j) { return double(float(variant.scoreOf(p.captures, s, t, j))); };
+        row.visible = [&](int64_t j) { return !variant.visible || variant.visible(p.captures, b, t, j); };
+        oracle::AttentionResult want = oracle::attention(row);
+        for (int64_t c = 0; c < p.v.sizes[3]; ++c)
+          if (float got = p.out.at(b, h, t, c); !oracle::agrees(got, want.y[c], want.bound[c]) && ++wrong == 1)
+            FAIL_CHECK("y at ", b, " ", h, " ", t, " ", c, ": got ", got, ", want ", want.y[c], ", bound ",
+                       want.bound[c]);
+        if (float got = p.lse.at(b, h, t); variant.lse && !oracle::agrees(got, want.lse, want.lseBound) && ++wrong == 1)
+          FAIL_CHECK("lse at ", b, " ", h, " ", t, ": got ", got, ", want ", want.lse);
+      }
+    }
+  CHECK(wrong == 0);
+  CHECK(p.out.guardsHold());
+  CHECK(p.lse.guardsHold());
+}
+
+/// Calls `body` for every variant, layout and target.
+void forAll(const std::function<void(Kernels &, const Variant &, Layout)> &body) {
+  int number = 0;
+  for (const Target *target : runnableTargets())
+    for (const Variant &variant : variants()) {
+      Layout layout = Layout(number++ % 3);
+      CAPTURE(target->name.str());
+      CAPTURE(int(layout));
+      Kernels kernels(text(variant, layout), *target);
+      body(kernels, variant, layout);
+    }
+}
+} // namespace
+
+TEST_CASE("attention agrees with the oracle for all odd sizes") {
+  forAll([](Kernels &kernels, const Variant &variant, Layout layout) {
+    int64_t number = 0;
+    for (int64_t t : oddSizes)
+      for (int64_t s : oddSizes) {
+        ++number;
+        Problem p(layout, t, s, oddSizes[number * 3 % 10], oddSizes[number * 7 % 10], number);
+        check(kernels, variant, p, 1 + number % 3);
+      }
+    Problem p(layout, 131, 150, 64, 40, 1);
+    check(kernels, variant, p);
+  });
+}
+
+TEST_CASE("no keys give 0, no columns and no queries give nothing, an empty head gives equal scores") {
+  forAll([](Kernels &kernels, const Variant &variant, Layout layout) {
+    for (auto [t, s, d, e] : {std::array<int64_t, 4>{5, 0, 3, 4}, {5, 7, 0, 4}, {17, 20, 3, 0}}) {
+      Problem p(layout, t, s, d, e, 3);
+      check(kernels, variant, p);
+    }
+    Problem p(layout, 0, 5, 3, 3, 3);
+    CHECK(kernels.tasks("f", p.arguments()) == 0);
+  });
+}
+
+TEST_CASE("extreme scores neither overflow nor hide keys") {
+  forAll([](Kernels &kernels, const Variant &variant, Layout layout) {
+    for (int64_t t : {3, 40}) {
+      Problem p(layout, t, 97, 16, 17, 9);
+      Random random(4);
+      for (int64_t i = 0; i < p.q.size(); ++i)
+        p.q[i] *= 60;
+      for (int64_t i = 0; i < p.captures.bias.size(); ++i)
+        p.captures.bias[i] = random.below(3) ? lowest : p.captures.bias[i];
+      check(kernels, variant, p);
+      for (int64_t i = 0; i < p.captures.bias.size(); ++i) // a row where all are equally hopeless sees all
+        p.captures.bias[i] = lowest;
+      check(kernels, variant, p);
+    }
+  });
+}
+
+TEST_CASE("hidden keys contribute nothing, not even NaN; visible NaN does") {
+  forAll([](Kernels &kernels, const Variant &variant, Layout layout) {
+    for (int64_t t : {5, 70}) {
+      Problem p(layout, t, 90, 8, 19, 11);
+      Random random(6);
+      for (int64_t i = 0; i < p.captures.bias.size(); ++i)
+        p.captures.bias[i] = random.below(2) ? -infinity : 0.5f;
+      check(kernels, variant, p);
+      for (int64_t b = 0; b < batches; ++b)
+        for (int64_t c = 0; c < 19; ++c) {
+          p.v.at(b, 0, 3, c) = std::nanf("");
+          p.v.at(b, 0, 71, c) = infinity;
+          p.v.at(b, 1, 25, c) = -infinity;
+        }
+      p.k.at(0, 1, 33, 2) = std::nanf("");
+      check(kernels, variant, p);
+      for (int64_t i = 0; i < p.captures.padding.size(); ++i) // nobody sees anything
+        p.captures.padding[i] = 0;
+      check(kernels, variant, p);
+    }
+  });
+}
+
+TEST_CASE("a row's bits depend on its own query and visible keys alone") {
+  for (const Target *target : runnableTargets())
+    for (int number : {0, 2, 4}) {
+      const Variant &variant = variants()[number];
+      CAPTURE(target->name.str());
+      CAPTURE(variant.name);
+      Kernels kernels(text(variant, Layout::contiguous), *target);
+      constexpr int64_t t = 131, s = 150, d = 24, e = 40;
+      Problem all(Layout::contiguous, t, s, d, e, 21);
+      kernels.run("f", all.arguments(), 3);
+      // Fewer queries, the first ones: the narrow variant and every ragged panel among them.
+      for (int64_t rows : {1, 3, 4, 7, 16, 17, 33, 66, 100}) {
+        Problem part(Layout::contiguous, rows, s, d, e, 21);
+        part.captures = all.captures, part.sinks = all.sinks, part.k = all.k, part.v = all.v;
+        bool same = true;
+        for (int64_t b = 0; b < batches; ++b)
+          for (int64_t h = 0; h < heads; ++h)
+            std::memcpy(&part.q.at(b, h, 0, 0), &all.q.at(b, h, 0, 0), rows * d * sizeof(float));
+        kernels.run("f", part.arguments());
+        for (int64_t b = 0; b < batches; ++b)
+          for (int64_t h = 0; h < heads; ++h)
+            same &= !std::memcmp(&part.out.at(b, h, 0, 0), &all.out.at(b, h, 0, 0), rows * e * sizeof(float)) &&
+                    !std::memcmp(&part.lse.at(b, h, 0), &all.lse.at(b, h, 0), rows * sizeof(float));
+        CAPTURE(rows);
+        CHECK(same);
+      }
+      // Non-finite values that no key of head 0 shows: the careful way gives the same bits.
+      if (variant.visible) {
+        Problem poisoned(Layout::contiguous, t, s, d, e, 21);
+        for (int64_t c = 0; c < e; ++c)
+          poisoned.v.at(0, 0, s - 1, c) = std::nanf("");
+        kernels.run("f", poisoned.arguments());
+        bool same = true;
+        for (int64_t row = 0; row < t; ++row)
+          if (!variant.visible(all.captures, 0, row, s - 1))
+            same &= !std::memcmp(&poisoned.out.at(0, 0, row, 0), &all.out.at(0, 0, row, 0), e * sizeof(float));
+        CHECK(same);
+      }
+    }
+}

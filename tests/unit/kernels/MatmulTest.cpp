@@ -1,0 +1,146 @@
+// kernel.matmul against its definition: one multiply-add chain in k order, so the bits are known exactly.
+#include "tests/unit/kernels/Harness.h"
+
+#include "doctest/doctest.h"
+#include <cmath>
+
+using namespace fovea::test;
+
+namespace {
+/// C = A B + bias[n], stored through a row stride; `rhs` is B's type.
+std::string text(const std::string &lhs, const std::string &rhs, bool packed) {
+  return "kernel.func @f(%a: " + lhs + ", %b: " + rhs +
+         ", %c: memref<?x?x?xf32, strided<[?, ?, 1]>>, %bias: memref<?xf32>, %size: index) {\n"
+         "  kernel.matmul %a, %b " +
+         (packed ? "packed " : "") +
+         "n(%size) {\n"
+         "  ^bb0(%acc: f32, %i: index, %m: index, %n: index):\n"
+         "    %x = kernel.load %bias[%n] : memref<?xf32> -> f32\n"
+         "    %y = arith.addf %acc, %x : f32\n"
+         "    kernel.store %y, %c[%i, %m, %n] : f32, memref<?x?x?xf32, strided<[?, ?, 1]>>\n"
+         "    kernel.yield\n"
+         "  } : " +
+         lhs + ", " + rhs + "\n  kernel.return\n}";
+}
+const char *const strided = "memref<?x?x?xf32, strided<[?, ?, ?], offset: ?>>";
+const char *const contiguous = "memref<?x?x?xf32>";
+
+struct Shape {
+  int64_t batch, m, n, k;
+};
+
+float chain(const Target &target, Array<float> &a, Array<float> &b, const Shape &s, int64_t i, int64_t m, int64_t n) {
+  float sum = 0;
+  for (int64_t k = 0; k < s.k; ++k) {
+    float x = a.at(i, m, k), y = b.at(i, k, n);
+    if (target.fma) {
+      sum = std::fma(x, y, sum);
+    } else {
+      volatile float product = x * y; // rounded
+      sum += product;
+    }
+  }
+  return sum;
+}
+
+/// Runs one shape and compares every output; what lies between the rows must stay. `packed` is null for plain B.
+void check(Kernels &kernels, const Target &target, const Shape &s, bool transposeA, bool transposeB, bool packed) {
+  CAPTURE(target.name.str());
+  CAPTURE(s.batch);
+  CAPTURE(s.m);
+  CAPTURE(s.n);
+  CAPTURE(s.k);
+  CAPTURE(transposeA);
+  CAPTURE(transposeB);
+  Random random(s.m * 10007 + s.n * 101 + s.k);
+  auto matrix = [&](int64_t rows, int64_t columns, bool transpose, bool shared) {
+    int64_t batchStride = shared ? 0 : rows * columns;
+    Array<float> x({s.batch, rows, columns}, {batchStride, transpose ? 1 : columns, transpose ? rows : 1}, 0.0f);
+    random.fill(x, -1, 1);
+    return x;
+  };
+  Array<float> a = matrix(s.m, s.k, transposeA, false), b = matrix(s.k, s.n, transposeB, packed);
+  int64_t panels = (s.n + target.panel - 1) / target.panel;
+  Array<float> panelsOfB({panels, s.k, target.panel});
+  for (int64_t p = 0; p < panels; ++p)
+    for (int64_t k = 0; k < s.k; ++k)
+      for (int64_t j = 0; j < target.panel && p * target.panel + j < s.n; ++j)
+        panelsOfB.at(p, k, j) = b.at(0, k, p * target.panel + j);
+  Array<float> bias({s.n}), c({s.batch, s.m, s.n}, {s.m * (s.n + 3), s.n + 3, 1}, -77.0f);
+  random.fill(bias, -1, 1);
+  std::vector<Argument> arguments{a, packed ? Argument(panelsOfB) : Argument(b), c, bias, s.n};
+  kernels.run("f", arguments, 1 + s.m % 3, s.n % 2);
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < s.batch; ++i)
+    for (int64_t m = 0; m < s.m; ++m)
+      for (int64_t n = 0; n < s.n; ++n) {
+        float want = chain(target, a, b, s, i, m, n) + bias[n];
+        if (c.at(i, m, n) != want && ++wrong == 1)
+          FAIL_CHECK("at ", i, " ", m, " ", n, ": got ", c.at(i, m, n), ", want ", want);
+      }
+  CHECK(wrong == 0);
+  bool untouched = true;
+  for (int64_t row = 0; row + 1 < s.batch * s.m; ++row)
+    for (int64_t gap = s.n; gap < s.n + 3; ++gap)
+      untouched &= s.n == 0 || c[row * (s.n + 3) + gap] == -77.0f;
+  CHECK(untouched);
+  CHECK(c.guardsHold());
+}
+} // namespace
+
+TEST_CASE("matmul with packed B gives the exact chain for all odd sizes") {
+  for (const Target *target : runnableTargets()) {
+    std::string packed = "memref<?x?x" + std::to_string(target->panel) + "xf32>";
+    Kernels plainA(text(contiguous, packed, true), *target), anyA(text(strided, packed, true), *target);
+    for (int64_t m : oddSizes)
+      for (int64_t n : oddSizes)
+        check((m + n) % 2 ? plainA : anyA, *target, {1 + (m + n) % 2, m, n, oddSizes[(m * 3 + n) % 10]}, false, false,
+              true);
+    check(anyA, *target, {2, 17, 31, 15}, true, false, true);
+  }
+}
+
+TEST_CASE("matmul with plain B gives the exact chain whatever the strides") {
+  for (const Target *target : runnableTargets()) {
+    Kernels unit(text(contiguous, contiguous, false), *target), any(text(strided, strided, false), *target);
+    for (int64_t m : oddSizes)
+      for (int64_t n : oddSizes) {
+        int64_t k = oddSizes[(m * 7 + n) % 10];
+        check(unit, *target, {2, m, n, k}, false, false, false);
+        check(any, *target, {1, m, n, k}, m % 2, n % 2, false);
+        check(any, *target, {3, m, n, k}, n % 2, m % 2, false);
+      }
+  }
+}
+
+TEST_CASE("a product over nothing is 0, an empty product has no tasks") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(text(strided, strided, false), *target);
+    check(kernels, *target, {2, 5, 7, 0}, false, false, false);
+    for (Shape s : {Shape{0, 3, 3, 3}, Shape{1, 0, 3, 3}, Shape{1, 3, 0, 3}}) {
+      Array<float> a({s.batch, s.m, s.k}), b({s.batch, s.k, s.n}), c({s.batch, s.m, s.n}), bias({s.n});
+      CHECK(kernels.tasks("f", {a, b, c, bias, s.n}) == 0);
+    }
+  }
+}
+
+TEST_CASE("large products are cut into several tasks, with the same bits for any cut") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(text(contiguous, contiguous, false), *target);
+    Shape s{1, 131, 197, 64};
+    Random random(5);
+    Array<float> a({1, s.m, s.k}), b({1, s.k, s.n}), bias({s.n}), all({1, s.m, s.n}), one({1, s.m, s.n});
+    random.fill(a, -1, 1), random.fill(b, -1, 1);
+    CHECK(kernels.tasks("f", {a, b, all, bias, s.n}) > 1);
+    kernels.run("f", {a, b, all, bias, s.n}, 1000);
+    kernels.run("f", {a, b, one, bias, s.n}, 1, true);
+    CHECK(all == one);
+    // A row alone.
+    Array<float> row({1, 1, s.n});
+    Array<float> input({1, 1, s.k});
+    for (int64_t k = 0; k < s.k; ++k)
+      input[k] = a.at(0, 100, k);
+    kernels.run("f", {input, b, row, bias, s.n});
+    CHECK(std::memcmp(row.data(), &all.at(0, 100, 0), s.n * sizeof(float)) == 0);
+  }
+}

@@ -251,15 +251,19 @@ LogicalResult AttentionMatcher::tryScores(graph::ContractOp contract) {
   return assignRoles();
 }
 
-/// Everything that depends on the scores must stay within the chain.
+/// Everything that depends on the scores must stay within the chain, or end in another softmax: that one computes them
+/// again where it is fused, which costs less than holding them.
 LogicalResult AttentionMatcher::checkUses() {
   match.chain.clear();
+  bool isShared = false;
   SmallVector<Value> work{match.scores.getResult()};
   while (!work.empty()) {
     Value value = work.pop_back_val();
     for (Operation *user : value.getUsers()) {
-      if (user == match.softmax)
+      if (isa<graph::SoftmaxOp>(user)) {
+        isShared |= user != match.softmax;
         continue;
+      }
       if (!isLayout(user) && !isa<graph::ElementwiseOpInterface>(user))
         return report.failed("the scores have another use: " + opName(user), user->getLoc());
       if (user->use_empty())
@@ -269,6 +273,8 @@ LogicalResult AttentionMatcher::checkUses() {
     }
   }
   report.proved("the scores are an elementwise function of a contraction");
+  if (isShared)
+    report.proved("another softmax reads the scores: they are computed for each");
   return success();
 }
 

@@ -69,7 +69,7 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     read by graph.at.
     Requires: graph-recognize-softmax.
     Declines when: the softmax is not over the key axis, keys are a batch axis or belong to both factors, the scores, their functions
-    or the weights have other uses, the weights are summed over another axis too, a value depends on the query, something
+    or the weights have other uses (another softmax of the scores apart: they are computed for each), the weights are summed over another axis too, a value depends on the query, something
     that is not elementwise (a reduction, a gather) reads the scores, a reshape does not follow the axes.
     Each chain, fused or not, is recorded in the module's `graph.fusion_report`. In functions with `require_fused` a
     softmax of a contraction that is not fused is an error.

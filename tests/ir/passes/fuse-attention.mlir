@@ -164,6 +164,24 @@ graph.func @one_query<[S]>(%q: !graph.tensor<[64], bf16>, %k: !graph.tensor<[S, 
 
 // -----
 
+// Two softmaxes of the same scores: each computes them (of the second, no other reads them any more).
+// CHECK: "another softmax reads the scores: they are computed for each"{{.*}}function = "shared", fused{{.*}}function = "shared", fused
+// CHECK-LABEL: graph.func @shared
+// CHECK-NOT: graph.contract
+// CHECK-COUNT-2: graph.attention
+// CHECK-NOT: graph.contract
+graph.func @shared<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>, %bias: !graph.tensor<[T, S], f32>) -> (!graph.tensor<[T, 32], f32>, !graph.tensor<[T, 32], f32>) {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  %b = graph.add %s, %bias : !graph.tensor<[T, S], f32>
+  %r = graph.softmax %b {axis = 1} : !graph.tensor<[T, S], f32>
+  %z = graph.contract %r [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y, %z : !graph.tensor<[T, 32], f32>, !graph.tensor<[T, 32], f32>
+}
+
+// -----
+
 // Must not fire: a weighted sum without a contraction in the scores.
 // CHECK: failure = "the scores do not come from a contraction"
 // CHECK-LABEL: graph.func @pooling

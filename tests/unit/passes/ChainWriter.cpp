@@ -99,6 +99,38 @@ Tensor ChainWriter::constant(double value) {
           {}};
 }
 
+Tensor ChainWriter::integer(int64_t value) {
+  return {graph::ConstantOp::create(builder, loc(), typeOf({}, builder.getI64Type()), builder.getI64IntegerAttr(value)),
+          {}};
+}
+
+static size_t axisOf(const Tensor &x, char label) {
+  return std::find(x.axes.begin(), x.axes.end(), std::string(1, label)) - x.axes.begin();
+}
+
+Tensor ChainWriter::reversed(Tensor x, char label) {
+  x = relayout(x, single(x.labels()));
+  auto start = graph::DimAttr::get(builder.getContext(), sizeOf(StringRef(&label, 1)) - DimExpr(1));
+  return {graph::SliceOp::create(builder, loc(), x.value.getType(), x.value, Value(),
+                                 builder.getI64IntegerAttr(axisOf(x, label)), start, builder.getI64IntegerAttr(-1)),
+          x.axes};
+}
+
+Tensor ChainWriter::sliced(Tensor x, char label) {
+  x = relayout(x, single(x.labels()));
+  return {graph::SliceOp::create(builder, loc(), x.value.getType(), x.value, integer(0).value,
+                                 builder.getI64IntegerAttr(axisOf(x, label)), graph::DimAttr(),
+                                 builder.getI64IntegerAttr(1)),
+          x.axes};
+}
+
+Tensor ChainWriter::gathered(Tensor table, Tensor index) {
+  table = reshaped(table, {"h"});
+  index = binary<graph::MaxOp>(binary<graph::MinOp>(index, integer(2)), integer(0));
+  return {graph::GatherOp::create(builder, loc(), typeOf(index.axes, elementOf(table)), table.value, index.value, 0),
+          index.axes};
+}
+
 Tensor ChainWriter::iota(char label) {
   Axes axes{std::string(1, label)};
   return {graph::IotaOp::create(builder, loc(), typeOf(axes, builder.getI64Type())), axes};

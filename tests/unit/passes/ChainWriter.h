@@ -29,6 +29,7 @@ public:
   /// A new argument with these labels in a random layout.
   Tensor argument(std::string labels, mlir::Type element = {});
   Tensor constant(double value);
+  Tensor integer(int64_t value);
   Tensor iota(char label);
   /// sqrt of a label's size.
   Tensor rootOf(char label);
@@ -52,6 +53,11 @@ public:
   /// Sums over `summed`; other labels of both are kept.
   Tensor contract(Tensor a, Tensor b, std::string summed);
   Tensor softmaxOp(Tensor x, char label);
+  /// x backwards along a label, or x[offset] for a rank-0 offset that is 0.
+  Tensor reversed(Tensor x, char label);
+  Tensor sliced(Tensor x, char label);
+  /// table[clip(index)] for a table of 3.
+  Tensor gathered(Tensor table, Tensor index);
 
   /// Ends the function; the module that holds it.
   mlir::OwningOpRef<mlir::ModuleOp> finish(std::vector<Tensor> results);

@@ -8,6 +8,7 @@
 #include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Transforms/Passes.h"
+#include "llvm/Support/JSON.h"
 
 #include <doctest/doctest.h>
 
@@ -96,7 +97,7 @@ Weights softmax(ChainWriter &w, Tensor x, bool mayMove) {
 
 /// One step of the score chain.
 Tensor step(ChainWriter &w, Tensor s) {
-  switch (w.pick(9)) {
+  switch (w.pick(11)) {
   case 0:
     return w.binary<graph::MulOp>(s, w.constant(0.5));
   case 1:
@@ -126,6 +127,14 @@ Tensor step(ChainWriter &w, Tensor s) {
                     w.constant(w.maybe(70) ? -infinity : -1e9));
   case 7: // an elementwise function that reads the scores twice
     return w.binary<graph::MulOp>(s, w.unary<graph::SigmoidOp>(w.shuffled(s)));
+  case 8: { // a bias read backwards, or from an offset
+    Tensor bias = w.argument("s");
+    return w.binary<graph::AddOp>(s, w.maybe(50) ? w.reversed(bias, 's') : w.sliced(bias, 's'));
+  }
+  case 9: { // a table by clipped distance
+    Tensor query = s.labels().find('t') == std::string::npos ? w.integer(1) : w.iota('t');
+    return w.binary<graph::AddOp>(s, w.gathered(w.argument("h"), w.binary<graph::SubOp>(query, w.iota('s'))));
+  }
   default:
     return w.shuffled(s);
   }
@@ -307,4 +316,32 @@ TEST_CASE_FIXTURE(Fixture, "near misses do not fuse") {
       CHECK(!chain.failure.empty());
     }
   }
+}
+
+TEST_CASE_FIXTURE(Fixture, "the report as text and as JSON, through the module") {
+  OwningOpRef<ModuleOp> module = ModuleOp::create(UnknownLoc::get(&context));
+  Location place =
+      NameLoc::get(StringAttr::get(&context, "layers.0.scores"), FileLineColLoc::get(&context, "m.fov", 3, 9));
+  FusionReport report;
+  ChainReport &fused = report.chains.emplace_back(place);
+  fused.function = "forward";
+  fused.fused = true;
+  fused.proved("softmax over the key axis");
+  ChainReport &missed = report.chains.emplace_back(place);
+  CHECK(failed(missed.failed("the weights are not used", FileLineColLoc::get(&context, "m.fov", 4, 1))));
+  CHECK(failed(missed.failed("a later fact", place)));
+  report.addTo(*module);
+  FusionReport back = FusionReport::fromModule(*module);
+  CHECK(back.text() == "m.fov:3:9 (layers.0.scores): fused, in forward\n"
+                       "  + softmax over the key axis\n"
+                       "m.fov:3:9 (layers.0.scores): not fused\n"
+                       "  - the weights are not used (m.fov:4:1)\n"
+                       "1 of 2 chains fused\n");
+  llvm::Expected<llvm::json::Value> json = llvm::json::parse(back.json());
+  REQUIRE(bool(json));
+  const llvm::json::Array *chains = json->getAsObject()->getArray("chains");
+  REQUIRE((chains && chains->size() == 2));
+  CHECK((*chains)[0].getAsObject()->getBoolean("fused") == true);
+  CHECK((*chains)[1].getAsObject()->getString("failure") == llvm::StringRef("the weights are not used"));
+  CHECK((*chains)[1].getAsObject()->getString("failure_place") == llvm::StringRef("m.fov:4:1"));
 }

@@ -4,6 +4,8 @@
 using namespace mlir;
 using namespace fovea;
 
+static constexpr unsigned maximalDepth = 4000;
+
 //===-- Index arithmetic ------------------------------------------------------------------------------------------===//
 
 Value PointProgram::constantAttr(TypedAttr value, Location loc) {
@@ -184,7 +186,11 @@ FailureOr<Value> PointProgram::element(Value tensor, ValueRange indices, Value g
   bool computed = op && (!callbacks.isLeaf || !callbacks.isLeaf(tensor));
   if (computed && !hasPointRule(op))
     computed = isa<graph::ReduceOp>(op) && callbacks.reduce;
+  if (depth >= maximalDepth)
+    return failure();
+  ++depth;
   Result result = computed ? compute(op, indices, guard) : callbacks.read(tensor, indices, guard);
+  --depth;
   if (succeeded(result))
     elements[key] = *result;
   return result;

@@ -44,7 +44,8 @@ public:
       : builder(builder), callbacks(std::move(callbacks)) {}
 
   /// The element of `tensor` at `indices`: index values, one an axis, each within [0, size).
-  /// Fails where a callback fails (which has reported or knows why); builds nothing else then.
+  /// Fails where a callback fails (which has reported or knows why), and where more than 4000 ops follow one another (the
+  /// stack is finite: cut longer chains by `isLeaf`); builds nothing else then.
   llvm::FailureOr<mlir::Value> element(mlir::Value tensor, mlir::ValueRange indices);
 
   /// As above, where the element is needed only if `guard` (i1, may be null) holds.
@@ -102,6 +103,7 @@ private:
   llvm::DenseMap<mlir::Value, Digit> digits;
   std::map<const void *, mlir::Value> sizes; // by DimExpr
   llvm::DenseMap<mlir::Attribute, mlir::Value> constants;
+  unsigned depth = 0;
 };
 
 /// Whether an element can be pulled through `op` (it has a rule in PointProgram; reductions aside).

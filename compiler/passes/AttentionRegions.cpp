@@ -30,7 +30,7 @@ private:
   SmallVector<Value> softmaxIndices(PointProgram &program, Block *block, bool hasScore);
   PointCallbacks callbacks(OpBuilder &builder, Value score, PointProgram **program);
   bool isCaptured(Value value);
-  bool hasTensor(Value value);
+  bool hasTensor(Value value, unsigned depth = 0);
   void describe();
   graph::AttentionOp build(OpBuilder &builder, bool &isWidened);
 
@@ -110,14 +110,14 @@ void RegionBuilder::collectMasks() {
 //===-- What is read ----------------------------------------------------------------------------------------------===//
 
 /// Whether a value is computed from tensors, not from constants, sizes and indices alone.
-bool RegionBuilder::hasTensor(Value value) {
+bool RegionBuilder::hasTensor(Value value, unsigned depth) {
   if (auto known = tensors.find(value); known != tensors.end())
     return known->second;
   Operation *op = value.getDefiningOp();
-  bool result = !op || !hasPointRule(op);
+  bool result = !op || !hasPointRule(op) || depth > 2000; // of longer chains the end is captured
   tensors[value] = result;
   for (size_t i = 0; op && !result && i < op->getNumOperands(); ++i)
-    result = hasTensor(op->getOperand(i));
+    result = hasTensor(op->getOperand(i), depth + 1);
   return tensors[value] = result;
 }
 

@@ -45,3 +45,27 @@ model Tiny() {
   CHECK(results->outputs.begin()->second->shape == std::vector<int64_t>{1, 1, 1});
   CHECK(results->outputs.begin()->second->reals[0] == doctest::Approx(3).epsilon(1e-14));
 }
+
+TEST_CASE("every model of the examples imports, with all its entries") {
+  for (const char *path : {"/minilm/minilm.fov", "/first_steps/first_steps.fov", "/encoder_decoder/encoder_decoder.fov"}) {
+    source::SourceManager sources;
+    source::DiagnosticEngine diagnostics(sources);
+    std::optional<source::FileId> file = sources.load(std::string(FOVEA_EXAMPLES) + path);
+    REQUIRE(file.has_value());
+    std::vector<sema::ModelSummary> models = sema::listModels(sources, *file, diagnostics);
+    REQUIRE_FALSE(models.empty());
+    for (const sema::ModelSummary &summary : models) {
+      sema::Options options;
+      options.modelName = summary.name;
+      std::optional<sema::Model> model = sema::elaborate(sources, *file, options, diagnostics);
+      CHECK_MESSAGE(model.has_value(), std::string(path), " ", summary.name);
+      if (!model)
+        continue;
+      mlir::MLIRContext context;
+      std::string message;
+      context.getDiagEngine().registerHandler([&](mlir::Diagnostic &d) { message += d.str() + "\n"; });
+      mlir::OwningOpRef<mlir::ModuleOp> module = importModel(*model, sources, context);
+      CHECK_MESSAGE(bool(module), std::string(path), " ", summary.name, ": ", message);
+    }
+  }
+}

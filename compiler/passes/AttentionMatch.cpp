@@ -242,7 +242,9 @@ LogicalResult AttentionMatcher::tryScores(graph::ContractOp contract) {
     return report.failed("a reduction of the scores stands between the contraction and the softmax",
                          reduction->getLoc());
   if (!node)
-    return report.failed("a reshape of the scores does not follow the axes", contract.getLoc());
+    return report.failed("the way from the contraction to the softmax is not elementwise: a reshape does not follow "
+                         "the axes (or it is too long)",
+                         contract.getLoc());
   if (isTwice)
     return report.failed("the scores are read at two different positions", contract.getLoc());
   match.scoreLabels = node->labels;

@@ -196,6 +196,57 @@ TEST_CASE("concatenation reads each side only where it is, scattered stores writ
   }
 }
 
+static const char *const guardedText = R"(
+// One element for all lanes, but only some of them want it; an index that matters only there.
+kernel.func @guarded(%s: memref<?xf32>, %ids: memref<?x?xi64>, %y: memref<?x?xf32>, %m: index, %n: index) {
+  %c0 = arith.constant 0 : index
+  %v = memref.dim %s, %c0 : memref<?xf32>
+  kernel.map in (%m, %n) {
+  ^bb0(%i: index, %j: index):
+    %id = kernel.load %ids[%i, %j] : memref<?x?xi64> -> i64
+    %zero = arith.constant 0 : i64
+    %want = arith.cmpi sge, %id, %zero : i64
+    %r = arith.index_cast %id : i64 to index
+    kernel.check 1 %r in [%c0, %v) if %want at "m.fov:9:9"
+    %a = kernel.load %s[%r] if %want : memref<?xf32> -> f32
+    %b = kernel.load %s[%i] if %want : memref<?xf32> -> f32
+    %c = arith.addf %a, %b : f32
+    kernel.store %c, %y[%i, %j] : f32, memref<?x?xf32>
+    kernel.yield
+  }
+  kernel.return
+})";
+
+TEST_CASE("guards: nothing is read or reported where an element is not wanted") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(guardedText, *target);
+    for (int64_t n : oddSizes) {
+      INFO(target->name.str() << " n " << n);
+      Array<float> s({3}), y({3, n}), none({0});
+      Array<int64_t> ids({3, n});
+      for (int64_t i = 0; i < 3; ++i)
+        s[i] = float(i + 1);
+      for (int64_t i = 0; i < ids.size(); ++i)
+        ids[i] = i % 5 - 2; // -2 and -1 are not wanted
+      CHECK(kernels.run("guarded", {s, ids, y, 3, n}).empty());
+      for (int i = 0; i < 3; ++i)
+        for (int j = 0; j < n; ++j)
+          CHECK(y.at(i, j) == (ids.at(i, j) < 0 ? 0.0f : s[ids.at(i, j)] + s[i]));
+      ids.at(1, n - 1) = 3;
+      std::vector<Failure> failures = kernels.run("guarded", {s, ids, y, 3, n});
+      REQUIRE(failures.size() == 1);
+      CHECK(failures[0].index == n + n - 1);
+      CHECK(failures[0].value == 3);
+      // Where none is wanted there need be no element at all.
+      for (int64_t i = 0; i < ids.size(); ++i)
+        ids[i] = -1;
+      CHECK(kernels.run("guarded", {none, ids, y, 3, n}).empty());
+      for (int64_t i = 0; i < y.size(); ++i)
+        CHECK(y[i] == 0);
+    }
+  }
+}
+
 static const char *const headsText = R"(
 // [T, H * 32] to [H, T, 32]: the digits of the last axis by 32; by 6 no vector stays whole.
 kernel.func @heads(%x: memref<?x96xf32>, %y: memref<3x?x32xf32>, %t: index) {

@@ -19,7 +19,7 @@ void KernelBuilder::cloneRegion(Region &from, Region &to) {
   for (Operation &op : from.front()) {
     if (auto at = dyn_cast<graph::AtOp>(op)) {
       SmallVector<Value> indices = llvm::map_to_vector(at.getIndices(), [&](Value v) { return mapping.lookup(v); });
-      mapping.map(at.getResult(), load(outer(at.getX()), indices, {}));
+      mapping.map(at.getResult(), load(storageOf(outer(at.getX())), at.getResult().getType(), indices, {}));
     } else if (auto sizeOp = dyn_cast<graph::SizeOp>(op)) {
       mapping.map(sizeOp.getResult(), size(sizeOp.getSize().getValue()));
     } else if (auto yield = dyn_cast<graph::YieldOp>(op)) {

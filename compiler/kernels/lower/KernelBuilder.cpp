@@ -107,9 +107,13 @@ void KernelBuilder::enter(Block &block, std::function<FailureOr<Value>(Value, Va
   body = OpBuilder::atBlockEnd(&block);
   PointCallbacks callbacks;
   callbacks.read = [this, compute](Value tensor, ValueRange indices, Value guard) -> FailureOr<Value> {
-    if (isa<BlockArgument>(tensor))
-      return load(outer(tensor), indices, guard);
+    if (std::optional<Storage> storage = storageInside(tensor))
+      return load(*storage, cast<graph::TensorType>(tensor.getType()).getElementType(), indices, guard);
     return compute(tensor, indices, guard);
+  };
+  // A reshape of memory is read as a view where it is one: no division to find an element.
+  callbacks.isLeaf = [this](Value tensor) {
+    return isa_and_nonnull<graph::ReshapeOp>(tensor.getDefiningOp()) && storageInside(tensor);
   };
   callbacks.size = [this](DimExpr e, Location) { return size(e); };
   callbacks.reduce = [this](graph::ReduceOp op, ValueRange indices) {
@@ -141,11 +145,20 @@ void KernelBuilder::collapse(View &view, SmallVectorImpl<Value> &indices) const 
   }
 }
 
-Value KernelBuilder::load(Value outer, ValueRange at, Value guard) {
-  Storage storage = storageOf(outer);
+/// Where a value inside the group lies, if it is an input or a layout op's view of one.
+std::optional<Storage> KernelBuilder::storageInside(Value inner) {
+  if (isa<BlockArgument>(inner))
+    return storageOf(outer(inner));
+  if (!isLayoutOp(inner.getDefiningOp()))
+    return std::nullopt;
+  std::optional<Storage> storage = storageInside(inner.getDefiningOp()->getOperand(0));
+  std::optional<View> view = storage ? viewThrough(inner.getDefiningOp(), storage->view) : std::nullopt;
+  return view ? std::optional(Storage{storage->base, *view}) : std::nullopt;
+}
+
+Value KernelBuilder::load(Storage storage, Type element, ValueRange at, Value guard) {
   SmallVector<Value> indices(at);
   collapse(storage.view, indices);
-  Type element = cast<graph::TensorType>(outer.getType()).getElementType();
   return kernel::LoadOp::create(body, loc, element, memref(storage.base, storage.view), indices, guard);
 }
 

@@ -65,7 +65,8 @@ private:
   };
   /// `storage` with the axes indexed by all digits of a merged axis, in order, as one, where they run on.
   void collapse(View &view, llvm::SmallVectorImpl<mlir::Value> &indices) const;
-  mlir::Value load(mlir::Value outer, mlir::ValueRange indices, mlir::Value guard);
+  std::optional<Storage> storageInside(mlir::Value inner);
+  mlir::Value load(Storage storage, mlir::Type element, mlir::ValueRange indices, mlir::Value guard);
   void store(mlir::Value value, const Storage &storage, mlir::ValueRange indices);
   llvm::FailureOr<mlir::Value> reduceElement(llvm::StringRef kind, mlir::Value operand, mlir::ArrayRef<int64_t> axes,
                                              mlir::ValueRange indices, mlir::Location loc);

@@ -1,0 +1,177 @@
+// RUN: fovea-opt %s --graph-form-groups --split-input-file | FileCheck %s
+
+// A projection takes its bias along; heads are views of it; attention writes through the views after it.
+// CHECK-LABEL: graph.func @heads
+// CHECK: %[[P:.*]] = graph.group "matmul"
+// CHECK: graph.contract
+// CHECK: graph.add
+// CHECK: graph.yield
+// CHECK: %[[R:.*]] = graph.reshape %[[P]]
+// CHECK: %[[H:.*]] = graph.transpose %[[R]]
+// CHECK: %[[A:.*]] = graph.group "attention"(%[[H]])
+// CHECK: %[[AT:.*]] = graph.transpose %[[A]]
+// CHECK: %[[AR:.*]] = graph.reshape %[[AT]]
+// CHECK-NOT: graph.group
+// CHECK: graph.return %[[AR]]
+graph.func @heads<[B, T]>(%x: !graph.tensor<[B, T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"},
+                          %b: !graph.tensor<[8], f32> {graph.param = "b"}) -> (!graph.tensor<[B, T, 8], f32> {graph.output = "y"}) {
+  %0 = graph.contract %x [0, 1, 2], %w [3, 2] -> [0, 1, 3] : !graph.tensor<[B, T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[B, T, 8], f32>
+  %1 = graph.broadcast %b [2] : !graph.tensor<[8], f32> -> !graph.tensor<[B, T, 8], f32>
+  %2 = graph.add %0, %1 : !graph.tensor<[B, T, 8], f32>
+  %3 = graph.reshape %2 : !graph.tensor<[B, T, 8], f32> -> !graph.tensor<[B, T, 2, 4], f32>
+  %q = graph.transpose %3 [0, 2, 1, 3] : !graph.tensor<[B, T, 2, 4], f32> -> !graph.tensor<[B, 2, T, 4], f32>
+  %a = graph.attention q(%q) k(%q) v(%q) score {
+  ^bb0(%s: f32, %bi: index, %h: index, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {
+  } : (!graph.tensor<[B, 2, T, 4], f32>, !graph.tensor<[B, 2, T, 4], f32>, !graph.tensor<[B, 2, T, 4], f32>) -> !graph.tensor<[B, 2, T, 4], f32>
+  %4 = graph.transpose %a [0, 2, 1, 3] : !graph.tensor<[B, 2, T, 4], f32> -> !graph.tensor<[B, T, 2, 4], f32>
+  %5 = graph.reshape %4 : !graph.tensor<[B, T, 2, 4], f32> -> !graph.tensor<[B, T, 8], f32>
+  graph.return %5 : !graph.tensor<[B, T, 8], f32>
+}
+
+// -----
+
+// Activation and residual belong to the matmul; an activation that others read as well does not swallow its input.
+// CHECK-LABEL: graph.func @epilogue
+// CHECK: graph.group "matmul"
+// CHECK: graph.contract
+// CHECK: graph.tanh
+// CHECK: graph.add
+// CHECK: graph.yield
+// CHECK-NOT: graph.group
+graph.func @epilogue<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[T, 8], f32> {graph.output = "y"}) {
+  %0 = graph.contract %x [0, 1], %w [1, 2] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32>
+  %1 = graph.tanh %0 : !graph.tensor<[T, 8], f32>
+  %2 = graph.add %1, %x : !graph.tensor<[T, 8], f32>
+  graph.return %2 : !graph.tensor<[T, 8], f32>
+}
+
+// -----
+
+// Must not: the other operand of the sum waits for the contraction itself.
+// CHECK-LABEL: graph.func @no_cycle
+// CHECK: %[[C:.*]] = graph.group "matmul"
+// CHECK-NOT: graph.add
+// CHECK: %[[S:.*]] = graph.group "map"(%[[C]])
+// CHECK: graph.reduce
+// CHECK: graph.add
+graph.func @no_cycle<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[T, 8], f32> {graph.output = "y"}) {
+  %0 = graph.contract %x [0, 1], %w [1, 2] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32>
+  %1 = graph.reduce "sum" %0 [1] : !graph.tensor<[T, 8], f32> -> !graph.tensor<[T], f32>
+  %2 = graph.broadcast %1 [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, 8], f32>
+  %3 = graph.add %0, %2 : !graph.tensor<[T, 8], f32>
+  graph.return %3 : !graph.tensor<[T, 8], f32>
+}
+
+// -----
+
+// Softmax is one map by the numerical contract: reduce, reduce, write.
+// CHECK-LABEL: graph.func @softmax
+// CHECK: graph.group "map"
+// CHECK: graph.reduce "max"
+// CHECK: graph.exp
+// CHECK: graph.reduce "sum"
+// CHECK: graph.select
+// CHECK: {box = [#graph.dim<T>, #graph.dim<S>], reduced = array<i64: 1>}
+// CHECK-NOT: graph.group
+graph.func @softmax<[T, S]>(%x: !graph.tensor<[T, S], f32> {graph.input = "x"}) -> (!graph.tensor<[T, S], f32> {graph.output = "y"}) {
+  %0 = graph.softmax %x {axis = 1} : !graph.tensor<[T, S], f32>
+  graph.return %0 : !graph.tensor<[T, S], f32>
+}
+
+// -----
+
+// A masked mean is one map over [B, 4] with T reduced; the norm of its rows reduces another axis and is a second one.
+// CHECK-LABEL: graph.func @pool
+// CHECK: graph.group "map"
+// CHECK: graph.reduce "sum" {{.*}} [1] : <[B, T, 4], f32>
+// CHECK: graph.reduce "sum" {{.*}} [1] : <[B, T], f32>
+// CHECK: graph.div
+// CHECK: {box = [#graph.dim<B>, #graph.dim<4>, #graph.dim<T>], reduced = array<i64: 2>}
+// CHECK: graph.group "map"
+// CHECK: graph.sqrt
+// CHECK: {box = [#graph.dim<B>, #graph.dim<4>], reduced = array<i64: 1>}
+// CHECK-NOT: graph.group
+graph.func @pool<[B, T]>(%x: !graph.tensor<[B, T, 4], f32> {graph.input = "x"}, %mask: !graph.tensor<[B, T], i1> {graph.input = "mask"}) -> (!graph.tensor<[B, 4], f32> {graph.output = "y"}) {
+  %m = graph.cast %mask : !graph.tensor<[B, T], i1> -> !graph.tensor<[B, T], f32>
+  %mb = graph.broadcast %m [0, 1] : !graph.tensor<[B, T], f32> -> !graph.tensor<[B, T, 4], f32>
+  %xm = graph.mul %x, %mb : !graph.tensor<[B, T, 4], f32>
+  %s = graph.reduce "sum" %xm [1] : !graph.tensor<[B, T, 4], f32> -> !graph.tensor<[B, 4], f32>
+  %c = graph.reduce "sum" %m [1] : !graph.tensor<[B, T], f32> -> !graph.tensor<[B], f32>
+  %cb = graph.broadcast %c [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, 4], f32>
+  %p = graph.div %s, %cb : !graph.tensor<[B, 4], f32>
+  %p2 = graph.mul %p, %p : !graph.tensor<[B, 4], f32>
+  %n2 = graph.reduce "sum" %p2 [1] : !graph.tensor<[B, 4], f32> -> !graph.tensor<[B], f32>
+  %n = graph.sqrt %n2 : !graph.tensor<[B], f32>
+  %nb = graph.broadcast %n [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, 4], f32>
+  %y = graph.div %p, %nb : !graph.tensor<[B, 4], f32>
+  graph.return %y : !graph.tensor<[B, 4], f32>
+}
+
+// -----
+
+// Embeddings: a gather and a slice of positions in the map that norms them; their sum is stored by it as well.
+// CHECK-LABEL: graph.func @embed
+// CHECK: %[[G:.*]]:2 = graph.group "map"
+// CHECK: graph.gather
+// CHECK: graph.reduce
+// CHECK: graph.return %[[G]]#{{[01]}}, %[[G]]#{{[01]}}
+graph.func @embed<[B, T]>(%ids: !graph.tensor<[B, T], i64> {graph.input = "ids"}, %w: !graph.tensor<[30, 8], f32> {graph.param = "w"},
+                          %p: !graph.tensor<[16, 8], f32> {graph.param = "p"}) -> (!graph.tensor<[B, T, 8], f32> {graph.output = "x"}, !graph.tensor<[B, T, 8], f32> {graph.output = "n"}) {
+  %e = graph.gather %w, %ids {axis = 0} : !graph.tensor<[30, 8], f32>, !graph.tensor<[B, T], i64> -> !graph.tensor<[B, T, 8], f32>
+  %s = graph.slice %p {axis = 0, start = #graph.dim<0>} : !graph.tensor<[16, 8], f32> -> !graph.tensor<[T, 8], f32>
+  %sb = graph.broadcast %s [1, 2] : !graph.tensor<[T, 8], f32> -> !graph.tensor<[B, T, 8], f32>
+  %x = graph.add %e, %sb : !graph.tensor<[B, T, 8], f32>
+  %m = graph.reduce "max" %x [2] : !graph.tensor<[B, T, 8], f32> -> !graph.tensor<[B, T], f32>
+  %mb = graph.broadcast %m [0, 1] : !graph.tensor<[B, T], f32> -> !graph.tensor<[B, T, 8], f32>
+  %n = graph.sub %x, %mb : !graph.tensor<[B, T, 8], f32>
+  graph.return %x, %n : !graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, T, 8], f32>
+}
+
+// -----
+
+// A cheap mask is computed again by each reader; an exponential that two kernels read is written once.
+// CHECK-LABEL: graph.func @written_once
+// CHECK: %[[E:.*]] = graph.group "map"
+// CHECK: graph.exp
+// CHECK: graph.group "matmul"(%[[E]]
+// CHECK-NOT: graph.exp
+// CHECK: graph.return
+graph.func @written_once<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[T, 8], f32> {graph.output = "a"}, !graph.tensor<[T, 8], f32> {graph.output = "b"}) {
+  %e = graph.exp %x : !graph.tensor<[T, 8], f32>
+  %0 = graph.contract %e [0, 1], %w [1, 2] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32>
+  %1 = graph.contract %e [0, 1], %w [2, 1] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32>
+  graph.return %0, %1 : !graph.tensor<[T, 8], f32>, !graph.tensor<[T, 8], f32>
+}
+
+// -----
+
+// A contraction that sums nothing is a map of products.
+// CHECK-LABEL: graph.func @outer
+// CHECK: graph.group "map"
+// CHECK-NOT: graph.contract
+// CHECK: graph.mul
+graph.func @outer<[N, M]>(%a: !graph.tensor<[N], f32> {graph.input = "a"}, %b: !graph.tensor<[M], f32> {graph.input = "b"}) -> (!graph.tensor<[N, M], f32> {graph.output = "y"}) {
+  %0 = graph.contract %a [0], %b [1] -> [0, 1] : !graph.tensor<[N], f32>, !graph.tensor<[M], f32> -> !graph.tensor<[N, M], f32>
+  graph.return %0 : !graph.tensor<[N, M], f32>
+}
+
+// -----
+
+// A cache is updated where it lies, another state overwritten after it was read; what is no view is copied.
+// CHECK-LABEL: graph.func @state
+// CHECK: graph.group "map"
+// CHECK: graph.update_slice
+// CHECK: in_place = array<i64: {{[01]}}>
+// CHECK: %[[T:.*]] = graph.transpose %[[M:[^ ]*]] [1, 0]
+// CHECK: %[[C:.*]] = graph.group "map"(%[[T]])
+// CHECK-NOT: in_place
+// CHECK: graph.group "map"(%[[C]], %[[M]])
+// CHECK: in_place = array<i64: 1>
+graph.func @state<[T, P]>(%k: !graph.tensor<[T, 8], f32> {graph.input = "k"}, %keys: !graph.tensor<[64, 8], f32> {graph.state = "keys"}, %m: !graph.tensor<[8, 8], f32> {graph.state = "m"})
+    -> (!graph.tensor<[64, 8], f32> {graph.state = "keys"}, !graph.tensor<[8, 8], f32> {graph.state = "m"}) {
+  %new = graph.update_slice %keys, %k {axis = 0, start = #graph.dim<P>} : !graph.tensor<[64, 8], f32>, !graph.tensor<[T, 8], f32> -> !graph.tensor<[64, 8], f32>
+  %t = graph.transpose %m [1, 0] : !graph.tensor<[8, 8], f32> -> !graph.tensor<[8, 8], f32>
+  graph.return %new, %t : !graph.tensor<[64, 8], f32>, !graph.tensor<[8, 8], f32>
+}

@@ -1,0 +1,102 @@
+// RUN: fovea-opt %s --graph-form-groups --graph-lower-to-kernel --split-input-file | FileCheck %s
+
+// B and T become one M; the bias is read by column; the result goes straight into the output.
+// CHECK-LABEL: func.func @linear
+// CHECK-SAME: index {fovea.name = "B", fovea.role = "symbol"}
+// CHECK-SAME: memref<?x?x8xf32> {fovea.name = "x", fovea.role = "input"}
+// CHECK-SAME: memref<20x8xf32> {fovea.name = "w", fovea.role = "param"}
+// CHECK-SAME: %[[Y:[^ ]*]]: memref<?x?x20xf32> {fovea.name = "y", fovea.role = "output"}
+// CHECK-SAME: memref<?xi8> {fovea.name = "arena", fovea.role = "arena"}) -> i32
+// CHECK: memref.reinterpret_cast %[[Y]] {{.*}} to memref<?x20xf32>
+// CHECK: kernel.launch @matmul_8x20_bias({{.*}}) {bytes = #graph.dim<{{.*}}>, flops = #graph.dim<320*B*T>}
+// CHECK: func.func @linear.arena(%{{.*}}: index, %{{.*}}: index) -> index attributes {fovea.formula = "0"}
+// CHECK: kernel.func @matmul_8x20_bias
+// CHECK-SAME: memref<?x8xf32>, %{{.*}}: memref<8x20xf32, strided<[1, 8]>>
+// CHECK: kernel.matmul
+// CHECK: ^bb0(%[[ACC:.*]]: f32, %[[M:.*]]: index, %[[N:.*]]: index):
+// CHECK-NEXT: %[[BIAS:.*]] = kernel.load %{{.*}}[%[[N]]] : memref<20xf32> -> f32
+// CHECK-NEXT: %[[SUM:.*]] = arith.addf %[[ACC]], %[[BIAS]]
+// CHECK-NEXT: kernel.store %[[SUM]], %{{.*}}[%[[M]], %[[N]]]
+graph.func @linear<[B, T]>(%x: !graph.tensor<[B, T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[20, 8], f32> {graph.param = "w"},
+                           %b: !graph.tensor<[20], f32> {graph.param = "b"}) -> (!graph.tensor<[B, T, 20], f32> {graph.output = "y"}) {
+  %0 = graph.contract %x [0, 1, 2], %w [3, 2] -> [0, 1, 3] : !graph.tensor<[B, T, 8], f32>, !graph.tensor<[20, 8], f32> -> !graph.tensor<[B, T, 20], f32>
+  %1 = graph.broadcast %b [2] : !graph.tensor<[20], f32> -> !graph.tensor<[B, T, 20], f32>
+  %2 = graph.add %0, %1 : !graph.tensor<[B, T, 20], f32>
+  graph.return %2 : !graph.tensor<[B, T, 20], f32>
+}
+
+// -----
+
+// Heads that are a transposed view keep B a batch axis; no element is copied.
+// CHECK-LABEL: func.func @scores
+// CHECK: kernel.launch @matmul
+// CHECK-NOT: kernel.launch
+// CHECK: kernel.matmul %{{.*}}, %{{.*}} n(
+// CHECK: ^bb0(%{{.*}}: f32, %{{.*}}: index, %{{.*}}: index, %{{.*}}: index, %{{.*}}: index):
+// CHECK: memref<?x2x?x4xf32, strided<[?, 4, 8, 1]>>, memref<?x2x4x?xf32, strided<[?, 4, 1, 8]>>
+graph.func @scores<[B, T]>(%x: !graph.tensor<[B, T, 8], f32> {graph.input = "x"}) -> (!graph.tensor<[B, 2, T, T], f32> {graph.output = "y"}) {
+  %0 = graph.reshape %x : !graph.tensor<[B, T, 8], f32> -> !graph.tensor<[B, T, 2, 4], f32>
+  %1 = graph.transpose %0 [0, 2, 1, 3] : !graph.tensor<[B, T, 2, 4], f32> -> !graph.tensor<[B, 2, T, 4], f32>
+  %2 = graph.contract %1 [0, 1, 2, 3], %1 [0, 1, 4, 3] -> [0, 1, 2, 4] : !graph.tensor<[B, 2, T, 4], f32>, !graph.tensor<[B, 2, T, 4], f32> -> !graph.tensor<[B, 2, T, T], f32>
+  graph.return %2 : !graph.tensor<[B, 2, T, T], f32>
+}
+
+// -----
+
+// Equal kernels are one; a layer works in a part of its caller's arena.
+// CHECK-LABEL: func.func @layer(
+// CHECK: kernel.launch @map_exp(
+// CHECK: kernel.launch @matmul_8x8(
+// CHECK: func.func @layer.arena{{.*}}fovea.formula = "64*floordiv(32*N+63, 64)"
+// CHECK-LABEL: func.func @twice
+// CHECK: memref.view %[[ARENA:.*]][%{{.*}}] : memref<?xi8> to memref<?x8xf32>
+// CHECK: memref.view %{{.*}} : memref<?xi8> to memref<?xi8>
+// CHECK: call @layer
+// CHECK: call @layer
+// CHECK: return
+// CHECK-COUNT-2: kernel.func
+// CHECK-NOT: kernel.func
+graph.func @layer<[N]>(%x: !graph.tensor<[N, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[N, 8], f32> {graph.output = "y"}) attributes {layer} {
+  %0 = graph.exp %x : !graph.tensor<[N, 8], f32>
+  %1 = graph.contract %0 [0, 1], %w [1, 2] -> [0, 2] : !graph.tensor<[N, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[N, 8], f32>
+  graph.return %1 : !graph.tensor<[N, 8], f32>
+}
+graph.func @twice<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[T, 8], f32> {graph.output = "y"}) attributes {entry} {
+  %0 = graph.call @layer [T] (%x, %w) : (!graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32>) -> !graph.tensor<[T, 8], f32>
+  %1 = graph.call @layer [T] (%0, %w) : (!graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32>) -> !graph.tensor<[T, 8], f32>
+  graph.return %1 : !graph.tensor<[T, 8], f32>
+}
+
+// -----
+
+// A cache is written where it lies, at rows that a size gives; the reader of the new value comes after.
+// CHECK-LABEL: func.func @cache
+// CHECK-SAME: %[[KEYS:[^ ]*]]: memref<64x8xf32> {fovea.name = "keys", fovea.role = "state"}
+// CHECK: kernel.launch @map_update_slice(%[[KEYS]]
+// CHECK: kernel.launch @matmul
+// CHECK: kernel.func @map_update_slice
+// CHECK: kernel.map
+// CHECK: ^bb0(%[[I:.*]]: index, %[[J:.*]]: index):
+// CHECK: %[[AT:.*]] = arith.addi %[[I]]
+// CHECK: kernel.store %{{.*}}, %{{.*}}[%[[AT]], %[[J]]]
+graph.func @cache<[T, P]>(%k: !graph.tensor<[T, 8], f32> {graph.input = "k"}, %keys: !graph.tensor<[64, 8], f32> {graph.state = "keys"})
+    -> (!graph.tensor<[T, P+T], f32> {graph.output = "y"}, !graph.tensor<[64, 8], f32> {graph.state = "keys"}) attributes {entry} {
+  %new = graph.update_slice %keys, %k {axis = 0, start = #graph.dim<P>} : !graph.tensor<[64, 8], f32>, !graph.tensor<[T, 8], f32> -> !graph.tensor<[64, 8], f32>
+  %seen = graph.slice %new {axis = 0, start = #graph.dim<0>} : !graph.tensor<[64, 8], f32> -> !graph.tensor<[P+T, 8], f32>
+  %y = graph.contract %k [0, 1], %seen [2, 1] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[P+T, 8], f32> -> !graph.tensor<[T, P+T], f32>
+  graph.return %y, %new : !graph.tensor<[T, P+T], f32>, !graph.tensor<[64, 8], f32>
+}
+
+// -----
+
+// Weights are packed by a prepare step: columns beyond the last are 0.
+// CHECK-LABEL: func.func @prepare
+// CHECK-SAME: memref<3x8x16xf32> {fovea.name = "w.packed", fovea.role = "derived"}
+// CHECK: kernel.func @map_pack
+// CHECK: %[[IN:.*]] = arith.cmpi ult
+// CHECK: kernel.load %{{.*}} if %[[IN]]
+// CHECK: arith.select %[[IN]]
+graph.func @prepare(%w: !graph.tensor<[8, 40], f32> {graph.param = "w"}) -> (!graph.tensor<[3, 8, 16], f32> {graph.derived = "w.packed"}) attributes {prepare} {
+  %0 = graph.pack %w {panel = 16} : !graph.tensor<[8, 40], f32> -> !graph.tensor<[3, 8, 16], f32>
+  graph.return %0 : !graph.tensor<[3, 8, 16], f32>
+}

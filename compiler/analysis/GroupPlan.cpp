@@ -287,11 +287,13 @@ static bool followsReduction(Value value) {
   return isReduction(op) || llvm::any_of(op->getOperands(), followsReduction);
 }
 
-/// Whether `op`'s elements hang on a reduction that cannot be computed in a group that has reductions, as its result
-/// depends on the axes of those: better computed where that reduction is.
+/// Whether `op`'s elements hang on a reduction that cannot be computed in a group, as the group has none, or reduces axes
+/// that the result depends on: better computed where that reduction is.
 static bool hangsOnOtherReduction(Operation *op, const Pattern &pattern, const PlannedGroup &group) {
   if (isReduction(op))
-    return llvm::any_of(group.reduced, [&](unsigned axis) { return maskOf(pattern) >> axis & 1; });
+    return group.kind != PlannedGroup::Map || group.inPlace ||
+           llvm::any_of(pattern, [](const Coordinate &c) { return c.axis < 0 && c.mask; }) ||
+           llvm::any_of(group.reduced, [&](unsigned axis) { return maskOf(pattern) >> axis & 1; });
   if (!isElementwise(op) && !isLayoutOp(op))
     return false;
   for (auto [operand, wanted] : llvm::zip(op->getOperands(), operandPatterns(op, pattern)))
@@ -439,6 +441,18 @@ bool GroupPlan::canUpdateInPlace(graph::UpdateSliceOp op) {
       return false;
   } else if (auto before = x.getDefiningOp<graph::UpdateSliceOp>(); !before || !x.hasOneUse()) {
     return false;
+  }
+  // No point may read what another one stores: what is written must not come from the old value.
+  DenseSet<Operation *> before;
+  SmallVector<Value> sources = {op.getV()};
+  if (op.getOffset())
+    sources.push_back(op.getOffset());
+  while (!sources.empty()) {
+    Value source = sources.pop_back_val();
+    if (source == x)
+      return false;
+    if (Operation *def = source.getDefiningOp(); def && before.insert(def).second)
+      llvm::append_range(sources, def->getOperands());
   }
   DenseSet<Operation *> after;
   SmallVector<Operation *> work(op->getUsers().begin(), op->getUsers().end());

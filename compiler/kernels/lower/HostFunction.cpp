@@ -91,7 +91,7 @@ void HostFunction::addOrderForUpdates(StepGraph &graph) {
   }
 }
 
-void HostFunction::orderSteps() {
+LogicalResult HostFunction::orderSteps() {
   StepGraph graph;
   graph.count = steps.size();
   DenseMap<Value, size_t> values;
@@ -131,11 +131,12 @@ void HostFunction::orderSteps() {
       sample.push_back(std::max<int64_t>(0, evaluate(size, sizes).value_or(0)));
   }
   if (!graph.topologicalOrder())
-    return; // a state read after it is written: the order of the source then holds
+    return function.emitError("a state's old value is read by what depends on its new one");
   std::vector<Step> ordered;
   for (size_t i : orderForPeak(graph, flow, samples))
     ordered.push_back(std::move(steps[i]));
   steps = std::move(ordered);
+  return success();
 }
 
 //===-- The arena -------------------------------------------------------------------------------------------------===//
@@ -364,9 +365,8 @@ void HostFunction::emitArenaFunction() {
 }
 
 LogicalResult HostFunction::lower() {
-  if (failed(collectSteps()))
+  if (failed(collectSteps()) || failed(orderSteps()))
     return failure();
-  orderSteps();
   planArena();
   declare();
   for (Step &step : steps)

@@ -42,7 +42,7 @@ private:
   };
 
   mlir::LogicalResult collectSteps();
-  void orderSteps();
+  mlir::LogicalResult orderSteps();
   void addOrderForUpdates(StepGraph &graph);
   void planArena();
   void declare();

@@ -47,7 +47,7 @@ graph.func @scores<[B, T]>(%x: !graph.tensor<[B, T, 8], f32> {graph.input = "x"}
 // CHECK-LABEL: func.func @layer(
 // CHECK: kernel.launch @map_exp(
 // CHECK: kernel.launch @matmul_8x8(
-// CHECK: func.func @layer.arena{{.*}}fovea.formula = "64*floordiv(32*N+63, 64)"
+// CHECK: func.func @layer.arena{{.*}}fovea.formula = "64*floordiv(N+1, 2)"
 // CHECK-LABEL: func.func @twice
 // CHECK: memref.view %[[ARENA:.*]][%{{.*}}] : memref<?xi8> to memref<?x8xf32>
 // CHECK: memref.view %{{.*}} : memref<?xi8> to memref<?xi8>

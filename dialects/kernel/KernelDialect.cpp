@@ -59,6 +59,14 @@ ArrayRef<int64_t> MapOp::getReducedAxes() {
   return reductions.empty() ? ArrayRef<int64_t>() : (*reductions.begin()).getAxes();
 }
 
+/// The regions only read; that the op itself writes its outputs keeps it from being taken for dead.
+void AttentionOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  effects.emplace_back(MemoryEffects::Read::get());
+  effects.emplace_back(MemoryEffects::Write::get(), &getOutMutable());
+  for (OpOperand &lse : getLseMutable())
+    effects.emplace_back(MemoryEffects::Write::get(), &lse);
+}
+
 void LoadOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
   effects.emplace_back(MemoryEffects::Read::get(), &getSourceMutable());
 }

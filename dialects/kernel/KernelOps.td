@@ -92,7 +92,7 @@ def Kernel_MatmulOp : Kernel_Op<"matmul", [RecursiveMemoryEffects, SingleBlock]>
   let hasVerifier = 1;
 }
 
-def Kernel_AttentionOp : Kernel_Op<"attention", [RecursiveMemoryEffects, AttrSizedOperandSegments]> {
+def Kernel_AttentionOp : Kernel_Op<"attention", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>, AttrSizedOperandSegments]> {
   let summary = "graph.attention on views; never holds the T x S scores";
   let description = [{
     q [b..., T, D], k [b..., S, D], v [b..., S, E], out [b..., T, E], lse [b..., T] (f32), sinks [b...]; any strides.

@@ -65,6 +65,9 @@ struct Measure {
                 100 * shares[shares.size() / 2], 100 * shares.back());
     std::fflush(stdout);
   }
+  void compiled(const std::string &name, double start) {
+    std::printf("%-10s %-40s compiled in %.0f ms\n", target.name.data(), name.c_str(), 1e3 * (now() - start));
+  }
   bool wants(const std::string &name) const { return name.find(filter) != std::string::npos; }
 };
 
@@ -88,6 +91,7 @@ void matmuls(Measure &measure) {
     %xh = arith.mulf %x, %h : f32
     %y = arith.mulf %xh, %e1 : f32
 )";
+    double start = now();
     Kernels kernels("kernel.func @f(%a: memref<?x?xf32>, %b: " + packed +
                         ", %c: memref<?x?xf32>, %bias: memref<?xf32>, %size: index) {\n  kernel.matmul %a, %b packed "
                         "n(%size) {\n  ^bb0(%acc: f32, %m: index, %n: index):\n"
@@ -97,6 +101,7 @@ void matmuls(Measure &measure) {
                         "memref<?x?xf32>, " +
                         packed + "\n  kernel.return\n}",
                     target);
+    measure.compiled(kind, start);
     struct {
       int64_t m, n, k;
     } shapes[] = {{128, 384, 384},  {128, 1536, 384}, {128, 384, 1536}, {129, 384, 384}, {512, 768, 768},
@@ -123,12 +128,14 @@ void attentions(Measure &measure) {
                            : "  ^bb0(%h: index, %t: index, %j: index):\n    %see = arith.cmpi sle, %j, %t : "
                              "index\n    kernel.yield %see : i1\n";
     std::string x = "memref<?x?x64xf32, strided<[?, ?, 1]>>";
+    double start = now();
     Kernels kernels("kernel.func @f(%q: " + x + ", %k: " + x + ", %v: " + x + ", %out: " + x +
                         ", %bias: memref<?x?x?xf32>) {\n  kernel.attention q(%q) k(%k) v(%v) out(%out) score {\n"
                         "  ^bb0(%s: f32, %h: index, %t: index, %j: index):\n" +
                         score + "  } mask {\n" + mask + "  } : " + x + ", " + x + ", " + x + ", " + x +
                         "\n  kernel.return\n}",
                     measure.target);
+    measure.compiled("attention " + kind, start);
     for (int64_t size : {1, 16, 128, 512, 1024, 2048}) {
       if (kind == "causal" && size == 1)
         continue; // one query sees one key

@@ -22,7 +22,7 @@ AttentionShape::AttentionShape(const Target &target, bool narrow)
   // Accumulators that hide the multiply-add's latency, beside the operands: 8 vectors of 16, 16 of 32.
   vectors = narrow ? 1 : 2;
   int accumulators = target.registers >= 32 ? 16 : 8;
-  keyRows = accumulators / vectors;
+  keyRows = narrow ? 8 : accumulators / vectors; // more rows are more pointers than there are registers for
   queryRows = narrow ? 1 : accumulators / vectors;
   valueVectors = narrow ? 8 : vectors;
   panels = narrow ? 1 : std::max<int64_t>(1, target.attentionRows / panel());

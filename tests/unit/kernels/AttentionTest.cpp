@@ -4,6 +4,7 @@
 
 #include "doctest/doctest.h"
 #include <limits>
+#include <map>
 
 using namespace fovea::test;
 namespace oracle = fovea::oracle;
@@ -215,16 +216,19 @@ void check(Kernels &kernels, const Variant &variant, Problem &p, int64_t chunk =
   CHECK(p.lse.guardsHold());
 }
 
-/// Calls `body` for every variant, layout and target.
+/// Calls `body` for every variant and target, layouts in turn. Compiled once for all test cases.
 void forAll(const std::function<void(Kernels &, const Variant &, Layout)> &body) {
+  static std::map<std::pair<const Target *, const Variant *>, std::unique_ptr<Kernels>> compiled;
   int number = 0;
   for (const Target *target : runnableTargets())
     for (const Variant &variant : variants()) {
       Layout layout = Layout(number++ % 3);
       CAPTURE(target->name.str());
       CAPTURE(int(layout));
-      Kernels kernels(text(variant, layout), *target);
-      body(kernels, variant, layout);
+      std::unique_ptr<Kernels> &kernels = compiled[{target, &variant}];
+      if (!kernels)
+        kernels = std::make_unique<Kernels>(text(variant, layout), *target);
+      body(*kernels, variant, layout);
     }
 }
 } // namespace

@@ -10,8 +10,6 @@ using namespace mlir;
 namespace fovea::kernels {
 namespace {
 constexpr float infinity = std::numeric_limits<float>::infinity();
-/// Keys that are decided together whether a panel sees them.
-constexpr int64_t chunk = 16;
 /// The running maximum moves when it is exceeded by a factor of more than 2^8.
 constexpr float slack = 8;
 constexpr float logTwo = 0.6931471805599453f;

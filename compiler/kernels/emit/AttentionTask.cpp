@@ -258,16 +258,39 @@ void AttentionTask::values(const Keys &keys) {
   int64_t step = int64_t(shape.valueVectors) * shape.lanes;
   Value whole = code.sub(e, code.rem(e, code.index(step)));
   code.loop(zero, queries, shape.queryRows, [&](Value row) {
+    Value panel = code.div(row, code.index(shape.panel()));
+    Value first = code.load(firstKey, panel), last = lastSeen(row, keys, first, code.load(lastKey, panel));
     code.loop(zero, whole, step,
-              [&](Value column) { valueTile(row, column, shape.queryRows, shape.valueVectors, nullptr); });
+              [&](Value column) { valueTile({row, column, first, last, shape.valueVectors, nullptr}); });
     code.loop(whole, e, shape.lanes,
-              [&](Value column) { valueTile(row, column, shape.queryRows, 1, code.laneMask(code.sub(e, column))); });
+              [&](Value column) { valueTile({row, column, first, last, 1, code.laneMask(code.sub(e, column))}); });
   });
 }
 
-void AttentionTask::valueTile(Value row, Value column, int rows, int vectors, Value mask) {
+/// Leaves out keys at the end that none of the tile's queries sees: below a diagonal a panel's first rows see fewer.
+Value AttentionTask::lastSeen(Value row, const Keys &keys, Value first, Value last) {
+  if (!mask || shape.queryRows == 1)
+    return last;
+  Value begin = code.add(queryBegin, row), end = code.min(code.add(begin, shape.queryRows), t), zero = code.index(0);
+  Type index = code.b.getIndexType();
+  auto search = scf::WhileOp::create(code.b, code.loc, index, last);
+  OpBuilder::InsertionGuard guard(code.b);
+  auto chunkBefore = [&](Value to) {
+    return code.mul(code.div(code.max(code.sub(to, code.index(1)), zero), code.index(chunk)), chunk);
+  };
+  Value to = code.b.createBlock(&search.getBefore(), {}, index, code.loc)->getArgument(0);
+  Box box{begin, end, code.add(keys.begin, chunkBefore(to)), code.add(keys.begin, to)};
+  Value skip = code.logicalAnd(code.less(first, to), visibility->query(box).none);
+  scf::ConditionOp::create(code.b, code.loc, skip, to);
+  Value hidden = code.b.createBlock(&search.getAfter(), {}, index, code.loc)->getArgument(0);
+  scf::YieldOp::create(code.b, code.loc, code.max(chunkBefore(hidden), first));
+  return search.getResult(0);
+}
+
+void AttentionTask::valueTile(const ValueTile &at) {
+  Value row = at.row, column = at.column, mask = at.mask;
+  int rows = shape.queryRows, vectors = at.vectors;
   Value panel = code.div(row, code.index(shape.panel())), lane = code.rem(row, code.index(shape.panel()));
-  Value first = code.load(firstKey, panel), last = code.load(lastKey, panel);
   Value base = code.mul(panel, shape.keys);
   Code::Values lanes, rowNumbers, columns, init;
   for (int v = 0; v < vectors; ++v)
@@ -285,7 +308,7 @@ void AttentionTask::valueTile(Value row, Value column, int rows, int vectors, Va
                   return mask ? code.loadMasked(valueView, {k, columns[v]}, mask)
                               : code.loadVector(valueView, {k, columns[v]});
                 }};
-  Code::Values sums = multiplyAccumulate(code, tile, first, last, init);
+  Code::Values sums = multiplyAccumulate(code, tile, at.first, at.last, init);
   for (int r = 0; r < rows; ++r)
     for (int v = 0; v < vectors; ++v)
       code.storeVector(sums[r * vectors + v], output, {rowNumbers[r], columns[v]});

@@ -67,6 +67,8 @@ public:
 
 private:
   using Box = Visibility::Box;
+  /// Keys that are decided together whether a panel sees them.
+  static constexpr int64_t chunk = 16;
   struct Keys {
     mlir::Value begin, count; ///< key numbers [begin, begin + count) of this block
   };
@@ -94,7 +96,14 @@ private:
   void rescale(mlir::Value panel, mlir::ValueRange factors);
   void exponentials(mlir::Value panel, mlir::ValueRange maxima, bool careful);
   void values(const Keys &keys);
-  void valueTile(mlir::Value row, mlir::Value column, int rows, int vectors, mlir::Value mask);
+  struct ValueTile {
+    mlir::Value row, column; ///< of the output
+    mlir::Value first, last; ///< keys of the block
+    int vectors;
+    mlir::Value mask; ///< null where all columns are inside
+  };
+  mlir::Value lastSeen(mlir::Value row, const Keys &keys, mlir::Value first, mlir::Value last);
+  void valueTile(const ValueTile &tile);
   void carefulValues();
   mlir::Value finish();
   void writeRow(mlir::Value row, mlir::Value factor);

@@ -7,16 +7,21 @@
 #include "compiler/pipeline/Register.h"
 #include "compiler/program/LowerProgram.h"
 #include "compiler/program/Tables.h"
+#include "compiler/syntax/Parser.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "mlir/Tools/Plugins/PassPlugin.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
+
+#include <mutex>
+#include <set>
 
 using namespace mlir;
 
@@ -56,6 +61,7 @@ struct Compiler::State {
     return registry;
   }
   LogicalResult report(Diagnostic &diagnostic);
+  std::optional<source::FileId> load(const std::string &path);
   LogicalResult runPasses(ModuleOp module, StringRef pipeline, StringRef point = "");
   bool printed(const std::vector<std::string> &names, Pass *pass) {
     return llvm::any_of(names, [&](const std::string &name) { return name == "all" || pass->getArgument() == name; });
@@ -118,22 +124,60 @@ const sema::Model &Compiler::model() const { return *state->model; }
 source::SourceManager &Compiler::sources() { return state->sources; }
 ModuleOp Compiler::graph() { return *state->graph; }
 
+std::optional<source::FileId> Compiler::State::load(const std::string &path) {
+  std::optional<source::FileId> file = sources.load(path);
+  if (!file)
+    llvm::errs() << "error: cannot read '" << path << "'\n";
+  return file;
+}
+
+std::optional<std::string> Compiler::printSyntax(const std::string &path) {
+  std::optional<source::FileId> file = state->load(path);
+  if (!file)
+    return std::nullopt;
+  std::unique_ptr<syntax::File> tree = syntax::parse(state->sources, *file, state->diagnostics);
+  llvm::errs() << state->diagnostics.render(llvm::errs().has_colors());
+  return state->diagnostics.hasErrors() ? std::nullopt : std::optional(syntax::print(*tree));
+}
+
 bool Compiler::read(const std::string &path) {
   TimingScope scope = state->root.nest("frontend");
-  std::optional<source::FileId> file = state->sources.load(path);
-  if (!file) {
-    llvm::errs() << "error: cannot read '" << path << "'\n";
+  std::optional<source::FileId> file = state->load(path);
+  if (!file)
     return false;
-  }
   state->model = sema::elaborate(state->sources, *file, state->options.model, state->diagnostics);
   llvm::errs() << state->diagnostics.render(llvm::errs().has_colors());
   return state->model.has_value();
 }
 
+static void registerPassesOnce() {
+  static std::once_flag once;
+  std::call_once(once, registerPasses);
+}
+
+/// Loads the plugins once, so that the registry knows their passes.
+static bool loadPlugins(const std::vector<PluginPass> &plugins) {
+  std::set<std::string> loaded;
+  for (const PluginPass &plugin : plugins) {
+    if (!loaded.insert(plugin.plugin).second)
+      continue;
+    llvm::Expected<PassPlugin> library = PassPlugin::load(plugin.plugin);
+    if (!library) {
+      llvm::errs() << "error: cannot load the plugin '" << plugin.plugin << "': " << toString(library.takeError()) << '\n';
+      return false;
+    }
+    library->registerPassRegistryCallbacks();
+  }
+  return true;
+}
+
 bool Compiler::import() {
+  registerPassesOnce();
+  if (!loadPlugins(state->options.plugins))
+    return false;
   {
     TimingScope scope = state->root.nest("import");
-    state->graph = import::importModel(*state->model, state->sources, &state->context);
+    state->graph = importModel(*state->model, state->sources, state->context);
   }
   return state->graph && succeeded(state->runPasses(*state->graph, "", points::afterImport));
 }
@@ -166,7 +210,7 @@ OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage
   if (stage == Stage::Vector)
     return module;
   PassManager passes(&state->context);
-  kernels::buildToLLVMPipeline(passes);
+  kernels::addToLLVMPasses(passes, target);
   TimingScope scope = state->root.nest("to-llvm");
   if (state->options.time)
     passes.enableTiming(scope);
@@ -236,7 +280,8 @@ static std::optional<TargetModule> translate(ModuleOp module, const kernels::Tar
 std::optional<Compiler::Objects> Compiler::compile(bool executable) {
   Objects objects;
   std::vector<std::string> symbols;
-  for (const kernels::Target &target : state->options.targets) {
+  for (const kernels::Target *targetRow : state->options.targets) {
+    const kernels::Target &target = *targetRow;
     program::Interface interface;
     OwningOpRef<ModuleOp> lowered = lower(target, Stage::LLVM, interface);
     if (!lowered)
@@ -281,7 +326,7 @@ std::optional<std::string> Compiler::print(Stage stage) {
     graph().print(stream, OpPrintingFlags().enableDebugInfo(false));
     return text;
   }
-  const kernels::Target &target = state->options.targets.front();
+  const kernels::Target &target = *state->options.targets.front();
   program::Interface interface;
   OwningOpRef<ModuleOp> lowered = lower(target, stage == Stage::Assembly ? Stage::LLVM : stage, interface);
   if (!lowered)

@@ -32,7 +32,7 @@ struct PluginPass {
 
 struct Options {
   sema::Options model;
-  std::vector<kernels::Target> targets; // best first
+  std::vector<const kernels::Target *> targets; // best first
   std::vector<PluginPass> plugins;
   std::vector<std::string> printBefore, printAfter; // pass arguments; "all"
   bool time = false;
@@ -45,6 +45,8 @@ public:
   explicit Compiler(Options options);
   ~Compiler();
 
+  /// The syntax tree of a file as text; nullopt where there were errors.
+  std::optional<std::string> printSyntax(const std::string &path);
   /// Reads and checks the model; the typed model is then there.
   bool read(const std::string &path);
   const sema::Model &model() const;

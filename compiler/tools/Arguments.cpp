@@ -27,13 +27,15 @@ static std::string unknownOption(const CommandSpec &command, StringRef name) {
   return near.empty() ? message : message + "; did you mean " + dashed(near) + "?";
 }
 
-std::optional<Arguments> Arguments::parse(const CommandSpec &command, ArrayRef<const char *> argv, std::string &error) {
+std::optional<Arguments> Arguments::parse(const CommandSpec &command, ArrayRef<const char *> argv, std::string &error,
+                                          bool stopAtWord) {
   Arguments result;
   bool optionsEnded = false;
   for (size_t i = 0; i < argv.size(); ++i) {
     StringRef word = argv[i];
     if (optionsEnded || word == "-" || !word.starts_with("-")) {
       result.words.push_back(word.str());
+      optionsEnded |= stopAtWord;
       continue;
     }
     if (word == "--") {

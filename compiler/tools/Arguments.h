@@ -29,8 +29,9 @@ struct CommandSpec {
 class Arguments {
 public:
   /// Takes what follows the command's name; nullopt and a message in `error` on an unknown option, a missing or an
-  /// unexpected value.
-  static std::optional<Arguments> parse(const CommandSpec &command, llvm::ArrayRef<const char *> argv, std::string &error);
+  /// unexpected value. With `stopAtWord` everything from the first word on is words.
+  static std::optional<Arguments> parse(const CommandSpec &command, llvm::ArrayRef<const char *> argv, std::string &error,
+                                        bool stopAtWord = false);
 
   bool has(llvm::StringRef name) const { return values.count(name.str()); }
   /// The last value given; `fallback` where the option is absent.

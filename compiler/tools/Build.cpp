@@ -1,0 +1,132 @@
+#include "compiler/program/Header.h"
+#include "compiler/tools/Commands.h"
+
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+
+namespace fovea::tools {
+
+static int fail(Error error) {
+  errs() << "fovea: " << toString(std::move(error)) << "\n";
+  return exitModel;
+}
+
+/// The folder of the running executable; the runtime's libraries lie in ../lib.
+static std::string libraryDirectory() {
+  static int anchor;
+  SmallString<256> path(sys::fs::getMainExecutable("fovea", &anchor));
+  sys::path::remove_filename(path);
+  sys::path::append(path, "..", "lib");
+  sys::path::remove_dots(path, /*remove_dot_dot=*/true);
+  return path.str().str();
+}
+
+static void report(const std::string &output, const pipeline::Compiler::Objects &objects) {
+  uint64_t size = 0;
+  sys::fs::file_size(output, size);
+  outs() << output << ": " << (size + 512) / 1024 << " KiB\n";
+  for (const auto &[entry, formula] : objects.arenaFormulas)
+    if (!formula.empty())
+      outs() << "  " << entry << ": arena of " << formula << " bytes, and scratch for each thread\n";
+}
+
+/// Objects to an executable, to a library with its header, or as they are.
+static int link(pipeline::Compiler &compiler, pipeline::Stage stage, std::string output, StringRef stem) {
+  std::optional<pipeline::Compiler::Objects> objects = compiler.compile(stage == pipeline::Stage::Executable);
+  if (!objects)
+    return exitModel;
+  if (stage == pipeline::Stage::Object) {
+    // One file a target, then the tables.
+    for (size_t i = 0; i < objects->files.size(); ++i) {
+      std::string name = (output.empty() ? stem.str() : output) + "." + std::to_string(i) + ".o";
+      if (Error error = object::writeFile(name, StringRef(objects->files[i].data(), objects->files[i].size())))
+        return fail(std::move(error));
+    }
+    return exitOk;
+  }
+  object::LinkJob job;
+  job.objects = std::move(objects->files);
+  job.shared = stage == pipeline::Stage::Library;
+  std::string prefix = objects->interface.symbolPrefix();
+  job.exportedSymbol = prefix + "_program";
+  if (job.shared) {
+    job.output = output.empty() ? "lib" + prefix + ".so" : output;
+    SmallString<256> header(job.output);
+    sys::path::remove_filename(header);
+    sys::path::append(header, prefix + ".h");
+    if (Error error = object::writeFile(header, program::writeHeader(objects->interface)))
+      return fail(std::move(error));
+  } else {
+    job.output = output.empty() ? stem.str() : output;
+    for (const char *library : {"libfovea_main.a", "libfovea_runtime.a"}) {
+      std::string path = libraryDirectory() + "/" + library;
+      if (!sys::fs::exists(path))
+        return fail(createStringError("the runtime library '%s' is missing; build or install Fovea's runtime", path.c_str()));
+      job.archives.push_back(path);
+    }
+  }
+  if (Error error = object::link(job))
+    return fail(std::move(error));
+  report(job.output, *objects);
+  return exitOk;
+}
+
+static int build(const Arguments &arguments) {
+  if (arguments.words.size() != 1)
+    return usageError("`fovea build` wants one model file, found " + std::to_string(arguments.words.size()));
+  std::optional<pipeline::Options> options = readCompilerOptions(arguments);
+  if (!options)
+    return exitUsage;
+  std::string emit = arguments.get("emit", "exe"), output = arguments.get("o");
+  std::optional<pipeline::Stage> stage = pipeline::parseStage(emit);
+  if (!stage) {
+    std::string known;
+    for (const std::string &name : pipeline::stageNames())
+      known += (known.empty() ? "" : ", ") + name;
+    return usageError("there is no stage `" + emit + "`; --emit takes " + known);
+  }
+  std::string input = arguments.words[0];
+  pipeline::Compiler compiler(std::move(*options));
+  int result = exitOk;
+  auto write = [&](const std::string &text) {
+    if (Error error = object::writeFile(output.empty() ? "-" : output, text))
+      result = fail(std::move(error));
+  };
+  if (*stage == pipeline::Stage::AST) {
+    std::optional<std::string> text = compiler.printSyntax(input);
+    if (!text)
+      return exitModel;
+    write(*text);
+    return result;
+  }
+  if (!compiler.read(input))
+    return exitModel;
+  if (*stage > pipeline::Stage::Typed && !compiler.import())
+    return exitModel;
+  if (*stage > pipeline::Stage::Graph && !compiler.optimize())
+    return exitModel;
+  if (*stage >= pipeline::Stage::Object) {
+    result = link(compiler, *stage, output, sys::path::stem(input));
+  } else if (std::optional<std::string> text = compiler.print(*stage)) {
+    write(*text);
+  } else {
+    result = exitModel;
+  }
+  if (arguments.has("time"))
+    compiler.printTimes();
+  return result;
+}
+
+const Command &buildCommand() {
+  static const Command command{
+      {"build", "MODEL.fov", "compiles a model to a native program, a library, or any stage on the way",
+       withCompilerOptions({{"o", "FILE", "where to write (default: named after the model; `-` is standard output)"},
+                            {"emit", "STAGE", "ast, typed, graph, fused, kernel, vector, llvm, asm, obj, lib or exe (default)"}})},
+      build};
+  return command;
+}
+
+} // namespace fovea::tools

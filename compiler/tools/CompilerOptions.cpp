@@ -1,0 +1,69 @@
+#include "compiler/tools/Commands.h"
+
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+
+namespace fovea::tools {
+
+int usageError(const std::string &message) {
+  errs() << "fovea: " << message << "\n";
+  return exitUsage;
+}
+
+std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own) {
+  static const OptionSpec common[] = {
+      {"model", "NAME", "the model, where the file has several"},
+      {"set", "NAME=VALUE", "a parameter of the model, e.g. depth=12; may be repeated"},
+      {"import-dir", "DIR", "also look here for imports; may be repeated"},
+      {"target", "NAMES", "x86-64, x86-64-v3, x86-64-v4, native (default) or all; several with commas go into one program"},
+      {"load-pass", "FILE:PASSES@POINT", "run a plugin's passes at after-import, before-fusion, after-fusion or kernel"},
+      {"print-before", "PASS", "print the IR before a pass (or `all`)"},
+      {"print-after", "PASS", "print the IR after a pass (or `all`)"},
+      {"time", "", "print the time that each phase and pass takes"},
+  };
+  own.insert(own.end(), std::begin(common), std::end(common));
+  return own;
+}
+
+static bool readPlugin(const std::string &text, pipeline::Options &options) {
+  auto [file, rest] = StringRef(text).split(':');
+  auto [passes, point] = rest.rsplit('@');
+  static constexpr StringLiteral points[] = {"after-import", "before-fusion", "after-fusion", "kernel"};
+  if (passes.empty() || !is_contained(points, point)) {
+    usageError("--load-pass wants FILE:PASSES@POINT with POINT one of after-import, before-fusion, after-fusion, kernel; found `" + text + "`");
+    return false;
+  }
+  options.plugins.push_back({file.str(), passes.str(), point.str()});
+  return true;
+}
+
+std::optional<pipeline::Options> readCompilerOptions(const Arguments &arguments) {
+  pipeline::Options options;
+  options.model.modelName = arguments.get("model");
+  options.model.importDirs = arguments.all("import-dir");
+  for (const std::string &set : arguments.all("set")) {
+    auto [name, value] = StringRef(set).split('=');
+    if (name.empty() || value.empty())
+      return usageError("--set wants NAME=VALUE, found `" + set + "`"), std::nullopt;
+    options.model.sets.emplace_back(name.str(), value.str());
+  }
+  SmallVector<const kernels::Target *> targets;
+  std::string unknown;
+  if (!kernels::parseTargets(arguments.get("target", "native"), targets, unknown)) {
+    std::string known;
+    for (const kernels::Target &target : kernels::targets())
+      known += ", " + target.name.str();
+    return usageError("there is no target `" + unknown + "`; there are native, all" + known), std::nullopt;
+  }
+  options.targets.assign(targets.begin(), targets.end());
+  for (const std::string &plugin : arguments.all("load-pass"))
+    if (!readPlugin(plugin, options))
+      return std::nullopt;
+  options.printBefore = arguments.all("print-before");
+  options.printAfter = arguments.all("print-after");
+  options.time = arguments.has("time");
+  return options;
+}
+
+} // namespace fovea::tools

@@ -1,0 +1,57 @@
+#include "compiler/pipeline/Jit.h"
+#include "compiler/tools/Commands.h"
+
+#include "fovea/fovea.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+
+namespace fovea::tools {
+
+static Expected<std::unique_ptr<pipeline::LoadedProgram>> load(pipeline::Compiler &compiler, bool interpret) {
+  if (interpret)
+    return pipeline::LoadedProgram::interpret(compiler.graph());
+  std::optional<pipeline::Compiler::Objects> objects;
+  if (compiler.optimize())
+    objects = compiler.compile(/*executable=*/false);
+  if (!objects)
+    return nullptr; // reported
+  return pipeline::LoadedProgram::load(std::move(*objects));
+}
+
+/// Compiles into memory and hands the rest of the line to the program's own command line.
+static int run(const Arguments &arguments) {
+  if (arguments.words.empty())
+    return usageError("`fovea run` wants a model file");
+  std::optional<pipeline::Options> options = readCompilerOptions(arguments);
+  if (!options)
+    return exitUsage;
+  pipeline::Compiler compiler(std::move(*options));
+  if (!compiler.read(arguments.words[0]) || !compiler.import())
+    return exitModel;
+  auto loaded = load(compiler, arguments.has("interpret"));
+  if (!loaded) {
+    errs() << "fovea: cannot load the program: " << toString(loaded.takeError()) << "\n";
+    return exitInternal;
+  }
+  if (!*loaded)
+    return exitModel;
+  if (arguments.has("time"))
+    compiler.printTimes();
+  std::vector<char *> words;
+  for (const std::string &word : arguments.words)
+    words.push_back(const_cast<char *>(word.c_str()));
+  words.push_back(nullptr);
+  return fovea_main((*loaded)->program(), static_cast<int>(words.size()) - 1, words.data());
+}
+
+const Command &runCommand() {
+  static const Command command{
+      {"run", "MODEL.fov [ENTRY INPUT... and the program's other arguments]",
+       "compiles a model in memory and runs an entry; what follows the model is the program's own command line",
+       withCompilerOptions({{"interpret", "", "run the unoptimised graph in double precision instead"}})},
+      run, /*passesRest=*/true};
+  return command;
+}
+
+} // namespace fovea::tools

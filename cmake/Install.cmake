@@ -4,6 +4,9 @@ include(GNUInstallDirs)
 
 set(foveaIncludeDir ${CMAKE_INSTALL_INCLUDEDIR}/fovea-compiler)
 target_include_directories(Fovea INTERFACE $<INSTALL_INTERFACE:${foveaIncludeDir}> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+# Tools find the library beside them, wherever the package is put.
+set_target_properties(fovea fovea-opt PROPERTIES INSTALL_RPATH "$ORIGIN/../${CMAKE_INSTALL_LIBDIR};${LLVM_LIBRARY_DIR}")
+set_target_properties(Fovea PROPERTIES INSTALL_RPATH "${LLVM_LIBRARY_DIR}")
 install(TARGETS Fovea EXPORT FoveaTargets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS fovea fovea-opt RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/dialects ${CMAKE_SOURCE_DIR}/compiler DESTINATION ${foveaIncludeDir}

@@ -107,8 +107,12 @@ void AttentionTask::scores(Value panel, const Keys &keys) {
 /// The panel's scores chunk by chunk; gives the range of keys that it sees some of.
 std::pair<Value, Value> AttentionTask::chunks(Value panel, const Keys &keys, Value first, Value last) {
   Value begin = firstQuery(panel), end = code.min(code.add(begin, shape.panel()), t);
-  Code::Values range = code.carry(code.index(0), keys.count, chunk, {first, last}, [&](Value from, ValueRange sofar) {
-    Value to = code.min(code.add(from, chunk), keys.count);
+  Value zero = code.index(0), blockEnd = code.add(keys.begin, keys.count);
+  // A block that the panel sees whole is one chunk.
+  Value whole = visibility->query(Box{begin, end, keys.begin, blockEnd}).all;
+  Value step = code.select(whole, code.index(shape.keys), code.index(chunk));
+  Code::Values range = code.carry(zero, keys.count, step, {first, last}, [&](Value from, ValueRange sofar) {
+    Value to = code.min(code.add(from, step), keys.count);
     Visibility::Answer answer =
         visibility->query(Box{begin, end, code.add(keys.begin, from), code.add(keys.begin, to)});
     return code.choose(

@@ -111,10 +111,9 @@ void Code::loop(Value begin, Value end, Value step, llvm::function_ref<void(Valu
   b.setInsertionPointToStart(loop.getBody());
   body(loop.getInductionVar());
 }
-Code::Values Code::carry(Value begin, Value end, int64_t step, ValueRange init,
+Code::Values Code::carry(Value begin, Value end, Value step, ValueRange init,
                          llvm::function_ref<Values(Value, ValueRange)> body) {
-  auto loop =
-      scf::ForOp::create(b, loc, begin, end, index(step), init, [](OpBuilder &, Location, Value, ValueRange) {});
+  auto loop = scf::ForOp::create(b, loc, begin, end, step, init, [](OpBuilder &, Location, Value, ValueRange) {});
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToEnd(loop.getBody());
   Values results = body(loop.getInductionVar(), loop.getRegionIterArgs());

@@ -83,8 +83,12 @@ public:
     loop(begin, end, index(step), body);
   }
   /// A loop that carries `init`.
-  Values carry(mlir::Value begin, mlir::Value end, int64_t step, mlir::ValueRange init,
+  Values carry(mlir::Value begin, mlir::Value end, mlir::Value step, mlir::ValueRange init,
                llvm::function_ref<Values(mlir::Value, mlir::ValueRange)> body);
+  Values carry(mlir::Value begin, mlir::Value end, int64_t step, mlir::ValueRange init,
+               llvm::function_ref<Values(mlir::Value, mlir::ValueRange)> body) {
+    return carry(begin, end, index(step), init, body);
+  }
   void branch(mlir::Value condition, llvm::function_ref<void()> then, llvm::function_ref<void()> otherwise = nullptr);
   Values choose(mlir::Value condition, mlir::TypeRange types, llvm::function_ref<Values()> then,
                 llvm::function_ref<Values()> otherwise);

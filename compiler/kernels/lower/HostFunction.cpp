@@ -194,6 +194,7 @@ void HostFunction::declare() {
   SmallVector<Type> types = {LLVM::LLVMPointerType::get(b.getContext())};
   SmallVector<std::pair<StringRef, std::string>> roles;
   SmallVector<Value> owners; // of arguments after the symbols
+  SmallVector<Type> tensors(function.getSymbols().size()); // what lies in them; null for symbols
   for (auto symbol : function.getSymbols().getAsRange<StringAttr>()) {
     types.push_back(b.getIndexType());
     roles.push_back({"symbol", symbol.getValue().str()});
@@ -202,6 +203,7 @@ void HostFunction::declare() {
     types.push_back(contiguousType(owner));
     roles.push_back({role, name ? cast<StringAttr>(name).getValue().str() : role.str() + std::to_string(roles.size())});
     owners.push_back(owner);
+    tensors.push_back(owner.getType());
   };
   for (BlockArgument argument : function.getBody().getArguments()) {
     unsigned i = argument.getArgNumber();
@@ -226,6 +228,7 @@ void HostFunction::declare() {
       add("output", function.getResultAttr(i, graph::names::output), storages.lookup(operand.get())->base);
     // The buffer has the result's layout: the owner may see it through an inverse view.
     types.back() = contiguousType(operand.get());
+    tensors.back() = operand.get().getType();
   }
   types.push_back(MemRefType::get({ShapedType::kDynamic}, b.getI8Type()));
   roles.push_back({"arena", "arena"});
@@ -235,6 +238,8 @@ void HostFunction::declare() {
   for (auto [i, role] : llvm::enumerate(roles)) {
     host.setArgAttr(i + 1, "fovea.role", b.getStringAttr(role.first));
     host.setArgAttr(i + 1, "fovea.name", b.getStringAttr(role.second));
+    if (i < tensors.size() && tensors[i])
+      host.setArgAttr(i + 1, "fovea.type", TypeAttr::get(tensors[i]));
   }
   Block *entry = host.addEntryBlock();
   b.setInsertionPointToStart(entry);

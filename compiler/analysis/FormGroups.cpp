@@ -191,14 +191,31 @@ void wrap(Operation *op) {
   graph::YieldOp::create(inner, op->getLoc(), op->getResults());
 }
 
+/// The storages of a function, made anew only after it has changed: a new use may move where a value lies.
+class CurrentStorages {
+public:
+  explicit CurrentStorages(graph::FuncOp function) : function(function) {}
+  const Storage *lookup(Value value) {
+    if (!storages)
+      storages.emplace(function);
+    return storages->lookup(value);
+  }
+  void changed() { storages.reset(); }
+
+private:
+  graph::FuncOp function;
+  std::optional<StorageMap> storages;
+};
+
 /// Makes every value that crosses groups one that lies somewhere.
 void copyWhatIsNoView(graph::FuncOp function) {
+  CurrentStorages storages(function);
   for (bool changed = true; changed;) {
     changed = false;
-    StorageMap storages(function);
     for (Operation &op : function.getBody().front())
       if (isLayoutOp(&op) && !storages.lookup(op.getResult(0))) {
         wrap(&op);
+        storages.changed();
         changed = true;
         break;
       }
@@ -206,14 +223,14 @@ void copyWhatIsNoView(graph::FuncOp function) {
 }
 
 void makeCallsContiguous(graph::FuncOp function) {
+  CurrentStorages storages(function);
   for (auto call : llvm::to_vector(function.getBody().front().getOps<graph::CallOp>()))
-    for (OpOperand &operand : call->getOpOperands()) {
-      StorageMap storages(function);
+    for (OpOperand &operand : call->getOpOperands())
       if (!storages.lookup(operand.get())->view.isIdentity()) {
         OpBuilder b(call);
         operand.set(copy(b, call.getLoc(), operand.get()));
+        storages.changed();
       }
-    }
 }
 
 /// Every output gets a buffer of this function's own making, every state's new value the state's buffer.
@@ -221,8 +238,8 @@ void placeResults(graph::FuncOp function) {
   Operation *terminator = function.getBody().front().getTerminator();
   OpBuilder b(terminator);
   DenseSet<Value> taken;
+  CurrentStorages storages(function);
   for (OpOperand &operand : terminator->getOpOperands()) {
-    StorageMap storages(function);
     Storage storage = *storages.lookup(operand.get());
     bool identity = storage.view.isIdentity();
     if (std::optional<unsigned> state = stateArgument(function, operand.getOperandNumber())) {
@@ -233,10 +250,12 @@ void placeResults(graph::FuncOp function) {
       if (isa<BlockArgument>(storage.base)) // read whole before any of it is overwritten
         value = copy(b, terminator->getLoc(), value);
       operand.set(copy(b, terminator->getLoc(), value, old));
+      storages.changed();
       continue;
     }
     if (!identity || isa<BlockArgument>(storage.base) || !taken.insert(storage.base).second) {
       operand.set(copy(b, terminator->getLoc(), operand.get()));
+      storages.changed();
       taken.insert(operand.get());
     }
   }

@@ -3,9 +3,9 @@
 // B and T become one M; the bias is read by column; the result goes straight into the output.
 // CHECK-LABEL: func.func @linear
 // CHECK-SAME: index {fovea.name = "B", fovea.role = "symbol"}
-// CHECK-SAME: memref<?x?x8xf32> {fovea.name = "x", fovea.role = "input"}
-// CHECK-SAME: memref<20x8xf32> {fovea.name = "w", fovea.role = "param"}
-// CHECK-SAME: %[[Y:[^ ]*]]: memref<?x?x20xf32> {fovea.name = "y", fovea.role = "output"}
+// CHECK-SAME: memref<?x?x8xf32> {fovea.name = "x", fovea.role = "input", fovea.type = {{[^}]*}}}
+// CHECK-SAME: memref<20x8xf32> {fovea.name = "w", fovea.role = "param", fovea.type = {{[^}]*}}}
+// CHECK-SAME: %[[Y:[^ ]*]]: memref<?x?x20xf32> {fovea.name = "y", fovea.role = "output", fovea.type = {{[^}]*}}}
 // CHECK-SAME: memref<?xi8> {fovea.name = "arena", fovea.role = "arena"}) -> i32
 // CHECK: memref.reinterpret_cast %[[Y]] {{.*}} to memref<?x20xf32>
 // CHECK: kernel.launch @matmul_8x20_bias({{.*}}) {bytes = #graph.dim<{{.*}}>, flops = #graph.dim<320*B*T>}
@@ -71,7 +71,7 @@ graph.func @twice<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %w: !
 
 // A cache is written where it lies, at rows that a size gives; the reader of the new value comes after.
 // CHECK-LABEL: func.func @cache
-// CHECK-SAME: %[[KEYS:[^ ]*]]: memref<64x8xf32> {fovea.name = "keys", fovea.role = "state"}
+// CHECK-SAME: %[[KEYS:[^ ]*]]: memref<64x8xf32> {fovea.name = "keys", fovea.role = "state", fovea.type = {{[^}]*}}}
 // CHECK: kernel.launch @map_update_slice(%[[KEYS]]
 // CHECK: kernel.launch @matmul
 // CHECK: kernel.func @map_update_slice
@@ -91,7 +91,7 @@ graph.func @cache<[T, P]>(%k: !graph.tensor<[T, 8], f32> {graph.input = "k"}, %k
 
 // Weights are packed by a prepare step: columns beyond the last are 0.
 // CHECK-LABEL: func.func @prepare
-// CHECK-SAME: memref<3x8x16xf32> {fovea.name = "w.packed", fovea.role = "derived"}
+// CHECK-SAME: memref<3x8x16xf32> {fovea.name = "w.packed", fovea.role = "derived", fovea.type = {{[^}]*}}}
 // CHECK: kernel.func @map_pack
 // CHECK: %[[IN:.*]] = arith.cmpi ult
 // CHECK: kernel.load %{{.*}} if %[[IN]]

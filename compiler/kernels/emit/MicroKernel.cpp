@@ -221,8 +221,11 @@ Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, Value begin, V
   Value middle = code.add(begin, whole);
   Code::Values acc = code.carry(begin, middle, tile.unroll, accumulators, [&](Value k, ValueRange init) {
     Code::Values a(init);
-    for (int t = 0; t < tile.unroll; ++t)
+    for (int t = 0; t < tile.unroll; ++t) {
+      if (tile.every)
+        tile.every(code.add(k, t), t);
       a = step(code.add(k, t), a);
+    }
     return a;
   });
   return code.carry(middle, end, 1, acc, single);

@@ -139,6 +139,8 @@ struct TileLoop {
   int unroll;
   std::function<mlir::Value(int row, mlir::Value k)> lhs;
   std::function<mlir::Value(int vector, mlir::Value k)> rhs;
+  /// Emits what goes before step `step` of the unrolled body, if anything.
+  std::function<void(mlir::Value k, int step)> every = nullptr;
 };
 Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, mlir::Value begin, mlir::Value end,
                                 mlir::ValueRange accumulators);

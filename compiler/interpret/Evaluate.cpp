@@ -1,6 +1,8 @@
 // Ops that compute: elementwise, contractions, reductions, softmax; blocks, calls and groups.
 #include "compiler/interpret/Evaluate.h"
 
+#include "dialects/graph/Places.h"
+
 #include "llvm/ADT/TypeSwitch.h"
 
 #include <cmath>
@@ -25,12 +27,9 @@ std::optional<int64_t> Scope::size(DimExpr e) const {
 }
 
 Error interpret::failAt(Operation *op, const Twine &message) {
-  std::string place;
-  op->getLoc()->walk([&](Location loc) {
-    if (auto at = dyn_cast<FileLineColLoc>(loc); at && place.empty())
-      place = (at.getFilename().getValue() + ":" + Twine(at.getLine()) + ":" + Twine(at.getColumn()) + ": ").str();
-    return WalkResult::advance();
-  });
+  std::string place = placeOf(op->getLoc());
+  if (!place.empty())
+    place += ": ";
   return llvm::createStringError(place + message);
 }
 

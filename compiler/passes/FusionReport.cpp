@@ -1,6 +1,8 @@
 // The fusion report's attribute, text and JSON.
 #include "compiler/passes/FusionReport.h"
 
+#include "dialects/graph/Places.h"
+
 #include "mlir/IR/Builders.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
@@ -9,23 +11,6 @@ using namespace mlir;
 using namespace fovea;
 
 static constexpr StringLiteral attributeName = "graph.fusion_report";
-
-std::string fovea::placeOf(Location location) {
-  std::string place;
-  location->walk([&](Location part) {
-    auto file = dyn_cast<FileLineColLoc>(part);
-    if (!file)
-      return WalkResult::advance();
-    place = (file.getFilename().getValue() + ":" + Twine(file.getLine()) + ":" + Twine(file.getColumn())).str();
-    return WalkResult::interrupt();
-  });
-  return place;
-}
-
-std::string fovea::pathOf(Location location) {
-  auto name = location->findInstanceOf<NameLoc>();
-  return name ? name.getName().str() : std::string();
-}
 
 FusionReport FusionReport::fromModule(ModuleOp module) {
   FusionReport report;
@@ -75,7 +60,7 @@ void FusionReport::addTo(ModuleOp module) const {
 }
 
 static std::string placeAndPath(Location location) {
-  std::string place = placeOf(location), path = pathOf(location);
+  std::string place = placeOf(location), path = pathOf(location).str();
   if (place.empty())
     place = "unknown place";
   return path.empty() ? place : place + " (" + path + ")";

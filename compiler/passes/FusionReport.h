@@ -44,9 +44,4 @@ struct FusionReport {
   std::string json() const;
 };
 
-/// `file:line:column` of the source that a location came from; "" where it has none.
-std::string placeOf(mlir::Location location);
-/// The source path (`layers.0.attention.scores`) that a location carries; "" where it has none.
-std::string pathOf(mlir::Location location);
-
 } // namespace fovea

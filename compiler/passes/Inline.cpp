@@ -1,6 +1,8 @@
 // Replaces calls by bodies. Layers that are called more than once stay, so that equal layers are compiled once. Exact.
 #include "compiler/passes/Passes.h"
 
+#include "dialects/graph/Places.h"
+
 #include "mlir/IR/AttrTypeSubElements.h"
 #include "mlir/IR/IRMapping.h"
 #include "llvm/ADT/SetVector.h"
@@ -57,6 +59,7 @@ class Inline : public fovea::impl::InlineBase<Inline> {
         if (graph::FuncOp callee = calleeOf(call); !staysCalled(callee))
           inlineCall(call, callee, function);
     eraseUnused(order);
+    addCommonCallers(llvm::to_vector(getOperation().getOps<graph::FuncOp>()));
   }
 
   graph::FuncOp calleeOf(graph::CallOp call) { return symbols->lookup<graph::FuncOp>(call.getCallee()); }
@@ -120,11 +123,15 @@ class Inline : public fovea::impl::InlineBase<Inline> {
     Block &body = callee.getBody().front();
     mapping.map(body.getArguments(), call.getOperands());
     StringRef path = call.getPath().value_or("");
+    llvm::SmallPtrSet<Operation *, 4> results;
+    for (Value result : body.getTerminator()->getOperands())
+      results.insert(result.getDefiningOp());
     for (Operation &op : body.without_terminator()) {
       Operation *copy = builder.clone(op, mapping);
       replacer.replaceIn(copy);
+      addCaller(copy, callee, call.getLoc());
       if (!path.empty())
-        prefix(copy, path);
+        prefix(copy, path, results.contains(&op));
     }
     for (auto [result, value] : llvm::zip_equal(call.getResults(), body.getTerminator()->getOperands()))
       result.replaceAllUsesWith(mapping.lookup(value));
@@ -133,8 +140,35 @@ class Inline : public fovea::impl::InlineBase<Inline> {
     ++numInlined;
   }
 
-  /// loc("a.b"(place)) in a function called as "path" is loc("path.a.b"(place)); so are the paths of calls.
-  static void prefix(Operation *copy, StringRef path) {
+  /// The places of an op of `callee` and of what is in it, as seen from a call.
+  static void addCaller(Operation *copy, graph::FuncOp callee, Location caller) {
+    if (placeFrames(caller).empty())
+      return;
+    copy->walk([&](Operation *op) {
+      if (!placeFrames(op->getLoc()).empty())
+        op->setLoc(calledFrom(op->getLoc(), callee.getSymNameAttr(), caller));
+    });
+  }
+
+  /// A layer that stays keeps the place of its calls where all of them are one place of the text, as in a loop.
+  void addCommonCallers(ArrayRef<graph::FuncOp> order) {
+    llvm::MapVector<Operation *, llvm::SetVector<Attribute>> places; // of the calls of each
+    for (graph::FuncOp function : order)
+      for (auto call : function.getOps<graph::CallOp>()) {
+        Location place = call.getLoc();
+        if (auto path = dyn_cast<NameLoc>(place))
+          place = path.getChildLoc();
+        places[calleeOf(call)].insert(LocationAttr(place));
+      }
+    for (auto &[callee, callers] : places)
+      if (callers.size() == 1)
+        for (Operation &op : cast<graph::FuncOp>(callee).getBody().front())
+          addCaller(&op, cast<graph::FuncOp>(callee), Location(cast<LocationAttr>(callers.front())));
+  }
+
+  /// loc("a.b"(place)) in a function called as "path" is loc("path.a.b"(place)); so are the paths of calls. What has no
+  /// name is called after its op; the function's result after the call.
+  static void prefix(Operation *copy, StringRef path, bool isResult) {
     MLIRContext *context = copy->getContext();
     auto join = [&](StringRef inner) {
       return StringAttr::get(context, inner.empty() ? path : StringRef((path + "." + inner).str()));
@@ -143,16 +177,21 @@ class Inline : public fovea::impl::InlineBase<Inline> {
       if (auto name = dyn_cast<NameLoc>(op->getLoc()))
         op->setLoc(NameLoc::get(join(name.getName()), name.getChildLoc()));
       else
-        op->setLoc(NameLoc::get(join(""), op->getLoc()));
+        op->setLoc(NameLoc::get(join(isResult ? "" : op->getName().stripDialect()), op->getLoc()));
       if (auto call = dyn_cast<graph::CallOp>(op))
         call.setPathAttr(join(call.getPath().value_or("")));
     });
   }
 
   static void addRequires(graph::FuncOp callee, const SymbolReplacer &replacer, graph::FuncOp caller) {
-    llvm::SetVector<Attribute> all;
-    for (Attribute require : caller.getRequirements())
-      all.insert(require);
+    SmallVector<Attribute> all(caller.getRequirements().begin(), caller.getRequirements().end());
+    // A caller's own words win, and each demand is made once.
+    auto isKnown = [&](DimExpr lhs, StringRef relation, DimExpr rhs) {
+      return llvm::any_of(all, [&](Attribute attribute) {
+        auto other = cast<graph::RequireAttr>(attribute);
+        return other.getLhs() == lhs && other.getRhs() == rhs && other.getRelation() == relation;
+      });
+    };
     for (auto require : callee.getRequirements().getAsRange<graph::RequireAttr>()) {
       DimExpr lhs = replacer.replace(require.getLhs()), rhs = replacer.replace(require.getRhs());
       StringRef relation = require.getRelation();
@@ -161,11 +200,11 @@ class Inline : public fovea::impl::InlineBase<Inline> {
                    (relation == "ge" && DimExpr::provablyLessOrEqual(rhs, lhs)) ||
                    (relation == "lt" && DimExpr::provablyLessOrEqual(lhs + DimExpr(1), rhs)) ||
                    (relation == "gt" && DimExpr::provablyLessOrEqual(rhs + DimExpr(1), lhs));
-      if (!holds)
-        all.insert(
+      if (!holds && !isKnown(lhs, relation, rhs))
+        all.push_back(
             graph::RequireAttr::get(caller.getContext(), lhs, relation, rhs, require.getMessage(), require.getPlace()));
     }
-    caller.setRequirementsAttr(ArrayAttr::get(caller.getContext(), all.getArrayRef()));
+    caller.setRequirementsAttr(ArrayAttr::get(caller.getContext(), all));
   }
 
   /// Callers come after callees in `order`: from behind, what an erased function called may be unused in turn.

@@ -1,6 +1,7 @@
 #include "compiler/program/Interface.h"
 
 #include "dialects/graph/GraphDialect.h"
+#include "dialects/graph/Places.h"
 #include "fovea/abi.h"
 
 #include "llvm/ADT/STLExtras.h"
@@ -21,14 +22,7 @@ std::string Interface::symbolPrefix() const {
   return out.empty() || llvm::isDigit(out[0]) ? "_" + out : out;
 }
 
-/// "file:line:column" of the innermost file location; empty where there is none.
-static std::string placeOf(Location loc) {
-  if (auto file = loc->findInstanceOf<FileLineColLoc>())
-    return (file.getFilename().getValue() + ":" + llvm::Twine(file.getLine()) + ":" + llvm::Twine(file.getColumn())).str();
-  return {};
-}
-
-static int32_t dtypeOf(Type type) {
+int32_t dtypeOf(Type type) {
   if (type.isF32())
     return FOVEA_F32;
   if (type.isF16())

@@ -70,6 +70,9 @@ struct Interface {
   std::string symbolPrefix() const;
 };
 
+/// The fovea_dtype of an element type of the graph.
+int32_t dtypeOf(mlir::Type element);
+
 /// Reads entries, prepare functions, params and states of a graph module (after the graph passes, before lowering).
 /// Emits an error and fails where a symbol of an entry cannot be had from its inputs or a param's size is symbolic.
 mlir::FailureOr<Interface> describeProgram(mlir::ModuleOp module);

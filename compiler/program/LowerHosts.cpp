@@ -46,11 +46,15 @@ void ProgramLowering::makeScratchFunction(func::FuncOp host) {
   Value most = arith::ConstantIndexOp::create(b, loc, 0);
   SmallVector<Operation *> users;
   function.walk([&](Operation *op) {
-    if (isa<kernel::LaunchOp, func::CallOp>(op))
+    if (isa<kernel::LaunchOp, kernel::DumpOp, func::CallOp>(op))
       users.push_back(op);
   });
   std::map<std::pair<std::string, std::vector<const void *>>, bool> asked; // equal layers at equal sizes count once
   for (Operation *op : users) {
+    if (isa<kernel::DumpOp>(op)) {
+      op->erase();
+      continue;
+    }
     b.setInsertionPoint(op);
     SmallVector<Value> operands;
     func::FuncOp scratch;
@@ -356,10 +360,18 @@ LogicalResult ProgramLowering::run() {
   for (func::FuncOp host : hosts)
     makeScratchFunction(host);
   for (func::FuncOp host : hosts) {
-    SmallVector<kernel::LaunchOp> launches;
-    host.walk([&](kernel::LaunchOp launch) { launches.push_back(launch); });
-    for (kernel::LaunchOp launch : launches)
-      lowerLaunch(launch);
+    SmallVector<Operation *> steps;
+    host.walk([&](Operation *op) {
+      if (isa<kernel::LaunchOp, kernel::DumpOp, func::CallOp>(op))
+        steps.push_back(op);
+    });
+    for (Operation *op : steps)
+      if (auto launch = dyn_cast<kernel::LaunchOp>(op))
+        lowerLaunch(launch);
+      else if (auto dump = dyn_cast<kernel::DumpOp>(op))
+        lowerDump(dump);
+      else
+        passPath(cast<func::CallOp>(op));
   }
 
   SmallVector<func::FuncOp> topLevel;

@@ -1,5 +1,7 @@
 #include "compiler/program/ProgramLowering.h"
 
+#include "mlir/Dialect/SCF/IR/SCF.h"
+
 namespace fovea::program {
 
 std::string entrySymbol(StringRef name) { return (name + ".entry").str(); }
@@ -103,6 +105,13 @@ func::FuncOp ProgramLowering::taskFunction(StringRef kernel) {
   return function;
 }
 
+/// Room for words in the host function's frame, outside any loop (LLVM's stack colouring merges those that live apart).
+Value ProgramLowering::frameWords(func::FuncOp host, Location loc, size_t count) {
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&host.front());
+  return LLVM::AllocaOp::create(b, loc, ptr, word, constantWord(loc, std::max<size_t>(1, count)), 16);
+}
+
 void ProgramLowering::lowerLaunch(kernel::LaunchOp launch) {
   Location loc = launch.getLoc();
   auto host = launch->getParentOfType<func::FuncOp>();
@@ -127,14 +136,7 @@ void ProgramLowering::lowerLaunch(kernel::LaunchOp launch) {
   };
   Value flops = amount("flops"), bytes = amount("bytes");
 
-  // Both blocks live in the host function's frame, outside any loop, one pair a launch (LLVM's stack colouring merges them).
-  Value block, record;
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(&host.front());
-    block = LLVM::AllocaOp::create(b, loc, ptr, word, constantWord(loc, std::max<size_t>(1, words.size())), 16);
-    record = LLVM::AllocaOp::create(b, loc, ptr, word, constantWord(loc, sizeof(fovea_launch) / 8), 16);
-  }
+  Value block = frameWords(host, loc, words.size()), record = frameWords(host, loc, sizeof(fovea_launch) / 8);
   for (auto [i, value] : llvm::enumerate(words))
     LLVM::StoreOp::create(b, loc, value, field(loc, block, 8 * i));
   auto set = [&](int64_t offset, Value value) { LLVM::StoreOp::create(b, loc, value, field(loc, record, offset)); };
@@ -150,6 +152,59 @@ void ProgramLowering::lowerLaunch(kernel::LaunchOp launch) {
   Value parallel = loadPointer(loc, services, offsetof(fovea_services, parallel));
   LLVM::CallOp::create(b, loc, LLVM::LLVMFunctionType::get(status, {ptr, ptr}), ValueRange{parallel, exec, record});
   launch.erase();
+}
+
+/// services->dump, where exec->dumping is set.
+void ProgramLowering::lowerDump(kernel::DumpOp dump) {
+  Location loc = dump.getLoc();
+  auto host = dump->getParentOfType<func::FuncOp>();
+  auto type = cast<MemRefType>(dump.getValue().getType());
+  Value shape = frameWords(host, loc, type.getRank());
+  b.setInsertionPoint(dump);
+  Value exec = host.getArgument(0);
+  Value dumping = LLVM::LoadOp::create(b, loc, status, field(loc, exec, offsetof(fovea_exec, dumping)));
+  Value zero = arith::ConstantIntOp::create(b, loc, status, 0);
+  Value wanted = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, dumping, zero);
+  auto block = scf::IfOp::create(b, loc, wanted, /*withElseRegion=*/false);
+  b.setInsertionPointToStart(block.thenBlock());
+  for (int64_t i = 0; i < type.getRank(); ++i) {
+    Value size = memref::DimOp::create(b, loc, dump.getValue(), i);
+    Value extent = arith::IndexCastOp::create(b, loc, word, size);
+    LLVM::StoreOp::create(b, loc, extent, field(loc, shape, 8 * i));
+  }
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, dump.getValue());
+  Value bits = arith::IndexCastOp::create(b, loc, word, address);
+  Value data = LLVM::IntToPtrOp::create(b, loc, ptr, bits);
+  Value services = loadPointer(loc, exec, offsetof(fovea_exec, services));
+  Value operands[] = {loadPointer(loc, services, offsetof(fovea_services, dump)),
+                      exec,
+                      text(loc, dump.getPath()),
+                      arith::ConstantIntOp::create(b, loc, status, dtypeOf(dump.getElement())),
+                      arith::ConstantIntOp::create(b, loc, status, type.getRank()),
+                      shape,
+                      data};
+  auto callee = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), {ptr, ptr, status, status, ptr, ptr});
+  LLVM::CallOp::create(b, loc, callee, operands);
+  dump.erase();
+}
+
+/// Puts the path of a layer's call before exec->path while the layer runs.
+void ProgramLowering::passPath(func::CallOp call) {
+  auto path = call->getAttrOfType<StringAttr>("fovea.path");
+  if (!path)
+    return;
+  Location loc = call.getLoc();
+  auto host = call->getParentOfType<func::FuncOp>();
+  Value record = frameWords(host, loc, sizeof(fovea_path) / 8);
+  b.setInsertionPoint(call);
+  Value slot = field(loc, host.getArgument(0), offsetof(fovea_exec, path));
+  Value outer = LLVM::LoadOp::create(b, loc, ptr, slot);
+  LLVM::StoreOp::create(b, loc, text(loc, path), field(loc, record, offsetof(fovea_path, name)));
+  LLVM::StoreOp::create(b, loc, outer, field(loc, record, offsetof(fovea_path, outer)));
+  LLVM::StoreOp::create(b, loc, record, slot);
+  b.setInsertionPointAfter(call);
+  LLVM::StoreOp::create(b, loc, outer, slot);
+  call->removeAttr("fovea.path");
 }
 
 KernelTable describeKernels(ModuleOp module) {

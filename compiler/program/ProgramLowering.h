@@ -47,6 +47,9 @@ private:
   void defineFail();
   func::FuncOp taskFunction(StringRef kernel);
   void lowerLaunch(kernel::LaunchOp launch);
+  void lowerDump(kernel::DumpOp dump);
+  void passPath(func::CallOp call);
+  Value frameWords(func::FuncOp host, Location loc, size_t count);
   // -- host functions (LowerHosts.cpp)
   /// Where a memref argument of a top-level function lies: the frame's array (its offset in fovea_frame), the index in it.
   struct Slot {

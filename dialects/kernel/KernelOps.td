@@ -55,6 +55,18 @@ def Kernel_LaunchOp : Kernel_Op<"launch", [DeclareOpInterfaceMethods<SymbolUserO
   let assemblyFormat = "$kernel `(` $operands `)` attr-dict `:` type($operands)";
 }
 
+def Kernel_DumpOp : Kernel_Op<"dump"> {
+  let summary = "offers a value for --dump; stands in func.func";
+  let description = [{
+    Runs where the run asks for values, and costs a test elsewhere. `path` is the source path within the function, `element` the value's type in
+    the graph (bool is i8 in memory).
+      (C1) the memref is contiguous; (C2) its elements are `element` as it lies in memory.
+  }];
+  let arguments = (ins AnyMemRef:$value, StrAttr:$path, TypeAttr:$element);
+  let assemblyFormat = "$value `,` $path `of` $element attr-dict `:` type($value)";
+  let hasVerifier = 1;
+}
+
 //===-- Schedule ops ----------------------------------------------------------------------------------------------===//
 
 def Kernel_MapOp : Kernel_Op<"map", [RecursiveMemoryEffects, SingleBlock]> {

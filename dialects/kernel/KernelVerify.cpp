@@ -74,6 +74,16 @@ LogicalResult FuncOp::verify() {
   return success();
 }
 
+LogicalResult DumpOp::verify() {
+  auto type = cast<MemRefType>(getValue().getType());
+  if (!type.getLayout().isIdentity())
+    return emitOpError("has a value that is not contiguous (C1)");
+  Type inMemory = getElement().isInteger(1) ? IntegerType::get(getContext(), 8) : getElement();
+  if (type.getElementType() != inMemory)
+    return emitOpError() << "has elements " << type.getElementType() << " for values of " << getElement() << " (C2)";
+  return success();
+}
+
 LogicalResult LaunchOp::verifySymbolUses(SymbolTableCollection &symbols) {
   auto callee = symbols.lookupNearestSymbolFrom<FuncOp>(*this, getKernelAttr());
   if (!callee) {

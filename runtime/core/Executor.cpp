@@ -43,7 +43,7 @@ struct Job {
       }
     }
     if (profiled && done)
-      executor->profile.add({launch->info, launch->path, begun, nanoseconds(), 0, 0, done, thread, number});
+      executor->profile.add({launch->info, {}, launch->path, begun, nanoseconds(), 0, 0, done, thread, number});
   }
 };
 
@@ -64,14 +64,16 @@ void serviceDump(fovea_exec *exec, const char *path, int32_t dtype, int32_t rank
   fovea_tensor tensor = {dtype, rank, {}, const_cast<void *>(data)};
   for (int32_t i = 0; i < rank; ++i)
     tensor.shape[i] = shape[i];
-  executor.dump(executor.dumpUser, path, &tensor);
+  char joined[400];
+  fullPath(exec->path, path, joined, sizeof(joined));
+  executor.dump(executor.dumpUser, joined, &tensor);
 }
 
 const fovea_services services = {serviceParallel, serviceFail, serviceDump};
 
 } // namespace
 
-Executor::Executor() : base{&services, 0, 1} {}
+Executor::Executor() : base{&services, 0, 1, nullptr} {}
 
 fovea_code Executor::start(int32_t threads, const fovea_pool *foreign, Memory memory, fovea_error *error) {
   fovea_code code = pool.start(threads, foreign, memory, error);
@@ -99,8 +101,13 @@ int32_t Executor::parallel(const fovea_launch &launch) {
     job.work(0);
   else
     pool.run([](void *argument, int32_t index) { static_cast<Job *>(argument)->work(index); }, &job);
-  if (profile.enabled())
-    profile.add({launch.info, launch.path, begun, nanoseconds(), launch.flops, launch.bytes, launch.tasks, -1, number});
+  if (profile.enabled()) {
+    ProfileEvent event = {launch.info, {}, launch.path, begun, nanoseconds(), launch.flops, launch.bytes, launch.tasks, -1, number};
+    int32_t depth = 0;
+    for (const fovea_path *path = base.path; path && depth < ProfileEvent::deepest; path = path->outer)
+      event.outer[depth++] = path->name;
+    profile.add(event);
+  }
   return failed.load(std::memory_order_relaxed) || cancelled.load(std::memory_order_relaxed);
 }
 
@@ -143,6 +150,7 @@ fovea_code Executor::run(fovea_entry_fn function, const fovea_frame &frame, fove
   failed.store(false);
   info.launches = info.flops = info.bytes = 0;
   base.dumping = dump != nullptr;
+  base.path = nullptr;
   int64_t begun = nanoseconds();
   int32_t result = function(&base, &frame);
   info.nanoseconds = nanoseconds() - begun;

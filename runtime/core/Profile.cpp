@@ -28,10 +28,35 @@ struct JsonText {
   char text[400];
 };
 
+void fullPath(const fovea_path *outer, const char *path, char *text, size_t capacity) {
+  constexpr size_t most = 32;
+  const char *names[most];
+  size_t count = 0;
+  for (; outer && count < most; outer = outer->outer)
+    names[count++] = outer->name;
+  Line line(text, capacity);
+  while (count > 0)
+    line.add("%s%s", names[--count], count || (path && *path) ? "." : "");
+  if (path)
+    line.add("%s", path);
+}
+
+static void pathOf(const ProfileEvent &event, char *text, size_t capacity) {
+  fovea_path frames[ProfileEvent::deepest];
+  int32_t count = 0;
+  while (count < ProfileEvent::deepest && event.outer[count]) {
+    frames[count] = {event.outer[count], nullptr};
+    if (count > 0)
+      frames[count - 1].outer = &frames[count];
+    ++count;
+  }
+  fullPath(count ? frames : nullptr, event.path, text, capacity);
+}
+
 static fovea_code writeEvent(OutputFile &file, const ProfileEvent &event, int64_t start, fovea_error *error) {
   double duration = static_cast<double>(event.end - event.begin) / 1e3;
   JsonText name(event.info ? event.info->name : "kernel"), kind(event.info ? event.info->kind : ""),
-      place(event.info ? event.info->place : ""), path(event.path);
+      place(event.info ? event.info->place : "");
   fovea_code code =
       file.print(error,
                  ",\n{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"X\",\"pid\":1,\"tid\":%d,\"ts\":%.3f,\"dur\":%.3f,"
@@ -40,6 +65,9 @@ static fovea_code writeEvent(OutputFile &file, const ProfileEvent &event, int64_
                  static_cast<double>(event.begin - start) / 1e3, duration, event.launch, event.tasks);
   if (code || event.thread >= 0)
     return code ? code : file.print(error, "}}");
+  char joined[400];
+  pathOf(event, joined, sizeof(joined));
+  JsonText path(joined);
   double seconds = duration > 0 ? duration * 1e-6 : 1e-9;
   return file.print(error,
                     ",\"kind\":\"%s\",\"place\":\"%s\",\"path\":\"%s\",\"flops\":%" PRId64 ",\"bytes\":%" PRId64

@@ -11,9 +11,14 @@ namespace fovea::rt {
 /// Nanoseconds of a clock that only goes forward.
 int64_t nanoseconds();
 
+/// Writes "layers.3.attention" for "attention" in `outer`, "layers.3"; what does not fit is cut.
+void fullPath(const fovea_path *outer, const char *path, char *text, size_t capacity);
+
 /// A launch (thread -1) or one thread's part in it.
 struct ProfileEvent {
   const fovea_kernel_info *info;
+  static constexpr int32_t deepest = 4;
+  const char *outer[deepest]; // the innermost layers', innermost first; null behind the last
   const char *path;
   int64_t begin, end;
   int64_t flops, bytes; // a launch's
@@ -21,7 +26,7 @@ struct ProfileEvent {
   int32_t thread;
   int32_t launch;
 };
-static_assert(sizeof(ProfileEvent) == 64);
+static_assert(sizeof(ProfileEvent) == 96);
 
 /// A fixed number of events, all memory taken in advance. Adding is safe from several threads.
 class Profile {

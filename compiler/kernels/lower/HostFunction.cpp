@@ -1,5 +1,7 @@
 #include "compiler/kernels/lower/HostFunction.h"
 
+#include "dialects/graph/Places.h"
+
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
@@ -20,8 +22,20 @@ HostFunction::HostFunction(graph::FuncOp function, KernelTable &kernels, std::ma
 
 //===-- Steps -----------------------------------------------------------------------------------------------------===//
 
+/// The source path of what a group or a call gives; empty where it has none.
+static StringRef pathOfResult(OpResult result) {
+  if (auto group = dyn_cast<graph::GroupOp>(result.getOwner())) {
+    Value yielded = group.getBody().front().getTerminator()->getOperand(result.getResultNumber());
+    return yielded.getDefiningOp() ? pathOf(yielded.getDefiningOp()->getLoc()) : StringRef();
+  }
+  return result.getOwner()->getNumResults() == 1 ? pathOf(result.getOwner()->getLoc()) : StringRef();
+}
+
 LogicalResult HostFunction::collectSteps() {
   for (Operation &op : function.getBody().front().without_terminator()) {
+    for (OpResult result : op.getResults())
+      if (isa<graph::GroupOp, graph::CallOp>(op))
+        named[pathOfResult(result)] = result;
     if (!isa<graph::GroupOp, graph::CallOp>(op)) {
       if (isLayoutOp(&op) && storages.lookup(op.getResult(0)))
         continue;
@@ -300,12 +314,6 @@ Value HostFunction::viewOf(Value base, const View &view, MemRefType type) {
   return value;
 }
 
-static StringRef pathOf(Location loc) {
-  if (auto name = loc->findInstanceOf<NameLoc>())
-    return name.getName().getValue();
-  return {};
-}
-
 void HostFunction::emitLaunch(Step &step) {
   auto group = cast<graph::GroupOp>(step.op);
   SmallVector<Value> operands;
@@ -343,7 +351,22 @@ void HostFunction::emitCall(Step &step) {
   for (auto [operand, type] : llvm::zip(MutableArrayRef<Value>(operands), target.getArgumentTypes()))
     if (operand.getType() != type)
       operand = memref::CastOp::create(b, loc, type, operand);
-  func::CallOp::create(b, call.getLoc(), callee.getSymName(), TypeRange{b.getI32Type()}, operands);
+  auto emitted = func::CallOp::create(b, call.getLoc(), callee.getSymName(), TypeRange{b.getI32Type()}, operands);
+  if (auto path = call.getPathAttr())
+    emitted->setAttr("fovea.path", path);
+}
+
+/// Values that lie somewhere as they are. What is read through a view, or never written, cannot be dumped.
+void HostFunction::emitDumps(Step &step) {
+  for (OpResult result : step.op->getResults()) {
+    StringRef path = pathOfResult(result);
+    const Storage &storage = *storages.lookup(result);
+    if (path.empty() || named.lookup(path) != result || !storage.view.isIdentity())
+      continue;
+    Value value = viewOf(storage.base, storage.view, contiguousType(result));
+    Type element = cast<graph::TensorType>(result.getType()).getElementType();
+    kernel::DumpOp::create(b, step.op->getLoc(), value, path, element);
+  }
 }
 
 void HostFunction::emitStep(Step &step) {
@@ -351,6 +374,8 @@ void HostFunction::emitStep(Step &step) {
     emitLaunch(step);
   else
     emitCall(step);
+  if (!function.getPrepare())
+    emitDumps(step);
 }
 
 void HostFunction::emitArenaFunction() {

@@ -49,6 +49,7 @@ private:
   void emitStep(Step &step);
   void emitLaunch(Step &step);
   void emitCall(Step &step);
+  void emitDumps(Step &step);
   void emitArenaFunction();
   mlir::Value viewOf(mlir::Value base, const View &view, mlir::MemRefType type);
   mlir::Value arenaView(DimExpr offset, mlir::MemRefType type, llvm::ArrayRef<DimExpr> dims);
@@ -70,6 +71,7 @@ private:
   llvm::StringMap<mlir::Value> symbols;
   std::unique_ptr<DimEmitter> dims;
   std::vector<std::tuple<mlir::Value, View, mlir::Value>> views; // made already
+  llvm::StringMap<mlir::Value> named; // by source path: the last value in the text that has it
 };
 
 DimExpr bytesOf(mlir::Value tensor);

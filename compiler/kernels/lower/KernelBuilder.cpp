@@ -1,5 +1,6 @@
 #include "compiler/kernels/lower/KernelBuilder.h"
 
+#include "dialects/graph/Places.h"
 #include "fovea/abi.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -24,12 +25,6 @@ MemRefType memrefTypeOf(const View &view, Type element) {
   // Equal kernels may read at different places: only 0 is told.
   int64_t offset = view.offset.isConstant(0) ? 0 : ShapedType::kDynamic;
   return MemRefType::get(shape, memoryType(element), StridedLayoutAttr::get(element.getContext(), offset, strides));
-}
-
-std::string placeOf(Location loc) {
-  if (auto file = loc->findInstanceOf<FileLineColLoc>())
-    return (file.getFilename().getValue() + ":" + Twine(file.getLine()) + ":" + Twine(file.getColumn())).str();
-  return {};
 }
 
 KernelBuilder::KernelBuilder(graph::GroupOp group, const StorageMap &storages)

@@ -29,8 +29,6 @@ struct LoweredGroup {
 mlir::Type memoryType(mlir::Type element);
 /// The memref type of a view: static where its sizes and strides are literal; identity layout where it is row-major.
 mlir::MemRefType memrefTypeOf(const View &view, mlir::Type element);
-/// "file:line:column" of the innermost file location; empty where there is none.
-std::string placeOf(mlir::Location loc);
 
 class KernelBuilder {
 public:

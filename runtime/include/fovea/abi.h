@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define FOVEA_ABI_VERSION 1
+#define FOVEA_ABI_VERSION 2
 #define FOVEA_MAX_RANK 16
 
 /* Element types as they lie in memory; bool is one byte, 0 or 1. */
@@ -86,7 +86,7 @@ typedef struct fovea_launch {
   int64_t tasks;
   int64_t flops; /* arithmetic of all tasks together; 0 where unknown */
   int64_t bytes; /* bytes of operands read and written once */
-  const char *path; /* module path of the call, e.g. "layers.3.attention"; may be null */
+  const char *path; /* source path within the layer that runs, e.g. "attention.scores"; may be null */
 } fovea_launch;
 
 /* What a failing kernel reports. The first in (launch, task index) order wins, whatever the thread. */
@@ -100,14 +100,22 @@ typedef struct fovea_services {
    * that orders failures (ascending within a call of run and from task to task), `value` what was found, [low, high)
    * what was expected (for an index). The task function then returns non-zero. */
   void (*fail)(fovea_exec *exec, int32_t code, const char *place, int64_t index, int64_t value, int64_t low, int64_t high);
-  /* Offers a value for --dump; called only where exec->dumping is set. */
+  /* Offers a contiguous value for --dump; called only where exec->dumping is set. `path` is as in fovea_launch. */
   void (*dump)(fovea_exec *exec, const char *path, int32_t dtype, int32_t rank, const int64_t *shape, const void *data);
 } fovea_services;
+
+/* A layer's code is compiled once and does not know its place in the model: a caller puts the call's path before what it
+ * has itself found in exec->path, and takes it away after the call. Lives on the stack; `name` as long as the program. */
+typedef struct fovea_path {
+  const char *name; /* e.g. "layers.3" */
+  const struct fovea_path *outer;
+} fovea_path;
 
 struct fovea_exec {
   const fovea_services *services;
   int32_t dumping; /* whether to call services->dump */
   int32_t threads; /* upper bound of concurrent tasks */
+  const fovea_path *path; /* of the layer that runs, innermost first; null in an entry */
   /* the runtime's own fields follow */
 };
 

@@ -430,3 +430,22 @@ func.func @reduce(%x: f32) {
   %s = kernel.reduce "sum" %x over [0] : f32
   return
 }
+
+// -----
+
+// kernel.dump C1
+func.func @dump_strided(%x: memref<?x4xf32, strided<[8, 1]>>) {
+  // expected-error @below {{has a value that is not contiguous (C1)}}
+  kernel.dump %x, "a" of f32 : memref<?x4xf32, strided<[8, 1]>>
+  return
+}
+
+// -----
+
+// kernel.dump C2
+func.func @dump_bool(%x: memref<4xi8>, %y: memref<4xf32>) {
+  kernel.dump %x, "a" of i1 : memref<4xi8>
+  // expected-error @below {{has elements 'f32' for values of 'i1' (C2)}}
+  kernel.dump %y, "b" of i1 : memref<4xf32>
+  return
+}

@@ -107,5 +107,7 @@ kernel.func @sigmoid_attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: m
 func.func @entry(%a: memref<?x?xf32>, %b: memref<?x?xf32, strided<[1, ?]>>, %y: memref<?x?xf32>, %n: index) {
   // CHECK: kernel.launch @plain_matmul(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}) {path = "layers.0"} : memref<?x?xf32>,
   kernel.launch @plain_matmul(%a, %b, %y, %n) {path = "layers.0"} : memref<?x?xf32>, memref<?x?xf32, strided<[1, ?]>>, memref<?x?xf32>, index
+  // CHECK-NEXT: kernel.dump %{{.*}}, "layers.0.scores" of f32 : memref<?x?xf32>
+  kernel.dump %y, "layers.0.scores" of f32 : memref<?x?xf32>
   return
 }

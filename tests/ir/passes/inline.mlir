@@ -74,3 +74,55 @@ graph.func @f<[B]>(%x: !graph.tensor<[B], f32>) -> !graph.tensor<[B], f32> {
   %0 = graph.call @f[B](%x) : (!graph.tensor<[B], f32>) -> !graph.tensor<[B], f32>
   graph.return %0 : !graph.tensor<[B], f32>
 }
+
+// -----
+
+// Of one demand under two names the caller's words stay. An op keeps its own place and that of the call; a value without
+// a name is called after its op, the function's result after the call.
+// CHECK-LABEL: graph.func @said<[N]>
+// CHECK-SAME: requirements = [#graph.require<N, "le", 512, "N <= 512", "m.fov:9:9">]
+// CHECK: graph.exp %{{.*}} loc(#[[EXP:.*]])
+// CHECK: graph.tanh %{{.*}} loc(#[[TANH:.*]])
+// CHECK-DAG: #[[FILE:.*]] = loc("nn.fov":7:3)
+// CHECK-DAG: #[[CALL:.*]] = loc("m.fov":3:5)
+// CHECK-DAG: #[[CALLEE:.*]] = loc("soft$2"(#[[FILE]]))
+// CHECK-DAG: #[[SITE:.*]] = loc(callsite(#[[CALLEE]] at #[[CALL]]))
+// CHECK-DAG: #[[EXP]] = loc("a.exp"(#[[SITE]]))
+// CHECK-DAG: #[[TANH]] = loc("a"(#
+graph.func @said<[N]>(%x: !graph.tensor<[N], f32>) -> !graph.tensor<[N], f32>
+    attributes {entry, requirements = [#graph.require<N, "le", 512, "N <= 512", "m.fov:9:9">]} {
+  %0 = graph.call @soft$2[N](%x) {path = "a"} : (!graph.tensor<[N], f32>) -> !graph.tensor<[N], f32> loc("a"("m.fov":3:5))
+  graph.return %0 : !graph.tensor<[N], f32>
+}
+graph.func private @soft$2<[T]>(%x: !graph.tensor<[T], f32>) -> !graph.tensor<[T], f32>
+    attributes {requirements = [#graph.require<T, "le", 512, "T <= 512", "nn.fov:1:2">]} {
+  %0 = graph.exp %x : !graph.tensor<[T], f32> loc("nn.fov":7:3)
+  %1 = graph.tanh %0 : !graph.tensor<[T], f32> loc("nn.fov":8:3)
+  graph.return %1 : !graph.tensor<[T], f32>
+}
+
+// -----
+
+// A layer that stays keeps the place of its calls where all are one, as in a loop; where they differ, only its own.
+// CHECK-LABEL: graph.func @loops
+// CHECK-LABEL: graph.func private @same
+// CHECK: graph.exp %{{.*}} loc(#[[$SAME:.*]])
+// CHECK-LABEL: graph.func private @other
+// CHECK: graph.exp %{{.*}} loc(#[[$OTHER:.*]])
+// CHECK-DAG: #[[$OTHER]] = loc("nn.fov":8:3)
+// CHECK-DAG: #[[$SAME]] = loc(callsite(#
+graph.func @loops<[N]>(%x: !graph.tensor<[N], f32>) -> !graph.tensor<[N], f32> attributes {entry} {
+  %0 = graph.call @same[N](%x) {path = "a.0"} : (!graph.tensor<[N], f32>) -> !graph.tensor<[N], f32> loc("a.0"("m.fov":3:5))
+  %1 = graph.call @same[N](%0) {path = "a.1"} : (!graph.tensor<[N], f32>) -> !graph.tensor<[N], f32> loc("a.1"("m.fov":3:5))
+  %2 = graph.call @other[N](%1) {path = "b.0"} : (!graph.tensor<[N], f32>) -> !graph.tensor<[N], f32> loc("b.0"("m.fov":4:5))
+  %3 = graph.call @other[N](%2) {path = "b.1"} : (!graph.tensor<[N], f32>) -> !graph.tensor<[N], f32> loc("b.1"("m.fov":5:5))
+  graph.return %3 : !graph.tensor<[N], f32>
+}
+graph.func private @same<[T]>(%x: !graph.tensor<[T], f32>) -> !graph.tensor<[T], f32> attributes {layer} {
+  %0 = graph.exp %x : !graph.tensor<[T], f32> loc("nn.fov":7:3)
+  graph.return %0 : !graph.tensor<[T], f32>
+}
+graph.func private @other<[T]>(%x: !graph.tensor<[T], f32>) -> !graph.tensor<[T], f32> attributes {layer} {
+  %0 = graph.exp %x : !graph.tensor<[T], f32> loc("nn.fov":8:3)
+  graph.return %0 : !graph.tensor<[T], f32>
+}

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-_Static_assert(FOVEA_ABI_VERSION == 1, "new layout: change the expectations below");
+_Static_assert(FOVEA_ABI_VERSION == 2, "new layout: change the expectations below");
 _Static_assert(sizeof(fovea_dim) == 24 && offsetof(fovea_dim, text) == 16, "fovea_dim");
 _Static_assert(sizeof(fovea_tensor_spec) == 32 && offsetof(fovea_tensor_spec, dtype) == 16, "fovea_tensor_spec");
 _Static_assert(offsetof(fovea_tensor_spec, rank) == 20 && offsetof(fovea_tensor_spec, dims) == 24, "fovea_tensor_spec");
@@ -12,7 +12,8 @@ _Static_assert(sizeof(fovea_require) == 72 && offsetof(fovea_require, message) =
 _Static_assert(sizeof(fovea_kernel_info) == 24, "fovea_kernel_info");
 _Static_assert(sizeof(fovea_launch) == 56 && offsetof(fovea_launch, tasks) == 24, "fovea_launch");
 _Static_assert(sizeof(fovea_services) == 24 && offsetof(fovea_services, fail) == 8, "fovea_services");
-_Static_assert(sizeof(fovea_exec) == 16 && offsetof(fovea_exec, dumping) == 8, "fovea_exec");
+_Static_assert(sizeof(fovea_path) == 16 && offsetof(fovea_path, outer) == 8, "fovea_path");
+_Static_assert(sizeof(fovea_exec) == 24 && offsetof(fovea_exec, path) == 16, "fovea_exec");
 _Static_assert(sizeof(fovea_frame) == 56 && offsetof(fovea_frame, arena) == 48, "fovea_frame");
 _Static_assert(sizeof(fovea_entry_code) == 48 && offsetof(fovea_entry_code, arena_formula) == 24, "fovea_entry_code");
 _Static_assert(sizeof(fovea_derived) == 24, "fovea_derived");

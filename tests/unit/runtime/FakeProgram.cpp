@@ -50,8 +50,12 @@ template <typename T> void store(void *to, int64_t i, T value) {
 /// Runs one launch whose argument block is the frame.
 int32_t launch(fovea_exec *exec, const fovea_frame *frame, const fovea_kernel_info *info, fovea_task_fn run,
                int64_t tasks) {
-  fovea_launch one = {info, run, frame, tasks, 0, 0, "layers.0"};
-  return exec->services->parallel(exec, &one);
+  fovea_path stage = {"stage", exec->path}, layer = {"layers.0", &stage};
+  exec->path = &layer;
+  fovea_launch one = {info, run, frame, tasks, 0, 0, "scores"};
+  int32_t result = exec->services->parallel(exec, &one);
+  exec->path = stage.outer;
+  return result;
 }
 
 int32_t addTask(fovea_exec *, const void *args, int64_t begin, int64_t end, void *) {
@@ -65,7 +69,10 @@ int32_t addEntry(fovea_exec *exec, const fovea_frame *frame) {
   static const fovea_kernel_info info = {"add", "map", PLACE(1)};
   if (exec->dumping) {
     int64_t shape[] = {frame->symbols[0]};
-    exec->services->dump(exec, "layers.0.a", FOVEA_F32, 1, shape, frame->inputs[0]);
+    fovea_path layer = {"layers.0", exec->path};
+    exec->path = &layer;
+    exec->services->dump(exec, "a", FOVEA_F32, 1, shape, frame->inputs[0]);
+    exec->path = layer.outer;
   }
   return launch(exec, frame, &info, addTask, frame->symbols[0]);
 }

@@ -1,0 +1,38 @@
+// Where an op comes from in the model's text, as its location keeps it, and how that is shown.
+//
+// Import gives `NameLoc(path, FileLineColLoc)`. Inlining makes the part below the path a
+// `CallSiteLoc(NameLoc(function, callee), caller)`, so that an op knows every call on the way to it.
+#pragma once
+
+#include "mlir/IR/Location.h"
+#include "llvm/ADT/SmallVector.h"
+
+#include <string>
+
+namespace fovea {
+
+/// One place on the way to an op. `function` is the function that the place stands in; empty in the function that holds the op.
+struct PlaceFrame {
+  mlir::FileLineColLoc place;
+  llvm::StringRef function;
+};
+
+/// Innermost first; empty where the location says nothing. Of fused locations the first that has a place.
+llvm::SmallVector<PlaceFrame> placeFrames(mlir::Location location);
+
+/// The innermost frame outside of the library, or, where all are in it, the innermost one. Null where there is none.
+const PlaceFrame *userFrame(llvm::ArrayRef<PlaceFrame> frames);
+
+/// "file:line:column"
+std::string placeText(mlir::FileLineColLoc place);
+
+/// The user's place first: "m.fov:12:5", or "m.fov:12:5, softmax at <library>/nn.fov:72:3". Empty where there is none.
+std::string placeOf(mlir::Location location);
+
+/// The source path of the op's value, e.g. "layers.0.attention.scores"; empty where it has none.
+llvm::StringRef pathOf(mlir::Location location);
+
+/// `location` (of an op of `function`) as seen from a call at `caller`: the path stays outermost.
+mlir::Location calledFrom(mlir::Location location, mlir::StringAttr function, mlir::Location caller);
+
+} // namespace fovea

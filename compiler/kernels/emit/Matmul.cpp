@@ -26,10 +26,8 @@ constexpr int64_t fewestRows = 48, mostRows = 256;
 constexpr int64_t taskWork = int64_t(1) << 19;
 /// Accumulators that keep two multiply-add pipes of latency 4 busy.
 constexpr int chains = 8;
-/// While a tile runs, this many rows of the packed panel after it are fetched for every four of its own: two or more
-/// tiles (of the same panel) fetch all of it.
-constexpr int64_t rowsAhead = 2, stepsBehind = 4;
-constexpr int64_t lineBytes = 64;
+/// Steps of a tile for which it fetches some lines of the packed panel after its own, and the bytes of a line.
+constexpr int64_t stepsPerFetch = 4, lineBytes = 64;
 /// Below this many rows an unpacked B is read in place.
 constexpr int64_t packRows = 16;
 
@@ -108,7 +106,7 @@ struct TileFunction {
   int rows, panels;
   bool unitLhs;   // columns of A are adjacent
   bool packedRhs; // B is [rows, panel], panel p begins at row offset[p]; otherwise at column offset[p]
-  bool ahead;     // one more argument: the row of B where fetching ahead begins
+  int linesAhead; // fetched every few steps; where any, there is one more argument: the row of B to begin with
   Type lhsElement, rhsElement;
 };
 
@@ -117,7 +115,7 @@ StringRef letter(Type element) { return element.isF32() ? "f" : element.isF16() 
 std::string nameOf(const TileFunction &f, const TileShape &tile) {
   return ("fovea_tile_" + Twine(f.rows) + "x" + Twine(f.panels) + "x" + Twine(tile.vectors) + "x" + Twine(tile.lanes) +
           "_" + letter(f.lhsElement) + (f.unitLhs ? "u" : "s") + "_" + letter(f.rhsElement) +
-          (f.packedRhs ? "p" : "n") + (f.ahead ? "a" : ""))
+          (f.packedRhs ? "p" : "n") + (f.linesAhead ? "a" + std::to_string(f.linesAhead) : ""))
       .str();
 }
 
@@ -130,16 +128,19 @@ MemRefType matrixType(Type element, int64_t rowStride, int64_t columnStride, int
   return MemRefType::get({any, columns}, element, layout);
 }
 
+/// Lines of a packed panel that a tile reads in the steps of one fetch.
+int linesOf(const TileShape &tile, Type element) {
+  return std::max<int>(1, stepsPerFetch * tile.panel() * element.getIntOrFloatBitWidth() / 8 / lineBytes);
+}
+
 /// Fetches into the second-level cache what the tiles of the next panel will read: a panel comes from further away
 /// once, and its first tile would wait for every line of it. Addresses beyond B are harmless.
-void fetchAhead(Code &code, const TileShape &tile, Value b, Value from, Value k) {
-  int64_t width = tile.panel() * cast<MemRefType>(b.getType()).getElementTypeBitWidth() / 8;
-  int64_t perLine = tile.panel() * lineBytes / width;
-  Value first = code.add(from, code.mul(code.div(k, code.index(stepsBehind)), rowsAhead));
-  for (int64_t row = 0; row < rowsAhead; ++row)
-    for (int64_t column = 0; column < tile.panel(); column += perLine)
-      memref::PrefetchOp::create(code.b, code.loc, b, ValueRange{code.add(first, row), code.index(column)},
-                                 /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+void fetchAhead(Code &code, const TileFunction &f, Value b, Value from, Value k) {
+  int64_t perLine = lineBytes * 8 / f.rhsElement.getIntOrFloatBitWidth();
+  Value first = code.mul(code.div(k, code.index(stepsPerFetch)), f.linesAhead * perLine);
+  for (int line = 0; line < f.linesAhead; ++line)
+    memref::PrefetchOp::create(code.b, code.loc, b, ValueRange{from, code.add(first, line * perLine)},
+                               /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
 }
 
 void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &body) {
@@ -163,10 +164,10 @@ void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &
                   Value at = f.packedRhs ? code.add(offsets[v / tile.vectors], k) : k;
                   return code.loadVector(b, {at, columns[v]});
                 }};
-  if (f.ahead)
+  if (f.linesAhead)
     loop.every = [&](Value k, int step) {
-      if (step % stepsBehind == 0)
-        fetchAhead(code, tile, b, body.getArguments().back(), k);
+      if (step % stepsPerFetch == 0)
+        fetchAhead(code, f, b, body.getArguments().back(), k);
     };
   Code::Values zero(f.rows * vectors, code.splat(0));
   Code::Values sums = multiplyAccumulate(code, loop, code.index(0), k, zero);
@@ -186,7 +187,7 @@ func::FuncOp tileFunction(Code &code, Operation *module, const TileFunction &f, 
                            f.packedRhs ? matrixType(f.rhsElement, tile.panel(), 1, tile.panel())
                                        : matrixType(f.rhsElement, any, 1),
                            tileType(context, tile), index, index};
-  inputs.append(f.panels + (f.ahead ? 1 : 0), index);
+  inputs.append(f.panels + (f.linesAhead ? 1 : 0), index);
   OpBuilder builder = OpBuilder::atBlockEnd(&module->getRegion(0).front());
   Location loc = UnknownLoc::get(context);
   auto function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(inputs, {}));
@@ -277,9 +278,12 @@ private:
       code.branch(code.logicalNot(inPlace),
                   [&] { code.loop(p, last, 1, [&](Value q) { pack(q, code.mul(code.sub(q, p), grid.k), unit); }); });
     }
+    int lines = operands.packed ? linesOf(tile, element(operands.rhs)) : 1;
+    manyTiles = code.less(code.index((lines - 1) * tile.rows), code.sub(end, begin));
     code.loop(begin, end, tile.rows, [&](Value row) {
+      turn = code.div(code.sub(row, begin), code.index(tile.rows));
       Value rows = code.min(code.sub(end, row), code.index(tile.rows));
-      multiply(begin, row, rows, p, last, inPlace);
+      multiply(row, rows, p, last, inPlace);
       finish(row, rows, columnBegin, columns);
     });
   }
@@ -330,7 +334,7 @@ private:
 
   /// sums = the tile at `row` with panels [p, last): one call of the function for that many rows. The panel's tiles
   /// start at row `begin`.
-  void multiply(Value begin, Value row, Value rows, Value p, Value last, Value inPlace) {
+  void multiply(Value row, Value rows, Value p, Value last, Value inPlace) {
     SmallVector<int64_t> cases;
     for (int r = 1; r < tile.rows; ++r)
       cases.push_back(r);
@@ -341,22 +345,16 @@ private:
       Region &region = r < tile.rows ? choice.getCaseRegions()[r - 1] : choice.getDefaultRegion();
       code.b.createBlock(&region);
       if (inPlace)
-        code.branch(inPlace, [&] { call(r, begin, row, p, last, true); }, [&] { call(r, begin, row, p, last, false); });
+        code.branch(inPlace, [&] { call(r, row, p, last, true); }, [&] { call(r, row, p, last, false); });
       else
-        call(r, begin, row, p, last, false);
+        call(r, row, p, last, false);
       code.b.setInsertionPointToEnd(&region.front());
       scf::YieldOp::create(code.b, code.loc);
     }
   }
 
-  void call(int rows, Value begin, Value row, Value p, Value last, bool inPlace) {
-    TileFunction f{rows,
-                   panelsOf(tile, rows),
-                   true,
-                   !inPlace,
-                   operands.packed && rows == tile.rows,
-                   element(operands.lhs),
-                   element(operands.rhs)};
+  void call(int rows, Value row, Value p, Value last, bool inPlace) {
+    TileFunction f{rows, panelsOf(tile, rows), true, !inPlace, 0, element(operands.lhs), element(operands.rhs)};
     Code::Values arguments{nullptr, rhsView(inPlace), sums, row, grid.k};
     for (int i = 0; i < f.panels; ++i) {
       // Beyond the last panel the last one is computed again.
@@ -364,17 +362,27 @@ private:
       Value origin = operands.packed || inPlace ? panel : code.sub(panel, p);
       arguments.push_back(inPlace ? code.mul(origin, tile.panel()) : code.mul(origin, grid.k));
     }
-    if (f.ahead) { // the tiles of a panel take turns; those that are too many fetch its end again
-      Value slice = code.div(code.mul(grid.k, rowsAhead), code.index(stepsBehind));
-      Value turn =
-          code.min(code.div(code.sub(row, begin), code.index(tile.rows)), code.index(stepsBehind / rowsAhead - 1));
-      arguments.push_back(code.add(code.mul(code.add(p, 1), grid.k), code.mul(turn, slice)));
-    }
     auto emit = [&](bool unit) {
       f.unitLhs = unit;
       arguments[0] = matrixAt(code, operands.lhs, batch, unit).memref;
       func::CallOp::create(code.b, code.loc, tileFunction(code, module, f, tile), arguments);
     };
+    if (!operands.packed || rows < tile.rows)
+      return withLhs(emit);
+    // The tiles of a panel take turns: evenly where they are many, otherwise the first two do it.
+    int lines = linesOf(tile, f.rhsElement);
+    auto fetching = [&](int linesAhead) {
+      f.linesAhead = linesAhead;
+      Value before = code.mul(code.min(turn, code.index(lines / linesAhead - 1)), linesAhead);
+      Value skipped = code.div(code.mul(before, grid.k), code.index(lines));
+      arguments.push_back(code.add(code.mul(code.add(p, 1), grid.k), skipped));
+      withLhs(emit);
+      arguments.pop_back();
+    };
+    code.branch(manyTiles, [&] { fetching(1); }, [&] { fetching(std::max(1, lines / 2)); });
+  }
+
+  void withLhs(llvm::function_ref<void(bool unit)> emit) {
     if (a.unitColumns)
       emit(true);
     else
@@ -416,6 +424,7 @@ private:
   Epilogue epilogue;
   Code::Values batch;
   Value sums, packed, panelBegin, panelEnd, direct;
+  Value turn, manyTiles; ///< which tile of its panels a tile is, and whether they are enough to share fetching evenly
   Matrix a, b;
 };
 

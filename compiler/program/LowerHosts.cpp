@@ -1,5 +1,8 @@
-// How host functions get their arguments: entries from the frame, layers through a constant table of places in it.
+// How host functions get their arguments: entries from the frame, layers through constant records of places in it.
 #include "compiler/program/ProgramLowering.h"
+
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 #include <map>
 
@@ -7,6 +10,8 @@ namespace fovea::program {
 
 /// Behind a host function's name: what its threads need, from its symbols.
 static constexpr const char *scratchSuffix = ".scratch";
+/// On a call of a layer: its path in the model.
+static constexpr const char *pathAttribute = "fovea.path";
 
 std::string ProgramLowering::role(func::FuncOp host, unsigned argument) {
   auto role = host.getArgAttrOfType<StringAttr>(argument, "fovea.role");
@@ -150,8 +155,8 @@ LogicalResult ProgramLowering::planTopLevel(func::FuncOp host, const Entry *entr
 }
 
 /// The place of a call's operand in the frame, where the caller knows its array: a top-level function's own argument,
-/// or a layer's that came through its table (then only `field` counts).
-std::optional<ProgramLowering::Slot> ProgramLowering::tableSlot(func::FuncOp caller, Value operand) {
+/// or a layer's that came through its record (then only `field` counts).
+std::optional<ProgramLowering::Slot> ProgramLowering::recordSlot(func::FuncOp caller, Value operand) {
   auto argument = dyn_cast<BlockArgument>(operand);
   if (!argument || argument.getOwner() != &caller.front())
     return std::nullopt;
@@ -164,7 +169,7 @@ std::optional<ProgramLowering::Slot> ProgramLowering::tableSlot(func::FuncOp cal
   return it == plan.tabulated.end() ? std::nullopt : std::optional(Slot{plan.fields[it->second], 0});
 }
 
-/// An argument of a layer goes through the table where every call passes something that lies in one array of the frame.
+/// An argument of a layer goes through the record where every call passes something that lies in one array of the frame.
 /// Callers must be planned before.
 void ProgramLowering::planLayer(func::FuncOp layer) {
   SmallVector<func::CallOp> calls;
@@ -180,7 +185,7 @@ void ProgramLowering::planLayer(func::FuncOp layer) {
       continue;
     std::optional<int64_t> field;
     bool same = llvm::all_of(calls, [&](func::CallOp call) {
-      std::optional<Slot> slot = tableSlot(call->getParentOfType<func::FuncOp>(), call.getOperand(i));
+      std::optional<Slot> slot = recordSlot(call->getParentOfType<func::FuncOp>(), call.getOperand(i));
       bool agrees = slot && (!field || *field == slot->field);
       if (slot)
         field = slot->field;
@@ -194,49 +199,72 @@ void ProgramLowering::planLayer(func::FuncOp layer) {
   plans[layer] = std::move(plan);
 }
 
-/// The address of the table for one call: a constant where the caller is at top level, else made from the caller's own.
-Value ProgramLowering::makeTable(Location loc, func::FuncOp caller, OperandRange operands, const Plan &plan) {
-  const Plan &from = plans[caller];
-  size_t length = plan.fields.size();
-  if (!length)
-    return LLVM::ZeroOp::create(b, loc, ptr);
-  SmallVector<unsigned> sources(length); // the caller's arguments, by position
+/// The caller's arguments that stand in a call's record, by position.
+SmallVector<unsigned> ProgramLowering::recordSources(func::CallOp call) {
+  const Plan &plan = plans[lookup(call.getCallee())];
+  SmallVector<unsigned> sources(plan.fields.size());
   for (auto [argument, position] : plan.tabulated)
-    sources[position] = cast<BlockArgument>(operands[argument]).getArgNumber();
-  Type index = b.getI32Type();
-  if (from.topLevel) {
-    SmallVector<int32_t> indices;
-    for (unsigned source : sources)
-      indices.push_back(static_cast<int32_t>(from.slots.lookup(source).index));
-    return constantTable(loc, indices);
-  }
-  Value table;
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(&caller.front());
-    table = LLVM::AllocaOp::create(b, loc, ptr, index, constantWord(loc, length), 16);
-  }
-  for (auto [position, source] : llvm::enumerate(sources)) {
-    Value entry = LLVM::LoadOp::create(b, loc, index, field(loc, from.table, 4 * from.tabulated.lookup(source)));
-    LLVM::StoreOp::create(b, loc, entry, field(loc, table, 4 * position));
-  }
-  return table;
+    sources[position] = cast<BlockArgument>(call.getOperand(argument)).getArgNumber();
+  return sources;
 }
 
-Value ProgramLowering::constantTable(Location loc, ArrayRef<int32_t> indices) {
-  LLVM::GlobalOp global;
-  {
-    OpBuilder::InsertionGuard guard(b);
-    b.setInsertionPointToStart(module.getBody());
-    auto type = LLVM::LLVMArrayType::get(b.getI32Type(), indices.size());
-    global = LLVM::GlobalOp::create(b, loc, type, /*isConstant=*/true, LLVM::Linkage::Internal,
-                                    "fovea.arguments." + std::to_string(tables++), b.getI32TensorAttr(indices));
+Value ProgramLowering::pathText(func::CallOp call) {
+  auto path = call->getAttrOfType<StringAttr>(pathAttribute);
+  return text(call.getLoc(), path ? path.getValue() : "");
+}
+
+/// Records for calls of one layer from a top-level function, one behind the other: the call's path, then an index for
+/// each position, padded to whole words.
+LLVM::GlobalOp ProgramLowering::constantRecords(ArrayRef<func::CallOp> calls) {
+  func::CallOp first = calls.front();
+  Location loc = first.getLoc();
+  const Plan &from = plans[first->getParentOfType<func::FuncOp>()];
+  size_t length = plans[lookup(first.getCallee())].fields.size();
+  auto indexType = LLVM::LLVMArrayType::get(b.getI32Type(), length);
+  auto type = LLVM::LLVMArrayType::get(LLVM::LLVMStructType::getLiteral(context, {ptr, indexType}), calls.size());
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(module.getBody());
+  auto global = LLVM::GlobalOp::create(b, loc, type, /*isConstant=*/true, LLVM::Linkage::Internal,
+                                       "fovea.calls." + std::to_string(records++), Attribute());
+  b.createBlock(&global.getInitializerRegion());
+  Value all = LLVM::PoisonOp::create(b, loc, type);
+  for (auto [i, call] : llvm::enumerate(calls)) {
+    SmallVector<int32_t> indices;
+    for (unsigned source : recordSources(call))
+      indices.push_back(static_cast<int32_t>(from.slots.lookup(source).index));
+    int64_t at = static_cast<int64_t>(i);
+    all = LLVM::InsertValueOp::create(b, loc, all, pathText(call), ArrayRef<int64_t>{at, 0});
+    if (indices.empty())
+      continue;
+    Value numbers = LLVM::ConstantOp::create(b, loc, indexType, b.getI32TensorAttr(indices));
+    all = LLVM::InsertValueOp::create(b, loc, all, numbers, ArrayRef<int64_t>{at, 1});
   }
-  return LLVM::AddressOfOp::create(b, loc, global);
+  LLVM::ReturnOp::create(b, loc, all);
+  return global;
+}
+
+/// Bytes of one record; the struct's alignment is that of its pointer.
+int64_t ProgramLowering::recordBytes(func::FuncOp layer) { return 8 + (plans[layer].fields.size() * 4 + 7) / 8 * 8; }
+
+/// The address of one call's record: constant, or made from the caller's own where the caller is a layer.
+Value ProgramLowering::makeRecord(func::CallOp call) {
+  Location loc = call.getLoc();
+  auto caller = call->getParentOfType<func::FuncOp>();
+  const Plan &from = plans[caller];
+  if (from.topLevel)
+    return LLVM::AddressOfOp::create(b, loc, constantRecords(call));
+  Value record = frameWords(caller, loc, recordBytes(lookup(call.getCallee())) / 8);
+  LLVM::StoreOp::create(b, loc, pathText(call), record);
+  for (auto [position, source] : llvm::enumerate(recordSources(call))) {
+    Value own = field(loc, from.record, 8 + 4 * from.tabulated.lookup(source));
+    Value entry = LLVM::LoadOp::create(b, loc, b.getI32Type(), own);
+    LLVM::StoreOp::create(b, loc, entry, field(loc, record, 8 + 4 * position));
+  }
+  return record;
 }
 
 /// Adds the arguments of the new signature behind the old ones. Top level: (exec, frame), as the ABI has it. Layer:
-/// (exec, frame, table, symbols…, a pointer for each memref that is in no table…, arena).
+/// (exec, frame, record, symbols…, a pointer for each memref that is in no record…, arena).
 void ProgramLowering::addArguments(func::FuncOp host) {
   Plan &plan = plans[host];
   Block &block = host.front();
@@ -249,7 +277,7 @@ void ProgramLowering::addArguments(func::FuncOp host) {
   plan.frame = add(ptr);
   if (plan.topLevel)
     return;
-  plan.table = add(ptr);
+  plan.record = add(ptr);
   for (unsigned i = 1; i < plan.oldArguments; ++i)
     if (role(host, i) == "symbol")
       plan.passed[i] = add(b.getIndexType());
@@ -258,13 +286,12 @@ void ProgramLowering::addArguments(func::FuncOp host) {
       plan.passed[i] = add(ptr);
 }
 
-/// A call of a layer by the new signature.
-void ProgramLowering::rewriteCall(func::CallOp call) {
+/// A call of a layer by the new signature, with its record, where the builder stands.
+void ProgramLowering::makeCall(func::CallOp call, Value record) {
   Location loc = call.getLoc();
   auto caller = call->getParentOfType<func::FuncOp>(), callee = lookup(call.getCallee());
   const Plan &from = plans[caller], &plan = plans[callee];
-  b.setInsertionPoint(call);
-  SmallVector<Value> operands = {from.exec, from.frame, makeTable(loc, caller, call.getOperands(), plan)};
+  SmallVector<Value> operands = {from.exec, from.frame, record};
   for (unsigned i = 1; i < plan.oldArguments; ++i)
     if (role(callee, i) == "symbol")
       operands.push_back(call.getOperand(i));
@@ -283,10 +310,90 @@ void ProgramLowering::rewriteCall(func::CallOp call) {
     }
     operands.push_back(LLVM::IntToPtrOp::create(b, loc, ptr, address));
   }
-  auto type = b.getFunctionType(plan.types, {status});
-  auto rewritten = func::CallOp::create(b, loc, callee.getSymName(), type.getResults(), operands);
-  call.replaceAllUsesWith(rewritten);
-  call.erase();
+  func::CallOp::create(b, loc, callee.getSymName(), TypeRange{status}, operands);
+}
+
+/// Whether two calls from one function differ at most in what their records say.
+bool ProgramLowering::sameButRecord(func::CallOp one, func::CallOp other) {
+  if (one.getCallee() != other.getCallee())
+    return false;
+  const Plan &plan = plans[lookup(one.getCallee())];
+  for (unsigned i = 0; i < plan.oldArguments; ++i)
+    if (!plan.tabulated.count(i) && one.getOperand(i) != other.getOperand(i))
+      return false;
+  return true;
+}
+
+/// Whether only ops without effects lie between two ops of a block.
+static bool adjacent(Operation *first, Operation *second) {
+  for (Operation *op = first->getNextNode(); op != second; op = op->getNextNode())
+    if (!op || !isMemoryEffectFree(op))
+      return false;
+  return true;
+}
+
+/// The calls of one host function. Layers one after the other, which read and write two buffers in turn, become a loop
+/// over their records, so that the program's size does not grow with their number.
+void ProgramLowering::rewriteCalls(func::FuncOp host) {
+  SmallVector<func::CallOp> calls;
+  for (func::CallOp call : host.front().getOps<func::CallOp>())
+    if (plans.count(lookup(call.getCallee())))
+      calls.push_back(call);
+  constexpr size_t period = 2;
+  for (size_t i = 0; i < calls.size();) {
+    size_t end = std::min(i + period, calls.size());
+    bool loops = plans[host].topLevel && end - i == period && calls[i].getCallee() == calls[i + 1].getCallee() &&
+                 adjacent(calls[i], calls[i + 1]);
+    while (loops && end < calls.size() && adjacent(calls[end - 1], calls[end]) && sameButRecord(calls[end - period], calls[end]))
+      ++end;
+    size_t turns = loops ? (end - i) / period : 0;
+    if (turns > 1) {
+      makeLoop(ArrayRef(calls).slice(i, turns * period), period);
+      i += turns * period;
+      continue;
+    }
+    b.setInsertionPoint(calls[i]);
+    makeCall(calls[i], makeRecord(calls[i]));
+    ++i;
+  }
+  for (func::CallOp call : calls) {
+    b.setInsertionPoint(call);
+    call.replaceAllUsesWith(ValueRange{arith::ConstantIntOp::create(b, call.getLoc(), status, 0)});
+    call.erase();
+  }
+}
+
+/// for each turn: `period` calls. It stands at the last call: all that the calls use comes before.
+void ProgramLowering::makeLoop(ArrayRef<func::CallOp> calls, size_t period) {
+  func::CallOp last = calls.back();
+  Location loc = last.getLoc();
+  LLVM::GlobalOp all = constantRecords(calls);
+  b.setInsertionPoint(last);
+  Value base = LLVM::AddressOfOp::create(b, loc, all);
+  auto index = [&](int64_t v) -> Value { return arith::ConstantIndexOp::create(b, loc, v); };
+  int64_t bytes = recordBytes(lookup(last.getCallee()));
+  auto loop = scf::ForOp::create(b, loc, index(0), index(calls.size() * bytes), index(period * bytes));
+  b.setInsertionPointToStart(loop.getBody());
+  Value offset = arith::IndexCastOp::create(b, loc, word, loop.getInductionVar());
+  for (size_t k = 0; k < period; ++k) {
+    Value at = LLVM::AddOp::create(b, loc, offset, constantWord(loc, k * bytes));
+    makeCall(calls[k], LLVM::GEPOp::create(b, loc, ptr, b.getI8Type(), base, ArrayRef<LLVM::GEPArg>{at}));
+  }
+}
+
+/// While a layer runs, its path stands before what exec->path held.
+void ProgramLowering::carryPath(func::FuncOp layer) {
+  Location loc = layer.getLoc();
+  const Plan &plan = plans[layer];
+  Value path = frameWords(layer, loc, sizeof(fovea_path) / 8);
+  b.setInsertionPointAfterValue(path);
+  Value slot = field(loc, plan.exec, offsetof(fovea_exec, path));
+  Value outer = LLVM::LoadOp::create(b, loc, ptr, slot);
+  LLVM::StoreOp::create(b, loc, LLVM::LoadOp::create(b, loc, ptr, plan.record), field(loc, path, offsetof(fovea_path, name)));
+  LLVM::StoreOp::create(b, loc, outer, field(loc, path, offsetof(fovea_path, outer)));
+  LLVM::StoreOp::create(b, loc, path, slot);
+  b.setInsertionPoint(layer.front().getTerminator());
+  LLVM::StoreOp::create(b, loc, outer, slot);
 }
 
 /// Gives the old arguments their values from the new ones, where they are still used, and drops them.
@@ -325,7 +432,7 @@ void ProgramLowering::replaceArguments(func::FuncOp host) {
       pointer = at(plan.slots.lookup(i).field, constantWord(loc, plan.slots.lookup(i).index));
     else if (auto it = plan.tabulated.find(i); it != plan.tabulated.end())
       pointer = at(plan.fields[it->second],
-                   LLVM::SExtOp::create(b, loc, word, LLVM::LoadOp::create(b, loc, b.getI32Type(), field(loc, plan.table, 4 * it->second))));
+                   LLVM::SExtOp::create(b, loc, word, LLVM::LoadOp::create(b, loc, b.getI32Type(), field(loc, plan.record, 8 + 4 * it->second))));
     old.replaceAllUsesWith(memrefAt(host, i, pointer, symbol));
   }
   block.eraseArguments(0, plan.oldArguments);
@@ -362,16 +469,14 @@ LogicalResult ProgramLowering::run() {
   for (func::FuncOp host : hosts) {
     SmallVector<Operation *> steps;
     host.walk([&](Operation *op) {
-      if (isa<kernel::LaunchOp, kernel::DumpOp, func::CallOp>(op))
+      if (isa<kernel::LaunchOp, kernel::DumpOp>(op))
         steps.push_back(op);
     });
     for (Operation *op : steps)
       if (auto launch = dyn_cast<kernel::LaunchOp>(op))
         lowerLaunch(launch);
-      else if (auto dump = dyn_cast<kernel::DumpOp>(op))
-        lowerDump(dump);
       else
-        passPath(cast<func::CallOp>(op));
+        lowerDump(cast<kernel::DumpOp>(op));
   }
 
   SmallVector<func::FuncOp> topLevel;
@@ -390,17 +495,12 @@ LogicalResult ProgramLowering::run() {
       planLayer(host);
   for (func::FuncOp host : hosts)
     addArguments(host);
-  for (func::FuncOp host : hosts) {
-    SmallVector<func::CallOp> calls;
-    host.walk([&](func::CallOp call) {
-      if (plans.count(lookup(call.getCallee())))
-        calls.push_back(call);
-    });
-    for (func::CallOp call : calls)
-      rewriteCall(call);
-  }
+  for (func::FuncOp host : hosts)
+    rewriteCalls(host);
   for (func::FuncOp host : hosts) {
     replaceArguments(host);
+    if (!plans[host].topLevel)
+      carryPath(host);
     host.setPrivate();
   }
   for (func::FuncOp host : topLevel) {

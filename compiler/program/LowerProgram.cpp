@@ -188,25 +188,6 @@ void ProgramLowering::lowerDump(kernel::DumpOp dump) {
   dump.erase();
 }
 
-/// Puts the path of a layer's call before exec->path while the layer runs.
-void ProgramLowering::passPath(func::CallOp call) {
-  auto path = call->getAttrOfType<StringAttr>("fovea.path");
-  if (!path)
-    return;
-  Location loc = call.getLoc();
-  auto host = call->getParentOfType<func::FuncOp>();
-  Value record = frameWords(host, loc, sizeof(fovea_path) / 8);
-  b.setInsertionPoint(call);
-  Value slot = field(loc, host.getArgument(0), offsetof(fovea_exec, path));
-  Value outer = LLVM::LoadOp::create(b, loc, ptr, slot);
-  LLVM::StoreOp::create(b, loc, text(loc, path), field(loc, record, offsetof(fovea_path, name)));
-  LLVM::StoreOp::create(b, loc, outer, field(loc, record, offsetof(fovea_path, outer)));
-  LLVM::StoreOp::create(b, loc, record, slot);
-  b.setInsertionPointAfter(call);
-  LLVM::StoreOp::create(b, loc, outer, slot);
-  call->removeAttr("fovea.path");
-}
-
 KernelTable describeKernels(ModuleOp module) {
   KernelTable table;
   for (auto kernel : module.getOps<kernel::FuncOp>())

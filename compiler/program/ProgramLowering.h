@@ -48,7 +48,6 @@ private:
   func::FuncOp taskFunction(StringRef kernel);
   void lowerLaunch(kernel::LaunchOp launch);
   void lowerDump(kernel::DumpOp dump);
-  void passPath(func::CallOp call);
   Value frameWords(func::FuncOp host, Location loc, size_t count);
   // -- host functions (LowerHosts.cpp)
   /// Where a memref argument of a top-level function lies: the frame's array (its offset in fovea_frame), the index in it.
@@ -59,13 +58,13 @@ private:
   /// How the arguments of a host function are passed once it is rewritten.
   struct Plan {
     bool topLevel = false;
-    /// Top level: each memref argument's slot. Layer: the field of those that go through the table, -1 otherwise.
+    /// Top level: each memref argument's slot. Layer: the field of those that go through the record, -1 otherwise.
     llvm::DenseMap<unsigned, Slot> slots;
-    llvm::DenseMap<unsigned, int64_t> tabulated; // argument -> position in the table
-    llvm::SmallVector<int64_t> fields;           // of the table's positions
+    llvm::DenseMap<unsigned, int64_t> tabulated; // argument -> position in the record
+    llvm::SmallVector<int64_t> fields;           // of the record's positions
     unsigned oldArguments = 0;
     llvm::SmallVector<Type> types;              // of the new signature
-    Value exec, frame, table;                   // new arguments
+    Value exec, frame, record;                  // new arguments
     llvm::DenseMap<unsigned, Value> passed;     // layer: the new argument that stands for an old one
   };
   std::string role(func::FuncOp host, unsigned argument);
@@ -74,11 +73,18 @@ private:
   FailureOr<Slot> slotOf(func::FuncOp host, unsigned argument, const Entry *entry);
   LogicalResult planTopLevel(func::FuncOp host, const Entry *entry);
   void planLayer(func::FuncOp layer);
-  std::optional<Slot> tableSlot(func::FuncOp caller, Value operand);
-  Value makeTable(Location loc, func::FuncOp caller, OperandRange operands, const Plan &plan);
-  Value constantTable(Location loc, llvm::ArrayRef<int32_t> indices);
+  std::optional<Slot> recordSlot(func::FuncOp caller, Value operand);
+  llvm::SmallVector<unsigned> recordSources(func::CallOp call);
+  Value pathText(func::CallOp call);
+  LLVM::GlobalOp constantRecords(llvm::ArrayRef<func::CallOp> calls);
+  int64_t recordBytes(func::FuncOp layer);
+  Value makeRecord(func::CallOp call);
   void addArguments(func::FuncOp host);
-  void rewriteCall(func::CallOp call);
+  void makeCall(func::CallOp call, Value record);
+  bool sameButRecord(func::CallOp one, func::CallOp other);
+  void makeLoop(llvm::ArrayRef<func::CallOp> calls, size_t period);
+  void rewriteCalls(func::FuncOp host);
+  void carryPath(func::FuncOp layer);
   void replaceArguments(func::FuncOp host);
   void makeSizeFunction(const std::string &name, func::FuncOp inner, bool roundUp);
 
@@ -91,7 +97,7 @@ private:
   llvm::StringMap<LLVM::GlobalOp> texts;
   llvm::StringMap<func::FuncOp> taskFunctions;
   llvm::DenseMap<Operation *, Plan> plans; // by host function
-  unsigned tables = 0;
+  unsigned records = 0;
 };
 
 /// Entries, layers and prepare steps: functions that take an arena.

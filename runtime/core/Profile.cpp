@@ -35,8 +35,10 @@ void fullPath(const fovea_path *outer, const char *path, char *text, size_t capa
   for (; outer && count < most; outer = outer->outer)
     names[count++] = outer->name;
   Line line(text, capacity);
-  while (count > 0)
-    line.add("%s%s", names[--count], count || (path && *path) ? "." : "");
+  while (count > 0) {
+    const char *name = names[--count];
+    line.add("%s%s", name, count || (path && *path) ? "." : "");
+  }
   if (path)
     line.add("%s", path);
 }

@@ -4,6 +4,7 @@
 //
 // Matching is in AttentionMatch.cpp, the regions in AttentionRegions.cpp.
 #include "compiler/passes/AttentionRegions.h"
+#include "dialects/graph/Places.h"
 #include "compiler/passes/Passes.h"
 
 #include "mlir/IR/Verifier.h"
@@ -33,7 +34,7 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
         if (chain.fused || !function.getRequireFused())
           continue;
         isWrong = true;
-        InFlightDiagnostic error = emitError(chain.place) << "attention is not fused: " << chain.failure;
+        InFlightDiagnostic error = modelError(chain.place, "not-fused") << "attention is not fused: " << chain.failure;
         if (chain.failurePlace)
           error.attachNote(chain.failurePlace) << "this is why";
       }

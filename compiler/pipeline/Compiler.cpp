@@ -8,6 +8,7 @@
 #include "compiler/program/LowerProgram.h"
 #include "compiler/program/Tables.h"
 #include "compiler/syntax/Parser.h"
+#include "dialects/graph/Places.h"
 
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Pass/PassManager.h"
@@ -17,6 +18,7 @@
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
+#include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 
@@ -49,6 +51,7 @@ std::vector<std::string> stageNames() {
 struct Compiler::State {
   explicit State(Options options) : options(std::move(options)), context(registry(), MLIRContext::Threading::DISABLED),
         diagnostics(sources), handler(&context, [this](Diagnostic &d) { return report(d); }) {
+    context.printOpOnDiagnostic(false);
     timing.setEnabled(this->options.time);
     root = timing.getRootScope();
     if (!this->options.printAfter.empty() || !this->options.printBefore.empty())
@@ -61,6 +64,12 @@ struct Compiler::State {
     return registry;
   }
   LogicalResult report(Diagnostic &diagnostic);
+  void writeReproducer(ModuleOp before, StringRef pipeline);
+  /// Runs a step on `module`; where it fails and the model is not at fault, leaves a reproducer.
+  LogicalResult guarded(ModuleOp module, StringRef pipeline, llvm::function_ref<LogicalResult()> step);
+  bool usageError(const Twine &message);
+  bool loadPlugins();
+  void observe(PassManager &passes, TimingScope &scope);
   std::optional<source::FileId> load(const std::string &path);
   LogicalResult runPasses(ModuleOp module, StringRef pipeline, StringRef point = "");
   bool printed(const std::vector<std::string> &names, Pass *pass) {
@@ -68,6 +77,7 @@ struct Compiler::State {
   }
 
   Options options;
+  FailureKind code = FailureKind::None;
   MLIRContext context;
   source::SourceManager sources;
   source::DiagnosticEngine diagnostics;
@@ -78,24 +88,93 @@ struct Compiler::State {
   OwningOpRef<ModuleOp> graph;
 };
 
-/// A pass's error as users see all errors: place, source line, caret.
+/// A pass's diagnostic as users see all diagnostics: place, source line, caret, and below them where the library comes in.
 LogicalResult Compiler::State::report(Diagnostic &diagnostic) {
-  auto write = [&](Diagnostic &d, StringRef severity) {
-    auto file = d.getLocation()->findInstanceOf<FileLineColLoc>();
-    if (file)
-      llvm::errs() << file.getFilename().getValue() << ':' << file.getLine() << ':' << file.getColumn() << ": ";
-    llvm::errs() << severity << ": " << d.str() << '\n';
+  StringRef name = modelErrorName(diagnostic);
+  source::Severity severity = diagnostic.getSeverity() == DiagnosticSeverity::Error     ? source::Severity::Error
+                              : diagnostic.getSeverity() == DiagnosticSeverity::Warning ? source::Severity::Warning
+                                                                                        : source::Severity::Note;
+  bool isInternal = severity == source::Severity::Error && name.empty();
+  std::string label = name.empty() ? isInternal ? "internal" : "pass" : name.str();
+  source::DiagnosticInfo info{0, severity, label.c_str(), "", ""};
+  source::Diagnostic shown{&info, {}, diagnostic.str(), {}, {}, {}, {}, 0};
+  auto spanOf = [&](const PlaceFrame &frame) {
+    return sources.spanAt(frame.place.getFilename().getValue(), {frame.place.getLine(), frame.place.getColumn()});
   };
-  bool isError = diagnostic.getSeverity() == DiagnosticSeverity::Error;
-  write(diagnostic, isError ? "error" : diagnostic.getSeverity() == DiagnosticSeverity::Warning ? "warning" : "note");
-  for (Diagnostic &note : diagnostic.getNotes())
-    write(note, "note");
+  SmallVector<PlaceFrame> frames = placeFrames(diagnostic.getLocation());
+  if (const PlaceFrame *user = userFrame(frames)) {
+    shown.span = spanOf(*user);
+    if (!shown.span.valid())
+      shown.message = placeText(user->place) + ": " + shown.message;
+    if (source::Span inner = spanOf(frames.front()); user != &frames.front() && inner.valid())
+      shown.labels.push_back({inner, "in the library's `" + frames.front().function.split('$').first.str() + "`"});
+  }
+  for (Diagnostic &note : diagnostic.getNotes()) {
+    SmallVector<PlaceFrame> where = placeFrames(note.getLocation());
+    const PlaceFrame *user = userFrame(where);
+    source::Span span = user ? spanOf(*user) : source::Span();
+    if (span.valid())
+      shown.labels.push_back({span, note.str()});
+    else
+      shown.notes.push_back(note.str());
+  }
+  llvm::errs() << diagnostics.render(shown, llvm::errs().has_colors()) << '\n';
+  if (severity == source::Severity::Error)
+    code = isInternal ? FailureKind::Compiler : FailureKind::Model;
   return success();
+}
+
+/// After a failure that is not the model's: writes `before`, what the step was given, and says how to run it again.
+void Compiler::State::writeReproducer(ModuleOp before, StringRef pipeline) {
+  SmallString<128> path;
+  int file;
+  llvm::errs() << "fovea: this is an error of the compiler, not of the model";
+  if (!before || llvm::sys::fs::createTemporaryFile("fovea-reproducer", "mlir", file, path)) {
+    llvm::errs() << '\n';
+    return;
+  }
+  llvm::raw_fd_ostream stream(file, /*shouldClose=*/true);
+  stream << "// fovea-opt --pass-pipeline='builtin.module(" << pipeline << ")'\n";
+  before.print(stream, OpPrintingFlags().enableDebugInfo(true));
+  stream << '\n';
+  llvm::errs() << "; a report should have the file " << path << ", the module before the step that failed\n";
+}
+
+LogicalResult Compiler::State::guarded(ModuleOp module, StringRef pipeline, llvm::function_ref<LogicalResult()> step) {
+  OwningOpRef<ModuleOp> before(cast<ModuleOp>(module->clone()));
+  code = FailureKind::None;
+  if (succeeded(step()))
+    return success();
+  if (code != FailureKind::Model) { // also a failure without a word
+    code = FailureKind::Compiler;
+    writeReproducer(*before, pipeline);
+  }
+  return failure();
+}
+
+/// "'nosuch' does not refer to a registered pass" of what the parser of pipelines prints: the place and the line, and carets.
+static std::string pipelineError(StringRef printed) {
+  auto [place, message] = printed.split("error: ");
+  return (message.empty() ? printed : message).split('\n').first.str();
+}
+
+bool Compiler::State::usageError(const Twine &message) {
+  llvm::errs() << "fovea: " << message << '\n';
+  code = FailureKind::Usage;
+  return false;
+}
+
+void Compiler::State::observe(PassManager &passes, TimingScope &scope) {
+  passes.enableVerifier(true);
+  if (!options.printBefore.empty() || !options.printAfter.empty())
+    passes.enableIRPrinting([this](Pass *pass, Operation *) { return printed(options.printBefore, pass); },
+                            [this](Pass *pass, Operation *) { return printed(options.printAfter, pass); });
+  if (options.time)
+    passes.enableTiming(scope);
 }
 
 LogicalResult Compiler::State::runPasses(ModuleOp module, StringRef pipeline, StringRef point) {
   PassManager passes(&context);
-  passes.enableVerifier(true);
   std::string text = pipeline.str();
   for (const PluginPass &plugin : options.plugins)
     if (!point.empty() && plugin.point == point)
@@ -104,22 +183,17 @@ LogicalResult Compiler::State::runPasses(ModuleOp module, StringRef pipeline, St
     return success();
   std::string error;
   llvm::raw_string_ostream stream(error);
-  if (failed(parsePassPipeline(text, passes, stream))) {
-    llvm::errs() << "error: " << error << '\n';
-    return failure();
-  }
-  if (!options.printBefore.empty() || !options.printAfter.empty())
-    passes.enableIRPrinting([this](Pass *pass, Operation *) { return printed(options.printBefore, pass); },
-                            [this](Pass *pass, Operation *) { return printed(options.printAfter, pass); });
+  if (failed(parsePassPipeline(text, passes, stream)))
+    return usageError("the passes `" + Twine(text) + "` cannot be run: " + pipelineError(error)), failure();
   TimingScope scope = root.nest(point.empty() ? "passes" : point);
-  if (options.time)
-    passes.enableTiming(scope);
-  return passes.run(module);
+  observe(passes, scope);
+  return guarded(module, text, [&] { return passes.run(module); });
 }
 
 Compiler::Compiler(Options options) : state(std::make_unique<State>(std::move(options))) {}
 Compiler::~Compiler() = default;
 
+FailureKind Compiler::failureKind() const { return state->code; }
 const sema::Model &Compiler::model() const { return *state->model; }
 source::SourceManager &Compiler::sources() { return state->sources; }
 ModuleOp Compiler::graph() { return *state->graph; }
@@ -155,25 +229,36 @@ static void registerPassesOnce() {
   std::call_once(once, registerPasses);
 }
 
-/// Loads the plugins once, so that the registry knows their passes.
-static bool loadPlugins(const std::vector<PluginPass> &plugins) {
+/// Loads the plugins once, so that the registry knows their passes; then every pass that is named must be known.
+bool Compiler::State::loadPlugins() {
   std::set<std::string> loaded;
-  for (const PluginPass &plugin : plugins) {
+  for (const PluginPass &plugin : options.plugins) {
     if (!loaded.insert(plugin.plugin).second)
       continue;
+    if (!llvm::sys::fs::exists(plugin.plugin))
+      return usageError("there is no plugin '" + Twine(plugin.plugin) + "'");
     llvm::Expected<PassPlugin> library = PassPlugin::load(plugin.plugin);
-    if (!library) {
-      llvm::errs() << "error: cannot load the plugin '" << plugin.plugin << "': " << toString(library.takeError()) << '\n';
-      return false;
-    }
+    if (!library)
+      return usageError("cannot load the plugin '" + Twine(plugin.plugin) + "': " + toString(library.takeError()));
     library->registerPassRegistryCallbacks();
   }
+  for (const PluginPass &plugin : options.plugins) {
+    PassManager passes(&context);
+    std::string error;
+    llvm::raw_string_ostream stream(error);
+    if (failed(parsePassPipeline(plugin.pipeline, passes, stream)))
+      return usageError("--load-pass: " + pipelineError(error));
+  }
+  for (const auto *names : {&options.printBefore, &options.printAfter})
+    for (const std::string &name : *names)
+      if (name != "all" && !PassInfo::lookup(name))
+        return usageError("there is no pass `" + Twine(name) + "`; `fovea-opt --help` lists all");
   return true;
 }
 
 bool Compiler::import() {
   registerPassesOnce();
-  if (!loadPlugins(state->options.plugins))
+  if (!state->loadPlugins())
     return false;
   {
     TimingScope scope = state->root.nest("import");
@@ -191,10 +276,14 @@ OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage
   OwningOpRef<ModuleOp> module(cast<ModuleOp>(graph()->clone()));
   if (failed(state->runPasses(*module, phases::forTarget(target))))
     return {};
-  FailureOr<program::Interface> described = program::describeProgram(*module);
+  LogicalResult described = state->guarded(*module, "", [&]() -> LogicalResult {
+    FailureOr<program::Interface> read = program::describeProgram(*module);
+    if (succeeded(read))
+      interface = std::move(*read);
+    return read;
+  });
   if (failed(described))
     return {};
-  interface = std::move(*described);
   if (stage == Stage::Fused)
     return module;
   if (failed(state->runPasses(*module, phases::toKernels, points::kernel)))
@@ -204,7 +293,11 @@ OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage
   {
     TimingScope scope = state->root.nest("emit");
     program::KernelTable kernels = program::describeKernels(*module);
-    if (failed(kernels::emitKernels(*module, target)) || failed(program::lowerProgram(*module, interface, kernels)))
+    LogicalResult emitted = state->guarded(*module, "", [&] {
+      return success(succeeded(kernels::emitKernels(*module, target)) &&
+                     succeeded(program::lowerProgram(*module, interface, kernels)));
+    });
+    if (failed(emitted))
       return {};
   }
   if (stage == Stage::Vector)
@@ -212,9 +305,8 @@ OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage
   PassManager passes(&state->context);
   kernels::addToLLVMPasses(passes, target);
   TimingScope scope = state->root.nest("to-llvm");
-  if (state->options.time)
-    passes.enableTiming(scope);
-  if (failed(passes.run(*module)))
+  state->observe(passes, scope);
+  if (failed(state->guarded(*module, "", [&] { return passes.run(*module); })))
     return {};
   return module;
 }
@@ -353,6 +445,7 @@ std::optional<std::string> Compiler::print(Stage stage) {
 void Compiler::printTimes() {
   state->root.stop();
   state->timing.print();
+  state->timing.setEnabled(false); // it would print once more when it is destroyed
 }
 
 } // namespace fovea::pipeline

@@ -30,6 +30,9 @@ struct PluginPass {
   std::string point;
 };
 
+/// Whose fault the last failure of a Compiler was: the exit codes 1, 2 and 70. None: the model's text, or nothing failed.
+enum class FailureKind { None, Model, Usage, Compiler };
+
 struct Options {
   sema::Options model;
   std::vector<const kernels::Target *> targets; // best first
@@ -49,6 +52,7 @@ public:
   std::optional<std::string> printSyntax(const std::string &path);
   /// Reads and checks the model; the typed model is then there.
   bool read(const std::string &path);
+  FailureKind failureKind() const;
   const sema::Model &model() const;
   source::SourceManager &sources();
 

@@ -81,7 +81,7 @@ static LogicalResult bindSymbols(graph::FuncOp function, Entry &entry,
   }
   for (const std::string &name : entry.symbols)
     if (!known.count(name))
-      return function.emitError("the size `") << name << "` of entry `" << entry.name << "` cannot be had from its inputs";
+      return modelError(function.getLoc(), "unbound-size") << "the size `" << name << "` of entry `" << entry.name << "` cannot be had from its inputs";
   return success();
 }
 
@@ -199,7 +199,7 @@ FailureOr<Interface> describeProgram(ModuleOp module) {
   for (const TensorSpec &param : interface.params)
     for (DimExpr dim : param.dims)
       if (!dim.isConstant())
-        return module.emitError("the size `") << dim.str() << "` of param `" << param.name << "` is not known when it is built";
+        return modelError(module.getLoc(), "unknown-size") << "the size `" << dim.str() << "` of param `" << param.name << "` is not known when it is built";
   return interface;
 }
 

@@ -1,6 +1,7 @@
 #include "compiler/source/Source.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <memory>
 
@@ -68,6 +69,24 @@ Position SourceManager::position(FileId file, uint32_t offset) const {
   for (uint32_t i = start; i < offset && i < f.text.size(); ++i)
     column += (static_cast<unsigned char>(f.text[i]) & 0xC0) != 0x80;
   return {static_cast<uint32_t>(next - f.lineStarts.begin()), column};
+}
+
+Span SourceManager::spanAt(std::string_view file, Position at) const {
+  FileId id = 0;
+  while (id < files.size() && files[id].name != file)
+    ++id;
+  if (id == files.size() || at.line == 0 || at.line > files[id].lineStarts.size())
+    return {};
+  const File &f = files[id++];
+  auto continues = [&](uint32_t i) { return (static_cast<unsigned char>(f.text[i]) & 0xC0) == 0x80; };
+  uint32_t begin = f.lineStarts[at.line - 1];
+  for (uint32_t column = 1; begin < f.text.size() && f.text[begin] != '\n'; ++begin)
+    if (!continues(begin) && column++ == at.column)
+      break;
+  uint32_t end = begin;
+  while (end < f.text.size() && (std::isalnum(static_cast<unsigned char>(f.text[end])) || f.text[end] == '_'))
+    ++end;
+  return {id, begin, std::max(end, begin + 1)};
 }
 
 std::string_view SourceManager::line(FileId file, uint32_t number) const {

@@ -41,6 +41,8 @@ public:
   std::string_view text(FileId file) const;
   std::string_view text(Span span) const;
   Position position(FileId file, uint32_t offset) const;
+  /// The word at a place, or one character; no place where the file of that name or the line is not there.
+  Span spanAt(std::string_view file, Position at) const;
   /// The line (1-based) without its end.
   std::string_view line(FileId file, uint32_t number) const;
 

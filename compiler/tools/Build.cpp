@@ -37,13 +37,18 @@ static void report(const std::string &output, const pipeline::Compiler::Objects 
 static int link(pipeline::Compiler &compiler, pipeline::Stage stage, std::string output, StringRef stem) {
   std::optional<pipeline::Compiler::Objects> objects = compiler.compile(stage == pipeline::Stage::Executable);
   if (!objects)
-    return exitModel;
+    return exitCode(compiler);
   if (stage == pipeline::Stage::Object) {
-    // One file a target, then the tables.
+    // One file a target, then the tables; all of them or none.
+    std::vector<std::string> written;
     for (size_t i = 0; i < objects->files.size(); ++i) {
       std::string name = (output.empty() ? stem.str() : output) + "." + std::to_string(i) + ".o";
-      if (Error error = object::writeFile(name, StringRef(objects->files[i].data(), objects->files[i].size())))
+      if (Error error = object::writeFile(name, StringRef(objects->files[i].data(), objects->files[i].size()))) {
+        for (const std::string &other : written)
+          sys::fs::remove(other);
         return fail(std::move(error));
+      }
+      written.push_back(name);
     }
     return exitOk;
   }
@@ -54,11 +59,6 @@ static int link(pipeline::Compiler &compiler, pipeline::Stage stage, std::string
   job.exportedSymbol = prefix + "_program";
   if (job.shared) {
     job.output = output.empty() ? "lib" + prefix + ".so" : output;
-    SmallString<256> header(job.output);
-    sys::path::remove_filename(header);
-    sys::path::append(header, prefix + ".h");
-    if (Error error = object::writeFile(header, program::writeHeader(objects->interface)))
-      return fail(std::move(error));
   } else {
     job.output = output.empty() ? stem.str() : output;
     for (const char *library : {"libfovea_main.a", "libfovea_runtime.a"}) {
@@ -70,6 +70,15 @@ static int link(pipeline::Compiler &compiler, pipeline::Stage stage, std::string
   }
   if (Error error = object::link(job))
     return fail(std::move(error));
+  if (job.shared) {
+    SmallString<256> header(job.output);
+    sys::path::remove_filename(header);
+    sys::path::append(header, prefix + ".h");
+    if (Error error = object::writeFile(header, program::writeHeader(objects->interface))) {
+      sys::fs::remove(job.output);
+      return fail(std::move(error));
+    }
+  }
   report(job.output, *objects);
   return exitOk;
 }
@@ -105,15 +114,15 @@ static int build(const Arguments &arguments) {
   if (!compiler.read(input))
     return exitModel;
   if (*stage > pipeline::Stage::Typed && !compiler.import())
-    return exitModel;
+    return exitCode(compiler);
   if (*stage > pipeline::Stage::Graph && !compiler.optimize())
-    return exitModel;
+    return exitCode(compiler);
   if (*stage >= pipeline::Stage::Object) {
     result = link(compiler, *stage, output, sys::path::stem(input));
   } else if (std::optional<std::string> text = compiler.print(*stage)) {
     write(*text);
   } else {
-    result = exitModel;
+    result = exitCode(compiler);
   }
   if (arguments.has("time"))
     compiler.printTimes();

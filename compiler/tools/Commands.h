@@ -24,6 +24,9 @@ inline constexpr int exitOk = 0, exitModel = 1, exitUsage = 2, exitInternal = 70
 /// Prints "fovea: message" and gives `exitUsage`.
 int usageError(const std::string &message);
 
+/// The exit code after a step of `compiler` failed.
+int exitCode(const pipeline::Compiler &compiler);
+
 /// Options that every compiling command takes, appended to its own.
 std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own);
 /// Reads them; nullopt after a usage error was printed.

@@ -11,6 +11,17 @@ int usageError(const std::string &message) {
   return exitUsage;
 }
 
+int exitCode(const pipeline::Compiler &compiler) {
+  switch (compiler.failureKind()) {
+  case pipeline::FailureKind::Usage:
+    return exitUsage;
+  case pipeline::FailureKind::Compiler:
+    return exitInternal;
+  default:
+    return exitModel;
+  }
+}
+
 std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own) {
   static const OptionSpec common[] = {
       {"model", "NAME", "the model, where the file has several"},

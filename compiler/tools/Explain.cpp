@@ -15,7 +15,7 @@ static int explain(const Arguments &arguments) {
     return exitUsage;
   pipeline::Compiler compiler(std::move(*options));
   if (!compiler.read(arguments.words[0]) || !compiler.import() || !compiler.optimize())
-    return exitModel;
+    return exitCode(compiler);
   FusionReport report = FusionReport::fromModule(compiler.graph());
   std::string text = arguments.has("json") ? report.json() : report.text();
   if (Error error = object::writeFile(arguments.get("o", "-"), text)) {

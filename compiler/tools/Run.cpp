@@ -28,14 +28,14 @@ static int run(const Arguments &arguments) {
     return exitUsage;
   pipeline::Compiler compiler(std::move(*options));
   if (!compiler.read(arguments.words[0]) || !compiler.import())
-    return exitModel;
+    return exitCode(compiler);
   auto loaded = load(compiler, arguments.has("interpret"));
   if (!loaded) {
     errs() << "fovea: cannot load the program: " << toString(loaded.takeError()) << "\n";
     return exitInternal;
   }
   if (!*loaded)
-    return exitModel;
+    return exitCode(compiler);
   if (arguments.has("time"))
     compiler.printTimes();
   std::vector<char *> words;

@@ -62,6 +62,19 @@ StringRef pathOf(Location location) {
   return {};
 }
 
+InFlightDiagnostic modelError(Location location, StringRef name) {
+  InFlightDiagnostic error = emitError(location);
+  error.getUnderlyingDiagnostic()->getMetadata().push_back(DiagnosticArgument(name));
+  return error;
+}
+
+StringRef modelErrorName(Diagnostic &diagnostic) {
+  for (DiagnosticArgument &argument : diagnostic.getMetadata())
+    if (argument.getKind() == DiagnosticArgument::DiagnosticArgumentKind::String)
+      return argument.getAsString();
+  return {};
+}
+
 /// Without the path.
 static Location placeWithoutPath(Location location) {
   if (auto name = dyn_cast<NameLoc>(location))

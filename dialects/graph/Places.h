@@ -4,6 +4,7 @@
 // `CallSiteLoc(NameLoc(function, callee), caller)`, so that an op knows every call on the way to it.
 #pragma once
 
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Location.h"
 #include "llvm/ADT/SmallVector.h"
 
@@ -34,5 +35,12 @@ llvm::StringRef pathOf(mlir::Location location);
 
 /// `location` (of an op of `function`) as seen from a call at `caller`: the path stays outermost.
 mlir::Location calledFrom(mlir::Location location, mlir::StringAttr function, mlir::Location caller);
+
+/// An error in the user's model that only a pass finds: the driver shows it as `error[name]` with the source line, and
+/// takes every other error of a pass for one of the compiler. `name` is a literal.
+mlir::InFlightDiagnostic modelError(mlir::Location location, llvm::StringRef name);
+
+/// The name that `modelError` was given; empty for other diagnostics.
+llvm::StringRef modelErrorName(mlir::Diagnostic &diagnostic);
 
 } // namespace fovea

@@ -145,7 +145,7 @@ LogicalResult HostFunction::orderSteps() {
       sample.push_back(std::max<int64_t>(0, evaluate(size, sizes).value_or(0)));
   }
   if (!graph.topologicalOrder())
-    return function.emitError("a state's old value is read by what depends on its new one");
+    return modelError(function.getLoc(), "state-order") << "a state's old value is read by what depends on its new one";
   std::vector<Step> ordered;
   for (size_t i : orderForPeak(graph, flow, samples))
     ordered.push_back(std::move(steps[i]));

@@ -1,69 +1,59 @@
 #include "compiler/source/Diagnostics.h"
 #include "compiler/tools/Commands.h"
 
-#include "runtime/core/TensorFile.h"
+#include "runtime/core/Weights.h"
 
 #include "llvm/Support/raw_ostream.h"
+
+#include <array>
+#include <deque>
 
 using namespace llvm;
 
 namespace fovea::tools {
 
-static std::string shapeText(ArrayRef<DimExpr> dims) {
-  std::string text = "[";
-  for (size_t i = 0; i < dims.size(); ++i)
-    text += (i ? ", " : "") + dims[i].str();
-  return text + "]";
-}
+/// The model's params as the runtime's tables have them. Keeps what they point to.
+class ParamTable {
+public:
+  ParamTable(const sema::Model &model, const source::SourceManager &sources) {
+    static_assert(int(sema::DType::F32) == FOVEA_F32 && int(sema::DType::I64) == FOVEA_I64 && int(sema::DType::Bool) == FOVEA_BOOL);
+    for (const sema::ParamInfo &param : model.params) {
+      std::vector<fovea_dim> &dims = sizes.emplace_back();
+      for (DimExpr size : param.type.dims) {
+        texts.push_back(size.str());
+        codes.push_back({FOVEA_DIM_PUSH, size.value().value_or(0)});
+        dims.push_back({codes.back().data(), size.value() ? 2 : 0, texts.back().c_str()}); // no code: not literal
+      }
+      source::Position at = sources.position(param.span.file, param.span.begin);
+      texts.push_back(sources.name(param.span.file) + ":" + std::to_string(at.line) + ":" + std::to_string(at.column));
+      specs.push_back({param.path.c_str(), texts.back().c_str(), int32_t(param.type.dtype), int32_t(dims.size()), dims.data()});
+    }
+  }
+  std::vector<fovea_tensor_spec> specs;
 
-static std::string shapeText(const rt::FileTensor &tensor) {
-  std::string text = "[";
-  for (int32_t i = 0; i < tensor.rank; ++i)
-    text += (i ? ", " : "") + std::to_string(tensor.shape[i]);
-  return text + "]";
-}
+private:
+  std::deque<std::string> texts;
+  std::deque<std::array<int64_t, 2>> codes;
+  std::deque<std::vector<fovea_dim>> sizes;
+};
 
-static bool sameShape(const sema::TensorType &type, const rt::FileTensor &tensor) {
-  if (static_cast<int32_t>(type.dims.size()) != tensor.rank)
-    return false;
-  for (int32_t i = 0; i < tensor.rank; ++i)
-    if (!type.dims[i].isConstant(tensor.shape[i]))
-      return false;
-  return true;
-}
-
-/// Compares the model's params with a weights file: what is missing (with the nearest name), what has another shape,
-/// what is not used.
-static int checkWeights(const sema::Model &model, const std::string &path, const std::string &prefix) {
+/// Matches the model's params with a weights file as a program does when it loads one.
+static int checkWeights(const pipeline::Compiler &compiler, const source::SourceManager &sources, const std::string &path,
+                        const std::string &prefix) {
   rt::TensorFile file;
   fovea_error error;
   if (file.open(path.c_str(), {}, &error)) {
     errs() << "fovea: " << error.message << "\n";
     return exitModel;
   }
-  std::vector<std::string> names;
-  for (const rt::FileTensor &tensor : file)
-    names.emplace_back(tensor.name.data(), tensor.name.size());
-  size_t wrong = 0, used = 0;
-  for (const sema::ParamInfo &param : model.params) {
-    std::string name = prefix + param.path;
-    auto it = find(names, name);
-    if (it == names.end()) {
-      std::string near = source::nearest(name, names);
-      outs() << "missing: " << name << " " << shapeText(param.type.dims) << (near.empty() ? "" : "; nearest: " + near) << "\n";
-      ++wrong;
-      continue;
-    }
-    ++used;
-    const rt::FileTensor &tensor = file[it - names.begin()];
-    if (!sameShape(param.type, tensor)) {
-      outs() << "shape: " << name << " is " << shapeText(tensor) << " in the file, " << shapeText(param.type.dims) << " in the model\n";
-      ++wrong;
-    }
-  }
-  outs() << path << ": " << used << " of " << model.params.size() << " params found, " << names.size() - used << " tensors not used, "
-         << wrong << (wrong == 1 ? " problem\n" : " problems\n");
-  return wrong ? exitModel : exitOk;
+  ParamTable params(compiler.model(), sources);
+  std::vector<const rt::FileTensor *> found(params.specs.size());
+  auto print = [](void *, const char *text) { outs() << text << "\n"; };
+  fovea_code code = rt::matchWeights(params.specs.data(), static_cast<int32_t>(params.specs.size()), prefix.c_str(), file,
+                                     {print, print, nullptr}, {}, found.data(), &error);
+  size_t there = found.size() - count(found, nullptr);
+  outs() << path << ": " << there << " of " << found.size() << " params found" << (code ? "" : ", all fit") << "\n";
+  return code ? exitModel : exitOk;
 }
 
 static int check(const Arguments &arguments) {
@@ -92,7 +82,7 @@ static int check(const Arguments &arguments) {
   if (!compiler.read(arguments.words[0]))
     return exitModel;
   if (arguments.has("weights"))
-    return checkWeights(compiler.model(), arguments.get("weights"), arguments.get("prefix"));
+    return checkWeights(compiler, compiler.sources(), arguments.get("weights"), arguments.get("prefix"));
   outs() << arguments.words[0] << ": no errors\n";
   return exitOk;
 }

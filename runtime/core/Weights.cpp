@@ -104,10 +104,15 @@ struct Matcher {
         Text other(tensor.name.data(), tensor.name.size() - name.size());
         int matched = matches(other);
         if (matched > present) {
+          char text[300];
+          Line line(text, sizeof(text));
           if (other.empty())
-            lines.add("\nwithout a prefix %d of %d tensors are there", matched, count);
+            line.add("without a prefix %d of %d tensors are there", matched, count);
           else
-            lines.add("\nwith the prefix %s %d of %d tensors are there", Quoted(other).text, matched, count);
+            line.add("with the prefix %s %d of %d tensors are there", Quoted(other).text, matched, count);
+          lines.add("\n%s", text);
+          if (report.problem)
+            report.problem(report.user, text);
           return;
         }
       }

@@ -125,41 +125,4 @@ Value contiguousMemref(OpBuilder &b, Location loc, MemRefType type, Value pointe
   return buildDescriptor(b, loc, type, pointer, constantWord(b, loc, 0), sizes, strides);
 }
 
-Value materializeDim(OpBuilder &b, Location loc, DimExpr expr, const std::function<Value(StringRef)> &symbol) {
-  auto constant = [&](int64_t v) -> Value { return b.create<arith::ConstantIndexOp>(loc, v); };
-  switch (expr.kind()) {
-  case DimExpr::Kind::Constant:
-    return constant(*expr.value());
-  case DimExpr::Kind::Symbol:
-    return symbol(expr.name());
-  case DimExpr::Kind::Sum: {
-    Value sum;
-    for (const DimExpr::Term &term : expr.terms()) {
-      Value product = term.coefficient == 1 && !term.factors.empty() ? Value() : constant(term.coefficient);
-      for (DimExpr factor : term.factors) {
-        Value value = materializeDim(b, loc, factor, symbol);
-        product = product ? b.create<arith::MulIOp>(loc, product, value).getResult() : value;
-      }
-      sum = sum ? b.create<arith::AddIOp>(loc, sum, product).getResult() : product;
-    }
-    return sum;
-  }
-  default:
-    break;
-  }
-  Value lhs = materializeDim(b, loc, expr.lhs(), symbol), rhs = materializeDim(b, loc, expr.rhs(), symbol);
-  switch (expr.kind()) {
-  case DimExpr::Kind::FloorDiv:
-    return b.create<arith::FloorDivSIOp>(loc, lhs, rhs);
-  case DimExpr::Kind::Mod: {
-    Value quotient = b.create<arith::FloorDivSIOp>(loc, lhs, rhs);
-    return b.create<arith::SubIOp>(loc, lhs, b.create<arith::MulIOp>(loc, quotient, rhs));
-  }
-  case DimExpr::Kind::Max:
-    return b.create<arith::MaxSIOp>(loc, lhs, rhs);
-  default:
-    return b.create<arith::MinSIOp>(loc, lhs, rhs);
-  }
-}
-
 } // namespace fovea::program

@@ -25,8 +25,4 @@ mlir::Value fromWords(mlir::OpBuilder &b, mlir::Location loc, mlir::Type type, c
 mlir::Value contiguousMemref(mlir::OpBuilder &b, mlir::Location loc, mlir::MemRefType type, mlir::Value pointer,
                              mlir::ValueRange dims);
 
-/// The value of a size expression as an index, from the values of symbols.
-mlir::Value materializeDim(mlir::OpBuilder &b, mlir::Location loc, DimExpr expr,
-                           const std::function<mlir::Value(llvm::StringRef)> &symbol);
-
 } // namespace fovea::program

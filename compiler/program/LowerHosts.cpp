@@ -1,4 +1,5 @@
 // How host functions get their arguments: entries from the frame, layers through constant records of places in it.
+#include "compiler/kernels/lower/EmitDim.h"
 #include "compiler/program/ProgramLowering.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -32,8 +33,9 @@ Value ProgramLowering::memrefAt(func::FuncOp host, unsigned argument, Value poin
     dims.push_back(arith::ConstantIndexOp::create(b, loc, INT64_MAX)); // its size is the arena function's word
   } else {
     auto tensor = cast<graph::TensorType>(host.getArgAttrOfType<TypeAttr>(argument, "fovea.type").getValue());
+    kernels::DimEmitter emitter(b, loc, [&](StringRef name) { return symbol(name); });
     for (DimExpr dim : tensor.getDims())
-      dims.push_back(materializeDim(b, loc, dim, [&](StringRef name) { return symbol(name); }));
+      dims.push_back(emitter.index(dim));
   }
   return contiguousMemref(b, loc, type, pointer, dims);
 }

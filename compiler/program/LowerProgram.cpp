@@ -1,3 +1,4 @@
+#include "compiler/kernels/lower/EmitDim.h"
 #include "compiler/program/ProgramLowering.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -131,7 +132,7 @@ void ProgramLowering::lowerLaunch(kernel::LaunchOp launch) {
   };
   auto amount = [&](StringRef attribute) -> Value {
     auto dim = launch->getAttrOfType<graph::DimAttr>(attribute);
-    Value index = dim ? materializeDim(b, loc, dim.getValue(), symbol) : Value(arith::ConstantIndexOp::create(b, loc, 0));
+    Value index = kernels::DimEmitter(b, loc, symbol).index(dim ? dim.getValue() : DimExpr(0));
     return arith::IndexCastOp::create(b, loc, word, index);
   };
   Value flops = amount("flops"), bytes = amount("bytes");

@@ -47,13 +47,13 @@ static TensorSpec specOf(StringRef name, Type type, std::string place) {
 }
 
 /// Chooses for each symbol an input size (or integer scalar) that gives it: plain names first, then what is linear in
-/// one unknown, until nothing more can be solved.
+/// one unknown, until nothing more can be solved. What only states have (`limit`) comes from the context.
 static LogicalResult bindSymbols(graph::FuncOp function, Entry &entry,
                                  const std::vector<std::pair<std::string, size_t>> &scalars) {
   DimExpr found = DimExpr::symbol(foundSymbol);
   std::set<std::string> known;
   auto indexOf = [&](llvm::StringRef name) { return size_t(llvm::find(entry.symbols, name) - entry.symbols.begin()); };
-  auto bind = [&](const std::string &name, size_t input, int64_t axis, DimExpr value) {
+  auto bind = [&](const std::string &name, int64_t input, int64_t axis, DimExpr value) {
     if (known.insert(name).second)
       entry.bindings.push_back({indexOf(name), input, axis, value});
   };
@@ -79,6 +79,8 @@ static LogicalResult bindSymbols(graph::FuncOp function, Entry &entry,
         }
       }
   }
+  for (auto [common, own] : entry.stateSizes)
+    bind(entry.symbols[own], -1, common, found);
   for (const std::string &name : entry.symbols)
     if (!known.count(name))
       return modelError(function.getLoc(), "unbound-size") << "the size `" << name << "` of entry `" << entry.name << "` cannot be had from its inputs";
@@ -106,9 +108,10 @@ static size_t addOnce(std::vector<TensorSpec> &table, TensorSpec spec) {
 
 /// Adds a state that `entry` uses. The first entry's names of its sizes become the program's state symbols; a later
 /// entry's symbols at the same axes must equal them.
-static void addState(TensorSpec spec, Entry &entry, Interface &interface) {
+static void addState(TensorSpec spec, double initial, Entry &entry, Interface &interface) {
   std::vector<DimExpr> dims = spec.dims;
   size_t index = addOnce(interface.states, std::move(spec));
+  interface.stateInitial.resize(interface.states.size(), initial);
   entry.states.push_back(index);
   for (auto [common, own] : llvm::zip(interface.states[index].dims, dims)) {
     if (common.kind() != DimExpr::Kind::Symbol || own.kind() != DimExpr::Kind::Symbol)
@@ -124,6 +127,19 @@ static void addState(TensorSpec spec, Entry &entry, Interface &interface) {
     if (!llvm::is_contained(entry.stateSizes, pair))
       entry.stateSizes.push_back(pair);
   }
+}
+
+/// What the elements of a state are at first, from the module's table of states.
+static double initialOf(graph::FuncOp function, StringRef state) {
+  auto infos = function->getParentOfType<ModuleOp>()->getAttrOfType<ArrayAttr>(graph::names::states);
+  for (Attribute attribute : infos ? infos.getValue() : ArrayRef<Attribute>()) {
+    auto info = cast<DictionaryAttr>(attribute);
+    auto name = info.getAs<StringAttr>("name");
+    auto initial = info.getAs<FloatAttr>("initial");
+    if (name && name.getValue() == state && initial)
+      return initial.getValueAsDouble();
+  }
+  return 0;
 }
 
 static FailureOr<Entry> describeEntry(graph::FuncOp function, Interface &interface) {
@@ -146,7 +162,7 @@ static FailureOr<Entry> describeEntry(graph::FuncOp function, Interface &interfa
     } else if (auto name = function.getArgAttrOfType<StringAttr>(i, "graph.param")) {
       addOnce(interface.params, specOf(name, argument.getType(), place));
     } else if (auto name = function.getArgAttrOfType<StringAttr>(i, "graph.state")) {
-      addState(specOf(name, argument.getType(), place), entry, interface);
+      addState(specOf(name, argument.getType(), place), initialOf(function, name), entry, interface);
     }
   }
   for (unsigned i = 0; i < function.getNumResults(); ++i)

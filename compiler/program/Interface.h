@@ -17,11 +17,11 @@ struct TensorSpec {
   std::vector<DimExpr> dims;
 };
 
-/// `symbol` gets `value` from `axis` of `input` (axis -1: from the rank-0 input itself). In `value`, the symbol named
-/// `foundSymbol` is the size (or scalar) found.
+/// `symbol` gets `value` from `axis` of `input` (axis -1: from the rank-0 input itself), or from the context's state
+/// symbol `axis` where `input` is -1. In `value`, the symbol named `foundSymbol` is the size (or scalar) found.
 struct Binding {
   size_t symbol;
-  size_t input;
+  int64_t input;
   int64_t axis;
   DimExpr value;
 };

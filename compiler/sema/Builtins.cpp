@@ -44,7 +44,9 @@ Entity runUnary(Elaborator &e, const Builtin &builtin, const Args &args, Span sp
   }
   if (!v.is(Kind::Tensor) && !v.is(Kind::Size))
     return wrong(e, args, 0, "x", builtin.op, "a tensor or a number");
-  std::optional<ValueId> id = e.toTensor(v, span, v.is(Kind::Size) ? std::optional(DType::F32) : std::nullopt);
+  // A size as a tensor is an i64, which only `abs` takes; the others have it as a number.
+  bool asFloat = v.is(Kind::Size) && builtin.op != "abs";
+  std::optional<ValueId> id = e.toTensor(v, span, asFloat ? std::optional(DType::F32) : std::nullopt);
   if (!id)
     return {};
   DType dtype = e.frame->builder->type(*id).dtype;

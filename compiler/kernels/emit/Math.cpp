@@ -347,7 +347,43 @@ static bool isInstruction(Operation *op) {
              math::AbsIOp, math::CopySignOp, math::CountLeadingZerosOp, math::CountTrailingZerosOp, math::CtPopOp>(op);
 }
 
+static bool isHalf(Type type) {
+  Type element = getElementTypeOrSelf(type);
+  return element.isF16() || element.isBF16();
+}
+
+/// Arithmetic on 16-bit floats in f32, with a conversion before and after: what targets without such instructions do,
+/// where LLVM would call a library for the conversions. The result is the same, since f32 has more than twice the bits.
+static void widenHalfArithmetic(Operation *root) {
+  SmallVector<Operation *> ops;
+  root->walk([&](Operation *op) {
+    bool isArithmetic = isa<arith::ArithDialect, math::MathDialect>(op->getDialect()) &&
+                        op->hasTrait<OpTrait::Elementwise>() && op->getNumResults() == 1;
+    bool movesBits = isa<arith::ExtFOp, arith::TruncFOp, arith::BitcastOp, arith::SelectOp>(op);
+    if (isArithmetic && !movesBits &&
+        (llvm::any_of(op->getOperandTypes(), isHalf) || isHalf(op->getResult(0).getType())))
+      ops.push_back(op);
+  });
+  for (Operation *op : ops) {
+    OpBuilder before(op);
+    auto wide = [&](Type type) { return withElement(type, before.getF32Type()); };
+    for (OpOperand &operand : op->getOpOperands())
+      if (isHalf(operand.get().getType()))
+        operand.set(arith::ExtFOp::create(before, op->getLoc(), wide(operand.get().getType()), operand.get()));
+    Value result = op->getResult(0);
+    Type narrow = result.getType();
+    if (!isHalf(narrow))
+      continue;
+    result.setType(wide(narrow));
+    OpBuilder after(op->getContext());
+    after.setInsertionPointAfter(op);
+    auto rounded = arith::TruncFOp::create(after, op->getLoc(), narrow, result);
+    result.replaceAllUsesExcept(rounded, rounded);
+  }
+}
+
 LogicalResult fovea::kernels::expandMath(Operation *root, const Target &target) {
+  widenHalfArithmetic(root);
   SmallVector<Operation *> ops;
   root->walk([&](Operation *op) {
     if (isa<math::MathDialect>(op->getDialect()) || isa<arith::RemFOp, arith::ExtFOp, arith::TruncFOp>(op))

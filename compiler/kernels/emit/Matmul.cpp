@@ -469,19 +469,24 @@ private:
   LogicalResult emitEpilogue(Code &code, IRMapping &outer, Value exec, const Grid &grid, Value accumulator,
                              ValueRange batch, Value m, Value n, Value mask) {
     Block &block = op.getEpilogue().front();
+    // A product with one column has one lane: its epilogue may store to what has no axis for n at all.
+    bool oneColumn = matchPattern(op.getN(), m_One());
     FailureContext failures;
     if (!block.getOps<kernel::CheckOp>().empty()) {
       Value row = m;
       for (auto [i, index] : llvm::enumerate(batch))
         row = code.add(row, code.mul(index, strideOf(code, grid, i)));
-      failures = {exec, LaneValue::linear(code.add(code.mul(row, grid.n), n))};
+      Value point = code.add(code.mul(row, grid.n), n);
+      failures = {exec, oneColumn ? LaneValue::uniform(point) : LaneValue::linear(point)};
     }
-    PointVectorizer points(code.b, op.getLoc(), target, tile.lanes, mask, outer, failures);
-    points.bind(block.getArgument(0), LaneValue::varying(accumulator));
+    PointVectorizer points(code.b, op.getLoc(), target, tile.lanes, oneColumn ? Value() : mask, outer, failures);
+    points.bind(block.getArgument(0),
+                oneColumn ? LaneValue::uniform(vector::ExtractOp::create(code.b, op.getLoc(), accumulator, int64_t(0)))
+                          : LaneValue::varying(accumulator));
     for (auto [i, index] : llvm::enumerate(batch))
       points.bind(block.getArgument(1 + i), LaneValue::uniform(index));
     points.bind(block.getArgument(1 + batch.size()), LaneValue::uniform(m));
-    points.bind(block.getArgument(2 + batch.size()), LaneValue::linear(n));
+    points.bind(block.getArgument(2 + batch.size()), oneColumn ? LaneValue::uniform(n) : LaneValue::linear(n));
     return points.emitBlock(block);
   }
 

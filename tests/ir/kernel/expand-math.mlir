@@ -34,3 +34,16 @@ func.func @halves(%x: vector<8xf16>, %y: vector<8xbf16>) -> (vector<8xf32>, vect
   %b = arith.extf %y : vector<8xbf16> to vector<8xf32>
   return %a, %b : vector<8xf32>, vector<8xf32>
 }
+
+// Arithmetic on 16-bit floats is done in f32: no call of a library's conversions remains.
+// CHECK-LABEL: func.func @half_arithmetic(
+func.func @half_arithmetic(%x: bf16, %y: vector<8xbf16>, %i: i32) -> (bf16, vector<8xbf16>, bf16) {
+  // CHECK: arith.addf %{{.*}} : f32
+  %a = arith.addf %x, %x : bf16
+  // CHECK: arith.mulf %{{.*}} : vector<8xf32>
+  %b = arith.mulf %y, %y : vector<8xbf16>
+  // CHECK: arith.sitofp %{{.*}} : i32 to f32
+  %c = arith.sitofp %i : i32 to bf16
+  // CHECK-NOT: arith.truncf
+  return %a, %b, %c : bf16, vector<8xbf16>, bf16
+}

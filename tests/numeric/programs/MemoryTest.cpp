@@ -1,0 +1,96 @@
+// What a run needs: attention never holds its scores, and a second run at the same sizes allocates nothing.
+#include "Program.h"
+
+#include <atomic>
+#include <fcntl.h>
+#include <unistd.h>
+
+using namespace fovea::test;
+
+static std::atomic<int64_t> allocations{0};
+
+// glibc's own names of the functions that are wrapped here, for this whole process.
+extern "C" {
+void *__libc_malloc(size_t);
+void *__libc_calloc(size_t, size_t);
+void *__libc_realloc(void *, size_t);
+void *__libc_memalign(size_t, size_t);
+void *malloc(size_t size) { return ++allocations, __libc_malloc(size); }
+void *calloc(size_t count, size_t size) { return ++allocations, __libc_calloc(count, size); }
+void *realloc(void *old, size_t size) { return ++allocations, __libc_realloc(old, size); }
+void *aligned_alloc(size_t alignment, size_t size) { return ++allocations, __libc_memalign(alignment, size); }
+int posix_memalign(void **memory, size_t alignment, size_t size) {
+  ++allocations;
+  *memory = __libc_memalign(alignment, size);
+  return *memory ? 0 : 12;
+}
+}
+
+namespace {
+
+constexpr int64_t mebibyte = int64_t(1) << 20;
+
+/// A line of /proc/self/status in bytes: VmRSS (resident now) or VmHWM (resident at most so far).
+int64_t memory(const char *field) {
+  char text[8192];
+  int file = open("/proc/self/status", O_RDONLY);
+  ssize_t size = read(file, text, sizeof(text) - 1);
+  close(file);
+  text[size > 0 ? size : 0] = 0;
+  const char *line = std::strstr(text, field);
+  return line ? std::atoll(line + std::strlen(field) + 1) * 1024 : -1;
+}
+
+/// Makes VmHWM what is resident now. False where the kernel doesn't.
+bool forgetPeak() {
+  int file = open("/proc/self/clear_refs", O_WRONLY);
+  bool done = file >= 0 && write(file, "5", 1) == 1;
+  close(file);
+  return done;
+}
+
+} // namespace
+
+TEST_CASE("attention over 4096 keys needs at most 16 MiB above inputs and outputs") {
+  constexpr int64_t heads = 8, size = 4096, dim = 64;
+  Numbers numbers(1);
+  std::vector<float> q = numbers.reals(heads * size * dim), k = q, v = q, bias(size * size, 0.25f), y(q.size(), 1.0f);
+  std::vector<int64_t> shape{1, heads, size, dim};
+  std::vector<fovea_tensor> inputs{tensor(shape, q), tensor(shape, k), tensor(shape, v), tensor({size, size}, bias)};
+  for (const char *entry : {"full", "causal", "biased"}) {
+    CAPTURE(std::string(entry));
+    Program program;
+    REQUIRE(program.load("long", nullptr, nullptr, 2));
+    int32_t count = std::string(entry) == "biased" ? 4 : 3;
+    int64_t bytes = -1;
+    REQUIRE(fovea_arena_bytes(program.context, fovea_find_entry(program.program, entry), inputs.data(), count, &bytes,
+                              &program.error) == FOVEA_OK);
+    CHECK(bytes <= 16 * mebibyte);
+    REQUIRE(forgetPeak());
+    int64_t before = memory("VmRSS:");
+    program.run(entry, std::vector<fovea_tensor>(inputs.begin(), inputs.begin() + count), {tensor(shape, y)});
+    CHECK(memory("VmHWM:") - before <= 16 * mebibyte);
+  }
+}
+
+TEST_CASE("a second run at the same sizes allocates nothing") {
+  const char *weights = std::getenv("FOVEA_MINILM_SMALL");
+  for (int32_t threads : {1, 2}) {
+    Program program;
+    REQUIRE(program.load("minilm", weights, nullptr, threads));
+    constexpr int64_t batch = 3, length = 29, dim = 32;
+    std::vector<int64_t> ids(batch * length, 5);
+    std::vector<uint8_t> mask(batch * length, 1);
+    std::vector<float> out(batch * dim);
+    fovea_tensor inputs[] = {tensor(FOVEA_I64, {batch, length}, ids.data()),
+                             tensor(FOVEA_BOOL, {batch, length}, mask.data())};
+    fovea_tensor output = tensor({batch, dim}, out);
+    int32_t entry = fovea_find_entry(program.program, "embed");
+    int64_t start = allocations;
+    REQUIRE(fovea_run(program.context, entry, inputs, 2, &output, 1, nullptr) == FOVEA_OK);
+    int64_t first = allocations;
+    CHECK(first > start); // the wrapper counts
+    REQUIRE(fovea_run(program.context, entry, inputs, 2, &output, 1, nullptr) == FOVEA_OK);
+    CHECK(allocations == first);
+  }
+}

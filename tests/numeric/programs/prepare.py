@@ -1,0 +1,52 @@
+#!/usr/bin/env python3
+"""Builds the libraries of the tests in this folder, for all targets, and writes weights for those that have none.
+
+usage: prepare.py --fovea FOVEA --work FOLDER
+"""
+import argparse
+import json
+import pathlib
+import struct
+import subprocess
+
+HERE = pathlib.Path(__file__).resolve().parent
+LEVELS, OUTPUTS = (1, 2, 5, 6, 7, 15, 16, 17, 31, 97), (31, 97, 1, 7, 16, 2, 17, 5, 15, 6)
+SMALL = {"vocab": 61, "dim": 32, "heads": 4, "depth": 2, "ffn": 48}
+
+
+def write_weights(path, shapes):
+    """Every tensor counts through the same multiples of 1/32, so that a test knows them without reading."""
+    header, body = {}, b""
+    for name, shape in shapes.items():
+        count = 1
+        for size in shape:
+            count *= size
+        data = struct.pack(f"<{count}f", *(((i * 37 + 11) % 64 - 32) / 32 for i in range(count)))
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
+        body += data
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fovea", type=pathlib.Path, required=True)
+    parser.add_argument("--work", type=pathlib.Path, required=True)
+    arguments = parser.parse_args()
+    arguments.work.mkdir(parents=True, exist_ok=True)
+    models = {name: (HERE / f"{name}.fov", {}) for name in ("cached", "sizes", "long")}
+    models["minilm"] = (HERE.parents[2] / "examples/minilm/minilm.fov", SMALL)
+    for name, (source, parameters) in models.items():
+        options = [f"--set={key}={value}" for key, value in parameters.items()]
+        subprocess.run([arguments.fovea, "build", source, "--emit=lib", "--target=all", "-o", arguments.work / f"lib{name}.so", *options],
+                       check=True)
+    write_weights(arguments.work / "sizes.safetensors",
+                  {f"l{i}.weight": [n, k] for i, (k, n) in enumerate(zip(LEVELS, OUTPUTS))}
+                  | {f"l{i}.bias": [n] for i, n in enumerate(OUTPUTS)})
+    write_weights(arguments.work / "cached.safetensors",
+                  {f"{name}.weight": [size, 12] for name, size in (("query", 12), ("key", 6), ("value", 6), ("out", 12))}
+                  | {f"{name}.bias": [size] for name, size in (("query", 12), ("key", 6), ("value", 6), ("out", 12))})
+
+
+main()

@@ -337,5 +337,5 @@ TEST_CASE("the examples and the library are accepted as they are") {
 TEST_CASE("abs of an integer argument stays an integer") {
   Elaborated e = elaborateEntry("(x: i64[4], n: i64) -> i64[4]", "x // (abs(n) + 1)");
   GOOD(e);
-  CHECK(e.entry().values[e.entry().results[0].value].type.dtype == DType::I64);
+  CHECK(e.entry().values[e.entry().results[0].value].type.dtype == sema::DType::I64);
 }

@@ -23,7 +23,7 @@ public:
     int descriptor;
     SmallString<128> path;
     if (std::error_code error = sys::fs::createUniqueFile(model + ".%%%%%%.tmp", descriptor, path, sys::fs::OF_None, mode))
-      return createStringError(error, "cannot write beside '%s': %s", model.str().c_str(), error.message().c_str());
+      return createStringError(error, "cannot write '%s': %s", model.str().c_str(), error.message().c_str());
     return TemporaryFile(descriptor, path.str().str());
   }
   TemporaryFile(TemporaryFile &&other) : descriptor(other.descriptor), name(std::move(other.name)) {
@@ -130,7 +130,7 @@ Error link(const LinkJob &job) {
 
   std::vector<TemporaryFile> objects;
   for (const auto &bytes : job.objects) {
-    Expected<TemporaryFile> file = TemporaryFile::create(job.output + ".o", modeOf(false));
+    Expected<TemporaryFile> file = TemporaryFile::create(job.output, modeOf(false));
     if (!file)
       return file.takeError();
     if (Error error = file->write(StringRef(bytes.data(), bytes.size())))

@@ -253,7 +253,10 @@ void placeResults(graph::FuncOp function) {
       storages.changed();
       continue;
     }
-    if (!identity || isa<BlockArgument>(storage.base) || !taken.insert(storage.base).second) {
+    // A part at the front of a larger value is contiguous as well, but its buffer would not hold that value.
+    auto elements = [](Value value) { return cast<graph::TensorType>(value.getType()).getNumElements(); };
+    bool whole = identity && elements(operand.get()) == elements(storage.base);
+    if (!whole || isa<BlockArgument>(storage.base) || !taken.insert(storage.base).second) {
       operand.set(copy(b, terminator->getLoc(), operand.get()));
       storages.changed();
       taken.insert(operand.get());

@@ -175,3 +175,18 @@ graph.func @state<[T, P]>(%k: !graph.tensor<[T, 8], f32> {graph.input = "k"}, %k
   %t = graph.transpose %m [1, 0] : !graph.tensor<[8, 8], f32> -> !graph.tensor<[8, 8], f32>
   graph.return %new, %t : !graph.tensor<[64, 8], f32>, !graph.tensor<[8, 8], f32>
 }
+
+// -----
+
+// The front of a value is contiguous, but the output's buffer doesn't hold the whole value: it is copied.
+// CHECK-LABEL: graph.func @front
+// CHECK: graph.group "map"(%arg0)
+// CHECK: graph.cos
+// CHECK: %[[S:.*]] = graph.slice
+// CHECK: %[[C:.*]] = graph.group "map"(%[[S]])
+// CHECK: graph.return %[[C]]
+graph.func @front<[A]>(%x: !graph.tensor<[6, A], f32> {graph.input = "x"}) -> (!graph.tensor<[2, A], f32> {graph.output = "y"}) {
+  %0 = graph.cos %x : !graph.tensor<[6, A], f32>
+  %1 = graph.slice %0 {axis = 0, start = #graph.dim<0>, step = 1} : !graph.tensor<[6, A], f32> -> !graph.tensor<[2, A], f32>
+  graph.return %1 : !graph.tensor<[2, A], f32>
+}

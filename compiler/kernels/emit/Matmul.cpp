@@ -1,9 +1,10 @@
 // kernel.matmul over register tiles.
 //
-// A task is (batch, block of rows, block of panels). Within it each panel of B stays in the first-level cache while the
-// rows of A's block pass by in tiles of target.tileRows x target.tileVectors accumulators. Every output is one
-// multiply-add chain over k, so its bits depend on its row of A and its column of B alone. Rows that are left over, and
-// products of few rows, use tiles of that many rows and several panels, so that enough chains are in flight.
+// A task is (batch, block of rows, block of panels). Within it each panel of B stays near while the rows of A's block
+// pass by in tiles of at most target.tileRows x target.tileVectors accumulators, whose heights differ by one at most: no
+// row is left over that would have to stream the panels again. Every output is one multiply-add chain over k, so its
+// bits depend on its row of A and its column of B alone. A block that is one tile takes as many panels at once as keep
+// enough chains in flight.
 //
 // Tile functions leave their sums in a tile of scratch that stays in the first-level cache, and the epilogue reads them
 // there: it is emitted once (plain and masked) for all tile shapes, and all kernels of a module share the functions.
@@ -234,18 +235,9 @@ public:
     a = matrixAt(code, operands.lhs, batch);
     b = matrixAt(code, operands.rhs, operands.packed ? ValueRange(code.index(0)) : ValueRange(batch));
     Value rows = code.sub(rowEnd, rowBegin);
-    Value rest = code.rem(rows, code.index(tile.rows));
-    Value middle = code.sub(rowEnd, rest);
     direct = code.less(rows, code.index(packRows));
-    // Whole tiles panel by panel, then the rows that are left with as many panels as suits them: one loop for both, so
-    // that the epilogue is written once.
-    code.loop(code.index(0), code.index(2), 1, [&](Value pass) {
-      Value first = code.equal(pass, code.index(0));
-      Value begin = code.select(first, rowBegin, middle), end = code.select(first, middle, rowEnd);
-      Value step = code.select(first, code.index(panelsOf(tile, tile.rows)), panelsFor(rest));
-      code.branch(code.less(begin, end),
-                  [&] { code.loop(panelBegin, panelEnd, step, [&](Value p) { panelGroup(p, step, begin, end); }); });
-    });
+    Value step = panelsFor(rows);
+    code.loop(panelBegin, panelEnd, step, [&](Value p) { panelGroup(p, step, rowBegin, rows); });
   }
 
 private:
@@ -257,16 +249,17 @@ private:
     return all;
   }
 
+  /// Panels at once for a block of so many rows.
   Value panelsFor(Value rows) {
     Value panels = code.index(1);
-    for (int r = 1; r < tile.rows; ++r)
+    for (int r = 1; r <= tile.rows; ++r)
       if (panelsOf(tile, r) > 1)
         panels = code.select(code.equal(rows, code.index(r)), code.index(panelsOf(tile, r)), panels);
     return panels;
   }
 
-  /// Rows [begin, end) against panels [p, p + step), cut at the task's end.
-  void panelGroup(Value p, Value step, Value begin, Value end) {
+  /// `count` rows from `begin` against panels [p, p + step), cut at the task's end.
+  void panelGroup(Value p, Value step, Value begin, Value count) {
     Value last = code.min(code.add(p, step), panelEnd);
     Value columnBegin = code.mul(p, tile.panel());
     Value columns = code.sub(code.min(code.mul(last, tile.panel()), grid.n), columnBegin);
@@ -278,11 +271,13 @@ private:
       code.branch(code.logicalNot(inPlace),
                   [&] { code.loop(p, last, 1, [&](Value q) { pack(q, code.mul(code.sub(q, p), grid.k), unit); }); });
     }
-    int lines = operands.packed ? linesOf(tile, element(operands.rhs)) : 1;
-    manyTiles = code.less(code.index((lines - 1) * tile.rows), code.sub(end, begin));
-    code.loop(begin, end, tile.rows, [&](Value row) {
-      turn = code.div(code.sub(row, begin), code.index(tile.rows));
-      Value rows = code.min(code.sub(end, row), code.index(tile.rows));
+    Value tiles = code.ceilDiv(count, tile.rows);
+    Value height = code.div(count, tiles), taller = code.rem(count, tiles);
+    manyTiles = code.less(code.index(operands.packed ? linesOf(tile, element(operands.rhs)) - 1 : 0), tiles);
+    code.loop(code.index(0), tiles, 1, [&](Value i) {
+      turn = i;
+      Value row = code.add(begin, code.add(code.mul(i, height), code.min(i, taller)));
+      Value rows = code.add(height, code.select(code.less(i, taller), code.index(1), code.index(0)));
       multiply(row, rows, p, last, inPlace);
       finish(row, rows, columnBegin, columns);
     });
@@ -332,8 +327,7 @@ private:
       code.branch(unit, copyVectors, copyElements);
   }
 
-  /// sums = the tile at `row` with panels [p, last): one call of the function for that many rows. The panel's tiles
-  /// start at row `begin`.
+  /// sums = the tile at `row` with panels [p, last): one call of the function for that many rows.
   void multiply(Value row, Value rows, Value p, Value last, Value inPlace) {
     SmallVector<int64_t> cases;
     for (int r = 1; r < tile.rows; ++r)
@@ -367,7 +361,7 @@ private:
       arguments[0] = matrixAt(code, operands.lhs, batch, unit).memref;
       func::CallOp::create(code.b, code.loc, tileFunction(code, module, f, tile), arguments);
     };
-    if (!operands.packed || rows < tile.rows)
+    if (!operands.packed || 2 * rows < tile.rows) // so few rows are a block of one tile
       return withLhs(emit);
     // The tiles of a panel take turns: evenly where they are many, otherwise the first two do it.
     int lines = linesOf(tile, f.rhsElement);

@@ -58,6 +58,7 @@ private:
   mlir::Value clamp(mlir::Value x, double low, double high);
   /// Coefficients from degree 0 upwards, by Horner's rule.
   mlir::Value polynomial(mlir::Value x, llvm::ArrayRef<double> coefficients);
+  mlir::Value pairedPolynomial(mlir::Value x, llvm::ArrayRef<double> coefficients);
   mlir::Value scaleByPowerOfTwo(mlir::Value x, mlir::Value exponent);
   mlir::Value sinOrCos(mlir::Value x, int64_t quarterTurns);
   mlir::Value log2Wide(mlir::Value x);

@@ -232,20 +232,36 @@ Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, Value begin, V
 }
 
 Code::Values transpose(Code &code, ValueRange rows) {
-  int64_t n = rows.size(), half = n / 2;
-  SmallVector<int64_t> low, high;
-  for (int64_t i = 0; i < half; ++i)
-    low.append({i, n + i});
-  for (int64_t i = half; i < n; ++i)
-    high.append({i, n + i});
+  // Every step is what one instruction with an immediate does: within blocks of 128 bits, or of whole blocks.
+  constexpr int64_t block = 4;
+  int64_t n = rows.size(), blocks = n / block;
   Code::Values x(rows);
-  for (int64_t span = 1; span < n; span *= 2) {
-    Code::Values next;
-    for (int64_t i = 0; i < half; ++i)
-      for (ArrayRef<int64_t> order : {ArrayRef(low), ArrayRef(high)})
-        next.push_back(vector::ShuffleOp::create(code.b, code.loc, x[i], x[i + half], order));
-    x = next;
-  }
+  // Pairs (x[i], x[i + distance]) exchange: element i of half h comes from source(i, h), counted over both.
+  auto exchange = [&](int64_t distance, llvm::function_ref<int64_t(int64_t, int64_t)> source) {
+    for (int64_t i = 0; i < n; ++i) {
+      if (i / distance % 2)
+        continue;
+      Value pair[] = {x[i], x[i + distance]};
+      for (int64_t half : {0, 1}) {
+        SmallVector<int64_t> order(n);
+        for (int64_t j = 0; j < n; ++j)
+          order[j] = source(j, half);
+        x[i + half * distance] = vector::ShuffleOp::create(code.b, code.loc, pair[0], pair[1], order);
+      }
+    }
+  };
+  // 4 x 4 transposes within the blocks: elements, then pairs of elements.
+  exchange(1, [&](int64_t j, int64_t half) { return j / block * block + 2 * half + j % block / 2 + j % 2 * n; });
+  exchange(2, [&](int64_t j, int64_t half) { return j / block * block + 2 * half + j % 2 + j % block / 2 * n; });
+  // Then the blocks: the even or odd ones of the first, those of the second.
+  for (int64_t distance = block; distance < n; distance *= 2)
+    exchange(distance, [&](int64_t j, int64_t half) {
+      int64_t at = j / block, from = at % (blocks / 2) * 2 + half;
+      return (at < blocks / 2 ? 0 : n) + from * block + j % block;
+    });
+  // The first two steps leave columns 1 and 2 of each block in each other's place.
+  for (int64_t i = 0; i < n; i += block)
+    std::swap(x[i + 1], x[i + 2]);
   return x;
 }
 

@@ -110,7 +110,7 @@ std::pair<Value, Value> AttentionTask::chunks(Value panel, const Keys &keys, Val
   Value zero = code.index(0), blockEnd = code.add(keys.begin, keys.count);
   // A block that the panel sees whole is one chunk.
   Value whole = visibility->query(Box{begin, end, keys.begin, blockEnd}).all;
-  Value step = code.select(whole, code.index(shape.keys), code.index(chunk));
+  Value step = code.select(whole, code.index(shape.keys), code.index(chunk()));
   Code::Values range = code.carry(zero, keys.count, step, {first, last}, [&](Value from, ValueRange sofar) {
     Value to = code.min(code.add(from, step), keys.count);
     Visibility::Answer answer =
@@ -118,7 +118,7 @@ std::pair<Value, Value> AttentionTask::chunks(Value panel, const Keys &keys, Val
     return code.choose(
         answer.none, sofar.getTypes(),
         [&] {
-          hide(panel, from, to);
+          hide({zero, shape.vectors}, panel, from, to);
           return Code::Values(sofar);
         },
         [&] {
@@ -131,47 +131,71 @@ std::pair<Value, Value> AttentionTask::chunks(Value panel, const Keys &keys, Val
   return {range[0], range[1]};
 }
 
-/// Scores of keys [begin, end) that nobody of the panel sees: another chunk after them may be seen.
-void AttentionTask::hide(Value panel, Value begin, Value end) {
+/// Scores of keys [begin, end) that none of these queries sees: another chunk after them may be seen.
+void AttentionTask::hide(const Vectors &vectors, Value panel, Value begin, Value end) {
   Value hidden = code.splat(softmax() ? -infinity : -0.0f);
   code.loop(begin, end, 1, [&](Value key) {
-    for (int v = 0; v < shape.vectors; ++v)
-      code.storeVector(hidden, scoreTile, {scoreRow(panel, key), code.index(v * shape.lanes)});
+    for (int v = 0; v < vectors.count; ++v)
+      code.storeVector(hidden, scoreTile, {scoreRow(panel, key), code.add(vectors.lane, v * shape.lanes)});
   });
 }
 
-/// S[key] = K[key] . Q for keys [begin, end) of the block; where `keepMaximum`, these are the final scores.
+/// S[key] = K[key] . Q for keys [begin, end) of the block; where `keepMaximum`, these are the final scores. A vector
+/// that sees none of them, or is beyond the last query, is left out.
 void AttentionTask::products(Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum) {
+  Value zero = code.index(0), second = code.index(shape.lanes);
+  if (shape.vectors == 1)
+    return productsOf({zero, 1}, panel, keys, begin, end, keepMaximum);
+  assert(shape.vectors == 2);
+  Value first = firstQuery(panel), middle = code.add(first, second), last = code.min(code.add(first, shape.panel()), t);
+  Value onlyFirst = code.compare(arith::CmpIPredicate::sle, last, middle), onlySecond = code.boolean(false);
+  if (mask) {
+    Value keyBegin = code.add(keys.begin, begin), keyEnd = code.add(keys.begin, end);
+    Value lastOne = code.sub(last, code.index(1)); // keeps the box from being empty
+    Value secondHidden = visibility->query(Box{code.min(middle, lastOne), last, keyBegin, keyEnd}).none;
+    onlyFirst = code.logicalOr(onlyFirst, secondHidden);
+    onlySecond = visibility->query(Box{first, code.min(middle, last), keyBegin, keyEnd}).none;
+  }
+  code.branch(
+      code.logicalOr(onlyFirst, onlySecond),
+      [&] {
+        productsOf({code.select(onlyFirst, zero, second), 1}, panel, keys, begin, end, keepMaximum);
+        hide({code.select(onlyFirst, second, zero), 1}, panel, begin, end);
+      },
+      [&] { productsOf({zero, 2}, panel, keys, begin, end, keepMaximum); });
+}
+
+void AttentionTask::productsOf(const Vectors &vectors, Value panel, const Keys &keys, Value begin, Value end,
+                               Value keepMaximum) {
   Value base = code.mul(panel, d), lastOne = code.sub(end, code.index(1));
-  code.loop(begin, end, shape.keyRows, [&](Value key) {
+  Code::Values lanes;
+  for (int v = 0; v < vectors.count; ++v)
+    lanes.push_back(code.add(vectors.lane, v * shape.lanes));
+  int keyRows = std::min(mostKeyRows, shape.keyRows * shape.vectors / vectors.count);
+  code.loop(begin, end, keyRows, [&](Value key) {
     Code::Values rows; // beyond the last key the last one is computed again
-    for (int r = 0; r < shape.keyRows; ++r)
+    for (int r = 0; r < keyRows; ++r)
       rows.push_back(code.min(code.add(key, r), lastOne));
-    TileLoop tile{
-        shape.keyRows, shape.vectors, 8, [&](int r, Value k) { return code.load(keyView, {rows[r], k}); },
-        [&](int v, Value k) { return code.loadVector(queryTile, {code.add(base, k), code.index(v * shape.lanes)}); }};
-    Code::Values zero(shape.keyRows * shape.vectors, code.splat(0));
+    TileLoop tile{keyRows, vectors.count, 8, [&](int r, Value k) { return code.load(keyView, {rows[r], k}); },
+                  [&](int v, Value k) { return code.loadVector(queryTile, {code.add(base, k), lanes[v]}); }};
+    Code::Values zero(keyRows * vectors.count, code.splat(0));
     Code::Values sums = multiplyAccumulate(code, tile, code.index(0), d, zero);
     if (!softmax() && score.plain) // -0 marks hidden keys
       for (Value &x : sums)
         x = code.addF(x, code.splat(0));
     Value row = scoreRow(panel, key);
-    for (int r = 0; r < shape.keyRows; ++r)
-      for (int v = 0; v < shape.vectors; ++v)
-        code.storeVector(sums[r * shape.vectors + v], scoreTile, {code.add(row, r), code.index(v * shape.lanes)});
+    for (int r = 0; r < keyRows; ++r)
+      for (int v = 0; v < vectors.count; ++v)
+        code.storeVector(sums[r * vectors.count + v], scoreTile, {code.add(row, r), lanes[v]});
     if (matchPattern(keepMaximum, m_Zero()))
       return;
     code.branch(keepMaximum, [&] {
-      for (int v = 0; v < shape.vectors; ++v) {
-        Value lane = code.index(v * shape.lanes);
-        Code::Values x;
-        for (int r = 0; r < shape.keyRows; ++r)
-          x.push_back(sums[r * shape.vectors + v]);
-        Value most = code.loadVector(blockMaximum, {panel, lane});
+      for (int v = 0; v < vectors.count; ++v) {
+        Value most = code.loadVector(blockMaximum, {panel, lanes[v]});
         // NaN is skipped here and comes back by its exponential: pairs would pass it on.
-        for (Value score : x)
-          most = code.maxOrSecond(score, most);
-        code.storeVector(most, blockMaximum, {panel, lane});
+        for (int r = 0; r < keyRows; ++r)
+          most = code.maxOrSecond(sums[r * vectors.count + v], most);
+        code.storeVector(most, blockMaximum, {panel, lanes[v]});
       }
     });
   });

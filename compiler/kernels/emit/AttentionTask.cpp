@@ -276,7 +276,7 @@ Value AttentionTask::lastSeen(Value row, const Keys &keys, Value first, Value la
   auto search = scf::WhileOp::create(code.b, code.loc, index, last);
   OpBuilder::InsertionGuard guard(code.b);
   auto chunkBefore = [&](Value to) {
-    return code.mul(code.div(code.max(code.sub(to, code.index(1)), zero), code.index(chunk)), chunk);
+    return code.mul(code.div(code.max(code.sub(to, code.index(1)), zero), code.index(valueChunk)), valueChunk);
   };
   Value to = code.b.createBlock(&search.getBefore(), {}, index, code.loc)->getArgument(0);
   Box box{begin, end, code.add(keys.begin, chunkBefore(to)), code.add(keys.begin, to)};

@@ -67,8 +67,12 @@ public:
 
 private:
   using Box = Visibility::Box;
-  /// Keys that are decided together whether a panel sees them.
-  static constexpr int64_t chunk = 16;
+  /// Keys that are decided together whether a panel sees them: as many as a vector has queries, so that on a diagonal a
+  /// vector sees a chunk in whole or in part, but for one chunk; a multiple of the score tiles' rows.
+  int64_t chunk() const { return std::max(mostKeyRows, shape.lanes); }
+  static constexpr int mostKeyRows = 8; ///< of a score tile: more are more pointers than there are registers for
+  /// Keys that are left out together at the end of what a tile of the output sees.
+  static constexpr int64_t valueChunk = 8;
   struct Keys {
     mlir::Value begin, count; ///< key numbers [begin, begin + count) of this block
   };
@@ -87,7 +91,14 @@ private:
   void scores(mlir::Value panel, const Keys &keys);
   std::pair<mlir::Value, mlir::Value> chunks(mlir::Value panel, const Keys &keys, mlir::Value first, mlir::Value last);
   void products(mlir::Value panel, const Keys &keys, mlir::Value begin, mlir::Value end, mlir::Value keepMaximum);
-  void hide(mlir::Value panel, mlir::Value begin, mlir::Value end);
+  /// Consecutive vectors of a panel: `count` from lane `lane`.
+  struct Vectors {
+    mlir::Value lane;
+    int count;
+  };
+  void productsOf(const Vectors &vectors, mlir::Value panel, const Keys &keys, mlir::Value begin, mlir::Value end,
+                  mlir::Value keepMaximum);
+  void hide(const Vectors &vectors, mlir::Value panel, mlir::Value begin, mlir::Value end);
   void regions(mlir::Value panel, const Keys &keys, mlir::Value begin, mlir::Value end, mlir::Value all);
   void regionRows(mlir::Value panel, const Keys &keys, mlir::Value begin, mlir::Value end, bool masked);
   mlir::Value regionRow(mlir::Value score, mlir::Value query, mlir::Value key, mlir::Value lanes, bool masked);

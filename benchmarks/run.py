@@ -29,6 +29,13 @@ def attention(entry, s):
                 flops=flops, bytes=4 * 4 * 12 * s * 64)
 
 
+def decode(keys):
+    """One query of 32 heads in 8 groups, D 128: keys and values are read once."""
+    shared = f"1,8,{keys},128"
+    return dict(name=f"attention decode {keys}", model="benchmarks/models/attention.fov", entry="grouped",
+                shapes=["1,8,4,1,128", shared, shared], flops=4 * 32 * keys * 128, bytes=2 * 4 * 8 * keys * 128)
+
+
 def matmul(m, n, k):
     return dict(name=f"matmul {m}x{n}x{k}", model="benchmarks/models/matmul.fov", entry="run", shapes=[f"{m},{k}"],
                 sets=[f"inner={k}", f"outer={n}"], flops=2 * m * n * k, bytes=4 * (n * k + m * k + m * n))
@@ -49,6 +56,8 @@ def rows():
         for s in (128, 512, 1024, 2048, 4096):
             yield attention(entry, s)
     yield attention("biased", 1024)
+    for keys in (1024, 4096, 16384):
+        yield decode(keys)
     for m, n, k in ((128, 384, 384), (128, 1536, 384), (512, 768, 768), (512, 3072, 768), (2048, 768, 768), (1, 768, 768),
                     (2, 768, 768), (4, 768, 768), (16, 768, 768), (1, 3072, 768)):
         yield matmul(m, n, k)

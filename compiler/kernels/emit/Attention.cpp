@@ -1,7 +1,7 @@
-// kernel.attention: the selector between its variants. What a variant does: AttentionTask.h.
+// kernel.attention: the selector between its variants. What they share, and what each does: AttentionTask.h.
 //
-// Few queries (T at most one vector of them) take the narrow variant: panels of one vector, output rows one by one over
-// many value columns. Both variants compute every element by the same chains, so they give the same bits.
+// Few queries (at most half a vector of them) have keys in the lanes, many have queries there. Both compute every element by
+// the same chains, so they give the same bits.
 #include "compiler/kernels/emit/AttentionTask.h"
 #include "compiler/kernels/emit/ScheduleEmitter.h"
 
@@ -12,46 +12,49 @@ namespace {
 
 class AttentionEmitter : public ScheduleEmitter {
 public:
-  AttentionEmitter(kernel::AttentionOp op, const Target &target)
-      : ScheduleEmitter(target), op(op), wide(target, /*narrow=*/false), narrow(target, /*narrow=*/true) {}
+  AttentionEmitter(kernel::AttentionOp op, const Target &target) : ScheduleEmitter(target), op(op) {}
 
   FailureOr<Value> emitTasks(OpBuilder &builder, IRMapping &outer) override {
-    // One block holds the queries of the narrow variant, so both count alike.
     Code code = codeAt(builder);
-    return AttentionTask(code, op, target, wide, outer).tasks();
+    return code.select(few(code, outer), makeKeyLanes(code, op, target, outer)->tasks(),
+                       makeQueryLanes(code, op, target, outer)->tasks());
   }
 
   FailureOr<Value> emitScratch(OpBuilder &builder, IRMapping &outer) override {
     Code code = codeAt(builder);
-    Value bytes = AttentionTask(code, op, target, wide, outer).reserve(nullptr);
-    return code.max(bytes, AttentionTask(code, op, target, narrow, outer).reserve(nullptr));
+    return code.select(few(code, outer), makeKeyLanes(code, op, target, outer)->reserve(nullptr),
+                       makeQueryLanes(code, op, target, outer)->reserve(nullptr));
   }
 
   LogicalResult emitRun(OpBuilder &builder, IRMapping &outer, const RunArguments &arguments) override {
     Code code = codeAt(builder);
+    Value exec = hasChecks() ? arguments.exec : Value();
     LogicalResult result = success();
-    auto emit = [&](const AttentionShape &shape) {
-      AttentionTask task(code, op, target, shape, outer, hasChecks() ? arguments.exec : Value());
-      task.reserve(arguments.scratch);
+    auto emit = [&](std::unique_ptr<AttentionTask> task) {
+      task->reserve(arguments.scratch);
       code.loop(arguments.begin, arguments.end, 1, [&](Value index) {
-        if (failed(task.run(index)))
+        if (failed(task->run(index)))
           result = failure();
       });
     };
-    auto type = cast<MemRefType>(op.getQ().getType());
-    int64_t rows = type.getDimSize(type.getRank() - 2);
-    if (!ShapedType::isDynamic(rows))
-      emit(rows <= narrow.queries() ? narrow : wide);
-    else
+    Value chosen = few(code, outer);
+    if (!matchPattern(chosen, m_Zero()) && !matchPattern(chosen, m_One()))
       code.branch(
-          code.compare(arith::CmpIPredicate::sle, code.dim(outer.lookupOrDefault(op.getQ()), type.getRank() - 2),
-                       code.index(narrow.queries())),
-          [&] { emit(narrow); }, [&] { emit(wide); });
+          chosen, [&] { emit(makeKeyLanes(code, op, target, outer, exec)); },
+          [&] { emit(makeQueryLanes(code, op, target, outer, exec)); });
+    else
+      emit(matchPattern(chosen, m_One()) ? makeKeyLanes(code, op, target, outer, exec)
+                                         : makeQueryLanes(code, op, target, outer, exec));
     return result;
   }
 
 private:
-  Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), wide.lanes, wide.fused); }
+  Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), int(target.vectorLength), target.fma); }
+  /// Whether the queries are few; a constant where their number is.
+  Value few(Code &code, IRMapping &outer) {
+    Value queries = code.dim(outer.lookupOrDefault(op.getQ()), cast<MemRefType>(op.getQ().getType()).getRank() - 2);
+    return code.compare(arith::CmpIPredicate::sle, queries, code.index(target.vectorLength / 2));
+  }
   bool hasChecks() {
     bool found = false;
     op->walk([&](kernel::CheckOp) { found = true; });
@@ -59,7 +62,6 @@ private:
   }
 
   kernel::AttentionOp op;
-  AttentionShape wide, narrow;
 };
 
 } // namespace

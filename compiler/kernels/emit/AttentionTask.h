@@ -1,16 +1,16 @@
-// One task of kernel.attention: a block of queries of one batch index against all keys.
+// One task of kernel.attention: some rows of queries against all keys. The frame that its two variants share.
 //
-// Scores are computed transposed, S^T = K Q^T, with the queries in the lanes: K and V stay as they lie in memory, only
-// the queries are transposed, nothing is summed across lanes, and a row's maximum, sum and rescaling live in its own
-// lane. A panel is `vectors` vectors of queries; keys come in blocks of `keys`, anchored at key 0:
+//   for each block of keys (shape.keys of them, anchored at key 0) that some row sees:
+//     scores of the rows, score region, mask, each row's maximum over the block
+//     rescale where the running maximum moved; weights = 2^(score - maximum); sum += weights
+//     output += weights V
+//   y = output / sum
 //
-//   for each block of keys that some query sees:
-//     for each panel: S = K Q^T (a panel's chunks that see nothing are skipped), score region, mask, running maximum;
-//                     rescale where the maximum moved; S = 2^(S - maximum), sum += S
-//     O += S^T V
-//   y = O / sum
+// AttentionQueryLanes (many queries) has queries in the lanes, AttentionKeyLanes (few) keys. Each element is computed by
+// the same chains in both, so they give the same bits: a product is one chain over the head's columns, sum and output
+// are chains over the keys.
 //
-// The running maximum is a whole number that moves only when exceeded by a factor of 2^8, and a lane that doesn't move
+// The running maximum is a whole number that moves only when exceeded by a factor of 2^8, and a row that doesn't move
 // is multiplied by exactly 1: a row's bits depend on its own query and visible keys alone. For scores in units of log
 // 2, rescaling is exact. A hidden key has the score -inf and the weight 0. As 0 * inf is NaN, a task whose result is
 // not finite runs again carefully: hidden weights are then -0 (no visible one is) and their products are left out.
@@ -18,8 +18,11 @@
 #pragma once
 
 #include "compiler/kernels/emit/MicroKernel.h"
+#include "compiler/kernels/emit/Vectorize.h"
 #include "compiler/kernels/emit/Visibility.h"
 #include "dialects/kernel/KernelDialect.h"
+
+#include <memory>
 
 namespace fovea::kernels {
 
@@ -38,113 +41,116 @@ struct ScoreProgram {
   bool plain;                                ///< nothing follows
 };
 
-/// Register tiles and blocks of a variant.
+/// Rows of a task in panels of vectors, one lane a row: how their maxima and sums lie in memory.
 struct AttentionShape {
-  /// `narrow`: one vector of queries, for few of them.
-  AttentionShape(const Target &target, bool narrow);
   int lanes;
-  int vectors;      ///< vectors of queries in a panel
-  int keyRows;      ///< keys of a score tile
-  int queryRows;    ///< queries of an output tile ...
-  int valueVectors; ///< ... by vectors of value columns
-  int64_t panels;   ///< panels of a task
-  int64_t keys;     ///< keys of a block
-  bool fused;
+  int vectors;    ///< of a panel
+  int64_t panels; ///< of a task, at most
+  int64_t keys;   ///< of a block
   int64_t panel() const { return int64_t(vectors) * lanes; }
-  int64_t queries() const { return panels * panel(); }
+  int64_t rows() const { return panels * panel(); }
 };
 
 class AttentionTask {
 public:
   /// `outer` maps the op's operands and captures to values of the function that is being written.
   AttentionTask(Code &code, kernel::AttentionOp op, const Target &target, const AttentionShape &shape,
-                const mlir::IRMapping &outer, mlir::Value exec = {});
+                const mlir::IRMapping &outer, mlir::Value exec);
+  virtual ~AttentionTask() = default;
 
-  mlir::Value tasks();
+  virtual mlir::Value tasks() = 0;
   /// Lays out the task's memory in `scratch` (null: sizes only) and gives its bytes.
-  mlir::Value reserve(mlir::Value scratch);
+  virtual mlir::Value reserve(mlir::Value scratch) = 0;
   mlir::LogicalResult run(mlir::Value task);
 
-private:
+protected:
   using Box = Visibility::Box;
-  /// Keys that are decided together whether a panel sees them: as many as a vector has queries, so that on a diagonal a
-  /// vector sees a chunk in whole or in part, but for one chunk; a multiple of the score tiles' rows.
-  int64_t chunk() const { return std::max(mostKeyRows, shape.lanes); }
-  static constexpr int mostKeyRows = 8; ///< of a score tile: more are more pointers than there are registers for
-  /// Keys that are left out together at the end of what a tile of the output sees.
-  static constexpr int64_t valueChunk = 8;
   struct Keys {
     mlir::Value begin, count; ///< key numbers [begin, begin + count) of this block
   };
+  /// Rows of an output tile, at most: a task's last tile may have rows beyond the last one.
+  static constexpr int mostTileRows = 8;
+  /// What a row is to the op.
+  struct Row {
+    Code::Values batch;
+    mlir::Value query;
+  };
 
+  /// Sets `rows`, `panels` and the visibility of task number `task`.
+  virtual void place(mlir::Value task) = 0;
+  virtual void loadQueries() = 0;
+  virtual Row rowAt(mlir::Value row) = 0;
+  /// The queries of the rows: what a block of keys is decided against.
+  virtual Box queriesSeeing(mlir::Value keyBegin, mlir::Value keyEnd) = 0;
+  virtual void block(const Keys &keys, mlir::Value careful) = 0;
+
+  // Memory.
+  void reserveRows(ScratchLayout &layout);
+  static bool needsCopy(mlir::Value memref);
+  /// The block's rows of K or V as f32 with adjacent columns: where they lie, or copied to `copy`.
+  mlir::Value blockView(mlir::Value memref, mlir::ValueRange batch, const Keys &keys, mlir::Value copy,
+                        mlir::Value columns);
+
+  // Scores.
   mlir::Value mapped(mlir::Value value) { return outer.lookupOrDefault(value); }
   bool softmax() { return op.getNormalizer() == "softmax"; }
   /// Scores are kept in units of log 2, by way of the queries, where nothing follows their scale; otherwise as the
   /// region gives them, since a finite one must stay finite.
   bool inLog2() { return softmax() && score.plain; }
-  mlir::Value scoreScale();
-  void loadQueries();
-  void start();
-  void keyBlock(mlir::Value begin, mlir::Value careful);
-  mlir::Value blockView(mlir::Value memref, const Keys &keys, mlir::Value copy, mlir::Value columns);
-  void copyRows(mlir::Value memref, const Keys &keys, mlir::Value copy, mlir::Value columns);
-  void scores(mlir::Value panel, const Keys &keys);
-  std::pair<mlir::Value, mlir::Value> chunks(mlir::Value panel, const Keys &keys, mlir::Value first, mlir::Value last);
-  void products(mlir::Value panel, const Keys &keys, mlir::Value begin, mlir::Value end, mlir::Value keepMaximum);
-  /// Consecutive vectors of a panel: `count` from lane `lane`.
-  struct Vectors {
-    mlir::Value lane;
-    int count;
-  };
-  void productsOf(const Vectors &vectors, mlir::Value panel, const Keys &keys, mlir::Value begin, mlir::Value end,
-                  mlir::Value keepMaximum);
-  void hide(const Vectors &vectors, mlir::Value panel, mlir::Value begin, mlir::Value end);
-  void regions(mlir::Value panel, const Keys &keys, mlir::Value begin, mlir::Value end, mlir::Value all);
-  void regionRows(mlir::Value panel, const Keys &keys, mlir::Value begin, mlir::Value end, bool masked);
-  mlir::Value regionRow(mlir::Value score, mlir::Value query, mlir::Value key, mlir::Value lanes, bool masked);
-  void bindPoint(class PointVectorizer &points, mlir::Block &block, mlir::Value query, mlir::Value key, bool score);
-  void weights(mlir::Value panel, mlir::Value careful);
-  void rescale(mlir::Value panel, mlir::ValueRange factors);
-  void exponentials(mlir::Value panel, mlir::ValueRange maxima, bool careful);
-  void values(const Keys &keys);
-  struct ValueTile {
-    mlir::Value row, column; ///< of the output
-    mlir::Value first, last; ///< keys of the block
-    int vectors;
-    mlir::Value mask; ///< null where all columns are inside
-  };
-  mlir::Value lastSeen(mlir::Value row, const Keys &keys, mlir::Value first, mlir::Value last);
-  void valueTile(const ValueTile &tile);
-  void carefulValues();
-  mlir::Value finish();
-  void writeRow(mlir::Value row, mlir::Value factor);
-  void writeSums(mlir::Value panel);
+  mlir::Value hiddenScore();
+  mlir::Value scoreScale(mlir::ValueRange batch);
+  /// The final scores of a vector of points from their scaled products: of one row's keys or of one key's rows.
+  /// `active`: the lanes that are points at all (null: all); `masked`: the mask region says which of them are seen.
+  mlir::Value pointScores(mlir::Value products, const Row &row, LaneValue query, LaneValue key, mlir::Value active,
+                          bool masked);
 
-  mlir::Value wholeNumber(mlir::Value x);
-  mlir::Value orZero(mlir::Value maximum);
+  // Weights.
+  /// Moves a panel's running maxima where the block's exceed them; gives what to subtract, a vector for each of the
+  /// panel's.
+  Code::Values moveMaxima(mlir::Value panel);
+  mlir::Value weights(mlir::Value scores, mlir::Value maximum, bool careful);
   mlir::Value power(mlir::Value x);
-  mlir::Value scoreRow(mlir::Value panel, mlir::Value key) { return code.add(code.mul(panel, shape.keys), key); }
-  mlir::Value firstQuery(mlir::Value panel) { return code.add(queryBegin, code.mul(panel, shape.panel())); }
+  /// row of the output += weight(key) V[key] over all keys but the hidden ones, whose weights are -0.
+  void addCarefully(mlir::Value row, mlir::Value begin, mlir::Value end,
+                    llvm::function_ref<mlir::Value(mlir::Value key)> weight);
 
   Code &code;
   kernel::AttentionOp op;
   const Target &target;
-  const AttentionShape &shape;
+  const AttentionShape shape;
   const mlir::IRMapping &outer;
   mlir::Value exec;
   ScoreProgram score;
   mlir::Block *mask;
   mlir::LogicalResult result = mlir::success();
 
-  Code::Values batchSizes, batch;
+  Code::Values batchSizes;
   mlir::Value t, s, d, e, paddedE;
-  mlir::Value queryBegin, queries, panels;
+  mlir::Value rows, panels;
+  bool decided; ///< blocks of keys that nobody sees are skipped: there is a mask, and it is the same for all rows
   std::optional<Visibility> visibility;
-  // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; output [query][column]; per lane the
-  // running maximum, the sum, this block's maximum, a factor; per panel the range of keys that it sees; copies of K and
-  // V.
-  mlir::Value queryTile, scoreTile, output, maximum, sum, blockMaximum, factor, firstKey, lastKey, keyCopy, valueCopy;
-  mlir::Value keyView, valueView; ///< the current block, [key, column], columns adjacent
+  // Scratch: output [row][column]; per row, [panel][lane], the running maximum, the sum, this block's maximum, a factor.
+  mlir::Value output, maximum, sum, blockMaximum, factor, valueCopy;
+  mlir::Value valueView; ///< the current block's, [key, column], columns adjacent
+
+private:
+  void start();
+  mlir::Value sinksOf(mlir::Value panel, int vector);
+  void keyBlock(mlir::Value begin, mlir::Value careful);
+  void copyRows(mlir::Value memref, mlir::ValueRange batch, const Keys &keys, mlir::Value copy, mlir::Value columns);
+  void rescale(mlir::Value panel, mlir::ValueRange factors);
+  mlir::Value finish();
+  void writeRow(mlir::Value row, mlir::Value factor);
+  void writeSums(mlir::Value panel);
+  mlir::Value wholeNumber(mlir::Value x);
+  mlir::Value orZero(mlir::Value maximum);
 };
+
+/// Many queries. `code`, `outer` and what they refer to outlive the task.
+std::unique_ptr<AttentionTask> makeQueryLanes(Code &code, kernel::AttentionOp op, const Target &target,
+                                              const mlir::IRMapping &outer, mlir::Value exec = {});
+/// Few queries; of several heads at once where these share keys and values.
+std::unique_ptr<AttentionTask> makeKeyLanes(Code &code, kernel::AttentionOp op, const Target &target,
+                                            const mlir::IRMapping &outer, mlir::Value exec = {});
 
 } // namespace fovea::kernels

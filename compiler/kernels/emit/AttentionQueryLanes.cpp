@@ -1,0 +1,409 @@
+// Many queries: a task is (batch, block of queries), and queries lie in the lanes.
+//
+// Scores are computed transposed, S^T = K Q^T: K and V stay as they lie in memory, only the queries are transposed,
+// nothing is summed across lanes, and a row's maximum, sum and rescaling live in its own lane. For each panel of
+// queries, keys come in chunks, of which those that no query of a vector sees are skipped.
+#include "compiler/kernels/emit/AttentionTask.h"
+
+using namespace mlir;
+
+namespace fovea::kernels {
+namespace {
+
+AttentionShape shapeOf(const Target &target) {
+  constexpr int vectors = 2;
+  int lanes = target.vectorLength;
+  return {lanes, vectors, std::max<int64_t>(1, target.attentionRows / (vectors * lanes)), target.attentionKeys};
+}
+
+class QueryLanes : public AttentionTask {
+public:
+  QueryLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
+      : AttentionTask(code, op, target, shapeOf(target), outer, exec),
+        tileRows((target.registers >= 32 ? 16 : 8) / shape.vectors) {}
+
+  Value tasks() override {
+    Value count = code.ceilDiv(t, shape.rows());
+    for (Value size : batchSizes)
+      count = code.mul(count, size);
+    return count;
+  }
+  Value reserve(Value scratch) override;
+
+protected:
+  void place(Value task) override;
+  void loadQueries() override;
+  Row rowAt(Value row) override { return {batch, code.add(queryBegin, row)}; }
+  Box queriesSeeing(Value keyBegin, Value keyEnd) override {
+    return {queryBegin, code.add(queryBegin, rows), keyBegin, keyEnd};
+  }
+  void block(const Keys &keys, Value careful) override;
+
+private:
+  /// Consecutive vectors of a panel: `count` from lane `lane`.
+  struct Vectors {
+    Value lane;
+    int count;
+  };
+  struct ValueTile {
+    Value row, column; ///< of the output
+    Value first, last; ///< keys of the block
+    int vectors;
+    Value mask; ///< null where all columns are inside
+  };
+
+  /// Keys that are decided together whether a vector of queries sees them: as many as it has queries, so that beside a
+  /// diagonal it sees all chunks but one in whole or not at all; a multiple of the score tiles' rows.
+  int64_t chunk() const { return std::max(mostKeyRows, shape.lanes); }
+  static constexpr int mostKeyRows = 8; ///< of a score tile: more are more pointers than there are registers for
+  /// Keys that are left out together at the end of what a tile of the output sees.
+  static constexpr int64_t valueChunk = 8;
+
+  void scores(Value panel, const Keys &keys);
+  std::pair<Value, Value> chunks(Value panel, const Keys &keys, Value first, Value last);
+  void products(Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum);
+  void productsOf(const Vectors &vectors, Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum);
+  void hide(const Vectors &vectors, Value panel, Value begin, Value end);
+  void regions(Value panel, const Keys &keys, Value begin, Value end, Value all);
+  void regionRows(Value panel, const Keys &keys, Value begin, Value end, bool masked);
+  void exponentials(Value panel, ValueRange maxima, bool careful);
+  void values(const Keys &keys);
+  void carefulValues();
+  Value lastSeen(Value row, const Keys &keys, Value first, Value last);
+  void valueTile(const ValueTile &tile);
+
+  Value scoreRow(Value panel, Value key) { return code.add(code.mul(panel, shape.keys), key); }
+  Value firstQuery(Value panel) { return code.add(queryBegin, code.mul(panel, shape.panel())); }
+
+  const int tileRows; ///< keys of a score tile, queries of an output tile: accumulators that hide the FMA's latency
+  Code::Values batch;
+  Value queryBegin;
+  // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; per panel the keys that it sees; a copy.
+  Value queryTile, scoreTile, firstKey, lastKey, keyCopy;
+  Value keyView; ///< the current block's, [key, column], columns adjacent
+};
+
+Value QueryLanes::reserve(Value scratch) {
+  ScratchLayout layout(code, scratch);
+  queryTile = layout.allocate({ShapedType::kDynamic, shape.panel()}, {code.mul(d, shape.panels)});
+  scoreTile = layout.allocate({shape.panels * shape.keys, shape.panel()}, {});
+  reserveRows(layout);
+  for (Value *row : {&firstKey, &lastKey})
+    *row = layout.allocate({shape.panels}, {}, code.b.getIndexType());
+  if (needsCopy(op.getK()))
+    keyCopy = layout.allocate({shape.keys, ShapedType::kDynamic}, {d});
+  return layout.bytes();
+}
+
+void QueryLanes::place(Value task) {
+  Code::Values sizes(batchSizes);
+  sizes.push_back(code.ceilDiv(t, shape.rows()));
+  batch = delinearize(code, task, sizes);
+  queryBegin = code.mul(batch.pop_back_val(), shape.rows());
+  rows = code.min(code.sub(t, queryBegin), code.index(shape.rows()));
+  panels = code.ceilDiv(rows, shape.panel());
+  visibility.emplace(code, mask, target, outer, batch);
+}
+
+void QueryLanes::loadQueries() {
+  Value scale = scoreScale(batch), scales = code.broadcast(scale), zero = code.index(0);
+  Value q = mapped(op.getQ());
+  Matrix matrix = matrixAt(code, q, batch);
+  Value adjacent = matrix.memref, whole = code.sub(d, code.rem(d, code.index(shape.lanes)));
+  if (!matrix.unitColumns) {
+    // Read only where the stride is found to be 1.
+    adjacent = matrixAt(code, q, batch, /*assumeUnit=*/true).memref;
+    whole = code.select(code.equal(matrix.columnStride(), code.index(1)), whole, zero);
+  }
+  Value last = code.sub(t, code.index(1));
+  code.loop(zero, code.mul(panels, shape.panel()), shape.lanes, [&](Value i) {
+    Value panel = code.div(i, code.index(shape.panel())), column = code.rem(i, code.index(shape.panel()));
+    Value base = code.mul(panel, d);
+    SmallVector<Value> queries; // beyond the last query the last one stands in
+    for (int lane = 0; lane < shape.lanes; ++lane)
+      queries.push_back(code.min(code.add(queryBegin, code.add(i, lane)), last));
+    code.loop(zero, whole, shape.lanes, [&](Value k) {
+      Code::Values x;
+      for (Value query : queries)
+        x.push_back(code.mulF(code.loadVector(adjacent, {query, k}), scales));
+      for (auto [lane, column_] : llvm::enumerate(transpose(code, x)))
+        code.storeVector(column_, queryTile, {code.add(base, code.add(k, lane)), column});
+    });
+    code.loop(whole, d, 1, [&](Value k) {
+      code.loop(zero, code.index(shape.lanes), 1, [&](Value lane) {
+        Value query = code.min(code.add(queryBegin, code.add(i, lane)), last);
+        code.store(code.mulF(code.load(matrix.memref, {query, k}), scale), queryTile,
+                   {code.add(base, k), code.add(column, lane)});
+      });
+    });
+  });
+}
+
+void QueryLanes::block(const Keys &keys, Value careful) {
+  keyView = blockView(mapped(op.getK()), batch, keys, keyCopy, d);
+  valueView = blockView(mapped(op.getV()), batch, keys, valueCopy, e);
+  code.loop(code.index(0), panels, 1, [&](Value panel) {
+    scores(panel, keys);
+    if (!softmax())
+      return;
+    Code::Values maxima = moveMaxima(panel);
+    code.branch(careful, [&] { exponentials(panel, maxima, true); }, [&] { exponentials(panel, maxima, false); });
+  });
+  code.branch(careful, [&] { carefulValues(); }, [&] { values(keys); });
+}
+
+//===-- Scores ----------------------------------------------------------------------------------------------------===//
+
+void QueryLanes::scores(Value panel, const Keys &keys) {
+  Value zero = code.index(0);
+  if (softmax())
+    for (int v = 0; v < shape.vectors; ++v)
+      code.storeVector(hiddenScore(), blockMaximum, {panel, code.index(v * shape.lanes)});
+  Value first = zero, last = keys.count;
+  if (mask) {
+    auto [low, high] = chunks(panel, keys, code.index(shape.keys), zero);
+    first = low, last = code.max(low, high);
+  } else {
+    products(panel, keys, zero, keys.count, code.boolean(score.plain && softmax()));
+    if (!score.plain)
+      regions(panel, keys, zero, keys.count, code.boolean(true));
+  }
+  code.store(first, firstKey, panel);
+  code.store(last, lastKey, panel);
+}
+
+/// The panel's scores chunk by chunk; gives the range of keys that it sees some of.
+std::pair<Value, Value> QueryLanes::chunks(Value panel, const Keys &keys, Value first, Value last) {
+  Value begin = firstQuery(panel), end = code.min(code.add(begin, shape.panel()), t);
+  Value zero = code.index(0), blockEnd = code.add(keys.begin, keys.count);
+  // A block that the panel sees whole is one chunk.
+  Value whole = visibility->query(Box{begin, end, keys.begin, blockEnd}).all;
+  Value step = code.select(whole, code.index(shape.keys), code.index(chunk()));
+  Code::Values range = code.carry(zero, keys.count, step, {first, last}, [&](Value from, ValueRange sofar) {
+    Value to = code.min(code.add(from, step), keys.count);
+    Visibility::Answer answer =
+        visibility->query(Box{begin, end, code.add(keys.begin, from), code.add(keys.begin, to)});
+    return code.choose(
+        answer.none, sofar.getTypes(),
+        [&] {
+          hide({zero, shape.vectors}, panel, from, to);
+          return Code::Values(sofar);
+        },
+        [&] {
+          Value keep = score.plain && softmax() ? answer.all : code.boolean(false);
+          products(panel, keys, from, to, keep);
+          regions(panel, keys, from, to, answer.all);
+          return Code::Values{code.min(sofar[0], from), code.max(sofar[1], to)};
+        });
+  });
+  return {range[0], range[1]};
+}
+
+/// Scores of keys [begin, end) that none of these queries sees: another chunk after them may be seen.
+void QueryLanes::hide(const Vectors &vectors, Value panel, Value begin, Value end) {
+  code.loop(begin, end, 1, [&](Value key) {
+    for (int v = 0; v < vectors.count; ++v)
+      code.storeVector(hiddenScore(), scoreTile, {scoreRow(panel, key), code.add(vectors.lane, v * shape.lanes)});
+  });
+}
+
+/// S[key] = K[key] . Q for keys [begin, end) of the block; where `keepMaximum`, these are the final scores. A vector
+/// that sees none of them, or is beyond the last query, is left out.
+void QueryLanes::products(Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum) {
+  assert(shape.vectors == 2);
+  Value zero = code.index(0), second = code.index(shape.lanes);
+  Value first = firstQuery(panel), middle = code.add(first, second), last = code.min(code.add(first, shape.panel()), t);
+  Value onlyFirst = code.compare(arith::CmpIPredicate::sle, last, middle), onlySecond = code.boolean(false);
+  if (mask) {
+    Value keyBegin = code.add(keys.begin, begin), keyEnd = code.add(keys.begin, end);
+    Value lastOne = code.sub(last, code.index(1)); // keeps the box from being empty
+    Value secondHidden = visibility->query(Box{code.min(middle, lastOne), last, keyBegin, keyEnd}).none;
+    onlyFirst = code.logicalOr(onlyFirst, secondHidden);
+    onlySecond = visibility->query(Box{first, code.min(middle, last), keyBegin, keyEnd}).none;
+  }
+  code.branch(
+      code.logicalOr(onlyFirst, onlySecond),
+      [&] {
+        productsOf({code.select(onlyFirst, zero, second), 1}, panel, keys, begin, end, keepMaximum);
+        hide({code.select(onlyFirst, second, zero), 1}, panel, begin, end);
+      },
+      [&] { productsOf({zero, 2}, panel, keys, begin, end, keepMaximum); });
+}
+
+void QueryLanes::productsOf(const Vectors &vectors, Value panel, const Keys &keys, Value begin, Value end,
+                            Value keepMaximum) {
+  Value base = code.mul(panel, d), lastOne = code.sub(end, code.index(1));
+  Code::Values lanes;
+  for (int v = 0; v < vectors.count; ++v)
+    lanes.push_back(code.add(vectors.lane, v * shape.lanes));
+  int keyRows = std::min(mostKeyRows, tileRows * shape.vectors / vectors.count);
+  code.loop(begin, end, keyRows, [&](Value key) {
+    Code::Values keyNumbers; // beyond the last key the last one is computed again
+    for (int r = 0; r < keyRows; ++r)
+      keyNumbers.push_back(code.min(code.add(key, r), lastOne));
+    TileLoop tile{keyRows, vectors.count, 8, [&](int r, Value k) { return code.load(keyView, {keyNumbers[r], k}); },
+                  [&](int v, Value k) { return code.loadVector(queryTile, {code.add(base, k), lanes[v]}); }};
+    Code::Values zero(keyRows * vectors.count, code.splat(0));
+    Code::Values sums = multiplyAccumulate(code, tile, code.index(0), d, zero);
+    if (!softmax() && score.plain) // -0 marks hidden keys
+      for (Value &x : sums)
+        x = code.addF(x, code.splat(0));
+    Value row = scoreRow(panel, key);
+    for (int r = 0; r < keyRows; ++r)
+      for (int v = 0; v < vectors.count; ++v)
+        code.storeVector(sums[r * vectors.count + v], scoreTile, {code.add(row, r), lanes[v]});
+    if (matchPattern(keepMaximum, m_Zero()))
+      return;
+    code.branch(keepMaximum, [&] {
+      for (int v = 0; v < vectors.count; ++v) {
+        Value most = code.loadVector(blockMaximum, {panel, lanes[v]});
+        // NaN is skipped here and comes back by its exponential: pairs would pass it on.
+        for (int r = 0; r < keyRows; ++r)
+          most = code.maxOrSecond(sums[r * vectors.count + v], most);
+        code.storeVector(most, blockMaximum, {panel, lanes[v]});
+      }
+    });
+  });
+}
+
+/// The score and mask regions over rows [begin, end); `all`: nothing there is hidden.
+void QueryLanes::regions(Value panel, const Keys &keys, Value begin, Value end, Value all) {
+  if (score.plain) {
+    code.branch(code.logicalNot(all), [&] { regionRows(panel, keys, begin, end, /*masked=*/true); });
+    return;
+  }
+  Value full = code.compare(arith::CmpIPredicate::sle, code.add(firstQuery(panel), shape.panel()), t);
+  code.branch(
+      code.logicalAnd(all, full), [&] { regionRows(panel, keys, begin, end, /*masked=*/false); },
+      [&] { regionRows(panel, keys, begin, end, /*masked=*/true); });
+}
+
+void QueryLanes::regionRows(Value panel, const Keys &keys, Value begin, Value end, bool masked) {
+  Value first = firstQuery(panel);
+  Value count = code.min(code.index(shape.panel()), code.sub(t, first));
+  code.loop(begin, end, 1, [&](Value key) {
+    Value row = scoreRow(panel, key);
+    code.loop(code.index(0), count, shape.lanes, [&](Value lane) {
+      Value active = masked ? code.laneMask(code.sub(count, lane)) : Value();
+      Value query = code.add(first, lane);
+      Value x = pointScores(code.loadVector(scoreTile, {row, lane}), {batch, query}, LaneValue::linear(query),
+                            LaneValue::uniform(code.add(keys.begin, key)), active, masked);
+      code.storeVector(x, scoreTile, {row, lane});
+      if (softmax())
+        code.storeVector(code.maxOrSecond(x, code.loadVector(blockMaximum, {panel, lane})), blockMaximum,
+                         {panel, lane});
+    });
+  });
+}
+
+/// S = 2^(S - maximum), sum += S.
+void QueryLanes::exponentials(Value panel, ValueRange maxima, bool careful) {
+  Value first = code.load(firstKey, panel), last = code.load(lastKey, panel);
+  auto rowOfWeights = [&](Value key, ValueRange sofar) {
+    Code::Values next;
+    for (int v = 0; v < shape.vectors; ++v) {
+      Value at = scoreRow(panel, key), lane = code.index(v * shape.lanes);
+      Value weight = weights(code.loadVector(scoreTile, {at, lane}), maxima[v], careful);
+      code.storeVector(weight, scoreTile, {at, lane});
+      next.push_back(code.addF(sofar[v], weight));
+    }
+    return next;
+  };
+  Code::Values init;
+  for (int v = 0; v < shape.vectors; ++v)
+    init.push_back(code.loadVector(sum, {panel, code.index(v * shape.lanes)}));
+  // Two keys at once hide the latency of the polynomial, where its coefficients leave registers for them.
+  int64_t together = careful || target.registers < 32 ? 1 : 2;
+  Value middle = code.add(first, code.mul(code.div(code.sub(last, first), code.index(together)), together));
+  Code::Values sums = code.carry(first, middle, together, init, [&](Value key, ValueRange sofar) {
+    Code::Values x(sofar);
+    for (int64_t i = 0; i < together; ++i)
+      x = rowOfWeights(code.add(key, i), x);
+    return x;
+  });
+  if (together > 1)
+    sums = code.carry(middle, last, 1, sums, [&](Value key, ValueRange sofar) { return rowOfWeights(key, sofar); });
+  for (int v = 0; v < shape.vectors; ++v)
+    code.storeVector(sums[v], sum, {panel, code.index(v * shape.lanes)});
+}
+
+//===-- Values ----------------------------------------------------------------------------------------------------===//
+
+/// output += S^T V over the keys that a panel sees.
+void QueryLanes::values(const Keys &keys) {
+  Value zero = code.index(0);
+  int64_t step = shape.panel();
+  Value whole = code.sub(e, code.rem(e, code.index(step)));
+  code.loop(zero, rows, tileRows, [&](Value row) {
+    Value panel = code.div(row, code.index(shape.panel()));
+    Value first = code.load(firstKey, panel), last = lastSeen(row, keys, first, code.load(lastKey, panel));
+    code.loop(zero, whole, step, [&](Value column) { valueTile({row, column, first, last, shape.vectors, nullptr}); });
+    code.loop(whole, e, shape.lanes,
+              [&](Value column) { valueTile({row, column, first, last, 1, code.laneMask(code.sub(e, column))}); });
+  });
+}
+
+/// Leaves out keys at the end that none of the tile's queries sees: below a diagonal a panel's first rows see fewer.
+Value QueryLanes::lastSeen(Value row, const Keys &keys, Value first, Value last) {
+  if (!mask)
+    return last;
+  Value begin = code.add(queryBegin, row), end = code.min(code.add(begin, tileRows), t), zero = code.index(0);
+  Type index = code.b.getIndexType();
+  auto search = scf::WhileOp::create(code.b, code.loc, index, last);
+  OpBuilder::InsertionGuard guard(code.b);
+  auto chunkBefore = [&](Value to) {
+    return code.mul(code.div(code.max(code.sub(to, code.index(1)), zero), code.index(valueChunk)), valueChunk);
+  };
+  Value to = code.b.createBlock(&search.getBefore(), {}, index, code.loc)->getArgument(0);
+  Box box{begin, end, code.add(keys.begin, chunkBefore(to)), code.add(keys.begin, to)};
+  Value skip = code.logicalAnd(code.less(first, to), visibility->query(box).none);
+  scf::ConditionOp::create(code.b, code.loc, skip, to);
+  Value hidden = code.b.createBlock(&search.getAfter(), {}, index, code.loc)->getArgument(0);
+  scf::YieldOp::create(code.b, code.loc, code.max(chunkBefore(hidden), first));
+  return search.getResult(0);
+}
+
+void QueryLanes::valueTile(const ValueTile &at) {
+  Value row = at.row, column = at.column, inside = at.mask;
+  Value panel = code.div(row, code.index(shape.panel())), lane = code.rem(row, code.index(shape.panel()));
+  Value base = code.mul(panel, shape.keys);
+  Code::Values lanes, rowNumbers, columns, init;
+  for (int v = 0; v < at.vectors; ++v)
+    columns.push_back(code.add(column, v * shape.lanes));
+  for (int r = 0; r < tileRows; ++r) {
+    lanes.push_back(code.add(lane, r));
+    rowNumbers.push_back(code.add(row, r));
+    for (int v = 0; v < at.vectors; ++v)
+      init.push_back(code.loadVector(output, {rowNumbers[r], columns[v]}));
+  }
+  // Rows of V are a run-time stride apart: each step more of the body holds another multiple of it.
+  constexpr int unroll = 4;
+  TileLoop tile{tileRows, at.vectors, unroll,
+                [&](int r, Value k) { return code.load(scoreTile, {code.add(base, k), lanes[r]}); },
+                [&](int v, Value k) {
+                  return inside ? code.loadMasked(valueView, {k, columns[v]}, inside)
+                                : code.loadVector(valueView, {k, columns[v]});
+                }};
+  Code::Values sums = multiplyAccumulate(code, tile, at.first, at.last, init);
+  for (int r = 0; r < tileRows; ++r)
+    for (int v = 0; v < at.vectors; ++v)
+      code.storeVector(sums[r * at.vectors + v], output, {rowNumbers[r], columns[v]});
+}
+
+/// values() with the products of hidden keys (weight -0) left out.
+void QueryLanes::carefulValues() {
+  code.loop(code.index(0), rows, 1, [&](Value row) {
+    Value panel = code.div(row, code.index(shape.panel())), lane = code.rem(row, code.index(shape.panel()));
+    addCarefully(row, code.load(firstKey, panel), code.load(lastKey, panel),
+                 [&](Value key) { return code.load(scoreTile, {scoreRow(panel, key), lane}); });
+  });
+}
+
+} // namespace
+
+std::unique_ptr<AttentionTask> makeQueryLanes(Code &code, kernel::AttentionOp op, const Target &target,
+                                              const IRMapping &outer, Value exec) {
+  return std::make_unique<QueryLanes>(code, op, target, outer, exec);
+}
+
+} // namespace fovea::kernels

@@ -338,3 +338,43 @@ TEST_CASE("a row's bits depend on its own query and visible keys alone") {
       }
     }
 }
+
+TEST_CASE("heads that share keys and values have the bits of heads with copies of them") {
+  for (const Target *target : runnableTargets())
+    for (int number : {1, 3, 4}) {
+      const Variant &variant = variants()[number];
+      CAPTURE(target->name.str());
+      CAPTURE(variant.name);
+      std::string copies = text(variant, Layout::headsInside), shared = copies;
+      const std::string type = typeOf(Layout::headsInside),
+                        repeated = "memref<?x?x?x?xf32, strided<[?, 0, ?, 1], offset: ?>>";
+      for (const char *operand : {"%K: ", "%V: "})
+        shared.replace(shared.find(operand) + 4, type.size(), repeated);
+      // The op's own list of types: q, k, v, out.
+      size_t ofKeys = shared.rfind(type + ", " + type + ", " + type + ", " + type) + type.size() + 2;
+      for (size_t at : {ofKeys, ofKeys + repeated.size() + 2})
+        shared.replace(at, type.size(), repeated);
+      Kernels withCopies(copies, *target), withShared(shared, *target);
+      for (int64_t queries : {1, 2, 3, 5, 8, 40}) {
+        constexpr int64_t keys = 131, d = 24, e = 40;
+        Problem p(Layout::headsInside, queries, keys, d, e, 5), q(Layout::headsInside, queries, keys, d, e, 5);
+        Array<float> k({batches, heads, keys, d}, {keys * d, 0, d, 1}, 0),
+            v({batches, heads, keys, e}, {keys * e, 0, e, 1}, 0);
+        for (int64_t b = 0; b < batches; ++b)
+          for (int64_t h = 0; h < heads; ++h)
+            for (int64_t j = 0; j < keys; ++j) {
+              for (int64_t c = 0; c < d; ++c)
+                p.k.at(b, h, j, c) = k.at(b, h, j, c) = p.k.at(b, 0, j, c);
+              for (int64_t c = 0; c < e; ++c)
+                p.v.at(b, h, j, c) = v.at(b, h, j, c) = p.v.at(b, 0, j, c);
+            }
+        withCopies.run("f", p.arguments(), 2);
+        std::vector<Argument> arguments = q.arguments();
+        arguments[1] = k, arguments[2] = v;
+        withShared.run("f", arguments, 3, /*backwards=*/true);
+        CAPTURE(queries);
+        CHECK(p.out == q.out);
+        CHECK((!variant.lse || p.lse == q.lse));
+      }
+    }
+}

@@ -1,7 +1,7 @@
 // kernel.attention: the selector between its variants. What they share, and what each does: AttentionTask.h.
 //
-// Few queries (at most half a vector of them) have keys in the lanes, many have queries there. Both compute every element by
-// the same chains, so they give the same bits.
+// Few queries (at most half a vector of them) have keys in the lanes, many have queries there. Both compute every
+// element by the same chains, so they give the same bits.
 #include "compiler/kernels/emit/AttentionTask.h"
 #include "compiler/kernels/emit/ScheduleEmitter.h"
 

@@ -246,8 +246,9 @@ void KeyLanes::scores(const Keys &keys, bool masked) {
     Row at = rowAt(row);
     Value most = code.carry(zero, keys.count, shape.lanes, hiddenScore(), [&](Value first, ValueRange sofar) {
       Value active = masked ? code.laneMask(code.sub(keys.count, first)) : Value();
-      Value x = pointScores(code.loadVector(scoreTile, {row, first}), at, LaneValue::uniform(at.query),
-                            LaneValue::linear(code.add(keys.begin, first)), active, masked);
+      Value x = pointScores(
+          code.loadVector(scoreTile, {row, first}),
+          {at, LaneValue::uniform(at.query), LaneValue::linear(code.add(keys.begin, first)), active, masked});
       if (active)
         x = code.select(active, x, hiddenScore());
       code.storeVector(x, scoreTile, {row, first});

@@ -3,6 +3,7 @@
 // Scores are computed transposed, S^T = K Q^T: K and V stay as they lie in memory, only the queries are transposed,
 // nothing is summed across lanes, and a row's maximum, sum and rescaling live in its own lane. For each panel of
 // queries, keys come in chunks, of which those that no query of a vector sees are skipped.
+#include "compiler/kernels/emit/AttentionCaptures.h"
 #include "compiler/kernels/emit/AttentionTask.h"
 
 using namespace mlir;
@@ -20,7 +21,8 @@ class QueryLanes : public AttentionTask {
 public:
   QueryLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, shapeOf(target), outer, exec),
-        tileRows((target.registers >= 32 ? 16 : 8) / shape.vectors) {}
+        tileRows((target.registers >= 32 ? 16 : 8) / shape.vectors),
+        captures{TransposedCaptures(score.plain ? nullptr : score.block), TransposedCaptures(mask)} {}
 
   Value tasks() override {
     Value count = code.ceilDiv(t, shape.rows());
@@ -66,6 +68,11 @@ private:
   void hide(const Vectors &vectors, Value panel, Value begin, Value end);
   void regions(Value panel, const Keys &keys, Value begin, Value end, Value all);
   void regionRows(Value panel, const Keys &keys, Value begin, Value end, bool masked);
+  /// Keys [begin, end) of the panel's vector at `lane`; where `captured`, their captures have been read.
+  void regionVectors(Value panel, const Keys &keys, Value begin, Value end, Value lane, bool masked, bool captured);
+  void readCaptures(const Keys &keys, Value begin, Value query, bool masked);
+  /// The next block's, for the queries that fall to a tile of `keyRows` of the panel's keys from `key`.
+  void fetchCaptures(Value panel, const Keys &keys, Value key, int64_t keyRows);
   void exponentials(Value panel, ValueRange maxima, bool careful);
   void values(const Keys &keys);
   void carefulValues();
@@ -76,6 +83,7 @@ private:
   Value firstQuery(Value panel) { return code.add(queryBegin, code.mul(panel, shape.panel())); }
 
   const int tileRows; ///< keys of a score tile, queries of an output tile: accumulators that hide the FMA's latency
+  TransposedCaptures captures[2]; ///< of the score region and of the mask region
   Code::Values batch;
   Value queryBegin;
   // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; per panel the keys that it sees; a copy.
@@ -92,6 +100,8 @@ Value QueryLanes::reserve(Value scratch) {
     *row = layout.allocate({shape.panels}, {}, code.b.getIndexType());
   if (needsCopy(op.getK()))
     keyCopy = layout.allocate({shape.keys, ShapedType::kDynamic}, {d});
+  for (TransposedCaptures &region : captures)
+    region.reserve(code, layout);
   return layout.bytes();
 }
 
@@ -238,6 +248,7 @@ void QueryLanes::productsOf(const Vectors &vectors, Value panel, const Keys &key
     lanes.push_back(code.add(vectors.lane, v * shape.lanes));
   int keyRows = std::min(mostKeyRows, tileRows * shape.vectors / vectors.count);
   code.loop(begin, end, keyRows, [&](Value key) {
+    fetchCaptures(panel, keys, key, keyRows);
     Code::Values keyNumbers; // beyond the last key the last one is computed again
     for (int r = 0; r < keyRows; ++r)
       keyNumbers.push_back(code.min(code.add(key, r), lastOne));
@@ -279,21 +290,76 @@ void QueryLanes::regions(Value panel, const Keys &keys, Value begin, Value end, 
 }
 
 void QueryLanes::regionRows(Value panel, const Keys &keys, Value begin, Value end, bool masked) {
-  Value first = firstQuery(panel);
+  Value first = firstQuery(panel), zero = code.index(0);
   Value count = code.min(code.index(shape.panel()), code.sub(t, first));
-  code.loop(begin, end, 1, [&](Value key) {
-    Value row = scoreRow(panel, key);
-    code.loop(code.index(0), count, shape.lanes, [&](Value lane) {
-      Value active = masked ? code.laneMask(code.sub(count, lane)) : Value();
-      Value query = code.add(first, lane);
-      Value x = pointScores(code.loadVector(scoreTile, {row, lane}), {batch, query}, LaneValue::linear(query),
-                            LaneValue::uniform(code.add(keys.begin, key)), active, masked);
-      code.storeVector(x, scoreTile, {row, lane});
-      if (softmax())
-        code.storeVector(code.maxOrSecond(x, code.loadVector(blockMaximum, {panel, lane})), blockMaximum,
-                         {panel, lane});
+  bool anyCaptured = !captures[0].empty() || (masked && !captures[1].empty());
+  // Chunks whose keys are all there have their captures transposed; the rest, at the end of the keys, has not.
+  Value whole = anyCaptured ? code.sub(end, code.rem(code.sub(end, begin), code.index(shape.lanes))) : begin;
+  if (anyCaptured)
+    code.loop(begin, whole, shape.lanes, [&](Value chunk) {
+      code.loop(zero, count, shape.lanes, [&](Value lane) {
+        readCaptures(keys, chunk, code.add(first, lane), masked);
+        regionVectors(panel, keys, chunk, code.add(chunk, shape.lanes), lane, masked, /*captured=*/true);
+      });
     });
-  });
+  code.loop(zero, count, shape.lanes,
+            [&](Value lane) { regionVectors(panel, keys, whole, end, lane, masked, /*captured=*/false); });
+}
+
+void QueryLanes::readCaptures(const Keys &keys, Value begin, Value query, bool masked) {
+  Value last = code.sub(t, code.index(1));
+  Code::Values queries; // beyond the last query the last one stands in
+  for (int lane = 0; lane < shape.lanes; ++lane)
+    queries.push_back(code.min(code.add(query, lane), last));
+  Value key = code.add(keys.begin, begin);
+  Row row{batch, query};
+  for (auto [region, block] : {std::pair(&captures[0], score.block), std::pair(&captures[1], mask)}) {
+    if (region->empty() || (region == &captures[1] && !masked))
+      continue;
+    auto bind = [&, block = block](PointVectorizer &point) {
+      bindPoints(point, *block, {row, LaneValue::uniform(query), LaneValue::uniform(key), nullptr, masked});
+    };
+    if (failed(region->fill(code, target, outer, queries, key, bind)))
+      result = failure();
+  }
+}
+
+void QueryLanes::fetchCaptures(Value panel, const Keys &keys, Value key, int64_t keyRows) {
+  Value next = code.add(keys.begin, shape.keys), last = code.sub(t, code.index(1));
+  int64_t share = std::max<int64_t>(1, shape.panel() * keyRows / shape.keys);
+  for (int64_t i = 0; i < share; ++i) {
+    Value query = code.add(firstQuery(panel), code.add(code.mul(code.div(key, code.index(keyRows)), share), i));
+    query = code.min(query, last);
+    Row row{batch, query};
+    for (auto [region, block] : {std::pair(&captures[0], score.block), std::pair(&captures[1], mask)}) {
+      auto bind = [&, block = block](PointVectorizer &point) {
+        bindPoints(point, *block, {row, LaneValue::uniform(query), LaneValue::uniform(next), nullptr, true});
+      };
+      if (!region->empty() && failed(region->fetch(code, target, outer, query, next, shape.keys, bind)))
+        result = failure();
+    }
+  }
+}
+
+void QueryLanes::regionVectors(Value panel, const Keys &keys, Value begin, Value end, Value lane, bool masked,
+                               bool captured) {
+  Value first = firstQuery(panel), query = code.add(first, lane);
+  Value count = code.min(code.index(shape.panel()), code.sub(t, first));
+  Value active = masked ? code.laneMask(code.sub(count, lane)) : Value();
+  Row row{batch, query};
+  Value most = softmax() ? code.loadVector(blockMaximum, {panel, lane}) : hiddenScore();
+  most = code.carry(begin, end, 1, most, [&](Value key, ValueRange sofar) {
+    Points points{row, LaneValue::linear(query), LaneValue::uniform(code.add(keys.begin, key)), active, masked};
+    if (captured)
+      points.bindCaptures = [&](Block &region, PointVectorizer &vectorizer) {
+        captures[&region == score.block ? 0 : 1].bind(code, vectorizer, code.sub(key, begin));
+      };
+    Value at = scoreRow(panel, key), x = pointScores(code.loadVector(scoreTile, {at, lane}), points);
+    code.storeVector(x, scoreTile, {at, lane});
+    return Code::Values{code.maxOrSecond(x, sofar[0])}; // NaN is skipped here, as in products
+  })[0];
+  if (softmax())
+    code.storeVector(most, blockMaximum, {panel, lane});
 }
 
 /// S = 2^(S - maximum), sum += S.

@@ -82,41 +82,44 @@ Value AttentionTask::scoreScale(ValueRange batch) {
 /// What a hidden key's score is: of no weight, and with a pointwise normaliser a weight that no visible key has.
 Value AttentionTask::hiddenScore() { return code.splat(softmax() ? -infinity : -0.0f); }
 
-Value AttentionTask::pointScores(Value x, const Row &row, LaneValue query, LaneValue key, Value active, bool masked) {
+void AttentionTask::bindPoints(PointVectorizer &points, Block &region, const Points &at) {
+  unsigned first = &region == score.block ? 1 : 0, axes = at.row.batch.size();
+  for (auto [i, index] : llvm::enumerate(at.row.batch))
+    points.bind(region.getArgument(first + i), LaneValue::uniform(index));
+  points.bind(region.getArgument(first + axes), at.query);
+  points.bind(region.getArgument(first + axes + 1), at.key);
+}
+
+Value AttentionTask::pointScores(Value x, const Points &at) {
   FailureContext failures;
   if (exec) {
-    LaneValue point = query; // the row's number orders failures
+    LaneValue point = at.query; // the row's number orders failures
     Value stride = t;
-    for (size_t i = row.batch.size(); i-- > 0;) {
-      point.value = code.add(point.value, code.mul(row.batch[i], stride));
+    for (size_t i = at.row.batch.size(); i-- > 0;) {
+      point.value = code.add(point.value, code.mul(at.row.batch[i], stride));
       stride = code.mul(stride, batchSizes[i]);
     }
     failures = {exec, point};
   }
-  auto bind = [&](PointVectorizer &points, Block &block, unsigned first) {
-    for (auto [i, index] : llvm::enumerate(row.batch))
-      points.bind(block.getArgument(first + i), LaneValue::uniform(index));
-    points.bind(block.getArgument(first + row.batch.size()), query);
-    points.bind(block.getArgument(first + row.batch.size() + 1), key);
-  };
-  if (!score.plain) {
-    PointVectorizer points(code.b, code.loc, target, shape.lanes, active, outer, failures);
-    bind(points, *score.block, 1);
-    points.bind(score.scaled, LaneValue::varying(x));
-    for (Operation &inner : score.block->without_terminator())
-      if (!llvm::is_contained(score.head, &inner) && failed(points.emit(inner)))
+  auto emit = [&](Block &region) {
+    PointVectorizer points(code.b, code.loc, target, shape.lanes, at.active, outer, failures);
+    bindPoints(points, region, at);
+    if (&region == score.block)
+      points.bind(score.scaled, LaneValue::varying(x));
+    if (at.bindCaptures)
+      at.bindCaptures(region, points);
+    for (Operation &inner : region.without_terminator()) {
+      bool isKnown = inner.getNumResults() == 1 && points.isBound(inner.getResult(0));
+      if (!isKnown && !llvm::is_contained(score.head, &inner) && failed(points.emit(inner)))
         result = failure();
-    x = points.vector(score.block->getTerminator()->getOperand(0));
-  }
+    }
+    return points.vector(region.getTerminator()->getOperand(0));
+  };
+  if (!score.plain)
+    x = emit(*score.block);
   if (!softmax()) // -0 marks hidden keys
     x = code.addF(x, code.splat(0));
-  if (!mask || !masked)
-    return x;
-  PointVectorizer points(code.b, code.loc, target, shape.lanes, active, outer, failures);
-  bind(points, *mask, 0);
-  if (failed(points.emitBlock(*mask)))
-    result = failure();
-  return code.select(points.vector(mask->getTerminator()->getOperand(0)), x, hiddenScore());
+  return mask && at.masked ? code.select(emit(*mask), x, hiddenScore()) : x;
 }
 
 //===-- Small formulas --------------------------------------------------------------------------------------------===//

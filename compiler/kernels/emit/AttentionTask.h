@@ -6,9 +6,9 @@
 //     output += weights V
 //   y = output / sum
 //
-// AttentionQueryLanes (many queries) has queries in the lanes, AttentionKeyLanes (few) keys. Each element is computed by
-// the same chains in both, so they give the same bits: a product is one chain over the head's columns, sum and output
-// are chains over the keys.
+// AttentionQueryLanes (many queries) has queries in the lanes, AttentionKeyLanes (few) keys. Each element is computed
+// by the same chains in both, so they give the same bits: a product is one chain over the head's columns, sum and
+// output are chains over the keys.
 //
 // The running maximum is a whole number that moves only when exceeded by a factor of 2^8, and a row that doesn't move
 // is multiplied by exactly 1: a row's bits depend on its own query and visible keys alone. For scores in units of log
@@ -99,10 +99,18 @@ protected:
   bool inLog2() { return softmax() && score.plain; }
   mlir::Value hiddenScore();
   mlir::Value scoreScale(mlir::ValueRange batch);
-  /// The final scores of a vector of points from their scaled products: of one row's keys or of one key's rows.
-  /// `active`: the lanes that are points at all (null: all); `masked`: the mask region says which of them are seen.
-  mlir::Value pointScores(mlir::Value products, const Row &row, LaneValue query, LaneValue key, mlir::Value active,
-                          bool masked);
+  /// A vector of points: keys of one row, or rows of one key.
+  struct Points {
+    const Row &row;
+    LaneValue query, key;
+    mlir::Value active; ///< lanes that are points at all; null: all
+    bool masked;        ///< the mask region says which of them are seen
+    /// Makes known what was read beforehand of a region, where anything was.
+    std::function<void(mlir::Block &, PointVectorizer &)> bindCaptures = nullptr;
+  };
+  void bindPoints(PointVectorizer &points, mlir::Block &region, const Points &at);
+  /// Their final scores from their scaled products.
+  mlir::Value pointScores(mlir::Value products, const Points &at);
 
   // Weights.
   /// Moves a panel's running maxima where the block's exceed them; gives what to subtract, a vector for each of the
@@ -129,7 +137,8 @@ protected:
   mlir::Value rows, panels;
   bool decided; ///< blocks of keys that nobody sees are skipped: there is a mask, and it is the same for all rows
   std::optional<Visibility> visibility;
-  // Scratch: output [row][column]; per row, [panel][lane], the running maximum, the sum, this block's maximum, a factor.
+  // Scratch: output [row][column]; per row, [panel][lane], the running maximum, the sum, this block's maximum, a
+  // factor.
   mlir::Value output, maximum, sum, blockMaximum, factor, valueCopy;
   mlir::Value valueView; ///< the current block's, [key, column], columns adjacent
 

@@ -87,9 +87,8 @@ Value MathBuilder::polynomial(Value x, ArrayRef<double> coefficients) {
 Value MathBuilder::pairedPolynomial(Value x, ArrayRef<double> coefficients) {
   SmallVector<Value> terms;
   for (size_t i = 0; i < coefficients.size(); i += 2)
-    terms.push_back(i + 1 < coefficients.size()
-                        ? fma(constant(x, coefficients[i + 1]), x, constant(x, coefficients[i]))
-                        : constant(x, coefficients[i]));
+    terms.push_back(i + 1 < coefficients.size() ? fma(constant(x, coefficients[i + 1]), x, constant(x, coefficients[i]))
+                                                : constant(x, coefficients[i]));
   while (terms.size() > 1) {
     x = mul(x, x);
     SmallVector<Value> next;
@@ -178,8 +177,8 @@ Value MathBuilder::erf(Value x) {
   Value small = fma(x, q, x);
   // 1 - 2^p(|x|) from 1 up to 4, from where it rounds to 1: 1.7e-8
   Value nearest = select(test(a, Is::greater, 4.0), constant(x, 4), a); // NaN stays
-  Value p = pairedPolynomial(nearest,
-                             {-0.0037786201, -1.61238683, -0.943868643, -0.128111087, 0.0213978865, -0.00166952451});
+  Value p =
+      pairedPolynomial(nearest, {-0.0037786201, -1.61238683, -0.943868643, -0.128111087, 0.0213978865, -0.00166952451});
   // 2^p with p in [-26, 0]: the low bits of the sum are the exponent's field.
   Value magic = constant(x, roundingShift + 127), shifted = add(p, magic);
   Value r = sub(p, sub(shifted, magic));

@@ -1,8 +1,8 @@
 // kernel.matmul over register tiles.
 //
 // A task is (batch, block of rows, block of panels). Within it each panel of B stays near while the rows of A's block
-// pass by in tiles of at most target.tileRows x target.tileVectors accumulators, whose heights differ by one at most: no
-// row is left over that would have to stream the panels again. Every output is one multiply-add chain over k, so its
+// pass by in tiles of at most target.tileRows x target.tileVectors accumulators, whose heights differ by one at most:
+// no row is left over that would have to stream the panels again. Every output is one multiply-add chain over k, so its
 // bits depend on its row of A and its column of B alone. A block that is one tile takes as many panels at once as keep
 // enough chains in flight.
 //

@@ -19,6 +19,7 @@ struct Captures {
   Array<float> bias{std::vector<int64_t>{longest, longest}};
   Array<int8_t> padding{std::vector<int64_t>{batches, longest}};
   Array<int64_t> document{std::vector<int64_t>{longest}};
+  Array<int8_t> allowed{std::vector<int64_t>{longest, longest}};
 };
 
 struct Variant {
@@ -84,6 +85,11 @@ const std::vector<Variant> &variants() {
     kernel.yield %see : i1)",
        true, true, true, 1, [](Captures &c, double s, int64_t t, int64_t j) { return s + c.bias.at(j, t); },
        [](Captures &c, int64_t, int64_t t, int64_t j) { return c.document[t] == c.document[j]; }},
+      {"any mask, by query and key", scaled, R"(
+    %see = kernel.load %allowed[%t, %j] : memref<?x?xi8> -> i1
+    kernel.yield %see : i1)",
+       true, false, true, 0.25, timesQuarter,
+       [](Captures &c, int64_t, int64_t t, int64_t j) { return c.allowed.at(t, j) != 0; }},
       {"soft cap, not the diagonal", R"(
     %cap = arith.constant 3.0 : f32
     %x = arith.divf %s, %cap : f32
@@ -137,7 +143,7 @@ std::string text(const Variant &v, Layout layout) {
   std::string x = typeOf(layout), mask = v.mask;
   return "kernel.func @f(%Q: " + x + ", %K: " + x + ", %V: " + x + ", %out: " + x +
          ", %lse: memref<?x?x?xf32>, %sinks: memref<?x?xf32>, %bias: memref<?x?xf32>, %padding: memref<?x?xi8>, "
-         "%document: memref<?xi64>) {\n kernel.attention q(%Q) k(%K) v(%V) out(%out)" +
+         "%document: memref<?xi64>, %allowed: memref<?x?xi8>) {\n kernel.attention q(%Q) k(%K) v(%V) out(%out)" +
          (v.lse ? " lse(%lse)" : "") + (v.sinks ? " sinks(%sinks)" : "") +
          " score {\n ^bb0(%s: f32, %b: index, %h: index, %t: index, %j: index):" + v.score + "\n } mask {" +
          (mask.empty() ? "" : "\n ^bb0(%b: index, %h: index, %t: index, %j: index):" + mask) + "\n } " +
@@ -158,9 +164,11 @@ struct Problem {
       captures.padding[i] = i < longest ? random.below(4) != 0 : i < longest + 20; // two blocks hidden in batch 1
     for (int64_t i = 0; i < longest; ++i)
       captures.document[i] = i / 37;
+    for (int64_t i = 0; i < captures.allowed.size(); ++i)
+      captures.allowed[i] = random.below(3) ? int8_t(random.below(127) + 1) : int8_t(0); // anything but 0 is true
   }
   std::vector<Argument> arguments() {
-    return {q, k, v, out, lse, sinks, captures.bias, captures.padding, captures.document};
+    return {q, k, v, out, lse, sinks, captures.bias, captures.padding, captures.document, captures.allowed};
   }
   Array<float> q, k, v, out, lse, sinks;
   Captures captures;

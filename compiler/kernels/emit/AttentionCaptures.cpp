@@ -1,0 +1,150 @@
+#include "compiler/kernels/emit/AttentionCaptures.h"
+
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/SetVector.h"
+
+using namespace mlir;
+
+namespace fovea::kernels {
+namespace {
+
+/// The ops of `block` that `values` need; fails where one reads memory or is no plain arithmetic on integers.
+LogicalResult collectSlice(Block *block, ValueRange values, llvm::SetVector<Operation *> &slice) {
+  for (Value value : values) {
+    Operation *op = value.getDefiningOp();
+    if (!op || op->getBlock() != block || slice.contains(op))
+      continue;
+    if (!isa<arith::ArithDialect>(op->getDialect()) || failed(collectSlice(block, op->getOperands(), slice)))
+      return failure();
+    slice.insert(op);
+  }
+  return success();
+}
+
+bool dependsOn(Value value, Value argument) {
+  Operation *op = value.getDefiningOp();
+  return value == argument || (op && op->getBlock() == argument.getParentBlock() &&
+                               llvm::any_of(op->getOperands(), [&](Value x) { return dependsOn(x, argument); }));
+}
+
+/// Whether `value` grows by 1 with `argument`.
+bool followsByOne(Value value, Value argument) {
+  if (value == argument)
+    return true;
+  Operation *op = value.getDefiningOp();
+  if (isa_and_nonnull<arith::SubIOp>(op))
+    return followsByOne(op->getOperand(0), argument) && !dependsOn(op->getOperand(1), argument);
+  if (!isa_and_nonnull<arith::AddIOp>(op))
+    return false;
+  Value x = op->getOperand(0), y = op->getOperand(1);
+  return (followsByOne(x, argument) && !dependsOn(y, argument)) ||
+         (followsByOne(y, argument) && !dependsOn(x, argument));
+}
+
+bool isTransposed(kernel::LoadOp load, Value query, Value key) {
+  Type element = cast<MemRefType>(load.getSource().getType()).getElementType();
+  bool isMask = element.isInteger(8) && load.getResult().getType().isInteger(1);
+  if (load.getMask() || !hasUnitColumns(load.getSource()) || load.getIndices().empty() ||
+      !(isMask || isa<FloatType>(element)) || (isa<FloatType>(element) && element.getIntOrFloatBitWidth() > 32))
+    return false;
+  ValueRange outerIndices = load.getIndices().drop_back();
+  llvm::SetVector<Operation *> slice;
+  return followsByOne(load.getIndices().back(), key) &&
+         llvm::none_of(outerIndices, [&](Value x) { return dependsOn(x, key); }) &&
+         llvm::any_of(load.getIndices(), [&](Value x) { return dependsOn(x, query); }) &&
+         succeeded(collectSlice(load->getBlock(), load.getIndices(), slice));
+}
+
+} // namespace
+
+TransposedCaptures::TransposedCaptures(Block *block) : block(block) {
+  // A checked index may be out of range at some points: such accesses stay single.
+  if (!block || !block->getOps<kernel::CheckOp>().empty())
+    return;
+  Value key = block->getArguments().back(), query = block->getArgument(block->getNumArguments() - 2);
+  for (auto load : block->getOps<kernel::LoadOp>())
+    if (isTransposed(load, query, key))
+      captures.push_back({load, nullptr});
+}
+
+void TransposedCaptures::reserve(Code &code, ScratchLayout &layout) {
+  for (Capture &capture : captures)
+    capture.tile = layout.allocate({code.lanes, code.lanes}, {});
+}
+
+FailureOr<Code::Values> TransposedCaptures::indicesAt(Code &code, const Target &target, const IRMapping &outer,
+                                                      kernel::LoadOp load, Value query, Value key,
+                                                      llvm::function_ref<void(PointVectorizer &)> bind) {
+  llvm::SetVector<Operation *> slice;
+  (void)collectSlice(block, load.getIndices(), slice);
+  PointVectorizer point(code.b, code.loc, target, code.lanes, nullptr, outer);
+  bind(point);
+  point.bind(block->getArgument(block->getNumArguments() - 2), LaneValue::uniform(query));
+  point.bind(block->getArguments().back(), LaneValue::uniform(key));
+  for (Operation *op : slice)
+    if (failed(point.emit(*op)))
+      return failure();
+  Code::Values indices;
+  for (Value index : load.getIndices())
+    indices.push_back(point.lookup(index).value);
+  return indices;
+}
+
+LogicalResult TransposedCaptures::fetch(Code &code, const Target &target, const IRMapping &outer, Value query,
+                                        Value key, int64_t keys, llvm::function_ref<void(PointVectorizer &)> bind) {
+  constexpr int64_t lineBits = 64 * 8;
+  for (Capture &capture : captures) {
+    Value source = outer.lookupOrDefault(capture.load.getSource());
+    FailureOr<Code::Values> indices = indicesAt(code, target, outer, capture.load, query, key, bind);
+    if (failed(indices))
+      return failure();
+    int64_t perLine = lineBits / cast<MemRefType>(source.getType()).getElementType().getIntOrFloatBitWidth();
+    for (int64_t i = 0; i < keys; i += perLine) {
+      Code::Values at(*indices);
+      at.back() = code.add(at.back(), i);
+      memref::PrefetchOp::create(code.b, code.loc, source, at, /*isWrite=*/false, /*localityHint=*/2,
+                                 /*isDataCache=*/true);
+    }
+  }
+  return success();
+}
+
+LogicalResult TransposedCaptures::fill(Code &code, const Target &target, const IRMapping &outer, ValueRange queries,
+                                       Value key, llvm::function_ref<void(PointVectorizer &)> bind) {
+  for (Capture &capture : captures) {
+    Value source = outer.lookupOrDefault(capture.load.getSource());
+    bool isMask = capture.load.getResult().getType().isInteger(1);
+    Code::Values rows;
+    for (Value query : queries) {
+      FailureOr<Code::Values> indices = indicesAt(code, target, outer, capture.load, query, key, bind);
+      if (failed(indices))
+        return failure();
+      if (isMask) {
+        Value bytes = vector::LoadOp::create(code.b, code.loc, code.vectorOf(code.b.getI8Type()), source, *indices);
+        Value wide = arith::ExtUIOp::create(code.b, code.loc, code.vectorOf(code.b.getI32Type()), bytes);
+        rows.push_back(code.bitcast(wide, code.vector()));
+      } else {
+        rows.push_back(code.loadVector(source, *indices));
+      }
+    }
+    for (auto [i, column] : llvm::enumerate(transpose(code, rows)))
+      code.storeVector(column, capture.tile, {code.index(i), code.index(0)});
+  }
+  return success();
+}
+
+void TransposedCaptures::bind(Code &code, PointVectorizer &points, Value key) {
+  for (Capture &capture : captures) {
+    Value x = code.loadVector(capture.tile, {key, code.index(0)});
+    Type type = capture.load.getResult().getType();
+    if (type.isInteger(1)) {
+      Value bytes = code.bitcast(x, code.vectorOf(code.b.getI32Type()));
+      x = arith::CmpIOp::create(code.b, code.loc, arith::CmpIPredicate::ne, bytes, code.splatInt(0));
+    } else if (!type.isF32()) {
+      x = arith::TruncFOp::create(code.b, code.loc, code.vectorOf(type), x); // exact: it comes from 16 bits
+    }
+    points.bind(capture.load.getResult(), LaneValue::varying(x));
+  }
+}
+
+} // namespace fovea::kernels

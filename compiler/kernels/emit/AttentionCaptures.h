@@ -1,0 +1,42 @@
+// Tensors that a region reads with adjacent keys, where queries lie in the lanes: a bias or a mask [T, S].
+//
+// Read point by point they are gathers, 16 lines of memory for 16 elements. Instead, for a chunk of as many keys as a
+// vector has lanes, each of a vector's queries reads its row, and the rows are transposed into scratch, [key][lane].
+// Rows lie far apart, in pages of their own, where the processor fetches nothing ahead by itself.
+#pragma once
+
+#include "compiler/kernels/emit/MicroKernel.h"
+#include "compiler/kernels/emit/Vectorize.h"
+
+namespace fovea::kernels {
+
+class TransposedCaptures {
+public:
+  /// Finds such reads in `block`, whose last two arguments are a query and a key.
+  explicit TransposedCaptures(mlir::Block *block);
+
+  bool empty() const { return captures.empty(); }
+  void reserve(Code &code, ScratchLayout &layout);
+  /// Reads code.lanes keys from `key` for each query of a vector; `queries` are those of the lanes. `bind` makes the
+  /// block's other arguments known.
+  mlir::LogicalResult fill(Code &code, const Target &target, const mlir::IRMapping &outer, mlir::ValueRange queries,
+                           mlir::Value key, llvm::function_ref<void(PointVectorizer &)> bind);
+  /// Fetches `keys` keys from `key` of one query's row ahead of their use; `key` may be beyond the last one.
+  mlir::LogicalResult fetch(Code &code, const Target &target, const mlir::IRMapping &outer, mlir::Value query,
+                            mlir::Value key, int64_t keys, llvm::function_ref<void(PointVectorizer &)> bind);
+  /// Makes the results of the reads known for key number `key` of the chunk.
+  void bind(Code &code, PointVectorizer &points, mlir::Value key);
+
+private:
+  struct Capture {
+    kernel::LoadOp load;
+    mlir::Value tile;
+  };
+  mlir::FailureOr<Code::Values> indicesAt(Code &code, const Target &target, const mlir::IRMapping &outer,
+                                          kernel::LoadOp load, mlir::Value query, mlir::Value key,
+                                          llvm::function_ref<void(PointVectorizer &)> bind);
+  mlir::Block *block;
+  llvm::SmallVector<Capture> captures;
+};
+
+} // namespace fovea::kernels

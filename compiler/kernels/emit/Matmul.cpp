@@ -273,6 +273,7 @@ private:
     }
     Value tiles = code.ceilDiv(count, tile.rows);
     Value height = code.div(count, tiles), taller = code.rem(count, tiles);
+    severalTiles = code.less(code.index(1), tiles);
     manyTiles = code.less(code.index(operands.packed ? linesOf(tile, element(operands.rhs)) - 1 : 0), tiles);
     code.loop(code.index(0), tiles, 1, [&](Value i) {
       turn = i;
@@ -361,9 +362,10 @@ private:
       arguments[0] = matrixAt(code, operands.lhs, batch, unit).memref;
       func::CallOp::create(code.b, code.loc, tileFunction(code, module, f, tile), arguments);
     };
-    if (!operands.packed || 2 * rows < tile.rows) // so few rows are a block of one tile
+    if (!operands.packed || 2 * rows <= tile.rows) // so few rows are mostly a block of one tile
       return withLhs(emit);
-    // The tiles of a panel take turns: evenly where they are many, otherwise the first two do it.
+    // The tiles of a panel take turns: evenly where they are many, otherwise the first two do it. A single tile, which
+    // waits for its own panel, would only be held up.
     int lines = linesOf(tile, f.rhsElement);
     auto fetching = [&](int linesAhead) {
       f.linesAhead = linesAhead;
@@ -373,7 +375,13 @@ private:
       withLhs(emit);
       arguments.pop_back();
     };
-    code.branch(manyTiles, [&] { fetching(1); }, [&] { fetching(std::max(1, lines / 2)); });
+    code.branch(
+        severalTiles,
+        [&] { code.branch(manyTiles, [&] { fetching(1); }, [&] { fetching(std::max(1, lines / 2)); }); },
+        [&] {
+          f.linesAhead = 0;
+          withLhs(emit);
+        });
   }
 
   void withLhs(llvm::function_ref<void(bool unit)> emit) {
@@ -418,7 +426,8 @@ private:
   Epilogue epilogue;
   Code::Values batch;
   Value sums, packed, panelBegin, panelEnd, direct;
-  Value turn, manyTiles; ///< which tile of its panels a tile is, and whether they are enough to share fetching evenly
+  Value turn;                    ///< which tile of its panels a tile is
+  Value severalTiles, manyTiles; ///< whether there are others, and enough to share fetching evenly
   Matrix a, b;
 };
 

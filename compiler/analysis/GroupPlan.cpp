@@ -72,22 +72,30 @@ unsigned GroupPlan::priority(Operation *op) {
 
 //===-- Epilogues -------------------------------------------------------------------------------------------------===//
 
-bool GroupPlan::reachesFromOutside(Operation *from, const llvm::SetVector<Operation *> &members) {
+bool GroupPlan::reachesFromOutside(Operation *from, const llvm::SetVector<Operation *> &members,
+                                   std::optional<unsigned> own) {
   DenseSet<Operation *> seen;
+  DenseSet<unsigned> seenGroups;
   SmallVector<Operation *> work;
+  // An op may be computed in several groups: then it is outside as well.
   auto push = [&](Operation *op) {
-    if (!members.contains(op) && seen.insert(op).second)
+    bool isOutside = !members.contains(op) || llvm::any_of(groupsOf.lookup(op), [&](unsigned g) { return g != own; });
+    if (isOutside && seen.insert(op).second)
       work.push_back(op);
   };
   for (Operation *user : from->getUsers())
     push(user);
   while (!work.empty()) {
     Operation *op = work.pop_back_val();
-    SmallVector<Operation *> together = {op}; // what runs with op
-    for (unsigned group : groupsOf.lookup(op))
-      llvm::append_range(together, groups[group].ops);
-    for (Operation *other : together)
-      for (Operation *user : other->getUsers()) {
+    SmallVector<Value> written; // what others can read: of a group, its roots
+    ArrayRef<unsigned> in = groupsOf[op];
+    if (in.empty() || views.contains(op))
+      llvm::append_range(written, op->getResults());
+    for (unsigned group : in)
+      if (group != own && seenGroups.insert(group).second)
+        llvm::append_range(written, groups[group].roots);
+    for (Value value : written)
+      for (Operation *user : value.getUsers()) {
         if (members.contains(user))
           return true;
         push(user);
@@ -427,7 +435,7 @@ std::optional<unsigned> GroupPlan::groupToJoin(Value value) {
       continue;
     llvm::SetVector<Operation *> with = group.ops;
     with.insert(op);
-    if (!reachesFromOutside(op, with))
+    if (!reachesFromOutside(op, with, request.group))
       return request.group;
   }
   return std::nullopt;

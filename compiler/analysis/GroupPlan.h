@@ -74,8 +74,10 @@ private:
   /// The box axes for the reduced axes of `op` where its result is wanted at `outer`; may add axes to an empty choice.
   std::optional<llvm::SmallVector<unsigned>> reductionAxes(mlir::Operation *op, unsigned group, uint64_t outer, bool add);
   std::optional<unsigned> groupToJoin(mlir::Value value);
-  /// Whether `from`'s value reaches an op of `group` through an op outside of it.
-  bool reachesFromOutside(mlir::Operation *from, const llvm::SetVector<mlir::Operation *> &members);
+  /// Whether `from`'s value reaches one of `members` through an op outside of them. `own`: the group that they are, if
+  /// it is one already.
+  bool reachesFromOutside(mlir::Operation *from, const llvm::SetVector<mlir::Operation *> &members,
+                          std::optional<unsigned> own = std::nullopt);
   bool canUpdateInPlace(graph::UpdateSliceOp op);
   /// Values in memory that computing `value` reads, 0 for constants; many where it is not cheap.
   unsigned leaves(mlir::Value value);

@@ -108,6 +108,21 @@ def PackWeights : FoveaPass<"graph-pack-weights"> {
   let statistics = [Statistic<"numPacked", "packed", "Operands packed">];
 }
 
+def NarrowWeights : FoveaPass<"graph-narrow-weights"> {
+  let summary = "packed weights in 16 or 8 bits";
+  let description = [{
+    Before: contract(x, pack(W)) {packed} in f32.
+    After: with dtype bf16, contract(x, pack(bf16(W))). With i8, contract(x * r, pack(i8(floor(W / (r s) + 0.5)))) * s, where
+    r = sqrt(max |W|) over each row of W [K, N], so that a few large rows don't take the precision of all, and s =
+    max |W / r| / 127 over each column; 1 for rows and columns of zeros. Products are summed in f32, as before.
+    Requires: graph-pack-weights. Declines when: the weights are 16-bit already.
+    Numerical effect: each weight is off by at most 2^-9 of itself (bf16: 8 bits, half of the last one), or by at most r s / 2
+    (i8); an output y = sum x w by at most the sum of |x| times that.
+  }];
+  let options = [Option<"dtype", "dtype", "std::string", "", "bf16 or i8; empty: as they are">];
+  let statistics = [Statistic<"numNarrowed", "narrowed", "Weights stored narrower">];
+}
+
 def HoistLoadTime : FoveaPass<"graph-hoist-load-time"> {
   let summary = "moves what depends on params alone to prepare functions, run once after loading";
   let description = [{

@@ -274,7 +274,7 @@ bool Compiler::optimize() {
 
 OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage, program::Interface &interface) {
   OwningOpRef<ModuleOp> module(cast<ModuleOp>(graph()->clone()));
-  if (failed(state->runPasses(*module, phases::forTarget(target))))
+  if (failed(state->runPasses(*module, phases::forTarget(target, state->options.weightsDtype))))
     return {};
   LogicalResult described = state->guarded(*module, "", [&]() -> LogicalResult {
     FailureOr<program::Interface> read = program::describeProgram(*module);

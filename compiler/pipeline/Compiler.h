@@ -36,6 +36,7 @@ enum class FailureKind { None, Model, Usage, Compiler };
 struct Options {
   sema::Options model;
   std::vector<const kernels::Target *> targets; // best first
+  std::string weightsDtype;                     // what packed weights are stored in: "bf16" or "i8"; "" as they are
   std::vector<PluginPass> plugins;
   std::vector<std::string> printBefore, printAfter; // pass arguments; "all"
   bool time = false;

@@ -25,9 +25,9 @@ inline constexpr const char *beforeFusion = "graph-inline,canonicalize,cse,graph
 inline constexpr const char *fusion =
     "graph-recognize-softmax,graph-fuse-attention,canonicalize,cse,graph-merge-projections,canonicalize,cse";
 
-/// Packing knows the target's panel. It comes before hoisting, which takes it to load time with all else that depends on
+/// Packing knows the target's panel; narrowing (`dtype`: "bf16", "i8" or "") knows packed weights. They come before hoisting, which takes them to load time with all else that depends on
 /// params alone; groups come last because they freeze the graph.
-std::string forTarget(const kernels::Target &target);
+std::string forTarget(const kernels::Target &target, const std::string &dtype);
 
 inline constexpr const char *toKernels = "graph-lower-to-kernel,canonicalize,cse";
 

@@ -28,6 +28,7 @@ std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own) {
       {"set", "NAME=VALUE", "a parameter of the model, e.g. depth=12; may be repeated"},
       {"import-dir", "DIR", "also look here for imports; may be repeated"},
       {"target", "NAMES", "x86-64, x86-64-v3, x86-64-v4, native (default) or all; several with commas go into one program"},
+      {"weights-dtype", "TYPE", "what constant matrices are kept in: f32 (default), bf16, or int8 with a scale for each output"},
       {"load-pass", "FILE:PASSES@POINT", "run a plugin's passes at after-import, before-fusion, after-fusion or kernel"},
       {"print-before", "PASS", "print the IR before a pass (or `all`)"},
       {"print-after", "PASS", "print the IR after a pass (or `all`)"},
@@ -68,6 +69,10 @@ std::optional<pipeline::Options> readCompilerOptions(const Arguments &arguments)
     return usageError("there is no target `" + unknown + "`; there are native, all" + known), std::nullopt;
   }
   options.targets.assign(targets.begin(), targets.end());
+  std::string dtype = arguments.get("weights-dtype", "f32");
+  if (dtype != "f32" && dtype != "bf16" && dtype != "int8")
+    return usageError("--weights-dtype wants f32, bf16 or int8, found `" + dtype + "`"), std::nullopt;
+  options.weightsDtype = dtype == "int8" ? "i8" : dtype == "bf16" ? "bf16" : "";
   for (const std::string &plugin : arguments.all("load-pass"))
     if (!readPlugin(plugin, options))
       return std::nullopt;

@@ -230,7 +230,8 @@ def Graph_ContractOp : Graph_Pure<"contract"> {
     Accumulates in f32, one chain over the summed axes in order.
 
     With `packed` (made by graph-pack-weights) rhs is a `graph.pack`'s result [P, K, panel]; `rhs_labels` stays [k, n], of which k is summed and n is
-    in `out`; n's size is the result's. (C5) packed: rhs has rank 3 and two labels, P is ceildiv(N, panel), K is lhs's size of k.
+    in `out`; n's size is the result's. (C5) packed: rhs has rank 3 and two labels, P is ceildiv(N, panel), K is lhs's size of k; its elements
+    may be bf16 or i8 where lhs is f32.
   }];
   let arguments = (ins Graph_Tensor:$lhs, Graph_Tensor:$rhs, DenseI64ArrayAttr:$lhs_labels, DenseI64ArrayAttr:$rhs_labels,
                        DenseI64ArrayAttr:$out_labels, UnitAttr:$packed);

@@ -300,7 +300,9 @@ LogicalResult ContractOp::verify() {
     for (int64_t label : side.labels)
       if (!llvm::is_contained(other.labels, label) && !llvm::is_contained(out.labels, label))
         return emitOpError("(C2) label ") << label << " is in one operand alone and not in the result";
-  if (!isFloat(lhs.type) || lhs.type.getElementType() != rhs.type.getElementType() ||
+  Type weights = rhs.type.getElementType();
+  bool isNarrow = getPacked() && lhs.type.getElementType().isF32() && (weights.isBF16() || weights.isInteger(8));
+  if (!isFloat(lhs.type) || (lhs.type.getElementType() != weights && !isNarrow) ||
       lhs.type.getElementType() != out.type.getElementType())
     return emitOpError("(C4) element types are one float type");
   return getPacked() ? verifyPacked(*this) : success();

@@ -95,7 +95,7 @@ def Kernel_MatmulOp : Kernel_Op<"matmul", [RecursiveMemoryEffects, SingleBlock]>
     all b. `n` is N as an index. Broadcast batch axes have stride 0. acc is f32, one FMA chain in k order.
     The block (acc: f32, b..., m, n: index) is the epilogue, a point program that stores; ends with kernel.yield.
     Points outside [M, N] never run.
-      (C1) float operands of one element type; ranks as above, at least 2; (C2) the block's arguments are as above; (C3) ends with kernel.yield without operands;
+      (C1) float operands of one element type, or f32 and packed bf16 or i8; ranks as above, at least 2; (C2) the block's arguments are as above; (C3) ends with kernel.yield without operands;
       (C4) point-program ops only, no reductions.
   }];
   let arguments = (ins AnyMemRef:$lhs, AnyMemRef:$rhs, Index:$n, UnitAttr:$packed);

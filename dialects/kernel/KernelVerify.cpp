@@ -116,8 +116,10 @@ LogicalResult MapOp::verify() {
 
 LogicalResult MatmulOp::verify() {
   auto lhs = cast<MemRefType>(getLhs().getType()), rhs = cast<MemRefType>(getRhs().getType());
-  if (!isFloat(lhs) || lhs.getElementType() != rhs.getElementType())
-    return emitOpError("operands have one float element type (C1)");
+  Type weights = rhs.getElementType();
+  bool isNarrow = getPacked() && lhs.getElementType().isF32() && (weights.isBF16() || weights.isInteger(8));
+  if (!isFloat(lhs) || (lhs.getElementType() != weights && !isNarrow))
+    return emitOpError("operands have one float element type, or packed ones bf16 or i8 beside f32 (C1)");
   if (lhs.getRank() < 2 || rhs.getRank() != (getPacked() ? 3 : lhs.getRank()))
     return emitOpError("lhs is [b..., M, K], rhs [b..., K, N] or packed [P, K, panel] (C1)");
   Block &block = getEpilogue().front();

@@ -111,7 +111,9 @@ struct TileFunction {
   Type lhsElement, rhsElement;
 };
 
-StringRef letter(Type element) { return element.isF32() ? "f" : element.isF16() ? "h" : "b"; }
+StringRef letter(Type element) {
+  return element.isF32() ? "f" : element.isF16() ? "h" : element.isBF16() ? "b" : "i";
+}
 
 std::string nameOf(const TileFunction &f, const TileShape &tile) {
   return ("fovea_tile_" + Twine(f.rows) + "x" + Twine(f.panels) + "x" + Twine(tile.vectors) + "x" + Twine(tile.lanes) +

@@ -75,6 +75,8 @@ Value Code::load(Value memref, ValueRange indices) {
 Value Code::loadVector(Value memref, ValueRange indices) {
   Type element = elementOf(memref);
   Value x = vector::LoadOp::create(b, loc, vectorOf(element), memref, indices);
+  if (element.isInteger(8))
+    return arith::SIToFPOp::create(b, loc, vector(), arith::ExtSIOp::create(b, loc, vectorOf(b.getI32Type()), x));
   return element.isF32() ? x : arith::ExtFOp::create(b, loc, vector(), x);
 }
 Value Code::loadMasked(Value memref, ValueRange indices, Value mask) {

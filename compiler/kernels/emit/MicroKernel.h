@@ -68,7 +68,7 @@ public:
   /// Lanes [0, count): `count` may be below 0 or above the vector's length.
   mlir::Value laneMask(mlir::Value count);
 
-  // Memory. Elements of 16 bits are widened to f32 and rounded when stored.
+  // Memory. Elements of 16 bits are widened to f32 and rounded when stored; vectors of i8 are read as numbers.
   mlir::Value load(mlir::Value memref, mlir::ValueRange indices);
   mlir::Value loadVector(mlir::Value memref, mlir::ValueRange indices);
   mlir::Value loadMasked(mlir::Value memref, mlir::ValueRange indices, mlir::Value mask);

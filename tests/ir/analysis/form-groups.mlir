@@ -190,3 +190,23 @@ graph.func @front<[A]>(%x: !graph.tensor<[6, A], f32> {graph.input = "x"}) -> (!
   %1 = graph.slice %0 {axis = 0, start = #graph.dim<0>, step = 1} : !graph.tensor<[6, A], f32> -> !graph.tensor<[2, A], f32>
   graph.return %1 : !graph.tensor<[2, A], f32>
 }
+
+// -----
+
+// The transpose is computed in both groups, the concat in the one whose result the other needs: elsewhere it would close a cycle.
+// CHECK-LABEL: graph.func @computed_twice
+// CHECK: %[[A:.*]]:2 = graph.group "map"(%arg0, %arg1)
+// CHECK: graph.concat
+// CHECK: graph.reduce
+// CHECK: %[[B:.*]] = graph.group "map"(%[[A]]#1, %[[A]]#0)
+// CHECK: graph.div
+// CHECK: graph.return %[[B]], %[[A]]#0
+graph.func @computed_twice(%w: !graph.tensor<[20, 8], f32> {graph.param = "w"}, %v: !graph.tensor<[20, 8], f32> {graph.param = "v"}) -> (!graph.tensor<[8, 40], f32>, !graph.tensor<[40], f32>) {
+  %0 = graph.concat %w, %v {axis = 0 : i64} : !graph.tensor<[20, 8], f32>, !graph.tensor<[20, 8], f32> -> !graph.tensor<[40, 8], f32>
+  %t = graph.transpose %0 [1, 0] : !graph.tensor<[40, 8], f32> -> !graph.tensor<[8, 40], f32>
+  %a = graph.abs %t : !graph.tensor<[8, 40], f32>
+  %m = graph.reduce "max" %a [0] : !graph.tensor<[8, 40], f32> -> !graph.tensor<[40], f32>
+  %b = graph.broadcast %m [1] : !graph.tensor<[40], f32> -> !graph.tensor<[8, 40], f32>
+  %d = graph.div %t, %b : !graph.tensor<[8, 40], f32>
+  graph.return %d, %m : !graph.tensor<[8, 40], f32>, !graph.tensor<[40], f32>
+}

@@ -144,3 +144,54 @@ TEST_CASE("large products are cut into several tasks, with the same bits for any
     CHECK(std::memcmp(row.data(), &all.at(0, 100, 0), s.n * sizeof(float)) == 0);
   }
 }
+
+/// Packed B of 8 or 16 bits beside A in f32: the chain over the numbers that B holds.
+template <typename T> static void checkNarrow(const char *element, T (*store)(int), float (*value)(T)) {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(text(contiguous, "memref<?x?x" + std::to_string(target->panel) + "x" + element + ">", true),
+                    *target);
+    for (int64_t m : oddSizes)
+      for (int64_t n : {1, 7, 16, 31, 97}) {
+        Shape s{1, m, n, oddSizes[(m * 3 + n) % 10]};
+        Random random(m * 101 + n);
+        int64_t panels = (n + target->panel - 1) / target->panel;
+        Array<float> a({1, m, s.k}), b({1, s.k, n}), c({1, m, n}), bias({n});
+        Array<T> packed({panels, s.k, target->panel});
+        random.fill(a, -1, 1);
+        for (int64_t k = 0; k < s.k; ++k)
+          for (int64_t j = 0; j < n; ++j) {
+            T x = store(int(random.below(255)) - 127);
+            packed.at(j / target->panel, k, j % target->panel) = x;
+            b.at(0, k, j) = value(x);
+          }
+        kernels.run("f", {a, packed, c, bias, n}, 2);
+        bool same = true;
+        for (int64_t i = 0; i < m; ++i)
+          for (int64_t j = 0; j < n; ++j)
+            same &= c.at(0, i, j) == chain(*target, a, b, s, 0, i, j);
+        CAPTURE(target->name.str());
+        CAPTURE(m);
+        CAPTURE(n);
+        CHECK(same);
+      }
+  }
+}
+
+TEST_CASE("weights of 8 and 16 bits are widened exactly") {
+  checkNarrow<int8_t>("i8", [](int x) { return int8_t(x); }, [](int8_t x) { return float(x); });
+  // Eight bits of an integer fit into bf16, the upper half of an f32.
+  checkNarrow<uint16_t>(
+      "bf16",
+      [](int x) {
+        float f = float(x) / 16;
+        uint32_t bits;
+        std::memcpy(&bits, &f, 4);
+        return uint16_t(bits >> 16);
+      },
+      [](uint16_t x) {
+        uint32_t bits = uint32_t(x) << 16;
+        float f;
+        std::memcpy(&f, &bits, 4);
+        return f;
+      });
+}

@@ -11,17 +11,34 @@ using namespace mlir;
 namespace fovea::kernels {
 namespace {
 
+/// Register tiles: enough accumulators to hide the multiply-add's latency, beside the operands and, without FMA, a
+/// product.
+struct Tiles {
+  explicit Tiles(const Target &target) {
+    if (target.registers >= 32)
+      vectors = 2, keyRows = 8, queryRows = 8;
+    else if (target.fma)
+      vectors = 3, keyRows = 4, queryRows = 6;
+    else
+      vectors = 2, keyRows = 4, queryRows = 4;
+  }
+  int vectors;   ///< of queries in a panel
+  int keyRows;   ///< of a score tile, by `vectors`
+  int queryRows; ///< of an output tile, by valueVectors; divides a panel
+  static constexpr int valueVectors = 2;
+};
+
 AttentionShape shapeOf(const Target &target) {
-  constexpr int vectors = 2;
-  int lanes = target.vectorLength;
-  return {lanes, vectors, std::max<int64_t>(1, target.attentionRows / (vectors * lanes)), target.attentionKeys};
+  int64_t panel = Tiles(target).vectors * target.vectorLength;
+  return {int(target.vectorLength), Tiles(target).vectors, std::max<int64_t>(1, target.attentionRows / panel),
+          target.attentionKeys};
 }
 
 class QueryLanes : public AttentionTask {
 public:
   QueryLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, shapeOf(target), outer, exec),
-        tileRows((target.registers >= 32 ? 16 : 8) / shape.vectors),
+        tiles(target),
         captures{TransposedCaptures(score.plain ? nullptr : score.block), TransposedCaptures(mask)} {}
 
   Value tasks() override {
@@ -82,7 +99,7 @@ private:
   Value scoreRow(Value panel, Value key) { return code.add(code.mul(panel, shape.keys), key); }
   Value firstQuery(Value panel) { return code.add(queryBegin, code.mul(panel, shape.panel())); }
 
-  const int tileRows; ///< keys of a score tile, queries of an output tile: accumulators that hide the FMA's latency
+  const Tiles tiles;
   TransposedCaptures captures[2]; ///< of the score region and of the mask region
   Code::Values batch;
   Value queryBegin;
@@ -217,27 +234,35 @@ void QueryLanes::hide(const Vectors &vectors, Value panel, Value begin, Value en
   });
 }
 
-/// S[key] = K[key] . Q for keys [begin, end) of the block; where `keepMaximum`, these are the final scores. A vector
-/// that sees none of them, or is beyond the last query, is left out.
+/// S[key] = K[key] . Q for keys [begin, end) of the block; where `keepMaximum`, these are the final scores. Vectors
+/// that see none of them, or are beyond the last query, are left out at both ends.
 void QueryLanes::products(Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum) {
-  assert(shape.vectors == 2);
-  Value zero = code.index(0), second = code.index(shape.lanes);
-  Value first = firstQuery(panel), middle = code.add(first, second), last = code.min(code.add(first, shape.panel()), t);
-  Value onlyFirst = code.compare(arith::CmpIPredicate::sle, last, middle), onlySecond = code.boolean(false);
-  if (mask) {
-    Value keyBegin = code.add(keys.begin, begin), keyEnd = code.add(keys.begin, end);
-    Value lastOne = code.sub(last, code.index(1)); // keeps the box from being empty
-    Value secondHidden = visibility->query(Box{code.min(middle, lastOne), last, keyBegin, keyEnd}).none;
-    onlyFirst = code.logicalOr(onlyFirst, secondHidden);
-    onlySecond = visibility->query(Box{first, code.min(middle, last), keyBegin, keyEnd}).none;
+  Value zero = code.index(0), one = code.index(1), lanes = code.index(shape.lanes);
+  Value first = firstQuery(panel), last = code.min(code.add(first, shape.panel()), t);
+  Value from = code.index(shape.vectors), to = zero; // vectors that see something
+  for (int v = shape.vectors - 1; v >= 0; --v) {
+    Value queryBegin = code.add(first, v * shape.lanes), seen = code.less(queryBegin, last);
+    if (mask) {
+      queryBegin = code.min(queryBegin, code.sub(last, one)); // keeps the box from being empty
+      Box box{queryBegin, code.min(code.add(queryBegin, lanes), last), code.add(keys.begin, begin),
+              code.add(keys.begin, end)};
+      seen = code.logicalAnd(seen, code.logicalNot(visibility->query(box).none));
+    }
+    from = code.select(seen, code.index(v), from);
+    to = code.select(seen, code.max(to, code.index(v + 1)), to);
   }
+  Value all = code.equal(code.sub(to, from), code.index(shape.vectors));
   code.branch(
-      code.logicalOr(onlyFirst, onlySecond),
+      all, [&] { productsOf({zero, shape.vectors}, panel, keys, begin, end, keepMaximum); },
       [&] {
-        productsOf({code.select(onlyFirst, zero, second), 1}, panel, keys, begin, end, keepMaximum);
-        hide({code.select(onlyFirst, second, zero), 1}, panel, begin, end);
-      },
-      [&] { productsOf({zero, 2}, panel, keys, begin, end, keepMaximum); });
+        code.loop(zero, code.index(shape.vectors), 1, [&](Value v) {
+          Vectors vector{code.mul(v, shape.lanes), 1};
+          Value seen = code.logicalAnd(code.compare(arith::CmpIPredicate::sle, from, v), code.less(v, to));
+          code.branch(
+              seen, [&] { productsOf(vector, panel, keys, begin, end, keepMaximum); },
+              [&] { hide(vector, panel, begin, end); });
+        });
+      });
 }
 
 void QueryLanes::productsOf(const Vectors &vectors, Value panel, const Keys &keys, Value begin, Value end,
@@ -246,7 +271,7 @@ void QueryLanes::productsOf(const Vectors &vectors, Value panel, const Keys &key
   Code::Values lanes;
   for (int v = 0; v < vectors.count; ++v)
     lanes.push_back(code.add(vectors.lane, v * shape.lanes));
-  int keyRows = std::min(mostKeyRows, tileRows * shape.vectors / vectors.count);
+  int keyRows = vectors.count == 1 ? mostKeyRows : tiles.keyRows;
   code.loop(begin, end, keyRows, [&](Value key) {
     fetchCaptures(panel, keys, key, keyRows);
     Code::Values keyNumbers; // beyond the last key the last one is computed again
@@ -398,12 +423,12 @@ void QueryLanes::exponentials(Value panel, ValueRange maxima, bool careful) {
 /// output += S^T V over the keys that a panel sees.
 void QueryLanes::values(const Keys &keys) {
   Value zero = code.index(0);
-  int64_t step = shape.panel();
+  int64_t step = int64_t(Tiles::valueVectors) * shape.lanes;
   Value whole = code.sub(e, code.rem(e, code.index(step)));
-  code.loop(zero, rows, tileRows, [&](Value row) {
+  code.loop(zero, rows, tiles.queryRows, [&](Value row) {
     Value panel = code.div(row, code.index(shape.panel()));
     Value first = code.load(firstKey, panel), last = lastSeen(row, keys, first, code.load(lastKey, panel));
-    code.loop(zero, whole, step, [&](Value column) { valueTile({row, column, first, last, shape.vectors, nullptr}); });
+    code.loop(zero, whole, step, [&](Value column) { valueTile({row, column, first, last, Tiles::valueVectors, nullptr}); });
     code.loop(whole, e, shape.lanes,
               [&](Value column) { valueTile({row, column, first, last, 1, code.laneMask(code.sub(e, column))}); });
   });
@@ -413,7 +438,7 @@ void QueryLanes::values(const Keys &keys) {
 Value QueryLanes::lastSeen(Value row, const Keys &keys, Value first, Value last) {
   if (!mask)
     return last;
-  Value begin = code.add(queryBegin, row), end = code.min(code.add(begin, tileRows), t), zero = code.index(0);
+  Value begin = code.add(queryBegin, row), end = code.min(code.add(begin, tiles.queryRows), t), zero = code.index(0);
   Type index = code.b.getIndexType();
   auto search = scf::WhileOp::create(code.b, code.loc, index, last);
   OpBuilder::InsertionGuard guard(code.b);
@@ -433,6 +458,7 @@ void QueryLanes::valueTile(const ValueTile &at) {
   Value row = at.row, column = at.column, inside = at.mask;
   Value panel = code.div(row, code.index(shape.panel())), lane = code.rem(row, code.index(shape.panel()));
   Value base = code.mul(panel, shape.keys);
+  int tileRows = tiles.queryRows;
   Code::Values lanes, rowNumbers, columns, init;
   for (int v = 0; v < at.vectors; ++v)
     columns.push_back(code.add(column, v * shape.lanes));

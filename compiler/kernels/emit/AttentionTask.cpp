@@ -83,8 +83,8 @@ void AttentionTask::start() {
         code.storeVector(share, sum, {p, lane});
       }
     });
-  Value tiles = code.min(code.roundUp(rows, mostTileRows), code.index(shape.rows()));
-  code.loop(zero, tiles, 1, [&](Value row) {
+  Value last = code.mul(panels, shape.panel());
+  code.loop(zero, last, 1, [&](Value row) {
     code.loop(zero, paddedE, shape.lanes, [&](Value c) { code.storeVector(none, output, {row, c}); });
   });
 }

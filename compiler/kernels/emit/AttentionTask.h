@@ -68,8 +68,6 @@ protected:
   struct Keys {
     mlir::Value begin, count; ///< key numbers [begin, begin + count) of this block
   };
-  /// Rows of an output tile, at most: a task's last tile may have rows beyond the last one.
-  static constexpr int mostTileRows = 8;
   /// What a row is to the op.
   struct Row {
     Code::Values batch;

@@ -16,8 +16,8 @@ DimExpr bytesOf(Value tensor) {
   return bytes;
 }
 
-HostFunction::HostFunction(graph::FuncOp function, KernelTable &kernels, std::map<std::string, DimExpr> &arenas)
-    : function(function), module(function->getParentOp()), kernels(kernels), arenas(arenas), storages(function),
+HostFunction::HostFunction(graph::FuncOp function, KernelTable &kernels, FunctionPlans &plans)
+    : function(function), module(function->getParentOp()), kernels(kernels), plans(plans), storages(function),
       b(function.getContext()), loc(function.getLoc()) {}
 
 //===-- Steps -----------------------------------------------------------------------------------------------------===//
@@ -41,7 +41,7 @@ LogicalResult HostFunction::collectSteps() {
         continue;
       return op.emitError("internal: an op outside of groups that is no view");
     }
-    Step step{&op, {}, {}, {}, {}};
+    Step step{&op, {}, {}, {}, {}, {}};
     for (Value operand : op.getOperands()) {
       const Storage *storage = storages.lookup(operand);
       if (!storage)
@@ -58,12 +58,13 @@ LogicalResult HostFunction::collectSteps() {
     } else {
       auto call = cast<graph::CallOp>(op);
       graph::FuncOp callee = calleeOf(call);
-      SmallVector<DimExpr> sizes = graph::getSizes(call.getSubstitution());
-      step.scratch = arenas[callee.getSymName().str()].substitute([&](std::string_view name) -> std::optional<DimExpr> {
-        for (auto [symbol, size] : llvm::zip(callee.getSymbols().getAsRange<StringAttr>(), sizes))
-          if (symbol.getValue() == StringRef(name))
-            return size;
-        return std::nullopt;
+      step.callee.name = callee.getSymName().str();
+      for (auto [symbol, size] :
+           llvm::zip(callee.getSymbols().getAsRange<StringAttr>(), graph::getSizes(call.getSubstitution())))
+        step.callee.sizes[symbol.getValue().str()] = size;
+      step.scratch = plans[step.callee.name].total.substitute([&](std::string_view name) -> std::optional<DimExpr> {
+        auto size = step.callee.sizes.find(name);
+        return size == step.callee.sizes.end() ? std::nullopt : std::optional(size->second);
       });
       if (!step.scratch)
         return op.emitError("the callee's arena has no size that can be expressed");
@@ -161,7 +162,8 @@ void HostFunction::planArena() {
   for (OpOperand &operand : terminator->getOpOperands())
     if (!stateArgument(function, operand.getOperandNumber()))
       outputs.insert(storages.lookup(operand.get())->base);
-  std::vector<PlanBuffer> buffers;
+  FunctionPlan &mine = plans[function.getSymName().str()];
+  std::vector<PlanBuffer> &buffers = mine.buffers;
   SmallVector<Value> owners;
   DenseMap<Value, size_t> index;
   std::vector<std::pair<size_t, size_t>> scratch; // step, buffer
@@ -179,6 +181,8 @@ void HostFunction::planArena() {
       }
     if (step.scratch && !step.scratch.isConstant(0)) {
       scratch.push_back({i, buffers.size()});
+      step.callee.buffer = buffers.size();
+      mine.callees.push_back(step.callee);
       owners.push_back({});
       buffers.push_back({step.scratch, i, i});
     }
@@ -194,7 +198,7 @@ void HostFunction::planArena() {
   for (auto [step, buffer] : scratch)
     scratchOffsets[step] = plan.offsets[buffer];
   arenaBytes = plan.total;
-  arenas[function.getSymName().str()] = plan.total;
+  mine.total = plan.total;
 }
 
 //===-- Emission --------------------------------------------------------------------------------------------------===//
@@ -207,7 +211,7 @@ static MemRefType contiguousType(Value tensor) {
 void HostFunction::declare() {
   SmallVector<Type> types = {LLVM::LLVMPointerType::get(b.getContext())};
   SmallVector<std::pair<StringRef, std::string>> roles;
-  SmallVector<Value> owners; // of arguments after the symbols
+  SmallVector<Value> owners;                               // of arguments after the symbols
   SmallVector<Type> tensors(function.getSymbols().size()); // what lies in them; null for symbols
   for (auto symbol : function.getSymbols().getAsRange<StringAttr>()) {
     types.push_back(b.getIndexType());
@@ -248,7 +252,8 @@ void HostFunction::declare() {
   roles.push_back({"arena", "arena"});
 
   b.setInsertionPoint(function);
-  host = func::FuncOp::create(b, loc, (function.getSymName() + hostSuffix).str(), b.getFunctionType(types, {b.getI32Type()}));
+  host = func::FuncOp::create(b, loc, (function.getSymName() + hostSuffix).str(),
+                              b.getFunctionType(types, {b.getI32Type()}));
   for (auto [i, role] : llvm::enumerate(roles)) {
     host.setArgAttr(i + 1, "fovea.role", b.getStringAttr(role.first));
     host.setArgAttr(i + 1, "fovea.name", b.getStringAttr(role.second));
@@ -308,7 +313,8 @@ Value HostFunction::viewOf(Value base, const View &view, MemRefType type) {
       sizes.push_back(mixed(dim, !type.isDynamicDim(i)));
       steps.push_back(mixed(expected[i], !ShapedType::isDynamic(strides[i])));
     }
-    value = memref::ReinterpretCastOp::create(b, loc, type, source, mixed(view.offset, !ShapedType::isDynamic(offset)), sizes, steps);
+    value = memref::ReinterpretCastOp::create(b, loc, type, source, mixed(view.offset, !ShapedType::isDynamic(offset)),
+                                              sizes, steps);
   }
   views.push_back({base, view, value});
   return value;
@@ -318,11 +324,14 @@ void HostFunction::emitLaunch(Step &step) {
   auto group = cast<graph::GroupOp>(step.op);
   SmallVector<Value> operands;
   for (const LaunchOperand &operand : step.group.operands)
-    operands.push_back(operand.base ? viewOf(operand.base, operand.view, cast<MemRefType>(operand.type)) : dims->index(operand.size));
+    operands.push_back(operand.base ? viewOf(operand.base, operand.view, cast<MemRefType>(operand.type))
+                                    : dims->index(operand.size));
   StringRef path = pathOf(step.op->getLoc());
   FlatSymbolRefAttr name = kernels.add(step.group.kernel, describeGroup(group));
-  auto launch = kernel::LaunchOp::create(b, step.op->getLoc(), name, operands, path.empty() ? StringAttr() : b.getStringAttr(path));
-  for (auto [attribute, amount] : {std::pair<StringRef, DimExpr>{"flops", step.group.flops}, {"bytes", step.group.bytes}})
+  auto launch = kernel::LaunchOp::create(b, step.op->getLoc(), name, operands,
+                                         path.empty() ? StringAttr() : b.getStringAttr(path));
+  for (auto [attribute, amount] :
+       {std::pair<StringRef, DimExpr>{"flops", step.group.flops}, {"bytes", step.group.bytes}})
     if (amount)
       launch->setAttr(attribute, graph::DimAttr::get(b.getContext(), amount));
 }
@@ -344,8 +353,10 @@ void HostFunction::emitCall(Step &step) {
       operands.push_back(contiguous(result));
   auto bytes = MemRefType::get({ShapedType::kDynamic}, b.getI8Type());
   DimExpr offset = scratchOffsets[&step - steps.data()];
-  operands.push_back(offset ? memref::ViewOp::create(b, loc, bytes, arena, dims->index(offset), ValueRange{dims->index(step.scratch)}).getResult()
-                            : arena);
+  operands.push_back(
+      offset ? memref::ViewOp::create(b, loc, bytes, arena, dims->index(offset), ValueRange{dims->index(step.scratch)})
+                   .getResult()
+             : arena);
   // A callee's parameters are memrefs over its own symbols; a caller that knows a size casts it away.
   auto target = cast<ModuleOp>(module).lookupSymbol<func::FuncOp>((callee.getSymName() + hostSuffix).str());
   for (auto [operand, type] : llvm::zip(MutableArrayRef<Value>(operands), target.getArgumentTypes()))
@@ -384,7 +395,8 @@ void HostFunction::emitArenaFunction() {
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointAfter(host);
   SmallVector<Type> types(function.getSymbols().size(), b.getIndexType());
-  auto sizes = func::FuncOp::create(b, loc, (function.getSymName() + ".arena").str(), b.getFunctionType(types, {b.getIndexType()}));
+  auto sizes = func::FuncOp::create(b, loc, (function.getSymName() + ".arena").str(),
+                                    b.getFunctionType(types, {b.getIndexType()}));
   sizes->setAttr("fovea.formula", b.getStringAttr(arenaBytes.str()));
   Block *entry = sizes.addEntryBlock();
   b.setInsertionPointToStart(entry);

@@ -1,13 +1,11 @@
 // The host side of one graph.func: the order of its steps, its arena, launches and calls.
 #pragma once
 
-#include "compiler/kernels/lower/KernelBuilder.h"
-#include "compiler/analysis/MemoryPlan.h"
 #include "compiler/analysis/StepGraph.h"
+#include "compiler/kernels/lower/KernelBuilder.h"
+#include "compiler/kernels/lower/Lower.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-
-#include <map>
 
 namespace fovea::kernels {
 
@@ -16,7 +14,8 @@ class KernelTable {
 public:
   explicit KernelTable(mlir::ModuleOp module) : module(module), end(mlir::OpBuilder::atBlockEnd(module.getBody())) {}
 
-  /// Takes `kernel`, which is in no module: gives it a name made from `hint`, or drops it for an equal one. Gives the name.
+  /// Takes `kernel`, which is in no module: gives it a name made from `hint`, or drops it for an equal one. Gives the
+  /// name.
   mlir::FlatSymbolRefAttr add(kernel::FuncOp kernel, llvm::StringRef hint);
 
 private:
@@ -28,17 +27,18 @@ private:
 
 class HostFunction {
 public:
-  /// `arenas`: bytes of the arena of every function that is lowered already, over its own symbols.
-  HostFunction(graph::FuncOp function, KernelTable &kernels, std::map<std::string, DimExpr> &arenas);
+  /// `plans`: those of the functions that are lowered already, which this one calls; its own is added.
+  HostFunction(graph::FuncOp function, KernelTable &kernels, FunctionPlans &plans);
 
   mlir::LogicalResult lower();
 
 private:
   struct Step {
-    mlir::Operation *op; // group or call
+    mlir::Operation *op;                    // group or call
     std::vector<mlir::Value> reads, writes; // bases
     LoweredGroup group;
     DimExpr scratch; // a callee's arena
+    FunctionPlan::Callee callee;
   };
 
   mlir::LogicalResult collectSteps();
@@ -57,13 +57,13 @@ private:
   graph::FuncOp function;
   mlir::Operation *module;
   KernelTable &kernels;
-  std::map<std::string, DimExpr> &arenas;
+  FunctionPlans &plans;
   StorageMap storages;
   mlir::OpBuilder b;
   mlir::Location loc;
   std::vector<Step> steps;
-  llvm::DenseMap<mlir::Value, DimExpr> offsets;   // of bases in the arena
-  std::vector<DimExpr> scratchOffsets;            // one a step; null where it needs none
+  llvm::DenseMap<mlir::Value, DimExpr> offsets; // of bases in the arena
+  std::vector<DimExpr> scratchOffsets;          // one a step; null where it needs none
   DimExpr arenaBytes = DimExpr(0);
   llvm::DenseMap<mlir::Value, mlir::Value> buffers; // of bases that are arguments of the host function
   mlir::func::FuncOp host;

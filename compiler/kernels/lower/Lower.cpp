@@ -1,7 +1,7 @@
 // graph-lower-to-kernel: groups to kernels, functions to launches over views of an arena.
 //
-// Before: graph-form-groups. After: kernel.func, func.func (architecture.md, "Between lower, emit and program"); no graph
-// op is left. Exact: what is computed and in which order a value is summed is the group's.
+// Before: graph-form-groups. After: kernel.func, func.func (architecture.md, "Between lower, emit and program"); no
+// graph op is left. Exact: what is computed and in which order a value is summed is the group's.
 #include "compiler/kernels/lower/Lower.h"
 
 #include "compiler/kernels/lower/HostFunction.h"
@@ -36,14 +36,14 @@ static std::optional<SmallVector<graph::FuncOp>> inCallOrder(ModuleOp module) {
   return order;
 }
 
-LogicalResult lowerToKernels(ModuleOp module) {
+LogicalResult lowerToKernels(ModuleOp module, FunctionPlans *result) {
   std::optional<SmallVector<graph::FuncOp>> functions = inCallOrder(module);
   if (!functions)
     return module.emitError("internal: functions call each other in a circle");
   KernelTable kernels(module);
-  std::map<std::string, DimExpr> arenas;
+  FunctionPlans plans;
   for (graph::FuncOp function : *functions)
-    if (failed(HostFunction(function, kernels, arenas).lower()))
+    if (failed(HostFunction(function, kernels, plans).lower()))
       return failure();
   for (graph::FuncOp function : *functions) {
     std::string name = function.getSymName().str();
@@ -51,6 +51,8 @@ LogicalResult lowerToKernels(ModuleOp module) {
     function.erase();
     host.setSymName(name);
   }
+  if (result)
+    *result = std::move(plans);
   return success();
 }
 
@@ -60,8 +62,8 @@ struct LowerToKernel : PassWrapper<LowerToKernel, OperationPass<ModuleOp>> {
   StringRef getArgument() const final { return DEBUG_TYPE; }
   StringRef getDescription() const final { return "Lower groups to kernels, functions to launches over an arena"; }
   void getDependentDialects(DialectRegistry &registry) const override {
-    registry.insert<kernel::KernelDialect, arith::ArithDialect, math::MathDialect, memref::MemRefDialect, func::FuncDialect,
-                    LLVM::LLVMDialect>();
+    registry.insert<kernel::KernelDialect, arith::ArithDialect, math::MathDialect, memref::MemRefDialect,
+                    func::FuncDialect, LLVM::LLVMDialect>();
   }
   void runOnOperation() override {
     if (failed(lowerToKernels(getOperation())))

@@ -1,6 +1,8 @@
 // graph.func with groups in, kernel.func + func.func out (docs/architecture.md, "Between lower, emit and program").
 #pragma once
 
+#include "compiler/analysis/MemoryPlan.h"
+
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/Pass/Pass.h"
 
@@ -8,9 +10,24 @@
 
 namespace fovea::kernels {
 
-/// Replaces every graph.func of `module`, in the form that graph-form-groups leaves, by kernels (merged by structure), one
-/// host function each, and its arena function. Emits an error and fails where a function is in another form.
-mlir::LogicalResult lowerToKernels(mlir::ModuleOp module);
+/// How the arena of one function was planned, over the function's own symbols.
+struct FunctionPlan {
+  /// The arena of a called function, which is one of the buffers.
+  struct Callee {
+    size_t buffer;
+    std::string name;
+    std::map<std::string, DimExpr, std::less<>> sizes; ///< of its symbols
+  };
+  std::vector<PlanBuffer> buffers; ///< over steps in the order in which they run
+  std::vector<Callee> callees;
+  DimExpr total = DimExpr(0);
+};
+using FunctionPlans = std::map<std::string, FunctionPlan>;
+
+/// Replaces every graph.func of `module`, in the form that graph-form-groups leaves, by kernels (merged by structure),
+/// one host function each, and its arena function. Emits an error and fails where a function is in another form.
+/// `plans` is for who wants to judge them.
+mlir::LogicalResult lowerToKernels(mlir::ModuleOp module, FunctionPlans *plans = nullptr);
 
 std::unique_ptr<mlir::Pass> createLowerToKernelPass();
 void registerLowerToKernelPass(); ///< graph-lower-to-kernel

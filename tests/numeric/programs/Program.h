@@ -45,7 +45,8 @@ inline fovea_tensor tensor(std::vector<int64_t> shape, std::vector<float> &data)
   return tensor(FOVEA_F32, std::move(shape), data.data());
 }
 
-/// A model of the library `lib<name>.so`, for `target` (null: the best), with one context.
+/// A model of the library `lib<name>.so`, for `target` (null: the best), with one context. Where several libraries are
+/// of one model, what stands behind a `-` in the name tells them apart.
 struct Program {
   fovea_error error{};
   const fovea_program *program = nullptr;
@@ -59,7 +60,8 @@ struct Program {
     REQUIRE(folder != nullptr);
     void *library = dlopen((std::string(folder) + "/lib" + name + ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
     REQUIRE(library != nullptr);
-    auto function = reinterpret_cast<const fovea_program *(*)()>(dlsym(library, (name + "_program").c_str()));
+    auto function = reinterpret_cast<const fovea_program *(*)()>(
+        dlsym(library, (name.substr(0, name.find('-')) + "_program").c_str()));
     bool found = function != nullptr;
     REQUIRE(found);
     program = function();

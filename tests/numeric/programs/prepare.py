@@ -36,7 +36,8 @@ def main():
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
     models = {name: (HERE / f"{name}.fov", {}) for name in ("cached", "sizes", "long")}
-    models["minilm"] = (HERE.parents[2] / "examples/minilm/minilm.fov", SMALL)
+    minilm = HERE.parents[2] / "examples/minilm/minilm.fov"
+    models |= {"minilm": (minilm, SMALL), "minilm-published": (minilm, {})}
     for name, (source, parameters) in models.items():
         options = [f"--set={key}={value}" for key, value in parameters.items()]
         subprocess.run([arguments.fovea, "build", source, "--emit=lib", "--target=all", "-o", arguments.work / f"lib{name}.so", *options],

@@ -267,6 +267,10 @@ static fovea_code growArena(fovea_context &context, const fovea_entry_code &code
   return FOVEA_OK;
 }
 
+fovea_code fovea::rt::writeProfile(const fovea_context *context, OutputFile &file, fovea_error *error) {
+  return context->executor.profile.write(file, context->model.program->name, error);
+}
+
 extern "C" {
 
 fovea_code fovea_context_create(const fovea_model *model, const fovea_context_options *given, fovea_context **result,
@@ -387,6 +391,10 @@ void fovea_context_run_info(const fovea_context *context, fovea_run_info *info) 
 fovea_code fovea_context_write_profile(const fovea_context *context, const char *path, fovea_error *error) {
   if (!context->executor.profile.enabled())
     return fail(error, FOVEA_INVALID_ARGUMENT, "the context was made without a profile");
-  return context->executor.profile.write(path, context->model.program->name, error);
+  OutputFile file;
+  fovea_code code = file.open(path, error);
+  if (!code)
+    code = writeProfile(context, file, error);
+  return code ? code : file.commit(error);
 }
 }

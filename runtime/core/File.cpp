@@ -65,6 +65,8 @@ OutputFile::~OutputFile() {
 fovea_code OutputFile::open(const char *path, fovea_error *error) {
   struct stat status;
   bool exists = stat(path, &status) == 0;
+  if (!exists && (errno != ENOENT || !*path))
+    return fileError(error, "write", path);
   if (exists && !S_ISREG(status.st_mode)) {
     snprintf(target, sizeof(target), "%s", path);
     descriptor = ::open(path, O_WRONLY | O_CLOEXEC);
@@ -78,8 +80,10 @@ fovea_code OutputFile::open(const char *path, fovea_error *error) {
       return fileError(error, "write", path);
     }
   }
+  const char *slash = strrchr(target, '/');
+  int folder = slash ? static_cast<int>(slash + 1 - target) : 0;
   for (int attempt = 0; attempt < 100; ++attempt) {
-    if (snprintf(name, sizeof(name), "%s.%ld-%d.tmp", target, static_cast<long>(getpid()), attempt) >=
+    if (snprintf(name, sizeof(name), "%.*s.fovea-%ld-%d.tmp", folder, target, static_cast<long>(getpid()), attempt) >=
         static_cast<int>(sizeof(name))) {
       errno = ENAMETOOLONG;
       break;

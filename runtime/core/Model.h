@@ -25,5 +25,8 @@ namespace fovea::rt {
 fovea_code arenaSize(const fovea_entry_code &code, const int64_t *symbols, int32_t threads, int64_t &arena,
                      int64_t &scratch, int64_t &total, fovea_error *error);
 
+/// Writes the context's profile, as fovea_context_write_profile does, to an open file, without committing it.
+fovea_code writeProfile(const fovea_context *context, OutputFile &file, fovea_error *error);
+
 } // namespace fovea::rt
 #endif

@@ -250,15 +250,18 @@ fovea_code writeElements(OutputFile *file, const OutputTensor &tensor,
   return FOVEA_OK;
 }
 
-fovea_code writeNpy(const char *path, const OutputTensor &tensor, fovea_error *error) {
-  OutputFile file;
+fovea_code writeNpy(OutputFile &file, const OutputTensor &tensor, fovea_error *error) {
   char header[1024];
   size_t size = npyHeader(tensor, header);
+  fovea_code code = file.write(header, size, error);
+  return code ? code : writeElements(&file, tensor, nullptr, nullptr, error);
+}
+
+fovea_code writeNpy(const char *path, const OutputTensor &tensor, fovea_error *error) {
+  OutputFile file;
   fovea_code code = file.open(path, error);
   if (!code)
-    code = file.write(header, size, error);
-  if (!code)
-    code = writeElements(&file, tensor, nullptr, nullptr, error);
+    code = writeNpy(file, tensor, error);
   return code ? code : file.commit(error);
 }
 

@@ -231,14 +231,13 @@ static fovea_code writeEntry(OutputFile &file, const OutputTensor &tensor, uint6
   return code ? code : writeElements(&file, tensor, nullptr, nullptr, error);
 }
 
-fovea_code writeNpz(const char *path, const OutputTensor *tensors, size_t count, Memory memory, fovea_error *error) {
-  OutputFile file;
+fovea_code writeNpz(OutputFile &file, const OutputTensor *tensors, size_t count, Memory memory, fovea_error *error) {
   Array<WrittenEntry> entries(memory);
   if (count >= 0xFFFF)
     return fail(error, FOVEA_INVALID_ARGUMENT, "an npz file of %zu tensors can't be written", count);
   if (!entries.resize(count))
     return outOfMemory(error, "an npz file", static_cast<int64_t>(count * sizeof(WrittenEntry)));
-  fovea_code code = file.open(path, error);
+  fovea_code code = FOVEA_OK;
   uint64_t offset = 0, directorySize = 0;
   for (size_t i = 0; i < count && !code; ++i)
     code = writeEntry(file, tensors[i], offset, entries[i], error);
@@ -260,9 +259,7 @@ fovea_code writeNpz(const char *path, const OutputTensor *tensors, size_t count,
   put(end + 10, count, 2);
   put(end + 12, directorySize, 4);
   put(end + 16, offset, 4);
-  if (!code)
-    code = file.write(end, sizeof(end), error);
-  return code ? code : file.commit(error);
+  return code ? code : file.write(end, sizeof(end), error);
 }
 
 } // namespace fovea::rt

@@ -1,7 +1,5 @@
 #include "runtime/core/Profile.h"
 
-#include "runtime/core/File.h"
-
 #include <inttypes.h>
 #include <time.h>
 
@@ -79,7 +77,7 @@ static fovea_code writeEvent(OutputFile &file, const ProfileEvent &event, int64_
                     static_cast<double>(event.bytes) / seconds * 1e-9);
 }
 
-fovea_code Profile::write(const char *path, const char *program, fovea_error *error) const {
+fovea_code Profile::write(OutputFile &file, const char *program, fovea_error *error) const {
   uint64_t seen = next.load();
   size_t count = seen < events.size() ? seen : events.size();
   int64_t start = INT64_MAX;
@@ -88,23 +86,19 @@ fovea_code Profile::write(const char *path, const char *program, fovea_error *er
     start = events[i].begin < start ? events[i].begin : start;
     threads = events[i].thread >= threads ? events[i].thread + 1 : threads;
   }
-  OutputFile file;
-  fovea_code code = file.open(path, error);
-  if (!code)
-    code = file.print(error,
-                      "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"lost_events\":%" PRIu64 "},\"traceEvents\":[\n"
-                      "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"%s\"}},\n"
-                      "{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"launches\"}}",
-                      seen - count, JsonText(program).text);
+  fovea_code code =
+      file.print(error,
+                 "{\"displayTimeUnit\":\"ms\",\"otherData\":{\"lost_events\":%" PRIu64 "},\"traceEvents\":[\n"
+                 "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"%s\"}},\n"
+                 "{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"launches\"}}",
+                 seen - count, JsonText(program).text);
   for (int32_t thread = 0; thread < threads && !code; ++thread)
     code = file.print(
         error, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"args\":{\"name\":\"thread %d\"}}",
         thread + 1, thread);
   for (size_t i = 0; i < count && !code; ++i)
     code = writeEvent(file, events[i], start, error);
-  if (!code)
-    code = file.print(error, "\n]}\n");
-  return code ? code : file.commit(error);
+  return code ? code : file.print(error, "\n]}\n");
 }
 
 } // namespace fovea::rt

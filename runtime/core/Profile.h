@@ -2,7 +2,7 @@
 #ifndef FOVEA_RUNTIME_CORE_PROFILE_H
 #define FOVEA_RUNTIME_CORE_PROFILE_H
 
-#include "runtime/core/Memory.h"
+#include "runtime/core/File.h"
 
 #include <atomic>
 
@@ -41,8 +41,8 @@ public:
     if (slot < events.size())
       events[slot] = event;
   }
-  /// Writes what was kept; not while events are added.
-  fovea_code write(const char *path, const char *program, fovea_error *error) const;
+  /// Writes what was kept to an open file, without committing it; not while events are added.
+  fovea_code write(OutputFile &file, const char *program, fovea_error *error) const;
 
 private:
   Array<ProfileEvent> events;

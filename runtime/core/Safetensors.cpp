@@ -323,7 +323,7 @@ fovea_code TensorFile::openIndex(const char *path, Memory from, fovea_error *err
   return shards.keepMaps(std::move(map));
 }
 
-fovea_code writeSafetensors(const char *path, const OutputTensor *tensors, size_t count, Memory memory,
+fovea_code writeSafetensors(OutputFile &file, const OutputTensor *tensors, size_t count, Memory memory,
                             fovea_error *error) {
   static const char *const names[] = {"F64", "F32", "F16", "BF16", "I64",  "I32",     "I16",     "I8",
                                       "U64", "U32", "U16", "U8",   "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0"};
@@ -363,13 +363,10 @@ fovea_code writeSafetensors(const char *path, const OutputTensor *tensors, size_
     add(" ");
   if (!stored)
     return outOfMemory(error, "a file's header", static_cast<int64_t>(header.size()));
-  OutputFile file;
-  fovea_code code = file.open(path, error);
   unsigned char length[8];
   for (int i = 0; i < 8; ++i)
     length[i] = static_cast<unsigned char>(static_cast<uint64_t>(header.size()) >> (8 * i));
-  if (!code)
-    code = file.write(length, 8, error);
+  fovea_code code = file.write(length, 8, error);
   if (!code)
     code = file.write(header.data(), header.size(), error);
   for (size_t i = 0; i < count && !code; ++i) {
@@ -377,7 +374,7 @@ fovea_code writeSafetensors(const char *path, const OutputTensor *tensors, size_
     countElements(tensors[i].shape, tensors[i].rank, elementSize(tensors[i].dtype), elements);
     code = file.write(tensors[i].data, static_cast<size_t>(elements * elementSize(tensors[i].dtype)), error);
   }
-  return code ? code : file.commit(error);
+  return code;
 }
 
 } // namespace fovea::rt

@@ -114,13 +114,15 @@ struct OutputTensor {
   const void *data = nullptr;
 };
 
-/// Writes one .npy file (bf16, which the format has not, as f32).
-fovea_code writeNpy(const char *path, const OutputTensor &tensor, fovea_error *error);
-/// Writes an uncompressed .npz of tensors with different names; each must be below 4 GiB.
-fovea_code writeNpz(const char *path, const OutputTensor *tensors, size_t count, Memory memory, fovea_error *error);
-/// Writes a .safetensors file.
-fovea_code writeSafetensors(const char *path, const OutputTensor *tensors, size_t count, Memory memory,
+/// Writes one tensor as npy (bf16, which the format has not, as f32) to an open file, which is not committed.
+fovea_code writeNpy(OutputFile &file, const OutputTensor &tensor, fovea_error *error);
+/// The same as an uncompressed npz of tensors with different names; all of them together must be below 4 GiB.
+fovea_code writeNpz(OutputFile &file, const OutputTensor *tensors, size_t count, Memory memory, fovea_error *error);
+/// The same as safetensors.
+fovea_code writeSafetensors(OutputFile &file, const OutputTensor *tensors, size_t count, Memory memory,
                             fovea_error *error);
+/// A whole .npy file at once.
+fovea_code writeNpy(const char *path, const OutputTensor &tensor, fovea_error *error);
 
 /// f16 and bf16 to f32, exactly. Neither side needs to be aligned.
 void widenF16(const unsigned char *from, int64_t count, unsigned char *to);

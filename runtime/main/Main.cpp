@@ -1,9 +1,10 @@
 #include "runtime/core/Dim.h"
 #include "runtime/core/Profile.h"
+#include "runtime/main/Destination.h"
 #include "runtime/main/Inputs.h"
-#include "runtime/main/Outputs.h"
 
 #include <algorithm>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -35,35 +36,70 @@ struct ProgressBar {
   }
 };
 
+std::atomic<fovea_context *> interruptible{nullptr};
+volatile sig_atomic_t interrupted = 0;
+
+/// While there is one, the first SIGINT, SIGTERM or SIGHUP cancels the run, so that no temporary file is left behind;
+/// the second one ends the process at once.
+class Interrupts {
+public:
+  Interrupts() {
+    interrupted = 0;
+    struct sigaction action = {};
+    action.sa_handler = [](int number) {
+      interrupted = number;
+      if (fovea_context *context = interruptible.load())
+        fovea_context_cancel(context);
+    };
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    for (size_t i = 0; i < std::size(numbers); ++i) {
+      sigaction(numbers[i], nullptr, &before[i]);
+      if (before[i].sa_handler == SIG_DFL)
+        sigaction(numbers[i], &action, nullptr);
+    }
+  }
+  ~Interrupts() {
+    for (size_t i = 0; i < std::size(numbers); ++i)
+      sigaction(numbers[i], &before[i], nullptr);
+  }
+
+  /// Ends the process by the signal that came, as its parent expects.
+  void passOn() {
+    if (interrupted) {
+      signal(interrupted, SIG_DFL);
+      raise(interrupted);
+    }
+  }
+
+private:
+  static constexpr int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+  struct sigaction before[std::size(numbers)];
+};
+
 /// One run of the program, from its options to an exit code.
 class Session {
 public:
-  Session(const fovea_program &program, Options &options)
-      : program(program), options(options), dumper{program, options.dump, options.output} {}
+  Session(const fovea_program &program, const Options &options)
+      : program(program), options(options), destination(program, options) {}
   ~Session() {
+    interruptible.store(nullptr);
     fovea_context_destroy(context);
     fovea_model_destroy(model);
   }
 
   int run() {
-    if (int code = checkOutput())
-      return code;
-    if (int code = inputs.read(program, options))
-      return code;
-    int code = load();
+    int code = destination.open();
+    if (!code)
+      code = inputs.read(program, options);
+    if (!code)
+      code = load();
     if (!code)
       code = makeContext();
     if (!code)
       code = outputs.allocate(context, program, options.entry, inputs.data(), inputs.size());
     if (!code)
       code = runEntry();
-    if (!code)
-      code = options.output ? outputs.write(options.output) : outputs.print();
-    if (!code && options.profile)
-      code = report(fovea_context_write_profile(context, options.profile, &error));
-    if (!code && options.dump)
-      code = checkDumps();
-    return code;
+    return code ? code : destination.finish(outputs, context);
   }
 
 private:
@@ -71,27 +107,6 @@ private:
     if (code)
       fprintf(stderr, "%s: %s\n", program.name, error.message);
     return exitCode(code);
-  }
-
-  /// What can be said about -o before anything is computed.
-  int checkOutput() {
-    const char *path = options.output;
-    const fovea_entry &entry = program.entries[options.entry];
-    if (!path || isFolder(path))
-      return ExitOk;
-    if (options.dump) { // makes the folder
-      snprintf(folder, sizeof(folder), "%s/", path);
-      options.output = dumper.folder = folder;
-      return ExitOk;
-    }
-    const char *dot = strrchr(path, '.');
-    if (dot && (strcmp(dot, ".npz") == 0 || strcmp(dot, ".safetensors") == 0))
-      return ExitOk;
-    if (entry.output_count == 1)
-      return ExitOk;
-    fprintf(stderr, "%s: `%s` has %d results: name an .npz or .safetensors file or a folder after -o\n", program.name,
-            entry.name, entry.output_count);
-    return ExitUsage;
   }
 
   int load() {
@@ -118,12 +133,16 @@ private:
     make.sizes = options.sizes.data();
     make.size_count = static_cast<int32_t>(options.sizes.size());
     make.profile_events = options.profile ? 1 << 16 : 0;
-    make.dump = options.dump ? Dumper::dump : nullptr;
-    make.dump_user = &dumper;
-    return report(fovea_context_create(model, &make, &context, &error));
+    make.dump = options.dump ? Destination::dump : nullptr;
+    make.dump_user = &destination;
+    fovea_code code = fovea_context_create(model, &make, &context, &error);
+    interruptible.store(context);
+    return report(code);
   }
 
   int runOnce() {
+    if (interrupted)
+      return ExitData;
     if (program.state_count) // every repetition starts from the same states
       fovea_context_reset(context);
     return report(
@@ -156,20 +175,10 @@ private:
     return ExitOk;
   }
 
-  int checkDumps() {
-    if (dumper.failed)
-      return ExitData;
-    if (dumper.written == 0)
-      fprintf(stderr, "%s: none of %lld values matches `%s`\n", program.name, static_cast<long long>(dumper.seen),
-              options.dump);
-    return dumper.written ? ExitOk : ExitData;
-  }
-
   const fovea_program &program;
-  Options &options;
-  Dumper dumper;
-  char folder[PATH_MAX];
+  const Options &options;
   fovea_error error = {};
+  Destination destination;
   Inputs inputs;
   Outputs outputs;
   fovea_model *model = nullptr;
@@ -194,5 +203,8 @@ extern "C" int fovea_main(const fovea_program *program, int argc, char **argv) {
     printHelp(*program, options.entry);
     return fflush(stdout) == 0 ? ExitOk : ExitData;
   }
-  return Session(*program, options).run();
+  Interrupts interrupts;
+  int code = Session(*program, options).run();
+  interrupts.passOn();
+  return code;
 }

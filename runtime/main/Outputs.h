@@ -1,4 +1,4 @@
-/// What happens with results: printed, or written to files.
+/// The results of one call, and how they are printed.
 #ifndef FOVEA_RUNTIME_MAIN_OUTPUTS_H
 #define FOVEA_RUNTIME_MAIN_OUTPUTS_H
 
@@ -17,11 +17,10 @@ public:
                int32_t inputCount);
   const fovea_tensor *data() const { return tensors.data(); }
   int32_t size() const { return static_cast<int32_t>(tensors.size()); }
+  const char *name(int32_t i) const { return entry->outputs[i].name; }
 
   /// To standard output, as text; middle parts of long axes are left out.
   int print() const;
-  /// To a file or a folder.
-  int write(const char *path) const;
 
 private:
   const fovea_program *program = nullptr;
@@ -29,24 +28,6 @@ private:
   Array<fovea_tensor> tensors;
   Array<Buffer *> buffers;
 };
-
-/// Whether several files are to be written below `path`: a folder that is there, or a name that ends in "/".
-bool isFolder(const char *path);
-
-/// Writes intermediate values that match a pattern to a folder.
-struct Dumper {
-  const fovea_program &program;
-  const char *pattern;
-  const char *folder;
-  int64_t seen = 0, written = 0;
-  bool failed = false;
-
-  /// As fovea_context_options::dump wants it.
-  static void dump(void *dumper, const char *path, const fovea_tensor *value);
-};
-
-/// Whether `text` matches a pattern of *, ? and plain characters.
-bool matches(const char *pattern, const char *text);
 
 } // namespace fovea::rt
 #endif

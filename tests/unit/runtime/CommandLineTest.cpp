@@ -2,8 +2,11 @@
 #include "runtime/core/TensorFile.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 using namespace fovea;
@@ -129,7 +132,7 @@ TEST_CASE("command line: runs, prints, writes, reads npz, converts exactly") {
   int64_t three[] = {3};
   rt::OutputTensor both[] = {{"b", rt::FileDtype::F32, 1, three, b}, {"a", rt::FileDtype::F32, 1, three, a}};
   std::string npz = temporaryPath("in.npz");
-  REQUIRE(rt::writeNpz(npz.c_str(), both, 2, {}, &ignored) == FOVEA_OK);
+  REQUIRE(save(npz, &ignored, [&](rt::OutputFile &to) { return rt::writeNpz(to, both, 2, {}, &ignored); }) == FOVEA_OK);
   result = run({"add", npz, "--weights", w});
   CHECK(result.out == "sum: f32[3]\n[1.5, 2.25, 0]\n");
   int32_t ids[] = {1, 2, 9};
@@ -177,10 +180,89 @@ TEST_CASE("command line: bad data is 1, with a message and no output file") {
     CHECK_CONTAINS(result.err, row.message);
     CHECK(access(out.c_str(), F_OK) != 0);
   }
-  CHECK(run({"add", pathA, pathA, "--weights", w, "-o", "/nonexistent/out.npy"}).code == 1);
   CHECK(run({"add", pathA, pathA, "--weights", w, "-o", "/dev/full"}).code == 1);
-  for (const std::string &name : temporaryFiles())
-    CHECK_FALSE(contains(name, ".tmp"));
+}
+
+static int tasksRun;
+
+TEST_CASE("command line: what cannot be written is noticed before anything runs, and nothing is left") {
+  float a[] = {1, 2, 3};
+  std::string pathA = file("a.npy", rt::FileDtype::F32, {3}, a), w = weights();
+  std::string good = temporaryPath("good.npy"), folder = temporaryPath("folder"), taken = temporaryPath("taken");
+  mkdir(taken.c_str(), 0700);
+  mkdir((taken + "/sum.npy").c_str(), 0700); // where the result would be
+  struct Row {
+    std::vector<std::string> arguments;
+    const char *message;
+  } rows[] = {
+      {{"-o", "/nonexistent/out.npy"}, "can't write `/nonexistent/out.npy`: No such file or directory"},
+      {{"-o", pathA + "/out.npy"}, "Not a directory"},
+      {{"-o", ""}, "can't write ``: No such file or directory"},
+      {{"-o", temporaryPath(std::string(300, 'x'))}, "File name too long"},
+      {{"-o", "/nonexistent/folder/"}, "can't make the folder `/nonexistent/folder/`"},
+      {{"-o", taken}, "/taken/sum.npy`: Is a directory"},
+      {{"-o", good, "--profile", "/nonexistent/trace.json"}, "can't write `/nonexistent/trace.json`"},
+      {{"-o", good, "--profile", taken}, "Is a directory"},
+      {{"-o", pathA, "--dump", "*"}, "Not a directory"},
+      {{"-o", folder, "--dump", "*", "--profile", "/nonexistent/trace.json"}, "can't write `/nonexistent/trace.json`"},
+  };
+  std::vector<std::string> before = temporaryFiles();
+  onTask = [](fovea_exec *, int64_t begin, int64_t end) { tasksRun += static_cast<int>(end - begin); };
+  for (Row &row : rows) {
+    row.arguments.insert(row.arguments.begin(), {"slow", pathA, "--weights", w});
+    tasksRun = 0;
+    Result result = run(row.arguments);
+    INFO(row.message);
+    CHECK(result.code == 1);
+    CHECK_CONTAINS(result.err, row.message);
+    CHECK(result.out.empty());
+    CHECK(tasksRun == 0);
+    CHECK(temporaryFiles() == before);
+  }
+  CHECK(run({"slow", pathA, "--weights", w, "-o", good, "--profile", good}).code == 2);
+  onTask = nullptr;
+  rmdir((taken + "/sum.npy").c_str());
+  rmdir(taken.c_str());
+}
+
+TEST_CASE("command line: a run that fails leaves no file, one that is interrupted neither") {
+  int64_t ids[] = {1, 10, 3};
+  float a[] = {1, 2, 3};
+  std::string bad = file("ids.npy", rt::FileDtype::I64, {3}, ids), pathA = file("a.npy", rt::FileDtype::F32, {3}, a);
+  std::string w = weights(), folder = temporaryPath("results"), old = temporaryPath("old.npy");
+  std::string trace = temporaryPath("trace.json");
+  writeFile(old, "old");
+  remove(trace.c_str());
+  std::vector<std::string> before = temporaryFiles();
+  for (std::vector<std::string> where :
+       {std::vector<std::string>{"-o", old}, {"-o", folder + "/"}, {"-o", folder, "--dump", "*"}}) {
+    where.insert(where.begin(), {"lookup", bad, "--weights", w, "--profile", trace});
+    CHECK(run(where).code == 1);
+    CHECK(temporaryFiles() == before);
+    CHECK(readFile(old) == "old");
+  }
+  onTask = [](fovea_exec *, int64_t, int64_t) {
+    bool isOpen = false;
+    for (const std::string &name : temporaryFiles())
+      isOpen |= contains(name, ".tmp");
+    if (isOpen && tasksRun++ == 0)
+      kill(getpid(), SIGTERM);
+  };
+  tasksRun = 0;
+  pid_t child = fork();
+  if (child == 0) {
+    signal(SIGTERM, SIG_DFL); // doctest has a handler
+    _exit(run({"slow", pathA, "--weights", w, "--threads", "1", "-o", old}).code);
+  }
+  onTask = nullptr;
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGTERM);
+  for (const char *stream : {"stdout", "stderr"}) // the child's
+    remove(temporaryPath(stream).c_str());
+  CHECK(temporaryFiles() == before);
+  CHECK(readFile(old) == "old");
 }
 
 TEST_CASE("command line: dump and profile") {
@@ -197,7 +279,6 @@ TEST_CASE("command line: dump and profile") {
   CHECK_CONTAINS(readFile(trace), "\"cat\":\"map\"");
   result = run({"add", pathA, pathA, "--weights", w, "--dump", "decoder.*", "-o", folder});
   CHECK(result.code == 1);
-  CHECK_CONTAINS(result.err, "none of 1 values matches");
-  remove((folder + "/sum.npy").c_str());
-  rmdir(folder.c_str());
+  CHECK_CONTAINS(result.err, "none of 1 values matches `decoder.*`; there are `layers.0.a`\n");
+  CHECK(access(folder.c_str(), F_OK) != 0);
 }

@@ -259,7 +259,7 @@ std::vector<std::string> temporaryFiles() {
   std::vector<std::string> names;
   DIR *directory = opendir(folder().path.c_str());
   while (dirent *entry = readdir(directory))
-    if (entry->d_name[0] != '.')
+    if (std::string name = entry->d_name; name != "." && name != "..")
       names.push_back(entry->d_name);
   closedir(directory);
   std::sort(names.begin(), names.end());

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fovea/fovea.h"
+#include "runtime/core/File.h"
 
 #include <doctest/doctest.h>
 #include <string>
@@ -27,7 +28,7 @@ extern void (*onTask)(fovea_exec *exec, int64_t begin, int64_t end);
 std::string temporaryPath(const std::string &name);
 void writeFile(const std::string &path, const std::string &bytes);
 std::string readFile(const std::string &path);
-/// Files in the temporary folder.
+/// Names in the temporary folder, hidden ones too.
 std::vector<std::string> temporaryFiles();
 
 /// The bytes of a safetensors file.
@@ -35,6 +36,15 @@ std::string safetensors(const std::string &header, const std::string &data);
 /// A file with `weight` = 1 2 3 4 and `bias` = 10 20 30 40, f32.
 std::string goodWeights();
 std::string floats(std::initializer_list<float> values);
+
+/// Writes a file by `write(rt::OutputFile &)`.
+template <typename Write> fovea_code save(const std::string &path, fovea_error *error, Write write) {
+  rt::OutputFile file;
+  fovea_code code = file.open(path.c_str(), error);
+  if (!code)
+    code = write(file);
+  return code ? code : file.commit(error);
+}
 
 /// A model and a context on good weights, freed at the end.
 struct Loaded {

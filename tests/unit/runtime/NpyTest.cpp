@@ -149,7 +149,7 @@ TEST_CASE("npz: what is written is read back, and damage is noticed") {
   bool flag = true;
   rt::OutputTensor tensors[] = {{"x", FileDtype::F32, 1, shape, values}, {"flag", FileDtype::Bool, 0, nullptr, &flag}};
   std::string path = temporaryPath("written.npz");
-  REQUIRE(rt::writeNpz(path.c_str(), tensors, 2, {}, &error) == FOVEA_OK);
+  REQUIRE(save(path, &error, [&](rt::OutputFile &to) { return rt::writeNpz(to, tensors, 2, {}, &error); }) == FOVEA_OK);
   std::string good = readFile(path);
   REQUIRE(file.open(path.c_str(), {}, &error) == FOVEA_OK);
   REQUIRE(file.size() == 2);

@@ -159,7 +159,8 @@ TEST_CASE("safetensors: what is written is read back") {
                                 {"n", FileDtype::I64, 0, nullptr, &number}};
   std::string path = temporaryPath("written.safetensors");
   fovea_error error = {};
-  REQUIRE(rt::writeSafetensors(path.c_str(), tensors, 2, {}, &error) == FOVEA_OK);
+  REQUIRE(save(path, &error, [&](rt::OutputFile &to) { return rt::writeSafetensors(to, tensors, 2, {}, &error); }) ==
+          FOVEA_OK);
   TensorFile file;
   REQUIRE(file.open(path.c_str(), {}, &error) == FOVEA_OK);
   REQUIRE(file.find("w\"eird\\"));

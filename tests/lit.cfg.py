@@ -2,6 +2,7 @@
 # Read through lit.site.cfg.py, which CMake writes into the build folder.
 import os
 import platform
+import sys
 
 import lit.formats
 
@@ -17,6 +18,7 @@ config.environment["PATH"] = os.pathsep.join([config.fovea_tools, config.llvm_to
 config.environment["FILECHECK_OPTS"] = "--enable-var-scope --dump-input-context=3 --allow-unused-prefixes=false"
 config.substitutions.append(("%examples", os.path.join(config.source_root, "examples")))
 config.substitutions.append(("%golden", os.path.join(config.source_root, "tests", "numeric", "golden")))
+config.substitutions.append(("%python", sys.executable))
 config.substitutions.append(("%plugin", config.test_plugin))
 config.substitutions.append(("%inputs", os.path.join(config.test_source_root, "Inputs")))
 

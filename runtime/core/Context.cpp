@@ -111,25 +111,6 @@ static fovea_code stateShape(const fovea_context &context, int32_t number, fovea
   return FOVEA_OK;
 }
 
-static uint16_t narrowF16(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof(bits));
-  uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFF;
-  if (magnitude > 0x7F800000)
-    return static_cast<uint16_t>(sign | 0x7E00);
-  if (magnitude >= 0x477FF000) // rounds to 65536 or is above
-    return static_cast<uint16_t>(sign | 0x7C00);
-  if (magnitude < 0x38800000) { // subnormal: adding 0.5 lines its bits up, and rounds
-    float shifted;
-    memcpy(&shifted, &magnitude, sizeof(shifted));
-    shifted += 0.5f;
-    memcpy(&magnitude, &shifted, sizeof(magnitude));
-    return static_cast<uint16_t>(sign | (magnitude - 0x3F000000));
-  }
-  magnitude += 0xFFF + (magnitude >> 13 & 1);
-  return static_cast<uint16_t>(sign | (magnitude - 0x38000000) >> 13);
-}
-
 static void fillElements(int32_t dtype, double value, int64_t elements, unsigned char *to) {
   unsigned char element[8] = {};
   auto size = static_cast<size_t>(fovea_dtype_size(dtype));
@@ -138,10 +119,8 @@ static void fillElements(int32_t dtype, double value, int64_t elements, unsigned
       dtype >= FOVEA_I64 ? static_cast<int64_t>(value) : 0; // little-endian: the low bytes are the smaller types
   uint32_t bits;
   memcpy(&bits, &narrow, sizeof(bits));
-  if (dtype == FOVEA_BF16)
-    bits = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16;
-  if (dtype == FOVEA_F16)
-    bits = narrowF16(narrow);
+  if (dtype == FOVEA_BF16 || dtype == FOVEA_F16)
+    bits = dtype == FOVEA_F16 ? narrowF16(narrow) : narrowBF16(narrow);
   if (dtype == FOVEA_BOOL)
     whole = value != 0;
   memcpy(element, dtype >= FOVEA_I64 ? static_cast<const void *>(&whole) : &bits, size);

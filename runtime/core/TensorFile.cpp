@@ -215,6 +215,33 @@ void widenBF16(const unsigned char *from, int64_t count, unsigned char *to) {
   }
 }
 
+uint16_t narrowF16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7FFFFFFF;
+  if (magnitude > 0x7F800000)
+    return static_cast<uint16_t>(sign | 0x7E00);
+  if (magnitude >= 0x477FF000) // rounds to 65536 or is above
+    return static_cast<uint16_t>(sign | 0x7C00);
+  if (magnitude < 0x38800000) { // subnormal: adding 0.5 lines its bits up, and rounds
+    float shifted;
+    memcpy(&shifted, &magnitude, sizeof(shifted));
+    shifted += 0.5f;
+    memcpy(&magnitude, &shifted, sizeof(magnitude));
+    return static_cast<uint16_t>(sign | (magnitude - 0x3F000000));
+  }
+  magnitude += 0xFFF + (magnitude >> 13 & 1);
+  return static_cast<uint16_t>(sign | (magnitude - 0x38000000) >> 13);
+}
+
+uint16_t narrowBF16(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, sizeof(bits));
+  if (value != value)
+    return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
 double elementAsDouble(FileDtype dtype, const unsigned char *from) {
   switch (dtype) {
   case FileDtype::F64:

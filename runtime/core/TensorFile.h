@@ -127,6 +127,9 @@ fovea_code writeNpy(const char *path, const OutputTensor &tensor, fovea_error *e
 /// f16 and bf16 to f32, exactly. Neither side needs to be aligned.
 void widenF16(const unsigned char *from, int64_t count, unsigned char *to);
 void widenBF16(const unsigned char *from, int64_t count, unsigned char *to);
+/// The bits of the nearest f16 or bf16, to even; NaN stays NaN.
+uint16_t narrowF16(float value);
+uint16_t narrowBF16(float value);
 /// The one element at `from` as a double (integers above 2^53 are rounded).
 double elementAsDouble(FileDtype dtype, const unsigned char *from);
 

@@ -46,17 +46,19 @@ bool Inputs::parseScalar(int32_t input, const char *text, bool &outOfRange) {
   errno = 0;
   outOfRange = false;
   tensor.data = data;
-  if (tensor.dtype == FOVEA_F32) {
+  if (tensor.dtype <= FOVEA_BF16) {
     float value = strtof(text, &end);
-    memcpy(data, &value, sizeof(value));
+    uint16_t narrow = tensor.dtype == FOVEA_F16 ? narrowF16(value) : narrowBF16(value);
+    if (tensor.dtype == FOVEA_F32)
+      memcpy(data, &value, sizeof(value));
+    else
+      memcpy(data, &narrow, sizeof(narrow));
     return end != text && !*end;
   }
   if (tensor.dtype == FOVEA_BOOL && (strcmp(text, "true") == 0 || strcmp(text, "false") == 0)) {
     *data = text[0] == 't';
     return true;
   }
-  if (tensor.dtype == FOVEA_F16 || tensor.dtype == FOVEA_BF16)
-    return false;
   long long value = strtoll(text, &end, 10);
   if (end == text || *end)
     return false;
@@ -108,6 +110,20 @@ static int64_t convertIntegers(const FileTensor &tensor, int32_t dtype, unsigned
   return -1;
 }
 
+/// Copies f32 to f16 or bf16 where every value stays what it is; -1, or the first that does not.
+static int64_t narrowFloats(const FileTensor &tensor, int32_t dtype, unsigned char *to) {
+  for (int64_t i = 0; i < tensor.elements(); ++i) {
+    float value, back;
+    memcpy(&value, tensor.data + i * 4, sizeof(value));
+    uint16_t narrow = dtype == FOVEA_F16 ? narrowF16(value) : narrowBF16(value);
+    memcpy(to + i * 2, &narrow, sizeof(narrow));
+    (dtype == FOVEA_F16 ? widenF16 : widenBF16)(to + i * 2, 1, reinterpret_cast<unsigned char *>(&back));
+    if (back != value && value == value)
+      return i;
+  }
+  return -1;
+}
+
 /// Takes the tensor as it is, or converted where every value stays what it is.
 int Inputs::convert(int32_t input, const FileTensor &tensor, const char *path) {
   fovea_tensor &to = tensors[static_cast<size_t>(input)];
@@ -117,10 +133,12 @@ int Inputs::convert(int32_t input, const FileTensor &tensor, const char *path) {
   given[static_cast<size_t>(input)] = true;
   if (programDtype(tensor.dtype) == to.dtype && to.dtype != FOVEA_BOOL)
     return ExitOk;
-  bool widen = to.dtype == FOVEA_F32 && (tensor.dtype == FileDtype::F16 || tensor.dtype == FileDtype::BF16);
+  bool halves = tensor.dtype == FileDtype::F16 || tensor.dtype == FileDtype::BF16;
+  bool widen = to.dtype == FOVEA_F32 && halves;
+  bool narrow = tensor.dtype == FileDtype::F32 && (to.dtype == FOVEA_F16 || to.dtype == FOVEA_BF16);
   bool integers = isInteger(tensor.dtype) && to.dtype >= FOVEA_I64;
   const char *name = entry->inputs[input].name;
-  if (!widen && !integers) {
+  if (!widen && !narrow && !integers) {
     fprintf(stderr, "%s: input `%s` is %s in `%s`, and the entry takes %s: convert it with .astype('%s')\n",
             program->name, name, fovea::rt::name(tensor.dtype), path, fovea_dtype_name(to.dtype), numpyName(to.dtype));
     return ExitData;
@@ -133,12 +151,16 @@ int Inputs::convert(int32_t input, const FileTensor &tensor, const char *path) {
     (tensor.dtype == FileDtype::F16 ? widenF16 : widenBF16)(tensor.data, tensor.elements(), data);
     return ExitOk;
   }
-  int64_t bad = convertIntegers(tensor, to.dtype, data);
+  int64_t bad = narrow ? narrowFloats(tensor, to.dtype, data) : convertIntegers(tensor, to.dtype, data);
   if (bad < 0)
     return ExitOk;
-  fprintf(stderr, "%s: input `%s`: element %" PRId64 " of `%s` is %" PRId64 ", which is no %s\n", program->name, name,
-          bad, path, integerAt(tensor.dtype, tensor.data + bad * elementSize(tensor.dtype)),
-          fovea_dtype_name(to.dtype));
+  const unsigned char *element = tensor.data + bad * elementSize(tensor.dtype);
+  fprintf(stderr, "%s: input `%s`: element %" PRId64 " of `%s` is ", program->name, name, bad, path);
+  if (narrow)
+    fprintf(stderr, "%.9g, which is no %s: round it first\n", elementAsDouble(tensor.dtype, element),
+            fovea_dtype_name(to.dtype));
+  else
+    fprintf(stderr, "%" PRId64 ", which is no %s\n", integerAt(tensor.dtype, element), fovea_dtype_name(to.dtype));
   return ExitData;
 }
 

@@ -12,7 +12,7 @@ import sys
 
 import numpy
 import torch
-from reference import encoder_decoder, first_steps, library, minilm
+from reference import encoder_decoder, first_steps, halves, library, minilm
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -26,10 +26,14 @@ def write(path, tensor):
     numpy.save(path, tensor.numpy())
 
 
-def write_weights(path, tensors):
+def write_tensors(path, tensors):
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items() if tensor.is_floating_point()}, path)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     path.chmod(0o644)
+
+
+def write_weights(path, tensors):
+    write_tensors(path, {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point()})
 
 
 def checked(name, single, double):
@@ -67,6 +71,38 @@ def make_small_bert():
     write_weights(folder / "model.safetensors", model.state_dict())
     single = minilm.embed(model, ids, mask)
     write(folder / "embed.npy", checked("small bert", single, minilm.embed(model.double(), ids, mask)))
+
+
+def make_narrow_bert():
+    """The small model from a file that holds every other tensor as f16 and as bf16."""
+    folder = HERE / "golden/minilm_small"
+    model = minilm.small()
+    narrow = {name: tensor.to((torch.float16, torch.bfloat16)[i % 2])
+              for i, (name, tensor) in enumerate(model.state_dict().items()) if tensor.is_floating_point()}
+    write_weights(folder / "narrow.safetensors", narrow)
+    model.load_state_dict(narrow, strict=False)
+    ids, mask = (torch.from_numpy(numpy.load(folder / f"{name}.npy")) for name in ("ids", "mask"))
+    single = minilm.embed(model, ids, mask)
+    write(folder / "embed_narrow.npy", checked("narrow bert", single, minilm.embed(model.double(), ids, mask)))
+
+
+@torch.no_grad()
+def make_halves():
+    """Narrow results are float64's, rounded once; npy has no bf16, so those are written as f32."""
+    folder = HERE / "golden/halves"
+    weights = halves.weights()
+    write_weights(folder / "weights.safetensors", weights)
+    for entry, inputs in halves.inputs().items():
+        write_tensors(folder / f"{entry}.in.safetensors", inputs)
+        function, narrow = halves.ENTRIES[entry]
+        single, double = (function({k: v.to(dtype) for k, v in weights.items()},
+                                   **{k: v.to(dtype) if v.is_floating_point() else v for k, v in inputs.items()})
+                          for dtype in (torch.float32, torch.float64))
+        for name, value in single.items():
+            value = checked(f"{entry} {name}", value, double[name])
+            if name in narrow:
+                value = double[name].to(narrow[name])
+            write(folder / f"{entry}.{name}.npy", value.float() if value.dtype == torch.bfloat16 else value)
 
 
 def make_encoder_decoder():
@@ -158,6 +194,8 @@ def main():
     make_first_steps()
     make_encoder_decoder()
     make_small_bert()
+    make_narrow_bert()
+    make_halves()
     make_minilm(sys.argv[1])
 
 

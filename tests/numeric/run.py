@@ -89,14 +89,15 @@ def main():
         # What stands before the model is for the compiler, what stands after it for the program.
         interpret = ["--interpret"] if arguments.via == "interpreter" else []
         command = [arguments.fovea, "run", *interpret, *model_options(case), ROOT / case["source"]]
-    command += [case["entry"], *[ROOT / i if i.endswith(".npy") else i for i in case["inputs"]], "-o", output]
+    command += [case["entry"], *[ROOT / i if "/" in i else i for i in case["inputs"]], "-o", output]
     run(command + (["--weights", weights] if weights else []))
 
     got = tensors.read(output)
     failures = 0
     for name, golden in outputs.items():
         expected = tensors.read(ROOT / golden)[""]
-        why = tensors.worst_difference(got.get("" if len(outputs) == 1 else name), expected, case["tolerance"])
+        tolerance = case["tolerance"][name] if isinstance(case["tolerance"], dict) else case["tolerance"]
+        why = tensors.worst_difference(got.get("" if len(outputs) == 1 else name), expected, tolerance)
         if why:
             failures += 1
             print(f"{case['name']} {name}: {why}")

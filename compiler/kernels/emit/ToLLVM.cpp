@@ -3,6 +3,7 @@
 #include "compiler/kernels/emit/Math.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -21,6 +22,40 @@ struct ExpandMath : PassWrapper<ExpandMath, OperationPass<ModuleOp>> {
       signalPassFailure();
   }
   const Target &target;
+};
+
+/// Masked accesses of vectors of f16 and bf16 move their bits. LLVM takes them apart where it has no instructions for
+/// the type, and converts each element to f32 and back by library calls that no program has.
+struct MoveHalfBits : PassWrapper<MoveHalfBits, OperationPass<ModuleOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(MoveHalfBits)
+  StringRef getArgument() const override { return "kernel-move-half-bits"; }
+  StringRef getDescription() const override { return "make masked accesses of 16-bit floats ones of integers"; }
+  void runOnOperation() override {
+    getOperation().walk([](Operation *op) {
+      if (isa<LLVM::MaskedLoadOp, LLVM::MaskedStoreOp, LLVM::masked_gather, LLVM::masked_scatter>(op))
+        moveBits(op);
+    });
+  }
+
+  /// The type of as many integers; null for everything but vectors of 16-bit floats.
+  static Type bitsOf(Type type) {
+    auto vector = dyn_cast<VectorType>(type);
+    bool isHalf = vector && isa<FloatType>(vector.getElementType()) && vector.getElementTypeBitWidth() == 16;
+    return isHalf ? vector.clone(IntegerType::get(type.getContext(), 16)) : Type();
+  }
+  static void moveBits(Operation *op) {
+    OpBuilder builder(op);
+    for (OpOperand &operand : op->getOpOperands())
+      if (Type bits = bitsOf(operand.get().getType()))
+        operand.set(LLVM::BitcastOp::create(builder, op->getLoc(), bits, operand.get()));
+    builder.setInsertionPointAfter(op);
+    for (OpResult result : op->getResults())
+      if (Type bits = bitsOf(result.getType())) {
+        auto value = LLVM::BitcastOp::create(builder, op->getLoc(), result.getType(), result);
+        result.replaceAllUsesExcept(value, value);
+        result.setType(bits);
+      }
+  }
 };
 } // namespace
 
@@ -42,6 +77,7 @@ void fovea::kernels::addToLLVMPasses(OpPassManager &manager, const Target &targe
   manager.addPass(createArithToLLVMConversionPass());
   manager.addPass(createConvertControlFlowToLLVMPass());
   manager.addPass(createReconcileUnrealizedCastsPass());
+  manager.addPass(std::make_unique<MoveHalfBits>());
   manager.addPass(createCanonicalizerPass());
   manager.addPass(createCSEPass());
 }

@@ -46,32 +46,17 @@ void PointVectorizer::restrict(Access &access, LaneValue condition) {
   where = both(builder, loc, where, condition.value);
 }
 
-/// Masked accesses of 16-bit floats become library calls where LLVM has no instructions for the type, so their bits are
-/// accessed. The cast has no code: descriptors of both types are the same.
-static Value asBits(OpBuilder &builder, Location loc, Value memref) {
-  auto type = cast<MemRefType>(memref.getType());
-  if (!isa<FloatType>(type.getElementType()) || type.getElementTypeBitWidth() != 16)
-    return memref;
-  Type bits = MemRefType::Builder(type).setElementType(builder.getI16Type());
-  return UnrealizedConversionCastOp::create(builder, loc, bits, memref).getResult(0);
-}
-
-/// `value` as it lies in memory: bools as 0 or 1, 16-bit floats as bits. A scalar or a vector.
+/// `value` as it lies in memory: bools as 0 or 1. A scalar or a vector.
 static Value emitStored(OpBuilder &builder, Location loc, Value value, Type stored) {
-  Type element = getElementTypeOrSelf(value), type = withElement(value.getType(), stored);
-  if (element == stored)
+  if (getElementTypeOrSelf(value) == stored)
     return value;
-  if (element.isInteger(1))
-    return arith::ExtUIOp::create(builder, loc, type, value);
-  return arith::BitcastOp::create(builder, loc, type, value);
+  return arith::ExtUIOp::create(builder, loc, withElement(value.getType(), stored), value);
 }
 
 /// The inverse; any value but 0 is true.
 static Value emitLoaded(OpBuilder &builder, Location loc, Value value, Type element) {
   if (getElementTypeOrSelf(value) == element)
     return value;
-  if (!element.isInteger(1))
-    return arith::BitcastOp::create(builder, loc, withElement(value.getType(), element), value);
   return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, value,
                                emitSplat(builder, loc, value.getType(), 0));
 }
@@ -80,7 +65,7 @@ static Type storedElement(Value memref) { return cast<MemRefType>(memref.getType
 
 PointVectorizer::Access PointVectorizer::analyse(Value memref, ValueRange indices, Value condition) {
   Access access;
-  access.memref = asBits(builder, loc, outer.lookupOrDefault(memref));
+  access.memref = outer.lookupOrDefault(memref);
   SmallVector<int64_t> strides;
   int64_t offset;
   if (failed(cast<MemRefType>(access.memref.getType()).getStridesAndOffset(strides, offset)))

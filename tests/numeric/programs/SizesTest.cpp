@@ -1,5 +1,6 @@
 // Products and attention at sizes around every tile edge, for every target, against double precision.
 #include "Program.h"
+#include "runtime/core/TensorFile.h"
 #include "tests/oracle/Attention.h"
 
 #include <array>
@@ -103,6 +104,71 @@ void checkProducts(Program &program, Numbers &numbers, int64_t m, int64_t n, int
       [](int64_t, int64_t) { return 1.0f; }, none);
 }
 
+/// Numbers in [-1, 1] that f16 and bf16 hold exactly.
+class Halves {
+public:
+  Halves(Numbers &numbers, int64_t count, fovea::rt::FileDtype dtype) {
+    for (int64_t i = 0; i < count; ++i)
+      bits.push_back(codes(dtype)[numbers.next() % 129]);
+    reals.resize(count);
+    for (int64_t i = 0; i < count; ++i)
+      reals[i] = valueOf(dtype, bits[i]);
+  }
+  static double valueOf(fovea::rt::FileDtype dtype, uint16_t code) {
+    return fovea::rt::elementAsDouble(dtype, reinterpret_cast<const unsigned char *>(&code));
+  }
+
+  std::vector<uint16_t> bits;
+  std::vector<double> reals;
+
+private:
+  /// Those of -64/64 to 64/64.
+  static const std::vector<uint16_t> &codes(fovea::rt::FileDtype dtype) {
+    static std::vector<uint16_t> all[2];
+    std::vector<uint16_t> &out = all[dtype == fovea::rt::FileDtype::BF16];
+    for (uint32_t code = 0; out.size() < 129 && code < 0x10000; ++code)
+      if (double value = valueOf(dtype, uint16_t(code)) * 64;
+          std::fabs(value) <= 64 && value == std::floor(value) && (value != 0 || code == 0)) // one zero
+        out.push_back(uint16_t(code));
+    return out;
+  }
+};
+
+void checkHalves(Program &program, Numbers &numbers, int64_t m, int64_t n, int64_t k) {
+  using fovea::rt::FileDtype;
+  CAPTURE(m);
+  CAPTURE(n);
+  CAPTURE(k);
+  Halves a(numbers, m * k, FileDtype::F16), b(numbers, k * n, FileDtype::F16), c(numbers, m * k, FileDtype::BF16),
+      w(numbers, n * k, FileDtype::BF16);
+  std::vector<uint16_t> half(m * n), brain(m * n), outer(n * m);
+  std::vector<float> mixed(m * n);
+  program.run("halves",
+              {tensor(FOVEA_F16, {m, k}, a.bits.data()), tensor(FOVEA_F16, {k, n}, b.bits.data()),
+               tensor(FOVEA_BF16, {m, k}, c.bits.data()), tensor(FOVEA_BF16, {n, k}, w.bits.data())},
+              {tensor(FOVEA_F16, {m, n}, half.data()), tensor(FOVEA_BF16, {m, n}, brain.data()), tensor({m, n}, mixed),
+               tensor(FOVEA_BF16, {n, m}, outer.data())});
+  // Products of multiples of 1/64 are multiples of 1/4096 and at most 97 in sum: exact in f32. So each result is the
+  // exact sum, rounded to the nearest f16 (half of its last place: 2^-11 of the value) or bf16 (2^-8).
+  int64_t bad = 0;
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      double ab = 0, cw = 0, aw = 0;
+      for (int64_t p = 0; p < k; ++p) {
+        ab += a.reals[i * k + p] * b.reals[p * n + j];
+        cw += c.reals[i * k + p] * w.reals[j * k + p];
+        aw += a.reals[i * k + p] * w.reals[j * k + p];
+      }
+      double gotHalf = Halves::valueOf(FileDtype::F16, half[i * n + j]),
+             gotBrain = Halves::valueOf(FileDtype::BF16, brain[i * n + j]);
+      bad += !fovea::oracle::agrees(gotHalf, ab, std::fabs(ab) * 0x1p-11);
+      bad += !fovea::oracle::agrees(gotBrain, cw, std::fabs(cw) * 0x1p-8);
+      bad += mixed[i * n + j] != aw;
+      bad += outer[j * m + i] != brain[i * n + j];
+    }
+  CHECK(bad == 0);
+}
+
 void checkAttentions(Program &program, Numbers &numbers, int64_t t, int64_t s, int64_t d, int64_t e) {
   CAPTURE(t);
   CAPTURE(s);
@@ -179,6 +245,7 @@ TEST_CASE("products and attention of any size, on every target") {
     for (const Row &row : rows) {
       auto [m, n, k, t, s, d] = row;
       checkProducts(program, numbers, levels[m], levels[n], levels[k]);
+      checkHalves(program, numbers, levels[m], levels[n], levels[k]);
       checkAttentions(program, numbers, levels[t], levels[s], levels[d], levels[n]);
     }
     for (int64_t m : levels)

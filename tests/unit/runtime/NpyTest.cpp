@@ -141,6 +141,32 @@ TEST_CASE("f16: every value widens exactly") {
   }
 }
 
+TEST_CASE("f16 and bf16: what was widened narrows to itself, what lies between to the nearest even") {
+  for (uint32_t bits = 0; bits < 65536; ++bits) {
+    auto half = static_cast<uint16_t>(bits);
+    float f16, bf16, next;
+    rt::widenF16(reinterpret_cast<unsigned char *>(&half), 1, reinterpret_cast<unsigned char *>(&f16));
+    rt::widenBF16(reinterpret_cast<unsigned char *>(&half), 1, reinterpret_cast<unsigned char *>(&bf16));
+    if (f16 == f16 && rt::narrowF16(f16) != half)
+      FAIL_CHECK("f16 ", bits);
+    if (bf16 == bf16 && rt::narrowBF16(bf16) != half)
+      FAIL_CHECK("bf16 ", bits);
+    bool isLast = (bits & 0x7FFF) >= 0x7BFF; // infinity is behind it, or it is NaN
+    uint16_t above = static_cast<uint16_t>(half + 1), even = half & 1 ? above : half;
+    rt::widenF16(reinterpret_cast<unsigned char *>(&above), 1, reinterpret_cast<unsigned char *>(&next));
+    if (!isLast && rt::narrowF16((f16 + next) / 2) != even)
+      FAIL_CHECK("the middle behind f16 ", bits);
+  }
+  float nan = __builtin_nanf(""), huge = 3e38f;
+  CHECK((rt::narrowF16(nan) & 0x7FFF) > 0x7C00);
+  CHECK((rt::narrowBF16(nan) & 0x7FFF) > 0x7F80);
+  CHECK(rt::narrowF16(65520) == 0x7C00);
+  CHECK(rt::narrowF16(65519) == 0x7BFF);
+  CHECK(rt::narrowBF16(huge) == 0x7F62);
+  CHECK(rt::narrowBF16(0x1.01p0f) == 0x3F80); // halfway: to even
+  CHECK(rt::narrowBF16(0x1.03p0f) == 0x3F82);
+}
+
 TEST_CASE("npz: what is written is read back, and damage is noticed") {
   fovea_error error = {};
   TensorFile file;

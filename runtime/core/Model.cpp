@@ -35,6 +35,8 @@ const char *firstMissing(const fovea_target &target) {
   return nullptr;
 }
 
+} // namespace
+
 fovea_code chooseTarget(const fovea_program &program, const char *wanted, const fovea_target *&chosen,
                         fovea_error *error) {
   char text[700];
@@ -60,6 +62,8 @@ fovea_code chooseTarget(const fovea_program &program, const char *wanted, const 
   return fail(error, FOVEA_UNSUPPORTED_CPU, "this processor can't run the program: %s",
               program.target_count ? text : "it has no target");
 }
+
+namespace {
 
 struct Loader {
   fovea_model &model;

@@ -25,6 +25,10 @@ namespace fovea::rt {
 fovea_code arenaSize(const fovea_entry_code &code, const int64_t *symbols, int32_t threads, int64_t &arena,
                      int64_t &scratch, int64_t &total, fovea_error *error);
 
+/// The target of that name, or without one the first that this processor can run.
+fovea_code chooseTarget(const fovea_program &program, const char *wanted, const fovea_target *&chosen,
+                        fovea_error *error);
+
 /// Writes the context's profile, as fovea_context_write_profile does, to an open file, without committing it.
 fovea_code writeProfile(const fovea_context *context, OutputFile &file, fovea_error *error);
 

@@ -1,6 +1,6 @@
 #include "runtime/main/Options.h"
 
-#include "runtime/core/TensorFile.h"
+#include "runtime/core/Model.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ const Flag flags[] = {
     {"--profile", "FILE", "write a Chrome trace of what ran when"},
     {"--dump", "PATTERN", "with -o FOLDER: also write intermediate values whose path matches (* and ?)"},
     {"--size", "NAME=N", "a size of the program's states"},
-    {"--target", "NAME", "use this target's code"},
+    {"--target", "NAME", "run this target's code (default: the first of those below that the processor can run)"},
     {"--help", nullptr, "this text; after an entry: that entry's"},
 };
 
@@ -219,6 +219,9 @@ void printHelp(const fovea_program &program, int32_t only) {
   printf("\n%d tensors of weights; targets:", program.param_count);
   for (int32_t i = 0; i < program.target_count; ++i)
     printf("%s %s", i ? "," : "", program.targets[i]->name);
+  const fovea_target *here;
+  if (chooseTarget(program, nullptr, here, nullptr) == FOVEA_OK)
+    printf("; here %s", here->name);
   printf("\n");
 }
 

@@ -69,7 +69,7 @@ TEST_CASE("command line: help") {
   CHECK(help.code == 0);
   CHECK(help.err.empty());
   for (const char *part : {"add(a: f32[N], b: f32[N]) -> f32[N]", "      Adds.\n      Two lines.\n",
-                           "requires N <= 100000", "--threads N", "2 tensors of weights"})
+                           "requires N <= 100000", "--threads N", "2 tensors of weights; targets: x86-64-v99, plain; here plain\n"})
     CHECK_CONTAINS(help.out, part);
   Result one = run({"slow", "--help"});
   CHECK(one.code == 0);

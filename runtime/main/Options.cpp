@@ -44,6 +44,11 @@ struct Parser {
     return ExitUsage;
   }
 
+  int noMemory() {
+    fprintf(stderr, "%s: out of memory\n", program.name);
+    return ExitData;
+  }
+
   int number(const char *flag, const char *text, long lowest, long highest, int32_t &value) {
     char *end;
     errno = 0;
@@ -63,7 +68,7 @@ struct Parser {
     if (!equals || end == equals + 1 || *end || errno || value < 0)
       return usage("--size takes NAME=N, not", text);
     *equals = 0;
-    return options.sizes.push({text, value}) ? ExitOk : usage("out of memory", nullptr);
+    return options.sizes.push({text, value}) ? static_cast<int>(ExitOk) : noMemory();
   }
 
   int apply(const Flag &flag, char *value) {
@@ -138,7 +143,7 @@ struct Parser {
           if (int code = entry(argument))
             return code;
         } else if (!options.inputs.push(argument)) {
-          return usage("out of memory", nullptr);
+          return noMemory();
         }
         continue;
       }

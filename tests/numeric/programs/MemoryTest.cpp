@@ -1,6 +1,7 @@
 // What a run needs: attention never holds its scores, and a second run at the same sizes allocates nothing.
 #include "Program.h"
 
+#include <algorithm>
 #include <atomic>
 #include <fcntl.h>
 #include <unistd.h>
@@ -70,6 +71,72 @@ TEST_CASE("attention over 4096 keys needs at most 16 MiB above inputs and output
     int64_t before = memory("VmRSS:");
     program.run(entry, std::vector<fovea_tensor>(inputs.begin(), inputs.begin() + count), {tensor(shape, y)});
     CHECK(memory("VmHWM:") - before <= 16 * mebibyte);
+  }
+}
+
+/// Fails at the n-th call, and counts what is not given back.
+struct FailingAllocator {
+  int64_t failAt = -1, calls = 0, live = 0;
+  fovea_allocator hooks{allocate, release, this};
+
+  static void *allocate(void *user, size_t bytes, size_t alignment) {
+    auto &self = *static_cast<FailingAllocator *>(user);
+    if (self.calls++ == self.failAt)
+      return nullptr;
+    ++self.live;
+    size_t unit = std::max<size_t>(alignment, 16);
+    return std::aligned_alloc(unit, (bytes + unit - 1) / unit * unit);
+  }
+  static void release(void *user, void *memory, size_t) {
+    --static_cast<FailingAllocator *>(user)->live;
+    std::free(memory);
+  }
+};
+
+/// Loads a model with a context of two threads, runs `embed` twice at growing sizes, and gives everything back.
+static fovea_code loadAndRun(const fovea_program *program, const char *weights, const fovea_allocator *hooks,
+                             fovea_error *error) {
+  fovea_load_options load{};
+  load.allocator = hooks;
+  load.threads = 1;
+  fovea_model *model = nullptr;
+  fovea_context *context = nullptr;
+  fovea_code code = fovea_model_load(program, weights, &load, &model, error);
+  fovea_context_options options{};
+  options.threads = 2;
+  options.profile_events = 100;
+  if (!code)
+    code = fovea_context_create(model, &options, &context, error);
+  for (int64_t length : {3, 50}) {
+    std::vector<int64_t> ids(length, 7);
+    std::vector<uint8_t> mask(length, 1);
+    std::vector<float> out(32);
+    fovea_tensor inputs[] = {tensor(FOVEA_I64, {1, length}, ids.data()), tensor(FOVEA_BOOL, {1, length}, mask.data())};
+    fovea_tensor output = tensor({1, 32}, out);
+    if (!code)
+      code = fovea_run(context, fovea_find_entry(program, "embed"), inputs, 2, &output, 1, error);
+  }
+  fovea_context_destroy(context);
+  fovea_model_destroy(model);
+  return code;
+}
+
+TEST_CASE("every allocation that fails is a status, in loading, packing and running") {
+  const char *weights = std::getenv("FOVEA_MINILM_SMALL");
+  Program program;
+  REQUIRE(program.load("minilm", weights));
+  fovea_error error{};
+  FailingAllocator all;
+  REQUIRE(loadAndRun(program.program, weights, &all.hooks, &error) == FOVEA_OK);
+  CHECK(all.live == 0);
+  CHECK(all.calls > 20);
+  for (int64_t n = 0; n < all.calls; ++n) {
+    FailingAllocator failing;
+    failing.failAt = n;
+    CAPTURE(n);
+    CHECK(loadAndRun(program.program, weights, &failing.hooks, &error) == FOVEA_OUT_OF_MEMORY);
+    CHECK(std::string(error.message).find("out of memory") != std::string::npos);
+    CHECK(failing.live == 0);
   }
 }
 

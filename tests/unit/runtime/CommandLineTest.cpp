@@ -1,4 +1,4 @@
-#include "FakeProgram.h"
+#include "DamagedFiles.h"
 #include "runtime/core/TensorFile.h"
 
 #include <fcntl.h>
@@ -68,8 +68,9 @@ TEST_CASE("command line: help") {
   Result help = run({"--help"});
   CHECK(help.code == 0);
   CHECK(help.err.empty());
-  for (const char *part : {"add(a: f32[N], b: f32[N]) -> f32[N]", "      Adds.\n      Two lines.\n",
-                           "requires N <= 100000", "--threads N", "2 tensors of weights; targets: x86-64-v99, plain; here plain\n"})
+  for (const char *part :
+       {"add(a: f32[N], b: f32[N]) -> f32[N]", "      Adds.\n      Two lines.\n", "requires N <= 100000", "--threads N",
+        "2 tensors of weights; targets: x86-64-v99, plain; here plain\n"})
     CHECK_CONTAINS(help.out, part);
   Result one = run({"slow", "--help"});
   CHECK(one.code == 0);
@@ -181,6 +182,31 @@ TEST_CASE("command line: bad data is 1, with a message and no output file") {
     CHECK(access(out.c_str(), F_OK) != 0);
   }
   CHECK(run({"add", pathA, pathA, "--weights", w, "-o", "/dev/full"}).code == 1);
+}
+
+TEST_CASE("command line: every damaged file gives its error, exit code 1 and no result, as weights and as an input") {
+  float a[] = {1, 2, 3};
+  std::string pathA = file("a.npy", rt::FileDtype::F32, {3}, a), w = weights(), out = temporaryPath("result.npy");
+  std::string badNpy = temporaryPath("bad.npy"), badWeights = temporaryPath("bad.safetensors");
+  auto check = [&](std::vector<std::string> arguments, const char *message) {
+    arguments.insert(arguments.begin(), {"add", "-o", out});
+    Result result = run(arguments);
+    INFO(message);
+    CHECK(result.code == 1);
+    CHECK(result.err.compare(0, 6, "fake: ") == 0);
+    CHECK_CONTAINS(result.err, message);
+    CHECK(result.out.empty());
+    CHECK(access(out.c_str(), F_OK) != 0);
+  };
+  for (const DamagedFile &row : damagedNpy()) {
+    writeFile(badNpy, row.bytes);
+    // What doesn't begin as npy does is told by the file's name.
+    check({pathA, badNpy, "--weights", w}, row.message);
+  }
+  for (const DamagedFile &row : damagedSafetensors()) {
+    writeFile(badWeights, row.bytes);
+    check({pathA, pathA, "--weights", badWeights}, row.message);
+  }
 }
 
 static int tasksRun;

@@ -1,4 +1,4 @@
-#include "FakeProgram.h"
+#include "DamagedFiles.h"
 #include "runtime/core/Inflate.h"
 #include "runtime/core/TensorFile.h"
 
@@ -8,15 +8,6 @@ using namespace fovea;
 using namespace fovea::test;
 using rt::FileDtype;
 using rt::TensorFile;
-
-static std::string npy(const std::string &header, const std::string &data, char major = 1) {
-  std::string bytes = std::string("\x93NUMPY", 6) + major + '\0';
-  bytes += static_cast<char>(header.size() & 255);
-  bytes += static_cast<char>(header.size() >> 8);
-  if (major > 1)
-    bytes += std::string(2, '\0');
-  return bytes + header + data;
-}
 
 /// Keeps the bytes of the last call: tensors point into them.
 static fovea_code parse(const std::string &bytes, TensorFile &file, fovea_error &error) {
@@ -47,58 +38,8 @@ TEST_CASE("npy: versions, dtypes, orders") {
 }
 
 TEST_CASE("npy: damaged files give an error that says what is wrong") {
-  auto with = [](const char *header) { return npy(header, floats({1, 2})); };
-  struct Row {
-    std::string bytes;
-    const char *message;
-  };
-  std::string good = with("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}");
-  const Row rows[] = {
-      {"", "doesn't start"},
-      {"\x93NUMPX12345", "doesn't start"},
-      {good.substr(0, 9), "doesn't start"},
-      {std::string("\x93NUMPY\4\0ab", 10), "version 4.0"},
-      {std::string("\x93NUMPY\1\1ab", 10), "version 1.1"},
-      {std::string("\x93NUMPY\0\0ab", 10), "version 0.0"},
-      {std::string("\x93NUMPY\2\0\1\0\0", 11), "ends in its header"},
-      {good.substr(0, 30), "only 20 follow"},
-      {good.substr(0, good.size() - 1), "needs 8 bytes, and 7"},
-      {good + "x", "needs 8 bytes, and 9"},
-      {with(""), "expected `{`"},
-      {with("{"), "expected `'name':`"},
-      {with("{}"), "`descr` is missing"},
-      {with("{'descr': '<f4'}"), "`fortran_order` is missing"},
-      {with("{'descr': '<f4', 'fortran_order': False}"), "`shape` is missing"},
-      {with("{'descr': '<f4', 'descr': '<f4'}"), "twice"},
-      {with("{'descr': '<f4', 'colour': 1}"), "unknown field"},
-      {with("{'descr' '<f4'}"), "expected `'name':`"},
-      {with("{'descr': '<f4' 'shape': (2,)}"), "expected `,`"},
-      {with("{'descr': '<f4', 'fortran_order': 0, 'shape': (2,)}"), "True or False"},
-      {with("{'descr': '>f4', 'fortran_order': False, 'shape': (2,)}"), "big-endian"},
-      {with("{'descr': '<c8', 'fortran_order': False, 'shape': (1,)}"), "not supported"},
-      {with("{'descr': '|O', 'fortran_order': False, 'shape': (1,)}"), "not supported"},
-      {with("{'descr': '<U2', 'fortran_order': False, 'shape': (1,)}"), "not supported"},
-      {with("{'descr': 'xf4', 'fortran_order': False, 'shape': (2,)}"), "not supported"},
-      {with("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2,)}"), "records with fields"},
-      {with("{'descr': 4, 'fortran_order': False, 'shape': (2,)}"), "must be a string"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': 2}"), "must be a tuple"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': [2]}"), "must be a tuple"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (2)}"), "expected `,` or `)`"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}"), "not negative"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (2.0,)}"), "expected `,` or `)`"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (,)}"), "not negative"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (1 2)}"), "expected `,` or `)`"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (2,"), "not negative"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (9223372036854775808,)}"), "too large"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296)}"), "overflows"},
-      {with("{'descr': '<f4', 'fortran_order': True, 'shape': (0, 4294967296, 4294967296)}"), "overflows"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2)}"), "more than 16"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (2,)} x"), "text after the end"},
-      {with("{'descr': '<f4', 'fortran_order': False, 'shape': (3,)}"), "needs 12 bytes"},
-      {with("{'des\\cr': '<f4'}"), "expected `'name':`"},
-  };
-  CHECK(std::size(rows) >= 40);
-  for (const Row &row : rows) {
+  CHECK(damagedNpy().size() >= 40);
+  for (const DamagedFile &row : damagedNpy()) {
     TensorFile file;
     fovea_error error = {};
     INFO(std::string(row.message), " <- ", row.bytes);

@@ -191,8 +191,8 @@ TEST_CASE("threads: two really work, and the trace shows both") {
   std::string path = temporaryPath("trace.json");
   REQUIRE(fovea_context_write_profile(loaded.context, path.c_str(), &loaded.error) == FOVEA_OK);
   std::string trace = readFile(path);
-  for (const char *part : {"\"name\":\"slow\"", "\"place\":\"fake.fov:6:1\"", "\"path\":\"stage.layers.0.scores\"", "\"tid\":0",
-                           "\"tid\":1", "\"tid\":2", "gflop_s", "\"flops\":", "\"bytes\":"})
+  for (const char *part : {"\"name\":\"slow\"", "\"place\":\"fake.fov:6:1\"", "\"path\":\"stage.layers.0.scores\"",
+                           "\"tid\":0", "\"tid\":1", "\"tid\":2", "gflop_s", "\"flops\":", "\"bytes\":"})
     CHECK_CONTAINS(trace, part);
   Loaded plain;
   CHECK(fovea_context_write_profile(plain.context, path.c_str(), &plain.error) == FOVEA_INVALID_ARGUMENT);

@@ -376,8 +376,12 @@ static Expected<Tensor> evaluateIota(const Scope &scope, graph::IotaOp op) {
 
 //===-- Structure -------------------------------------------------------------------------------------------------===//
 
+static std::string joinPath(StringRef outer, StringRef inner) {
+  return (outer + (outer.empty() || inner.empty() ? "" : ".") + inner).str();
+}
+
 static Error evaluateCall(Scope &scope, graph::CallOp op) {
-  auto callee = scope.module.lookupSymbol<graph::FuncOp>(op.getCallee());
+  auto callee = scope.around.module.lookupSymbol<graph::FuncOp>(op.getCallee());
   std::map<std::string, int64_t, std::less<>> symbols;
   for (auto [name, size] :
        llvm::zip(callee.getSymbols().getAsRange<StringAttr>(), graph::getSizes(op.getSubstitution()))) {
@@ -389,7 +393,10 @@ static Error evaluateCall(Scope &scope, graph::CallOp op) {
   std::vector<Ref> arguments;
   for (Value v : op.getOperands())
     arguments.push_back(scope.values[v]);
-  Expected<std::vector<Ref>> results = callFunction(callee, std::move(symbols), std::move(arguments), scope.module);
+  Surroundings around = scope.around;
+  around.path = joinPath(around.path, op.getPath().value_or(""));
+  Expected<std::vector<Ref>> results =
+      callFunction(callee, std::move(symbols), std::move(arguments), std::move(around));
   if (!results)
     return results.takeError();
   for (auto [value, result] : llvm::zip(op.getResults(), *results))
@@ -430,6 +437,21 @@ static Expected<Tensor> evaluateOne(const Scope &scope, Operation *op) {
       });
 }
 
+/// Tells what an op gave, by the path that inlining gives it. What only moves elements is told where it has a name.
+static void observe(Scope &scope, Operation &op) {
+  if (!scope.around.observer || op.getNumResults() != 1)
+    return;
+  StringRef outer = scope.around.path;
+  std::string name = pathOf(op.getLoc()).str(), unnamed = pathOfUnnamed(&op, scope.unnamed);
+  bool isResult = llvm::any_of(op.getUsers(), [](Operation *user) { return isa<graph::ReturnOp>(user); });
+  bool isPlain = isa<graph::ConstantOp, graph::ReshapeOp, graph::TransposeOp, graph::BroadcastOp, graph::SliceOp>(op);
+  if (name.empty() && (outer.empty() || (isPlain && !isResult)))
+    return;
+  if (name.empty() && !isResult)
+    name = unnamed;
+  (*scope.around.observer)(joinPath(outer, name), scope.get(op.getResult(0)));
+}
+
 Error interpret::evaluateBlock(Scope &scope, Block &block) {
   for (Operation &op : block.without_terminator()) {
     if (auto call = dyn_cast<graph::CallOp>(op)) {
@@ -447,6 +469,7 @@ Error interpret::evaluateBlock(Scope &scope, Block &block) {
         return result.takeError();
       scope.values[op.getResult(0)] = std::make_shared<Tensor>(std::move(*result));
     }
+    observe(scope, op);
   }
   return Error::success();
 }

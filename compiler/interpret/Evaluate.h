@@ -5,6 +5,7 @@
 #include "dialects/graph/GraphDialect.h"
 
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/StringMap.h"
 
 namespace fovea::interpret {
 
@@ -19,11 +20,19 @@ struct Tensor : HostTensor {
 };
 using Ref = std::shared_ptr<const Tensor>;
 
+/// Where a function runs: what is around all of them, and the path of the calls that lead here.
+struct Surroundings {
+  mlir::ModuleOp module;
+  const Observer *observer = nullptr; // null where nobody listens
+  std::string path;
+};
+
 /// What the ops of one function see.
 struct Scope {
-  mlir::ModuleOp module;
+  Surroundings around;
   std::map<std::string, int64_t, std::less<>> symbols;
   llvm::DenseMap<mlir::Value, Ref> values;
+  llvm::StringMap<int> unnamed; // see pathOfUnnamed
 
   const Tensor &get(mlir::Value v) const { return *values.find(v)->second; }
   std::optional<int64_t> size(DimExpr e) const;
@@ -46,7 +55,7 @@ llvm::Error evaluateBlock(Scope &scope, mlir::Block &block);
 /// Binds the arguments, checks the function's preconditions, runs it.
 llvm::Expected<std::vector<Ref>> callFunction(graph::FuncOp function,
                                               std::map<std::string, int64_t, std::less<>> symbols,
-                                              std::vector<Ref> arguments, mlir::ModuleOp module);
+                                              std::vector<Ref> arguments, Surroundings around);
 
 /// reshape, transpose, broadcast, slice, update_slice, gather, concat, pack: elements move, nothing is computed.
 /// Nothing where `op` is none of them.

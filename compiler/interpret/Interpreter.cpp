@@ -152,9 +152,9 @@ static Error checkRequirements(graph::FuncOp function, const Scope &scope) {
 }
 
 Expected<std::vector<Ref>> fovea::interpret::callFunction(graph::FuncOp function, Symbols symbols,
-                                                          std::vector<Ref> arguments, ModuleOp module) {
+                                                          std::vector<Ref> arguments, Surroundings around) {
   Scope scope;
-  scope.module = module;
+  scope.around = std::move(around);
   scope.symbols = std::move(symbols);
   if (Error error = checkRequirements(function, scope))
     return std::move(error);
@@ -204,7 +204,8 @@ Expected<Results> Interpreter::run(StringRef entry, const Arguments &arguments) 
   std::vector<Ref> tensors;
   for (Given &g : given)
     tensors.push_back(g.tensor);
-  Expected<std::vector<Ref>> values = callFunction(function, std::move(*symbols), std::move(tensors), module);
+  Expected<std::vector<Ref>> values =
+      callFunction(function, std::move(*symbols), std::move(tensors), {module, observer ? &observer : nullptr, {}});
   if (!values)
     return values.takeError();
   Results results;

@@ -7,6 +7,7 @@
 #include "llvm/Support/Error.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -48,6 +49,9 @@ struct Results {
   std::map<std::string, TensorRef> outputs, states;
 };
 
+/// Hears of values by their source path, as `--dump` names them, while an entry runs.
+using Observer = std::function<void(const std::string &path, const HostTensor &value)>;
+
 /// Runs functions of one module, which must be verified and must outlive this. Takes graph IR before and after fusion;
 /// not `derived` arguments.
 ///
@@ -55,7 +59,7 @@ struct Results {
 /// contributes nothing to a product that is summed, NaN included, however the softmax was written.
 class Interpreter {
 public:
-  explicit Interpreter(mlir::ModuleOp module) : module(module) {}
+  explicit Interpreter(mlir::ModuleOp module, Observer observer = {}) : module(module), observer(std::move(observer)) {}
 
   /// Symbols get their values from the shapes of the arguments and from rank-0 integer inputs. Fails, with a message
   /// for people, on an unknown entry, missing or ill-shaped tensors, a precondition that doesn't hold, an index outside
@@ -64,6 +68,7 @@ public:
 
 private:
   mlir::ModuleOp module;
+  Observer observer;
 };
 
 } // namespace fovea::interpret

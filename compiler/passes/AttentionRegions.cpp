@@ -3,6 +3,7 @@
 
 #include "compiler/analysis/IndexBounds.h"
 #include "compiler/analysis/PointProgram.h"
+#include "dialects/graph/Places.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
@@ -303,7 +304,8 @@ void RegionBuilder::describe() {
 
 /// The op with operands in its layout, without captures and regions.
 graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
-  Location loc = match.softmax.getLoc();
+  // The softmax's place, the path of what comes out.
+  Location loc = withPath(match.softmax.getLoc(), pathOf(match.product.getLoc())), pathless = withPath(loc, "");
   const ElementExpressions &expressions = match.expressions;
   auto layout = [&](AxisLabels row, AxisLabels column) {
     TensorLabels result;
@@ -317,8 +319,8 @@ graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
   isWidened = element != typeOf(match.k).getElementType() || element != typeOf(match.v).getElementType();
   auto operand = [&](Value value, const TensorLabels &from, const TensorLabels &to) {
     if (isWidened && !typeOf(value).getElementType().isF32())
-      value = graph::CastOp::create(builder, value.getLoc(), typeOf(value).cloneWith(builder.getF32Type()), value);
-    return relabel(builder, loc, expressions, value, from, to);
+      value = graph::CastOp::create(builder, pathless, typeOf(value).cloneWith(builder.getF32Type()), value);
+    return relabel(builder, pathless, expressions, value, from, to);
   };
   Value q = operand(match.q, match.qLabels, layout(match.query, match.inner));
   Value k = operand(match.k, match.kLabels, layout(match.key, match.inner));

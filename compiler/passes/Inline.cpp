@@ -126,12 +126,14 @@ class Inline : public fovea::impl::InlineBase<Inline> {
     llvm::SmallPtrSet<Operation *, 4> results;
     for (Value result : body.getTerminator()->getOperands())
       results.insert(result.getDefiningOp());
+    llvm::StringMap<int> counts;
     for (Operation &op : body.without_terminator()) {
       Operation *copy = builder.clone(op, mapping);
       replacer.replaceIn(copy);
       addCaller(copy, callee, call.getLoc());
+      std::string unnamed = pathOfUnnamed(&op, counts);
       if (!path.empty())
-        prefix(copy, path, results.contains(&op));
+        prefix(copy, path, results.contains(&op) ? "" : unnamed);
     }
     for (auto [result, value] : llvm::zip_equal(call.getResults(), body.getTerminator()->getOperands()))
       result.replaceAllUsesWith(mapping.lookup(value));
@@ -167,8 +169,8 @@ class Inline : public fovea::impl::InlineBase<Inline> {
   }
 
   /// loc("a.b"(place)) in a function called as "path" is loc("path.a.b"(place)); so are the paths of calls. What has no
-  /// name is called after its op; the function's result after the call.
-  static void prefix(Operation *copy, StringRef path, bool isResult) {
+  /// name is called `unnamed`; where that is empty, for the function's result, after the call.
+  static void prefix(Operation *copy, StringRef path, StringRef unnamed) {
     MLIRContext *context = copy->getContext();
     auto join = [&](StringRef inner) {
       return StringAttr::get(context, inner.empty() ? path : StringRef((path + "." + inner).str()));
@@ -177,7 +179,7 @@ class Inline : public fovea::impl::InlineBase<Inline> {
       if (auto name = dyn_cast<NameLoc>(op->getLoc()))
         op->setLoc(NameLoc::get(join(name.getName()), name.getChildLoc()));
       else
-        op->setLoc(NameLoc::get(join(isResult ? "" : op->getName().stripDialect()), op->getLoc()));
+        op->setLoc(NameLoc::get(join(unnamed), op->getLoc()));
       if (auto call = dyn_cast<graph::CallOp>(op))
         call.setPathAttr(join(call.getPath().value_or("")));
     });

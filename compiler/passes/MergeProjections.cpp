@@ -2,6 +2,7 @@
 // ...). Pays: x is read once and small products fill the tiles; the concatenations move to load time. Exact.
 #include "compiler/passes/Passes.h"
 #include "compiler/passes/Roles.h"
+#include "dialects/graph/Places.h"
 
 #include "llvm/ADT/MapVector.h"
 
@@ -120,14 +121,18 @@ class MergeProjections : public fovea::impl::MergeProjectionsBase<MergeProjectio
     bool hasBias = llvm::all_of(members, [](Projection &member) { return member.bias; });
     for (Projection &member : members) {
       weights.push_back(member.weight());
-      places.push_back(member.contract->getLoc());
+      places.push_back(withPath(member.contract->getLoc(), ""));
       if (hasBias)
         biases.push_back(member.bias.getX());
     }
     for (Value constant : llvm::concat<Value>(weights, biases))
       moveBefore(constant, anchor);
     OpBuilder builder(anchor);
-    Location loc = builder.getFusedLoc(places);
+    // The whole is nobody's value: "query+2" are query and the two projections after it.
+    std::string path = pathOf((hasBias ? first.add->getLoc() : first.contract->getLoc())).str();
+    if (!path.empty())
+      path += "+" + std::to_string(members.size() - 1);
+    Location loc = withPath(builder.getFusedLoc(places), path);
     Value weight = concat(builder, loc, weights, first.weightAxis);
     SmallVector<DimExpr> dims = llvm::to_vector(typeOf(first.contract.getResult()).getDims());
     dims[first.outAxis] = typeOf(weight).getDim(first.weightAxis);

@@ -3,6 +3,7 @@
 #include "compiler/passes/ElementExpression.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/passes/Roles.h"
+#include "dialects/graph/Places.h"
 
 namespace fovea {
 #define GEN_PASS_DEF_PACKWEIGHTS
@@ -123,7 +124,7 @@ private:
         outDims.push_back(dim);
       }
     }
-    Value input = reshape(builder, loc, packing.input, inputDims);
+    Value input = reshape(builder, withPath(loc, ""), packing.input, inputDims);
     // Where the weight has one free axis, it may stand anywhere in the result; several are joined at the end.
     ArrayRef<int64_t> out = contract.getOutLabels();
     if (packing.free.size() == 1) {

@@ -3,6 +3,7 @@
 #include "compiler/analysis/IndexBounds.h"
 #include "compiler/passes/ElementExpression.h"
 #include "compiler/passes/Passes.h"
+#include "dialects/graph/Places.h"
 
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 
@@ -56,6 +57,7 @@ struct SinkBroadcast : RewritePattern {
         widest = broadcast;
     }
     graph::TensorType type = typeOf(op->getResult(0)), inner = typeOf(widest.getX());
+    Location pathless = withPath(op->getLoc(), ""); // the path is the broadcast's
     SmallVector<Value> operands;
     for (Value operand : op->getOperands()) {
       auto broadcast = operand.getDefiningOp<graph::BroadcastOp>();
@@ -64,11 +66,11 @@ struct SinkBroadcast : RewritePattern {
         return failure();
       Value x = broadcast.getX();
       if (isScalar && inner.getRank())
-        x = graph::BroadcastOp::create(rewriter, op->getLoc(), inner.cloneWith(typeOf(x).getElementType()), x,
+        x = graph::BroadcastOp::create(rewriter, pathless, inner.cloneWith(typeOf(x).getElementType()), x,
                                        ArrayRef<int64_t>());
       operands.push_back(x);
     }
-    OperationState state(op->getLoc(), op->getName());
+    OperationState state(pathless, op->getName());
     state.addOperands(operands);
     state.addAttributes(llvm::to_vector(op->getDiscardableAttrs()));
     state.propertiesAttr = op->getPropertiesAsAttribute();
@@ -98,11 +100,12 @@ struct GatherToSlice : OpRewritePattern<graph::GatherOp> {
       return failure();
     SmallVector<DimExpr> dims = llvm::to_vector(from.getDims());
     dims[op.getAxis()] = DimExpr(1);
-    Value slice = graph::SliceOp::create(rewriter, op.getLoc(), from.cloneWith(dims), op.getX(), Value(),
+    Location pathless = withPath(op.getLoc(), "");
+    Value slice = graph::SliceOp::create(rewriter, pathless, from.cloneWith(dims), op.getX(), Value(),
                                          rewriter.getI64IntegerAttr(op.getAxis()),
                                          graph::DimAttr::get(op.getContext(), *index), rewriter.getI64IntegerAttr(1));
     dims.erase(dims.begin() + op.getAxis());
-    Value row = graph::ReshapeOp::create(rewriter, op.getLoc(), from.cloneWith(dims), slice);
+    Value row = graph::ReshapeOp::create(rewriter, pathless, from.cloneWith(dims), slice);
     SmallVector<int64_t> axes;
     for (int64_t axis = 0; axis < int64_t(dims.size()); ++axis)
       axes.push_back(axis < int64_t(op.getAxis()) ? axis : axis + indices.getRank());

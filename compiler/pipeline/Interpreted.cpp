@@ -88,6 +88,22 @@ static void write(const HostTensor &tensor, int32_t dtype, void *data) {
   }
 }
 
+/// Hands a value to --dump, in its own type.
+static void offer(fovea_exec *exec, const std::string &path, const HostTensor &value) {
+  std::vector<int64_t> layout = value.shape, strides(value.shape.size());
+  int64_t stride = 1;
+  for (size_t axis = strides.size(); axis-- > 0;) {
+    strides[axis] = stride;
+    stride *= value.shape[axis];
+  }
+  layout.insert(layout.end(), strides.begin(), strides.end());
+  static_assert(int(sema::DType::F32) == FOVEA_F32 && int(sema::DType::Bool) == FOVEA_BOOL);
+  auto dtype = static_cast<int32_t>(value.dtype);
+  std::vector<char> data(value.count() * sizeof(int64_t)); // the widest type
+  write(value, dtype, data.data());
+  exec->services->dump(exec, path.c_str(), dtype, static_cast<int32_t>(strides.size()), layout.data(), data.data());
+}
+
 int32_t InterpretedProgram::run(int32_t number, fovea_exec *exec, const fovea_frame *frame) const {
   const program::Entry &entry = interface.entries[number];
   auto symbols = [&](std::string_view name) -> std::optional<int64_t> {
@@ -110,7 +126,10 @@ int32_t InterpretedProgram::run(int32_t number, fovea_exec *exec, const fovea_fr
     arguments.params[interface.params[i].name] = read(interface.params[i], frame->params[i], symbols);
   for (size_t state : entry.states)
     arguments.states[interface.states[state].name] = read(interface.states[state], frame->states[state], stateSymbols);
-  interpret::Interpreter interpreter(graph);
+  interpret::Observer observer;
+  if (exec->dumping)
+    observer = [&](const std::string &path, const HostTensor &value) { offer(exec, path, value); };
+  interpret::Interpreter interpreter(graph, observer);
   Expected<interpret::Results> results = interpreter.run(entry.function, arguments);
   if (!results) {
     errs() << "error: " << toString(results.takeError()) << "\n";

@@ -160,7 +160,7 @@ void ProgramLowering::lowerDump(kernel::DumpOp dump) {
   Location loc = dump.getLoc();
   auto host = dump->getParentOfType<func::FuncOp>();
   auto type = cast<MemRefType>(dump.getValue().getType());
-  Value shape = frameWords(host, loc, type.getRank());
+  Value layout = frameWords(host, loc, 2 * type.getRank());
   b.setInsertionPoint(dump);
   Value exec = host.getArgument(0);
   Value dumping = LLVM::LoadOp::create(b, loc, status, field(loc, exec, offsetof(fovea_exec, dumping)));
@@ -168,21 +168,22 @@ void ProgramLowering::lowerDump(kernel::DumpOp dump) {
   Value wanted = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, dumping, zero);
   auto block = scf::IfOp::create(b, loc, wanted, /*withElseRegion=*/false);
   b.setInsertionPointToStart(block.thenBlock());
-  for (int64_t i = 0; i < type.getRank(); ++i) {
-    Value size = memref::DimOp::create(b, loc, dump.getValue(), i);
-    Value extent = arith::IndexCastOp::create(b, loc, word, size);
-    LLVM::StoreOp::create(b, loc, extent, field(loc, shape, 8 * i));
-  }
+  auto view = memref::ExtractStridedMetadataOp::create(b, loc, dump.getValue());
+  int64_t at = 0;
+  for (ValueRange words : {ValueRange(view.getSizes()), ValueRange(view.getStrides())})
+    for (Value number : words)
+      LLVM::StoreOp::create(b, loc, Value(arith::IndexCastOp::create(b, loc, word, number)), field(loc, layout, 8 * at++));
   Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, dump.getValue());
-  Value bits = arith::IndexCastOp::create(b, loc, word, address);
-  Value data = LLVM::IntToPtrOp::create(b, loc, ptr, bits);
+  Value size = arith::ConstantIndexOp::create(b, loc, type.getElementTypeBitWidth() / 8);
+  address = arith::AddIOp::create(b, loc, address, Value(arith::MulIOp::create(b, loc, view.getOffset(), size)));
+  Value data = LLVM::IntToPtrOp::create(b, loc, ptr, Value(arith::IndexCastOp::create(b, loc, word, address)));
   Value services = loadPointer(loc, exec, offsetof(fovea_exec, services));
   Value operands[] = {loadPointer(loc, services, offsetof(fovea_services, dump)),
                       exec,
                       text(loc, dump.getPath()),
                       arith::ConstantIntOp::create(b, loc, status, dtypeOf(dump.getElement())),
                       arith::ConstantIntOp::create(b, loc, status, type.getRank()),
-                      shape,
+                      layout,
                       data};
   auto callee = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), {ptr, ptr, status, status, ptr, ptr});
   LLVM::CallOp::create(b, loc, callee, operands);

@@ -1,6 +1,7 @@
 // Canonical forms, all numerically exact: broadcasts towards results, transposes and broadcasts into contractions'
 // labels.
 #include "dialects/graph/GraphDialect.h"
+#include "dialects/graph/Places.h"
 
 #include "mlir/IR/PatternMatch.h"
 
@@ -71,7 +72,7 @@ struct TransposeOfBroadcast : OpRewritePattern<TransposeOp> {
     Value x = broadcast.getX();
     if (!llvm::is_sorted(permutation)) {
       auto dims = llvm::map_to_vector(permutation, [&](int64_t axis) { return typeOf(x).getDim(axis); });
-      x = TransposeOp::create(rewriter, op.getLoc(), typeOf(x).cloneWith(dims), x, permutation);
+      x = TransposeOp::create(rewriter, withPath(op.getLoc(), ""), typeOf(x).cloneWith(dims), x, permutation);
     }
     rewriter.replaceOpWithNewOp<BroadcastOp>(op, op.getType(), x, axes);
     return success();
@@ -150,7 +151,7 @@ bool stripBroadcast(Factor &factor, const Factor &other, ArrayRef<int64_t> out, 
     return false;
   Value x = broadcast.getX();
   if (!isWhole)
-    x = BroadcastOp::create(rewriter, broadcast.getLoc(), typeOf(x).cloneWith(dims), x, axes);
+    x = BroadcastOp::create(rewriter, withPath(broadcast.getLoc(), ""), typeOf(x).cloneWith(dims), x, axes);
   factor = {x, std::move(labels)};
   return true;
 }

@@ -82,6 +82,24 @@ static Location placeWithoutPath(Location location) {
   return location;
 }
 
+std::string pathOfUnnamed(Operation *op, llvm::StringMap<int> &counts) {
+  StringRef kind = op->getName().stripDialect();
+  if (!pathOf(op->getLoc()).empty())
+    return "";
+  int number = ++counts[kind];
+  return number == 1 ? kind.str() : (kind + "#" + Twine(number)).str();
+}
+
+bool isUnnamed(Operation *op) {
+  StringRef path = pathOf(op->getLoc());
+  return path.rsplit('.').second.split('#').first == op->getName().stripDialect();
+}
+
+Location withPath(Location location, StringRef path) {
+  Location place = placeWithoutPath(location);
+  return path.empty() ? place : NameLoc::get(StringAttr::get(location.getContext(), path), place);
+}
+
 Location calledFrom(Location location, StringAttr function, Location caller) {
   Location callee = NameLoc::get(function, placeWithoutPath(location));
   Location place = CallSiteLoc::get(callee, placeWithoutPath(caller));

@@ -7,12 +7,14 @@
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Location.h"
 #include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/StringMap.h"
 
 #include <string>
 
 namespace fovea {
 
-/// One place on the way to an op. `function` is the function that the place stands in; empty in the function that holds the op.
+/// One place on the way to an op. `function` is the function that the place stands in; empty in the function that holds
+/// the op.
 struct PlaceFrame {
   mlir::FileLineColLoc place;
   llvm::StringRef function;
@@ -32,6 +34,15 @@ std::string placeOf(mlir::Location location);
 
 /// The source path of the op's value, e.g. "layers.0.attention.scores"; empty where it has none.
 llvm::StringRef pathOf(mlir::Location location);
+
+/// What an op without a path is called within a function that is called, unless it gives the function's result (that is
+/// called after the call): "mul", the next one "mul#2". `counts` is one of the function, asked for its ops in order.
+std::string pathOfUnnamed(mlir::Operation *op, llvm::StringMap<int> &counts);
+/// Whether a path is such a name.
+bool isUnnamed(mlir::Operation *op);
+
+/// `location` with this path instead of its own; with an empty one without any.
+mlir::Location withPath(mlir::Location location, llvm::StringRef path);
 
 /// `location` (of an op of `function`) as seen from a call at `caller`: the path stays outermost.
 mlir::Location calledFrom(mlir::Location location, mlir::StringAttr function, mlir::Location caller);

@@ -59,8 +59,8 @@ def Kernel_DumpOp : Kernel_Op<"dump"> {
   let summary = "offers a value for --dump; stands in func.func";
   let description = [{
     Runs where the run asks for values, and costs a test elsewhere. `path` is the source path within the function, `element` the value's type in
-    the graph (bool is i8 in memory).
-      (C1) the memref is contiguous; (C2) its elements are `element` as it lies in memory.
+    the graph (bool is i8 in memory). The value may be a view.
+      (C1) the memref's layout is an offset and strides; (C2) its elements are `element` as it lies in memory.
   }];
   let arguments = (ins AnyMemRef:$value, StrAttr:$path, TypeAttr:$element);
   let assemblyFormat = "$value `,` $path `of` $element attr-dict `:` type($value)";

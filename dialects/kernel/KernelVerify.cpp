@@ -76,8 +76,8 @@ LogicalResult FuncOp::verify() {
 
 LogicalResult DumpOp::verify() {
   auto type = cast<MemRefType>(getValue().getType());
-  if (!type.getLayout().isIdentity())
-    return emitOpError("has a value that is not contiguous (C1)");
+  if (!type.isStrided())
+    return emitOpError("has a value whose layout is no offset and strides (C1)");
   Type inMemory = getElement().isInteger(1) ? IntegerType::get(getContext(), 8) : getElement();
   if (type.getElementType() != inMemory)
     return emitOpError() << "has elements " << type.getElementType() << " for values of " << getElement() << " (C2)";

@@ -56,17 +56,33 @@ void serviceFail(fovea_exec *exec, int32_t code, const char *place, int64_t inde
   executorOf(exec).recordFailure({true, code, place, index, value, low, high});
 }
 
-void serviceDump(fovea_exec *exec, const char *path, int32_t dtype, int32_t rank, const int64_t *shape,
+void serviceDump(fovea_exec *exec, const char *path, int32_t dtype, int32_t rank, const int64_t *layout,
                  const void *data) {
-  Executor &executor = executorOf(exec);
-  if (!executor.dump || executor.failed.load() || rank < 0 || rank > FOVEA_MAX_RANK)
-    return;
-  fovea_tensor tensor = {dtype, rank, {}, const_cast<void *>(data)};
-  for (int32_t i = 0; i < rank; ++i)
-    tensor.shape[i] = shape[i];
-  char joined[400];
-  fullPath(exec->path, path, joined, sizeof(joined));
-  executor.dump(executor.dumpUser, joined, &tensor);
+  if (executorOf(exec).dump && rank >= 0 && rank <= FOVEA_MAX_RANK)
+    executorOf(exec).offer(path, dtype, rank, layout, data);
+}
+
+/// Whether elements with these strides are row-major without holes.
+bool isContiguous(int32_t rank, const int64_t *shape, const int64_t *strides) {
+  int64_t expected = 1;
+  for (int32_t axis = rank - 1; axis >= 0; --axis) {
+    if (shape[axis] != 1 && strides[axis] != expected)
+      return false;
+    expected *= shape[axis];
+  }
+  return true;
+}
+
+/// Copies elements of `size` bytes of a view to `to`, row-major; returns the end of what was written.
+unsigned char *gather(int32_t rank, const int64_t *shape, const int64_t *strides, const unsigned char *from,
+                      int64_t size, unsigned char *to) {
+  if (rank == 0) {
+    memcpy(to, from, static_cast<size_t>(size));
+    return to + size;
+  }
+  for (int64_t i = 0; i < *shape; ++i)
+    to = gather(rank - 1, shape + 1, strides + 1, from + i * *strides * size, size, to);
+  return to;
 }
 
 const fovea_services services = {serviceParallel, serviceFail, serviceDump};
@@ -75,7 +91,8 @@ const fovea_services services = {serviceParallel, serviceFail, serviceDump};
 
 Executor::Executor() : base{&services, 0, 1, nullptr} {}
 
-fovea_code Executor::start(int32_t threads, const fovea_pool *foreign, Memory memory, fovea_error *error) {
+fovea_code Executor::start(int32_t threads, const fovea_pool *foreign, Memory from, fovea_error *error) {
+  memory = from;
   fovea_code code = pool.start(threads, foreign, memory, error);
   base.threads = pool.threads();
   return code;
@@ -102,13 +119,36 @@ int32_t Executor::parallel(const fovea_launch &launch) {
   else
     pool.run([](void *argument, int32_t index) { static_cast<Job *>(argument)->work(index); }, &job);
   if (profile.enabled()) {
-    ProfileEvent event = {launch.info, {}, launch.path, begun, nanoseconds(), launch.flops, launch.bytes, launch.tasks, -1, number};
+    ProfileEvent event = {launch.info,  {},           launch.path,  begun, nanoseconds(),
+                          launch.flops, launch.bytes, launch.tasks, -1,    number};
     int32_t depth = 0;
     for (const fovea_path *path = base.path; path && depth < ProfileEvent::deepest; path = path->outer)
       event.outer[depth++] = path->name;
     profile.add(event);
   }
   return failed.load(std::memory_order_relaxed) || cancelled.load(std::memory_order_relaxed);
+}
+
+void Executor::offer(const char *path, int32_t dtype, int32_t rank, const int64_t *layout, const void *data) {
+  fovea_tensor tensor = {dtype, rank, {}, const_cast<void *>(data)};
+  int64_t count = 1, size = fovea_dtype_size(dtype);
+  for (int32_t i = 0; i < rank; ++i)
+    count *= tensor.shape[i] = layout[i];
+  Buffer copy;
+  if (failed.load() || cancelled.load())
+    return;
+  if (count && !isContiguous(rank, layout, layout + rank)) {
+    if (!copy.allocate(memory, static_cast<size_t>(count * size))) {
+      undumped = count * size;
+      failed.store(true);
+      return;
+    }
+    gather(rank, layout, layout + rank, static_cast<const unsigned char *>(data), size, copy.data());
+    tensor.data = copy.data();
+  }
+  char joined[400];
+  fullPath(base.path, path, joined, sizeof(joined));
+  dump(dumpUser, joined, &tensor);
 }
 
 void Executor::recordFailure(const Failure &found) {
@@ -140,6 +180,8 @@ fovea_code Executor::status(int32_t result, fovea_error *error) const {
     return fail(error, FOVEA_RUN_FAILED, "%s%sfailure %d at element %" PRId64, place, colon, failure.code,
                 failure.index);
   }
+  if (undumped)
+    return outOfMemory(error, "the copy of an intermediate value", undumped);
   if (cancelled.load())
     return fail(error, FOVEA_CANCELLED, "the run was cancelled");
   return fail(error, FOVEA_RUN_FAILED, "the program's code returned %d without saying why", result);
@@ -148,6 +190,7 @@ fovea_code Executor::status(int32_t result, fovea_error *error) const {
 fovea_code Executor::run(fovea_entry_fn function, const fovea_frame &frame, fovea_error *error) {
   failure = {};
   failed.store(false);
+  undumped = 0;
   info.launches = info.flops = info.bytes = 0;
   base.dumping = dump != nullptr;
   base.path = nullptr;

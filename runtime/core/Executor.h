@@ -31,6 +31,8 @@ struct Executor {
   Failure failure = {};
   std::atomic<bool> failureLock{false};
   std::atomic<bool> failed{false};
+  int64_t undumped = 0; // bytes of a value for which there was no memory
+  Memory memory;
 
   Executor();
 
@@ -41,6 +43,8 @@ struct Executor {
   fovea_code run(fovea_entry_fn function, const fovea_frame &frame, fovea_error *error);
 
   int32_t parallel(const fovea_launch &launch);
+  /// Hands a value to `dump`, as a copy where it is not contiguous.
+  void offer(const char *path, int32_t dtype, int32_t rank, const int64_t *layout, const void *data);
   void recordFailure(const Failure &found);
   fovea_code status(int32_t result, fovea_error *error) const;
 };

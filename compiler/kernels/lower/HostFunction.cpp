@@ -22,7 +22,7 @@ HostFunction::HostFunction(graph::FuncOp function, KernelTable &kernels, Functio
 
 //===-- Steps -----------------------------------------------------------------------------------------------------===//
 
-/// The source path of what a group or a call gives; empty where it has none.
+/// The source path of what a group, a call or a layout op gives; empty where it has none.
 static StringRef pathOfResult(OpResult result) {
   if (auto group = dyn_cast<graph::GroupOp>(result.getOwner())) {
     Value yielded = group.getBody().front().getTerminator()->getOperand(result.getResultNumber());
@@ -33,14 +33,14 @@ static StringRef pathOfResult(OpResult result) {
 
 LogicalResult HostFunction::collectSteps() {
   for (Operation &op : function.getBody().front().without_terminator()) {
+    bool isView = isLayoutOp(&op) && storages.lookup(op.getResult(0));
     for (OpResult result : op.getResults())
-      if (isa<graph::GroupOp, graph::CallOp>(op))
+      if (isView || isa<graph::GroupOp, graph::CallOp>(op))
         named[pathOfResult(result)] = result;
-    if (!isa<graph::GroupOp, graph::CallOp>(op)) {
-      if (isLayoutOp(&op) && storages.lookup(op.getResult(0)))
-        continue;
+    if (isView)
+      continue;
+    if (!isa<graph::GroupOp, graph::CallOp>(op))
       return op.emitError("internal: an op outside of groups that is no view");
-    }
     Step step{&op, {}, {}, {}, {}, {}};
     for (Value operand : op.getOperands()) {
       const Storage *storage = storages.lookup(operand);
@@ -367,19 +367,25 @@ void HostFunction::emitCall(Step &step) {
     emitted->setAttr("fovea.path", path);
 }
 
-/// Values that lie somewhere as they are. What is read through a view, or never written, cannot be dumped.
-void HostFunction::emitDumps(Step &step) {
-  if (auto call = dyn_cast<graph::CallOp>(step.op); call && calleeOf(call).getLayer())
-    return; // it offers its result itself
-  for (OpResult result : step.op->getResults()) {
-    StringRef path = pathOfResult(result);
-    const Storage &storage = *storages.lookup(result);
-    if (path.empty() || named.lookup(path) != result || !storage.view.isIdentity())
-      continue;
-    Value value = viewOf(storage.base, storage.view, contiguousType(result));
-    Type element = cast<graph::TensorType>(result.getType()).getElementType();
-    kernel::DumpOp::create(b, step.op->getLoc(), value, path, element);
-  }
+/// Offers a value where it has a path of its own.
+void HostFunction::emitDump(OpResult value) {
+  StringRef path = pathOfResult(value);
+  if (path.empty() || named.lookup(path) != value)
+    return;
+  const Storage &storage = *storages.lookup(value);
+  Type element = cast<graph::TensorType>(value.getType()).getElementType();
+  Value view = viewOf(storage.base, storage.view, memrefTypeOf(storage.view, element));
+  kernel::DumpOp::create(b, value.getLoc(), view, path, element);
+}
+
+/// Offers the views of a value that have a name, parts of it among them: projections that were merged.
+void HostFunction::emitDumpsOfViews(Value value) {
+  for (Operation *user : value.getUsers())
+    if (isLayoutOp(user)) {
+      if (!isUnnamed(user))
+        emitDump(user->getResult(0));
+      emitDumpsOfViews(user->getResult(0));
+    }
 }
 
 void HostFunction::emitStep(Step &step) {
@@ -387,8 +393,15 @@ void HostFunction::emitStep(Step &step) {
     emitLaunch(step);
   else
     emitCall(step);
-  if (!function.getPrepare())
-    emitDumps(step);
+  if (function.getPrepare())
+    return;
+  auto call = dyn_cast<graph::CallOp>(step.op);
+  bool offersItself = call && calleeOf(call).getLayer();
+  for (OpResult result : step.op->getResults()) {
+    if (!offersItself)
+      emitDump(result);
+    emitDumpsOfViews(result);
+  }
 }
 
 void HostFunction::emitArenaFunction() {
@@ -413,6 +426,10 @@ LogicalResult HostFunction::lower() {
     return failure();
   planArena();
   declare();
+  if (!function.getPrepare())
+    for (BlockArgument argument : function.getBody().getArguments())
+      if (function.getArgAttr(argument.getArgNumber(), graph::names::input))
+        emitDumpsOfViews(argument);
   for (Step &step : steps)
     emitStep(step);
   if (function.getLayer() && !function.getPrepare() && function.getNumResults() == 1 && !stateArgument(function, 0)) {

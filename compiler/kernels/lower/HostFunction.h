@@ -49,7 +49,8 @@ private:
   void emitStep(Step &step);
   void emitLaunch(Step &step);
   void emitCall(Step &step);
-  void emitDumps(Step &step);
+  void emitDump(mlir::OpResult value);
+  void emitDumpsOfViews(mlir::Value value);
   void emitArenaFunction();
   mlir::Value viewOf(mlir::Value base, const View &view, mlir::MemRefType type);
   mlir::Value arenaView(DimExpr offset, mlir::MemRefType type, llvm::ArrayRef<DimExpr> dims);

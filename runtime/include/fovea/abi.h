@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define FOVEA_ABI_VERSION 2
+#define FOVEA_ABI_VERSION 3
 #define FOVEA_MAX_RANK 16
 
 /* Element types as they lie in memory; bool is one byte, 0 or 1. */
@@ -100,8 +100,9 @@ typedef struct fovea_services {
    * that orders failures (ascending within a call of run and from task to task), `value` what was found, [low, high)
    * what was expected (for an index). The task function then returns non-zero. */
   void (*fail)(fovea_exec *exec, int32_t code, const char *place, int64_t index, int64_t value, int64_t low, int64_t high);
-  /* Offers a contiguous value for --dump; called only where exec->dumping is set. `path` is as in fovea_launch. */
-  void (*dump)(fovea_exec *exec, const char *path, int32_t dtype, int32_t rank, const int64_t *shape, const void *data);
+  /* Offers a value for --dump; called only where exec->dumping is set. `path` is as in fovea_launch. `layout` are the
+   * `rank` sizes, then as many strides, in elements (0 or negative ones too); `data` is the first element. */
+  void (*dump)(fovea_exec *exec, const char *path, int32_t dtype, int32_t rank, const int64_t *layout, const void *data);
 } fovea_services;
 
 /* A layer's code is compiled once and does not know its place in the model: a caller puts the call's path before what it

@@ -434,9 +434,10 @@ func.func @reduce(%x: f32) {
 // -----
 
 // kernel.dump C1
-func.func @dump_strided(%x: memref<?x4xf32, strided<[8, 1]>>) {
-  // expected-error @below {{has a value that is not contiguous (C1)}}
-  kernel.dump %x, "a" of f32 : memref<?x4xf32, strided<[8, 1]>>
+func.func @dump_layout(%x: memref<8x4xf32, strided<[8, 1], offset: 2>>, %y: memref<8xf32, affine_map<(d0) -> (d0 mod 4)>>) {
+  kernel.dump %x, "a" of f32 : memref<8x4xf32, strided<[8, 1], offset: 2>>
+  // expected-error @below {{has a value whose layout is no offset and strides (C1)}}
+  kernel.dump %y, "b" of f32 : memref<8xf32, affine_map<(d0) -> (d0 mod 4)>>
   return
 }
 

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-_Static_assert(FOVEA_ABI_VERSION == 2, "new layout: change the expectations below");
+_Static_assert(FOVEA_ABI_VERSION == 3, "new layout: change the expectations below");
 _Static_assert(sizeof(fovea_dim) == 24 && offsetof(fovea_dim, text) == 16, "fovea_dim");
 _Static_assert(sizeof(fovea_tensor_spec) == 32 && offsetof(fovea_tensor_spec, dtype) == 16, "fovea_tensor_spec");
 _Static_assert(offsetof(fovea_tensor_spec, rank) == 20 && offsetof(fovea_tensor_spec, dims) == 24, "fovea_tensor_spec");

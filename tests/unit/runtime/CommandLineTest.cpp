@@ -305,6 +305,6 @@ TEST_CASE("command line: dump and profile") {
   CHECK_CONTAINS(readFile(trace), "\"cat\":\"map\"");
   result = run({"add", pathA, pathA, "--weights", w, "--dump", "decoder.*", "-o", folder});
   CHECK(result.code == 1);
-  CHECK_CONTAINS(result.err, "none of 1 values matches `decoder.*`; there are `layers.0.a`\n");
+  CHECK_CONTAINS(result.err, "none of 2 values matches `decoder.*`; there are `layers.0.a`, `layers.0.twice`\n");
   CHECK(access(folder.c_str(), F_OK) != 0);
 }

@@ -68,10 +68,12 @@ int32_t addTask(fovea_exec *, const void *args, int64_t begin, int64_t end, void
 int32_t addEntry(fovea_exec *exec, const fovea_frame *frame) {
   static const fovea_kernel_info info = {"add", "map", PLACE(1)};
   if (exec->dumping) {
-    int64_t shape[] = {frame->symbols[0]};
+    int64_t layout[] = {frame->symbols[0], 1}, backwards[] = {2, (frame->symbols[0] + 1) / 2, 0, -2};
     fovea_path layer = {"layers.0", exec->path};
     exec->path = &layer;
-    exec->services->dump(exec, "a", FOVEA_F32, 1, shape, frame->inputs[0]);
+    exec->services->dump(exec, "a", FOVEA_F32, 1, layout, frame->inputs[0]);
+    const auto *last = static_cast<const float *>(frame->inputs[0]) + (frame->symbols[0] - 1) / 2 * 2;
+    exec->services->dump(exec, "twice", FOVEA_F32, 2, backwards, last);
     exec->path = layer.outer;
   }
   return launch(exec, frame, &info, addTask, frame->symbols[0]);

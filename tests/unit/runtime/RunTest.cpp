@@ -261,13 +261,17 @@ TEST_CASE("dump: values are offered only where they are wanted") {
   seen.clear();
   fovea_context_options options = {};
   options.dump = [](void *, const char *path, const fovea_tensor *value) {
-    seen += path + std::to_string(value->shape[0]);
+    seen += std::string(path) + ":";
+    int64_t count = value->rank == 1 ? value->shape[0] : value->shape[0] * value->shape[1];
+    for (int64_t i = 0; i < count; ++i)
+      seen += " " + std::to_string(static_cast<int>(static_cast<const float *>(value->data)[i]));
+    seen += "\n";
   };
   Loaded loaded(&options), silent;
-  std::vector<float> a(3), b(3), c(3);
+  std::vector<float> a = {1, 2, 3}, b(3), c(3);
   fovea_tensor in[] = {tensor(FOVEA_F32, {3}, a), tensor(FOVEA_F32, {3}, b)}, out = tensor(FOVEA_F32, {3}, c);
   CHECK(fovea_run(silent.context, Add, in, 2, &out, 1, nullptr) == FOVEA_OK);
   CHECK(seen.empty());
   CHECK(fovea_run(loaded.context, Add, in, 2, &out, 1, nullptr) == FOVEA_OK);
-  CHECK(seen == "layers.0.a3");
+  CHECK(seen == "layers.0.a: 1 2 3\nlayers.0.twice: 3 1 3 1\n"); // a view: read by its strides
 }

@@ -92,7 +92,8 @@ std::string pathOfUnnamed(Operation *op, llvm::StringMap<int> &counts) {
 
 bool isUnnamed(Operation *op) {
   StringRef path = pathOf(op->getLoc());
-  return path.rsplit('.').second.split('#').first == op->getName().stripDialect();
+  auto [call, name] = path.rsplit('.');
+  return name.split('#').first == op->getName().stripDialect();
 }
 
 Location withPath(Location location, StringRef path) {

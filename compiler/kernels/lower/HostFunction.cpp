@@ -320,13 +320,22 @@ Value HostFunction::viewOf(Value base, const View &view, MemRefType type) {
   return value;
 }
 
+/// The path that the profile shows: of the group's main op, or, where that has no name, of the call that it is in.
+static StringRef pathOfLaunch(graph::GroupOp group) {
+  StringRef path = pathOf(group.getLoc());
+  for (Operation &op : group.getBody().front())
+    if (op.getLoc() == group.getLoc() && isUnnamed(&op))
+      return path.rsplit('.').first;
+  return path;
+}
+
 void HostFunction::emitLaunch(Step &step) {
   auto group = cast<graph::GroupOp>(step.op);
   SmallVector<Value> operands;
   for (const LaunchOperand &operand : step.group.operands)
     operands.push_back(operand.base ? viewOf(operand.base, operand.view, cast<MemRefType>(operand.type))
                                     : dims->index(operand.size));
-  StringRef path = pathOf(step.op->getLoc());
+  StringRef path = pathOfLaunch(group);
   FlatSymbolRefAttr name = kernels.add(step.group.kernel, describeGroup(group));
   auto launch = kernel::LaunchOp::create(b, step.op->getLoc(), name, operands,
                                          path.empty() ? StringAttr() : b.getStringAttr(path));

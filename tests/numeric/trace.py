@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+"""The trace of a program on two threads: every launch with its source place, path, arithmetic and bytes, and both threads at work.
+
+usage: trace.py --fovea FOVEA --work FOLDER
+"""
+import argparse
+import collections
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import tensors
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BATCH, TOKENS, REPEATS = 8, 64, 40
+SMALL = {"vocab": 61, "dim": 32, "heads": 4, "depth": 2, "ffn": 48}
+WEIGHTS = ROOT / "tests/numeric/golden/minilm_small/model.safetensors"
+
+
+def run(*command):
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"{' '.join(str(part) for part in command)}\n{result.stdout}{result.stderr}")
+
+
+def expect(condition, what):
+    if not condition:
+        sys.exit(f"expected: {what}")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fovea", type=pathlib.Path, required=True)
+    parser.add_argument("--work", type=pathlib.Path, required=True)
+    arguments = parser.parse_args()
+    work = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    source, program, trace = ROOT / "examples/minilm/minilm.fov", work / "minilm", work / "trace.json"
+    run(arguments.fovea, "build", source, "-o", program, *[f"--set={key}={value}" for key, value in SMALL.items()])
+    count = BATCH * TOKENS
+    tensors.write_npy(work / "ids.npy", tensors.Tensor("<i8", (BATCH, TOKENS), tuple(i % SMALL["vocab"] for i in range(count))))
+    tensors.write_npy(work / "mask.npy", tensors.Tensor("|b1", (BATCH, TOKENS), (True,) * count))
+    run(program, "embed", work / "ids.npy", work / "mask.npy", "--weights", WEIGHTS, "--threads", 2, "--repeat", REPEATS,
+        "--profile", trace, "-o", work / "out.npy")
+
+    events = [event for event in json.loads(trace.read_text())["traceEvents"] if event["ph"] == "X"]
+    launches = [event for event in events if event["tid"] == 0]
+    parts = [event for event in events if event["tid"] > 0]
+    expect({event["tid"] for event in parts} == {1, 2}, "both threads, and no other")
+    # Runs are alike: as many launches each, the first one without a number behind it.
+    expect(len(launches) % (REPEATS + 1) == 0, f"the same launches in each of {REPEATS + 1} runs, not {len(launches)} in all")
+
+    lines = source.read_text().count("\n")
+    for event in launches:
+        facts = event["args"]
+        place = re.match(r"(.*?\.fov):(\d+):\d+", facts["place"])
+        expect(place and pathlib.Path(place[1]) == source and int(place[2]) <= lines, f"a place in the model's text, not {facts['place']}")
+        expect(facts["flops"] > 0 and facts["bytes"] > 0 and event["dur"] > 0, f"amounts of {event}")
+    paths = {event["args"]["path"] for event in launches}
+    expect({"embeddings.norm", "layers.0.attention.y", "layers.1.up", "normalize"} <= paths, f"the paths of both layers in {paths}")
+
+    # One run's products: two operations for each weight and token, and a few for each result behind them.
+    first = launches[: len(launches) // (REPEATS + 1)]
+    products = sum(event["args"]["flops"] for event in first if event["args"]["kind"] == "matmul")
+    weights = SMALL["depth"] * (4 * SMALL["dim"] ** 2 + 2 * SMALL["dim"] * SMALL["ffn"])
+    expect(1 <= products / (2 * weights * count) <= 1.2, f"{2 * weights * count} operations in products, not {products}")
+
+    # The parts of a launch are its tasks, each once; the numbers of launches start anew with each run.
+    ends = collections.Counter()
+    for event in parts:
+        ends[event["args"]["launch"]] += event["args"]["tasks"]
+    for event in first:
+        number = event["args"]["launch"]
+        expect(ends[number] == event["args"]["tasks"] * (REPEATS + 1), f"all tasks of launch {number} in parts of threads")
+    shared = sum(a["args"]["launch"] == b["args"]["launch"] and a["tid"] != b["tid"] for a, b in zip(parts, parts[1:]))
+    print(f"{len(launches)} launches, {len(parts)} parts, {shared} times two threads on one launch")
+    expect(shared, "two threads on one launch")
+
+
+main()

@@ -27,7 +27,8 @@ namespace {
 /// Rewrites one function's body by a plan.
 class GroupBuilder {
 public:
-  GroupBuilder(graph::FuncOp function, const GroupPlan &plan) : function(function), body(function.getBody().front()), plan(plan) {}
+  GroupBuilder(graph::FuncOp function, const GroupPlan &plan)
+      : function(function), body(function.getBody().front()), plan(plan) {}
 
   LogicalResult run();
 
@@ -269,6 +270,7 @@ struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
 
   FormGroups() = default;
   FormGroups(const FormGroups &other) : PassWrapper(other) {}
+  StringRef getName() const final { return "FormGroups"; }
   StringRef getArgument() const final { return DEBUG_TYPE; }
   StringRef getDescription() const final { return "Wrap the ops of every function into groups that become kernels"; }
   Statistic formed{this, "groups", "Groups formed"};

@@ -18,10 +18,12 @@
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/IR/LLVMContext.h"
 #include "llvm/IR/Module.h"
+#include "llvm/Support/Errno.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 
+#include <cerrno>
 #include <mutex>
 #include <set>
 
@@ -70,7 +72,6 @@ struct Compiler::State {
   bool usageError(const Twine &message);
   bool loadPlugins();
   void observe(PassManager &passes, TimingScope &scope);
-  std::optional<source::FileId> load(const std::string &path);
   LogicalResult runPasses(ModuleOp module, StringRef pipeline, StringRef point = "");
   bool printed(const std::vector<std::string> &names, Pass *pass) {
     return llvm::any_of(names, [&](const std::string &name) { return name == "all" || pass->getArgument() == name; });
@@ -198,15 +199,18 @@ const sema::Model &Compiler::model() const { return *state->model; }
 source::SourceManager &Compiler::sources() { return state->sources; }
 ModuleOp Compiler::graph() { return *state->graph; }
 
-std::optional<source::FileId> Compiler::State::load(const std::string &path) {
+std::optional<source::FileId> loadModelFile(source::SourceManager &sources, const std::string &path) {
+  errno = 0;
   std::optional<source::FileId> file = sources.load(path);
   if (!file)
-    llvm::errs() << "error: cannot read '" << path << "'\n";
+    llvm::errs() << "fovea: cannot read '" << path << "': " << llvm::sys::StrError() << '\n';
+  else if (sources.text(*file).find('\0') != std::string_view::npos)
+    llvm::errs() << "fovea: '" << path << "' is not a text file\n", file = std::nullopt;
   return file;
 }
 
 std::optional<std::string> Compiler::printSyntax(const std::string &path) {
-  std::optional<source::FileId> file = state->load(path);
+  std::optional<source::FileId> file = loadModelFile(state->sources, path);
   if (!file)
     return std::nullopt;
   std::unique_ptr<syntax::File> tree = syntax::parse(state->sources, *file, state->diagnostics);
@@ -216,7 +220,7 @@ std::optional<std::string> Compiler::printSyntax(const std::string &path) {
 
 bool Compiler::read(const std::string &path) {
   TimingScope scope = state->root.nest("frontend");
-  std::optional<source::FileId> file = state->load(path);
+  std::optional<source::FileId> file = loadModelFile(state->sources, path);
   if (!file)
     return false;
   state->model = sema::elaborate(state->sources, *file, state->options.model, state->diagnostics);

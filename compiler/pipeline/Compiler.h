@@ -42,6 +42,9 @@ struct Options {
   bool time = false;
 };
 
+/// Reads a model file; where it is none that can be read, says why on standard error.
+std::optional<source::FileId> loadModelFile(source::SourceManager &sources, const std::string &path);
+
 /// Compiles one model. Every step reports errors to standard error, with the place in the model's text, and returns
 /// false or failure; the steps must be called in order. Not thread-safe.
 class Compiler {

@@ -3,8 +3,6 @@
 #include "compiler/interpret/Interpreter.h"
 
 #include "llvm/ADT/APFloat.h"
-#include "llvm/Support/raw_ostream.h"
-
 #include <cstring>
 
 using namespace llvm;
@@ -64,7 +62,8 @@ static void storeInt(int32_t dtype, void *data, int64_t i, int64_t value) {
 }
 
 /// A tensor of the frame: sizes from the symbols' values.
-static interpret::TensorRef read(const program::TensorSpec &spec, const void *data, const DimExpr::Assignment &symbols) {
+static interpret::TensorRef read(const program::TensorSpec &spec, const void *data,
+                                 const DimExpr::Assignment &symbols) {
   auto tensor = std::make_shared<HostTensor>();
   tensor->dtype = dtypeOf(spec.dtype);
   for (DimExpr dim : spec.dims)
@@ -132,8 +131,9 @@ int32_t InterpretedProgram::run(int32_t number, fovea_exec *exec, const fovea_fr
   interpret::Interpreter interpreter(graph, observer);
   Expected<interpret::Results> results = interpreter.run(entry.function, arguments);
   if (!results) {
-    errs() << "error: " << toString(results.takeError()) << "\n";
-    exec->services->fail(exec, FOVEA_FAIL_ASSERT, "", 0, 0, 0, 0);
+    static thread_local std::string failure; // taken from `exec` on this thread
+    failure = toString(results.takeError());
+    exec->services->fail(exec, FOVEA_FAIL_MESSAGE, failure.c_str(), 0, 0, 0, 0);
     return 1;
   }
   for (size_t i = 0; i < entry.outputs.size(); ++i)

@@ -10,7 +10,7 @@ struct InterpretedProgram {
   mlir::ModuleOp graph;
   program::Interface interface;
 
-  /// What the program's entry functions call. A failure is printed to standard error and recorded in `exec`.
+  /// What the program's entry functions call. A failure is recorded in `exec`.
   int32_t run(int32_t entry, fovea_exec *exec, const fovea_frame *frame) const;
 };
 

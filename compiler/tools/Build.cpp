@@ -64,7 +64,8 @@ static int link(pipeline::Compiler &compiler, pipeline::Stage stage, std::string
     for (const char *library : {"libfovea_main.a", "libfovea_runtime.a"}) {
       std::string path = libraryDirectory() + "/" + library;
       if (!sys::fs::exists(path))
-        return fail(createStringError("the runtime library '%s' is missing; build or install Fovea's runtime", path.c_str()));
+        return fail(
+            createStringError("the runtime library '%s' is missing; build or install Fovea's runtime", path.c_str()));
       job.archives.push_back(path);
     }
   }
@@ -91,6 +92,10 @@ static int build(const Arguments &arguments) {
     return exitUsage;
   std::string emit = arguments.get("emit", "exe"), output = arguments.get("o");
   std::optional<pipeline::Stage> stage = pipeline::parseStage(emit);
+  if (stage && *stage >= pipeline::Stage::Object && output == "-")
+    return usageError("`-o -` is for stages that are text: --emit=" + emit + " needs the name of a file");
+  if (!output.empty() && output[0] == '-' && output != "-")
+    output = "./" + output; // the linker would take it for an option
   if (!stage) {
     std::string known;
     for (const std::string &name : pipeline::stageNames())
@@ -132,8 +137,11 @@ static int build(const Arguments &arguments) {
 const Command &buildCommand() {
   static const Command command{
       {"build", "MODEL.fov", "compiles a model to a native program, a library, or any stage on the way",
-       withCompilerOptions({{"o", "FILE", "where to write (default: named after the model; `-` is standard output)"},
-                            {"emit", "STAGE", "ast, typed, graph, fused, kernel, vector, llvm, asm, obj, lib or exe (default)"}})},
+       withCompilerOptions(
+           {{"o", "FILE",
+             "where to write (default: what is text to standard output, which is also `-`; else named after the "
+             "model)"},
+            {"emit", "STAGE", "ast, typed, graph, fused, kernel, vector, llvm, asm, obj, lib or exe (default)"}})},
       build};
   return command;
 }

@@ -16,7 +16,8 @@ namespace fovea::tools {
 class ParamTable {
 public:
   ParamTable(const sema::Model &model, const source::SourceManager &sources) {
-    static_assert(int(sema::DType::F32) == FOVEA_F32 && int(sema::DType::I64) == FOVEA_I64 && int(sema::DType::Bool) == FOVEA_BOOL);
+    static_assert(int(sema::DType::F32) == FOVEA_F32 && int(sema::DType::I64) == FOVEA_I64 &&
+                  int(sema::DType::Bool) == FOVEA_BOOL);
     for (const sema::ParamInfo &param : model.params) {
       std::vector<fovea_dim> &dims = sizes.emplace_back();
       for (DimExpr size : param.type.dims) {
@@ -26,7 +27,8 @@ public:
       }
       source::Position at = sources.position(param.span.file, param.span.begin);
       texts.push_back(sources.name(param.span.file) + ":" + std::to_string(at.line) + ":" + std::to_string(at.column));
-      specs.push_back({param.path.c_str(), texts.back().c_str(), int32_t(param.type.dtype), int32_t(dims.size()), dims.data()});
+      specs.push_back(
+          {param.path.c_str(), texts.back().c_str(), int32_t(param.type.dtype), int32_t(dims.size()), dims.data()});
     }
   }
   std::vector<fovea_tensor_spec> specs;
@@ -38,8 +40,8 @@ private:
 };
 
 /// Matches the model's params with a weights file as a program does when it loads one.
-static int checkWeights(const pipeline::Compiler &compiler, const source::SourceManager &sources, const std::string &path,
-                        const std::string &prefix) {
+static int checkWeights(const pipeline::Compiler &compiler, const source::SourceManager &sources,
+                        const std::string &path, const std::string &prefix) {
   rt::TensorFile file;
   fovea_error error;
   if (file.open(path.c_str(), {}, &error)) {
@@ -49,10 +51,14 @@ static int checkWeights(const pipeline::Compiler &compiler, const source::Source
   ParamTable params(compiler.model(), sources);
   std::vector<const rt::FileTensor *> found(params.specs.size());
   auto print = [](void *, const char *text) { outs() << text << "\n"; };
-  fovea_code code = rt::matchWeights(params.specs.data(), static_cast<int32_t>(params.specs.size()), prefix.c_str(), file,
-                                     {print, print, nullptr}, {}, found.data(), &error);
+  fovea_code code = rt::matchWeights(params.specs.data(), static_cast<int32_t>(params.specs.size()), prefix.c_str(),
+                                     file, {print, print, nullptr}, {}, found.data(), &error);
   size_t there = found.size() - count(found, nullptr);
-  outs() << path << ": " << there << " of " << found.size() << " params found" << (code ? "" : ", all fit") << "\n";
+  outs() << path << ": " << there << " of " << found.size() << " params found"
+         << (!code                   ? ", all fit"
+             : there == found.size() ? ", not all fit"
+                                     : "")
+         << "\n";
   return code ? exitModel : exitOk;
 }
 
@@ -67,11 +73,9 @@ static int check(const Arguments &arguments) {
   if (everything) {
     source::SourceManager sources;
     source::DiagnosticEngine diagnostics(sources);
-    std::optional<source::FileId> file = sources.load(arguments.words[0]);
-    if (!file) {
-      errs() << "fovea: cannot read '" << arguments.words[0] << "'\n";
+    std::optional<source::FileId> file = pipeline::loadModelFile(sources, arguments.words[0]);
+    if (!file)
       return exitModel;
-    }
     bool good = sema::check(sources, *file, modelOptions, diagnostics);
     errs() << diagnostics.render(errs().has_colors());
     if (good)

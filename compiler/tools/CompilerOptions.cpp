@@ -27,9 +27,12 @@ std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own) {
       {"model", "NAME", "the model, where the file has several"},
       {"set", "NAME=VALUE", "a parameter of the model, e.g. depth=12; may be repeated"},
       {"import-dir", "DIR", "also look here for imports; may be repeated"},
-      {"target", "NAMES", "x86-64, x86-64-v3, x86-64-v4, native (default) or all; several with commas go into one program"},
-      {"weights-dtype", "TYPE", "what constant matrices are kept in: f32 (default), bf16, or int8 with a scale for each output"},
-      {"load-pass", "FILE:PASSES@POINT", "run a plugin's passes at after-import, before-fusion, after-fusion or kernel"},
+      {"target", "NAMES",
+       "x86-64, x86-64-v3, x86-64-v4, native (default) or all; several with commas go into one program"},
+      {"weights-dtype", "TYPE",
+       "what constant matrices are kept in: f32 (default), bf16, or int8 with a scale for each output"},
+      {"load-pass", "FILE:PASSES@POINT",
+       "run a plugin's passes at after-import, before-fusion, after-fusion or kernel"},
       {"print-before", "PASS", "print the IR before a pass (or `all`)"},
       {"print-after", "PASS", "print the IR after a pass (or `all`)"},
       {"time", "", "print the time that each phase and pass takes"},
@@ -43,7 +46,9 @@ static bool readPlugin(const std::string &text, pipeline::Options &options) {
   auto [passes, point] = rest.rsplit('@');
   static constexpr StringLiteral points[] = {"after-import", "before-fusion", "after-fusion", "kernel"};
   if (passes.empty() || !is_contained(points, point)) {
-    usageError("--load-pass wants FILE:PASSES@POINT with POINT one of after-import, before-fusion, after-fusion, kernel; found `" + text + "`");
+    usageError("--load-pass wants FILE:PASSES@POINT with POINT one of after-import, before-fusion, after-fusion, "
+               "kernel; found `" +
+               text + "`");
     return false;
   }
   options.plugins.push_back({file.str(), passes.str(), point.str()});
@@ -68,6 +73,8 @@ std::optional<pipeline::Options> readCompilerOptions(const Arguments &arguments)
       known += ", " + target.name.str();
     return usageError("there is no target `" + unknown + "`; there are native, all" + known), std::nullopt;
   }
+  if (targets.empty())
+    return usageError("--target wants names, found `" + arguments.get("target") + "`"), std::nullopt;
   options.targets.assign(targets.begin(), targets.end());
   std::string dtype = arguments.get("weights-dtype", "f32");
   if (dtype != "f32" && dtype != "bf16" && dtype != "int8")

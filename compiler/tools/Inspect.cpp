@@ -22,9 +22,11 @@ static int inspect(const Arguments &arguments) {
     int64_t bytes = 0;
     for (const rt::FileTensor &tensor : file)
       bytes += tensor.bytes;
-    outs() << path << ": " << file.kind() << ", " << file.size() << (file.size() == 1 ? " tensor, " : " tensors, ") << bytes << " bytes\n";
+    outs() << path << ": " << file.kind() << ", " << file.size() << (file.size() == 1 ? " tensor, " : " tensors, ")
+           << bytes << " bytes\n";
     for (const rt::FileTensor &tensor : file) {
-      outs() << "  " << StringRef(tensor.name.data(), tensor.name.size()) << ": " << rt::name(tensor.dtype) << "[";
+      outs() << "  " << StringRef(tensor.name.data(), tensor.name.size()) << (tensor.name.empty() ? "" : ": ")
+             << rt::name(tensor.dtype) << "[";
       for (int32_t i = 0; i < tensor.rank; ++i)
         outs() << (i ? ", " : "") << tensor.shape[i];
       outs() << "]\n";
@@ -34,7 +36,8 @@ static int inspect(const Arguments &arguments) {
 }
 
 const Command &inspectCommand() {
-  static const Command command{{"inspect", "FILE...", "lists the tensors of safetensors, npy and npz files", {}}, inspect};
+  static const Command command{{"inspect", "FILE...", "lists the tensors of safetensors, npy and npz files", {}},
+                               inspect};
   return command;
 }
 

@@ -38,9 +38,10 @@ static int run(const Arguments &arguments) {
     return exitCode(compiler);
   if (arguments.has("time"))
     compiler.printTimes();
-  std::vector<char *> words;
-  for (const std::string &word : arguments.words)
-    words.push_back(const_cast<char *>(word.c_str()));
+  std::string command = "fovea run " + arguments.words[0]; // what the program is called as
+  std::vector<char *> words{command.data()};
+  for (size_t i = 1; i < arguments.words.size(); ++i)
+    words.push_back(const_cast<char *>(arguments.words[i].c_str()));
   words.push_back(nullptr);
   return fovea_main((*loaded)->program(), static_cast<int>(words.size()) - 1, words.data());
 }
@@ -50,7 +51,8 @@ const Command &runCommand() {
       {"run", "MODEL.fov [ENTRY INPUT... and the program's other arguments]",
        "compiles a model in memory and runs an entry; what follows the model is the program's own command line",
        withCompilerOptions({{"interpret", "", "run the unoptimised graph in double precision instead"}})},
-      run, /*passesRest=*/true};
+      run,
+      /*passesRest=*/true};
   return command;
 }
 

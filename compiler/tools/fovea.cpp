@@ -51,6 +51,6 @@ int main(int argc, char **argv) {
   std::string error;
   std::optional<Arguments> arguments = Arguments::parse(command->spec, words, error, command->passesRest);
   if (!arguments)
-    return usageError(error);
+    return usageError(error + (command->passesRest ? "; options of the program stand after the model" : ""));
   return command->run(*arguments);
 }

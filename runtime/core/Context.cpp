@@ -97,7 +97,7 @@ static fovea_code stateShape(const fovea_context &context, int32_t number, fovea
       if (dim.code[i] == FOVEA_DIM_SYMBOL && dim.code[i + 1] >= 0 && dim.code[i + 1] < program.state_symbol_count &&
           context.stateSizes[static_cast<size_t>(dim.code[i + 1])] < 0)
         return fail(error, FOVEA_PRECONDITION,
-                    "the size `%s` of the state `%s` is not fixed: give it when the context is made",
+                    "the size `%s` of the state `%s` is not fixed: give it when the context is made (--size)",
                     program.state_symbols[dim.code[i + 1]], spec.name);
       i += dim.code[i] == FOVEA_DIM_PUSH || dim.code[i] == FOVEA_DIM_SYMBOL;
     }

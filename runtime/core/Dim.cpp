@@ -155,7 +155,7 @@ static fovea_code findSize(const Sizes &sizes, const fovea_binding &binding, int
     found = sizes.stateSizes[binding.axis];
     if (found >= 0)
       return FOVEA_OK;
-    return fail(error, FOVEA_PRECONDITION, "entry `%s` needs the size `%s`: give it when the context is made",
+    return fail(error, FOVEA_PRECONDITION, "entry `%s` needs the size `%s`: give it when the context is made (--size)",
                 entry.name, sizes.program->state_symbols[binding.axis]);
   }
   const fovea_tensor &input = sizes.inputs[binding.input];

@@ -167,13 +167,15 @@ fovea_code Executor::status(int32_t result, fovea_error *error) const {
     switch (failure.code) {
     case FOVEA_FAIL_INDEX_OUT_OF_RANGE:
       return fail(error, FOVEA_RUN_FAILED,
-                  "%s%sindex %" PRId64 " (element %" PRId64 ") is outside [%" PRId64 ", %" PRId64 ")", place, colon,
-                  failure.value, failure.index, failure.low, failure.high);
+                  "%s%sindex %" PRId64 " is outside [%" PRId64 ", %" PRId64 "), at element %" PRId64 " of the result",
+                  place, colon, failure.value, failure.low, failure.high, failure.index);
     case FOVEA_FAIL_ASSERT:
       return fail(error, FOVEA_RUN_FAILED, "%s%sthe assertion fails at element %" PRId64, place, colon, failure.index);
     case FOVEA_FAIL_DIVIDE_BY_ZERO:
       return fail(error, FOVEA_RUN_FAILED, "%s%sinteger division by zero at element %" PRId64, place, colon,
                   failure.index);
+    case FOVEA_FAIL_MESSAGE:
+      return fail(error, FOVEA_RUN_FAILED, "%s", place);
     case FOVEA_FAIL_SIZE_OVERFLOW:
       return fail(error, FOVEA_RUN_FAILED, "%s%sa size overflows", place, colon);
     }

@@ -143,6 +143,12 @@ struct Matcher {
 
 fovea_code matchWeights(const fovea_tensor_spec *params, int32_t count, const char *prefix, const TensorFile &file,
                         const WeightsReport &report, Memory memory, const FileTensor **found, fovea_error *error) {
+  if (count && strcmp(file.kind(), "npy") == 0) {
+    const char *text = "an npy file holds one tensor without a name; weights are safetensors or npz";
+    if (report.problem)
+      report.problem(report.user, text);
+    return fail(error, FOVEA_WEIGHTS_MISMATCH, "%s", text);
+  }
   Array<bool> used(memory);
   if (!used.resize(file.size()))
     return outOfMemory(error, "matching tensors", static_cast<int64_t>(file.size()));

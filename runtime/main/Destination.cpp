@@ -53,7 +53,7 @@ int Destination::open() {
               entry.name, entry.output_count);
       return ExitUsage;
     }
-    if (fovea_code code = file.open(path, &error))
+    if (fovea_code code = file.open(strcmp(path, "-") == 0 ? "/dev/stdout" : path, &error))
       return report(code);
   }
   return options.profile ? report(profile.open(options.profile, &error)) : static_cast<int>(ExitOk);

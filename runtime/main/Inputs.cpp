@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 namespace fovea::rt {
 
@@ -21,6 +22,13 @@ unsigned char *Inputs::newBuffer(int64_t bytes) {
   destroy({}, buffer);
   fprintf(stderr, "%s: out of memory: %" PRId64 " bytes for an input\n", program->name, bytes);
   return nullptr;
+}
+
+/// The entry's signature, as a line.
+void Inputs::printEntry(FILE *to) const {
+  char text[2000];
+  fovea_format_entry(program, static_cast<int32_t>(entry - program->entries), text, sizeof(text));
+  fprintf(to, "%s\n", text);
 }
 
 int Inputs::openFile(const char *path, TensorFile *&file) {
@@ -187,6 +195,18 @@ int Inputs::place(int32_t input, const char *text, bool named) {
     fprintf(stderr, "%s: input `%s`: %s is no %s\n", program->name, spec.name, text, fovea_dtype_name(spec.dtype));
     return ExitData;
   }
+  bool isThere = access(text, F_OK) == 0;
+  if (spec.rank == 0 && !isThere) {
+    fprintf(stderr, "%s: input `%s` takes a number (%s) or a file with one, and `%s` is neither\n", program->name,
+            spec.name, fovea_dtype_name(spec.dtype), text);
+    return ExitData;
+  }
+  if (const char *equals = strchr(text, '='); equals && !named && !isThere) {
+    fprintf(stderr, "%s: there is no input %s: ", program->name,
+            Quoted(Text(text, static_cast<size_t>(equals - text))).text);
+    printEntry(stderr);
+    return ExitUsage;
+  }
   TensorFile *file;
   if (int code = openFile(text, file))
     return code;
@@ -240,9 +260,8 @@ int Inputs::read(const fovea_program &of, const Options &options) {
   }
   for (size_t i = 0; i < count; ++i)
     if (!given[i]) {
-      char text[2000];
-      fovea_format_entry(program, options.entry, text, sizeof(text));
-      fprintf(stderr, "%s: input `%s` is missing: %s\n", program->name, entry->inputs[i].name, text);
+      fprintf(stderr, "%s: input `%s` is missing: ", program->name, entry->inputs[i].name);
+      printEntry(stderr);
       return ExitUsage;
     }
   return ExitOk;

@@ -5,6 +5,8 @@
 #include "runtime/core/TensorFile.h"
 #include "runtime/main/Options.h"
 
+#include <stdio.h>
+
 namespace fovea::rt {
 
 /// The tensors of one call and what they lie in.
@@ -23,6 +25,7 @@ private:
   int convert(int32_t input, const FileTensor &tensor, const char *path);
   bool parseScalar(int32_t input, const char *text, bool &outOfRange);
   int openFile(const char *path, TensorFile *&file);
+  void printEntry(FILE *to) const;
   unsigned char *newBuffer(int64_t bytes);
 
   const fovea_program *program = nullptr;

@@ -200,7 +200,7 @@ extern "C" int fovea_main(const fovea_program *program, int argc, char **argv) {
   if (int code = parseOptions(*program, argc, argv, options))
     return code;
   if (options.help) {
-    printHelp(*program, options.entry);
+    printHelp(*program, options);
     return fflush(stdout) == 0 ? ExitOk : ExitData;
   }
   Interrupts interrupts;

@@ -23,7 +23,8 @@ struct Flag {
 const Flag flags[] = {
     {"--weights", "FILE", "safetensors file, or the *.index.json of a sharded one (else $FOVEA_WEIGHTS)"},
     {"--prefix", "TEXT", "put TEXT before every tensor's name"},
-    {"-o", "FILE", "write results: one as .npy, several as .npz or .safetensors, or each as .npy to a folder"},
+    {"-o", "FILE",
+     "write results: one as npy (`-`: to standard output), any number as .npz or .safetensors, or each to a folder"},
     {"--threads", "N", "threads (default: all processors that may be used)"},
     {"--repeat", "N", "run N times after one to warm up, and say how long it took"},
     {"--profile", "FILE", "write a Chrome trace of what ran when"},
@@ -40,7 +41,7 @@ struct Parser {
   int usage(const char *what, const char *argument) {
     fprintf(stderr, "%s: %s%s%s%s\n", program.name, what, argument ? " `" : "", argument ? argument : "",
             argument ? "`" : "");
-    fprintf(stderr, "try `%s --help`\n", program.name);
+    fprintf(stderr, "try `%s --help`\n", options.invocation);
     return ExitUsage;
   }
 
@@ -195,6 +196,7 @@ void printEntry(const fovea_program &program, int32_t number, bool full) {
 
 int parseOptions(const fovea_program &program, int argc, char **argv, Options &options) {
   Parser parser{program, options};
+  options.invocation = argc > 0 ? argv[0] : program.name;
   if (int code = parser.parse(argc, argv))
     return code;
   if (options.help)
@@ -208,12 +210,12 @@ int parseOptions(const fovea_program &program, int argc, char **argv, Options &o
   return ExitOk;
 }
 
-void printHelp(const fovea_program &program, int32_t only) {
-  if (only >= 0) {
-    printEntry(program, only, true);
+void printHelp(const fovea_program &program, const Options &options) {
+  if (options.entry >= 0) {
+    printEntry(program, options.entry, true);
     return;
   }
-  printf("usage: %s ENTRY [NAME=]INPUT... [options]\n\nentries:\n", program.name);
+  printf("usage: %s ENTRY [NAME=]INPUT... [options]\n\nentries:\n", options.invocation);
   for (int32_t i = 0; i < program.entry_count; ++i)
     printEntry(program, i, false);
   printf("\nAn INPUT is an .npy file, an .npz or .safetensors file with tensors of the inputs' names, or, where the\n"
@@ -221,7 +223,14 @@ void printHelp(const fovea_program &program, int32_t only) {
   for (const Flag &flag : flags)
     printf("  %s %-*s %s\n", flag.name, static_cast<int>(18 - strlen(flag.name)), flag.value ? flag.value : "",
            flag.help);
-  printf("\n%d tensors of weights; targets:", program.param_count);
+  for (int32_t i = 0; i < program.state_count; ++i) {
+    const fovea_tensor_spec &state = program.states[i];
+    printf("%s %s: %s", i ? "," : "\nstates, whose sizes --size or the first run gives:", state.name,
+           fovea_dtype_name(state.dtype));
+    for (int32_t axis = 0; axis < state.rank; ++axis)
+      printf("%s%s%s", axis ? ", " : "[", state.dims[axis].text, axis + 1 < state.rank ? "" : "]");
+  }
+  printf("%s\n%d tensors of weights; targets:", program.state_count ? "\n" : "", program.param_count);
   for (int32_t i = 0; i < program.target_count; ++i)
     printf("%s %s", i ? "," : "", program.targets[i]->name);
   const fovea_target *here;

@@ -12,6 +12,7 @@ enum ExitCode { ExitOk = 0, ExitData = 1, ExitUsage = 2, ExitInternal = 70 };
 int exitCode(fovea_code code);
 
 struct Options {
+  const char *invocation = ""; // argv[0]: what the program is called as
   bool help = false;
   int32_t entry = -1;
   const char *weights = nullptr; // given, or from the environment
@@ -33,8 +34,8 @@ inline constexpr const char *weightsVariable = "FOVEA_WEIGHTS";
 /// `--size name=value` is cut at its `=`.
 int parseOptions(const fovea_program &program, int argc, char **argv, Options &options);
 
-/// Prints the program's entries and options, or (entry not -1) one entry in full.
-void printHelp(const fovea_program &program, int32_t entry);
+/// Prints the program's entries and options, or, where the options name one, that entry in full.
+void printHelp(const fovea_program &program, const Options &options);
 
 } // namespace fovea::rt
 #endif

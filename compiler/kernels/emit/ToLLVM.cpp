@@ -15,6 +15,7 @@ struct ExpandMath : PassWrapper<ExpandMath, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMath)
   explicit ExpandMath(const Target &target) : target(target) {}
   ExpandMath(const ExpandMath &) = default;
+  StringRef getName() const final { return "ExpandMath"; }
   StringRef getArgument() const override { return "kernel-expand-math"; }
   StringRef getDescription() const override { return "replace elementary functions by polynomials"; }
   void runOnOperation() override {
@@ -28,6 +29,7 @@ struct ExpandMath : PassWrapper<ExpandMath, OperationPass<ModuleOp>> {
 /// the type, and converts each element to f32 and back by library calls that no program has.
 struct MoveHalfBits : PassWrapper<MoveHalfBits, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(MoveHalfBits)
+  StringRef getName() const final { return "MoveHalfBits"; }
   StringRef getArgument() const override { return "kernel-move-half-bits"; }
   StringRef getDescription() const override { return "make masked accesses of 16-bit floats ones of integers"; }
   void runOnOperation() override {

@@ -59,6 +59,7 @@ LogicalResult lowerToKernels(ModuleOp module, FunctionPlans *result) {
 namespace {
 struct LowerToKernel : PassWrapper<LowerToKernel, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerToKernel)
+  StringRef getName() const final { return "LowerToKernel"; }
   StringRef getArgument() const final { return DEBUG_TYPE; }
   StringRef getDescription() const final { return "Lower groups to kernels, functions to launches over an arena"; }
   void getDependentDialects(DialectRegistry &registry) const override {

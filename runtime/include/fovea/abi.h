@@ -90,7 +90,7 @@ typedef struct fovea_launch {
 } fovea_launch;
 
 /* What a failing kernel reports. The first in (launch, task index) order wins, whatever the thread. */
-enum { FOVEA_FAIL_INDEX_OUT_OF_RANGE = 1, FOVEA_FAIL_ASSERT = 2, FOVEA_FAIL_DIVIDE_BY_ZERO = 3, FOVEA_FAIL_SIZE_OVERFLOW = 4 };
+enum { FOVEA_FAIL_INDEX_OUT_OF_RANGE = 1, FOVEA_FAIL_ASSERT = 2, FOVEA_FAIL_DIVIDE_BY_ZERO = 3, FOVEA_FAIL_SIZE_OVERFLOW = 4, FOVEA_FAIL_MESSAGE = 5 };
 
 typedef struct fovea_services {
   /* Runs all tasks over the threads and waits. Returns 0, or non-zero: the entry then returns it at once. Called from
@@ -98,7 +98,8 @@ typedef struct fovea_services {
   int32_t (*parallel)(fovea_exec *exec, const fovea_launch *launch);
   /* Records a failure found in a task: `place` is a "file:line:column" string, `index` the linear task or element index
    * that orders failures (ascending within a call of run and from task to task), `value` what was found, [low, high)
-   * what was expected (for an index). The task function then returns non-zero. */
+   * what was expected (for an index). The task function then returns non-zero. With FOVEA_FAIL_MESSAGE `place` is the
+   * whole message; it must live until the entry has returned and its outcome was taken. */
   void (*fail)(fovea_exec *exec, int32_t code, const char *place, int64_t index, int64_t value, int64_t low, int64_t high);
   /* Offers a value for --dump; called only where exec->dumping is set. `path` is as in fovea_launch. `layout` are the
    * `rank` sizes, then as many strides, in elements (0 or negative ones too); `data` is the first element. */

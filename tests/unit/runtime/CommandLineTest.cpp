@@ -166,7 +166,7 @@ TEST_CASE("command line: bad data is 1, with a message and no output file") {
       {{"add", pathA, wide}, ".astype('float32')"},
       {{"add", pathA, damaged}, "damaged.npy`: damaged npy file: its header has"},
       {{"add", pathA, "/nonexistent.npy"}, "No such file"},
-      {{"lookup", badIds}, "fake.fov:3:1: index 10 (element 1) is outside [0, 10)"},
+      {{"lookup", badIds}, "fake.fov:3:1: index 10 is outside [0, 10), at element 1 of the result"},
       {{"tail", file("x.npy", rt::FileDtype::F32, {2}, a), "5"}, "requires start <= 2*N"},
       {{"tail", file("x.npy", rt::FileDtype::F32, {2}, a), "99999999999999999999"}, "is no i64"},
       {{"add", pathA, pathA, "--target", "x86-64-v99"}, "avx9000"},

@@ -416,7 +416,10 @@ bool Elaborator::propagateRequirements(const FunctionInstance &instance, const C
     std::string message = r.message;
     if (message.rfind(inner, 0) == 0)
       message.replace(0, inner.size(), fmt::format("{} {} {}", lhs.str(), spelling(r.relation), rhs.str()));
-    if (frame->builder->require(lhs, r.relation, rhs, message, r.span) != Truth::False)
+    // What the library demands is shown where it is called.
+    auto isLibrary = [&](Span place) { return sources.name(place.file).rfind("<library>/", 0) == 0; };
+    Span place = isLibrary(r.span) && !isLibrary(span) ? span : r.span;
+    if (frame->builder->require(lhs, r.relation, rhs, message, place) != Truth::False)
       continue;
     diagnostics.report(diag::assertFailed, span, fmt::format("{} {} {}", lhs.str(), spelling(r.relation), rhs.str()))
         .label(r.span, "needed here: " + r.message);

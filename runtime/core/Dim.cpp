@@ -137,9 +137,10 @@ static fovea_code checkSignature(const Sizes &sizes, fovea_error *error) {
       Line line(dims, sizeof(dims));
       for (int32_t axis = 0; axis < spec.rank; ++axis)
         line.add("%s%s", axis ? ", " : "", orEmpty(spec.dims[axis].text));
-      return fail(error, FOVEA_INVALID_ARGUMENT, "input `%s` has %d axes %s, expected %d: [%s] (%s)", spec.name,
-                  input.rank, validRank ? ShapeText(input.shape, input.rank).text : "", spec.rank, dims,
-                  orEmpty(spec.place));
+      return fail(error, FOVEA_INVALID_ARGUMENT, "input `%s` is %s%s, expected %s[%s] (%s)", spec.name,
+                  fovea_dtype_name(spec.dtype),
+                  validRank ? ShapeText(input.shape, input.rank).text : " of an impossible rank",
+                  fovea_dtype_name(spec.dtype), dims, orEmpty(spec.place));
     }
     if (!countElements(input.shape, input.rank, fovea_dtype_size(spec.dtype), elements))
       return fail(error, FOVEA_INVALID_ARGUMENT, "input `%s` has the impossible shape %s", spec.name,

@@ -40,7 +40,7 @@ std::atomic<fovea_context *> interruptible{nullptr};
 volatile sig_atomic_t interrupted = 0;
 
 /// While there is one, the first SIGINT, SIGTERM or SIGHUP cancels the run, so that no temporary file is left behind;
-/// the second one ends the process at once.
+/// the second one ends the process at once. A reader of standard output that is gone (SIGPIPE) ends it after the print.
 class Interrupts {
 public:
   Interrupts() {
@@ -51,8 +51,8 @@ public:
       if (fovea_context *context = interruptible.load())
         fovea_context_cancel(context);
     };
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
     for (size_t i = 0; i < std::size(numbers); ++i) {
+      action.sa_flags = numbers[i] == SIGPIPE ? 0 : static_cast<int>(SA_RESETHAND);
       sigaction(numbers[i], nullptr, &before[i]);
       if (before[i].sa_handler == SIG_DFL)
         sigaction(numbers[i], &action, nullptr);
@@ -72,7 +72,7 @@ public:
   }
 
 private:
-  static constexpr int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+  static constexpr int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
   struct sigaction before[std::size(numbers)];
 };
 

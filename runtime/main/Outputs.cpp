@@ -1,5 +1,6 @@
 #include "runtime/main/Outputs.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -106,7 +107,8 @@ int Outputs::print() const {
   }
   if (fflush(stdout) == 0 && !ferror(stdout))
     return ExitOk;
-  fprintf(stderr, "%s: can't write to standard output\n", program->name);
+  if (errno != EPIPE) // a reader that wants no more is told nothing
+    fprintf(stderr, "%s: can't write to standard output\n", program->name);
   return ExitData;
 }
 

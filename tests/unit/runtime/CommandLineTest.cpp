@@ -19,13 +19,15 @@ struct Result {
 };
 } // namespace
 
-/// Runs the command line with both streams in files.
-static Result run(std::vector<std::string> arguments) {
+/// Runs the command line, with both streams in files unless they stay as they are.
+static Result run(std::vector<std::string> arguments, bool toFiles = true) {
   arguments.insert(arguments.begin(), "fake");
   std::vector<char *> argv;
   for (std::string &argument : arguments)
     argv.push_back(argument.data());
   argv.push_back(nullptr);
+  if (!toFiles)
+    return {fovea_main(fakeProgram(), static_cast<int>(arguments.size()), argv.data()), "", ""};
   std::string paths[] = {temporaryPath("stdout"), temporaryPath("stderr")};
   int saved[2];
   for (int i = 0; i < 2; ++i) {
@@ -285,6 +287,16 @@ TEST_CASE("command line: a run that fails leaves no file, one that is interrupte
   REQUIRE(waitpid(child, &status, 0) == child);
   CHECK(WIFSIGNALED(status));
   CHECK(WTERMSIG(status) == SIGTERM);
+  child = fork();
+  if (child == 0) {
+    signal(SIGPIPE, SIG_DFL);
+    int ends[2];
+    _exit(pipe(ends) != 0 || close(ends[0]) != 0 || dup2(ends[1], 1) != 1 ||
+          run({"slow", pathA, "--weights", w, "--profile", trace}, false).code);
+  }
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGPIPE);
   for (const char *stream : {"stdout", "stderr"}) // the child's
     remove(temporaryPath(stream).c_str());
   CHECK(temporaryFiles() == before);

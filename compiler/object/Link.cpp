@@ -2,6 +2,7 @@
 
 #include "lld/Common/Driver.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/raw_ostream.h"
@@ -143,6 +144,8 @@ Error link(const LinkJob &job) {
 
   std::vector<std::string> words = {"ld.lld", "-o", output->path(), "--gc-sections", "--hash-style=gnu", "--build-id=none",
                                     "-z",     "relro", "-z", "now", "-z", "noexecstack", "--threads=1", "--strip-debug"};
+  if (job.holdsWeights)
+    words.insert(words.end(), {"-z", "max-page-size=2097152"});
   if (job.shared) {
     words.insert(words.end(), {"-shared", "-u", job.exportedSymbol});
   } else if (Error error = addExecutableWords(job, words)) {
@@ -163,7 +166,15 @@ Error link(const LinkJob &job) {
   lld::Result result = lld::lldMain(arguments, messages, messages, {{lld::Gnu, &lld::elf::link}});
   if (result.retCode)
     return createStringError("linking '%s' failed:\n%s", job.output.c_str(), text.c_str());
-  return output->rename(job.output);
+  if (!job.holdsWeights)
+    return output->rename(job.output);
+  objects.clear(); // their pages may be the large ones that the output then gets
+  // Volatile: read, not mapped. What is written from pages that are not there yet is written in small pieces.
+  auto linked =
+      MemoryBuffer::getFile(output->path(), /*IsText=*/false, /*RequiresNullTerminator=*/false, /*IsVolatile=*/true);
+  if (!linked)
+    return createStringError(linked.getError(), "cannot read '%s'", output->path().c_str());
+  return writeFile(job.output, (*linked)->getBuffer(), /*executable=*/true);
 }
 
 } // namespace fovea::object

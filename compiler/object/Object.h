@@ -40,6 +40,9 @@ struct LinkJob {
   std::vector<std::string> archives;
   std::string output;
   bool shared = false;
+  /// Whether the objects hold weights, which are to be mapped on huge pages: addresses and file offsets agree up to 2
+  /// MiB, and the file is written in one piece, for which file systems take large pages.
+  bool holdsWeights = false;
   /// shared: the one symbol that stays visible.
   std::string exportedSymbol;
 };

@@ -5,8 +5,8 @@
 #include "compiler/kernels/emit/ToLLVM.h"
 #include "compiler/pipeline/Phases.h"
 #include "compiler/pipeline/Register.h"
+#include "compiler/program/Identity.h"
 #include "compiler/program/LowerProgram.h"
-#include "compiler/program/Tables.h"
 #include "compiler/syntax/Parser.h"
 #include "dialects/graph/Places.h"
 
@@ -297,9 +297,11 @@ OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage
   {
     TimingScope scope = state->root.nest("emit");
     program::KernelTable kernels = program::describeKernels(*module);
-    LogicalResult emitted = state->guarded(*module, "", [&] {
-      return success(succeeded(kernels::emitKernels(*module, target)) &&
-                     succeeded(program::lowerProgram(*module, interface, kernels)));
+    LogicalResult emitted = state->guarded(*module, "", [&]() -> LogicalResult {
+      if (failed(kernels::emitKernels(*module, target)))
+        return failure();
+      interface.identity = program::identify(*module, interface);
+      return program::lowerProgram(*module, interface, kernels);
     });
     if (failed(emitted))
       return {};
@@ -373,9 +375,8 @@ static std::optional<TargetModule> translate(ModuleOp module, const kernels::Tar
   return result;
 }
 
-std::optional<Compiler::Objects> Compiler::compile(bool executable) {
+std::optional<Compiler::Objects> Compiler::compile() {
   Objects objects;
-  std::vector<std::string> symbols;
   for (const kernels::Target *targetRow : state->options.targets) {
     const kernels::Target &target = *targetRow;
     program::Interface interface;
@@ -392,25 +393,30 @@ std::optional<Compiler::Objects> Compiler::compile(bool executable) {
     if (!bytes)
       return reportError(bytes.takeError()), std::nullopt;
     objects.files.push_back(std::move(*bytes));
-    if (symbols.empty()) {
+    if (objects.targets.empty()) {
       for (const program::Entry &entry : interface.entries)
         objects.arenaFormulas.emplace_back(entry.name, arenaFormula(*lowered, entry.function));
       objects.interface = std::move(interface);
     }
-    symbols.push_back(targetSymbol(target));
+    objects.targets.push_back(targetSymbol(target));
   }
+  return objects;
+}
+
+bool Compiler::addTables(Objects &objects, bool executable, ArrayRef<program::PackedPath> packed) {
   llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> tables = program::makeProgramModule(context, objects.interface, symbols, executable);
+  std::unique_ptr<llvm::Module> tables =
+      program::makeProgramModule(context, objects.interface, objects.targets, executable, packed);
   object::CodegenTarget baseline{"x86-64", ""};
   auto machine = object::createTargetMachine(baseline);
   if (!machine)
-    return reportError(machine.takeError()), std::nullopt;
+    return reportError(machine.takeError());
   object::optimize(*tables, **machine, baseline);
   auto bytes = object::generate(*tables, **machine, object::FileKind::Object);
   if (!bytes)
-    return reportError(bytes.takeError()), std::nullopt;
+    return reportError(bytes.takeError());
   objects.files.push_back(std::move(*bytes));
-  return objects;
+  return true;
 }
 
 std::optional<std::string> Compiler::print(Stage stage) {

@@ -3,7 +3,7 @@
 
 #include "compiler/kernels/Target.h"
 #include "compiler/object/Object.h"
-#include "compiler/program/Interface.h"
+#include "compiler/program/Tables.h"
 #include "compiler/sema/Sema.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -69,14 +69,17 @@ public:
   /// Lowers the optimised graph for one target up to `stage` (Fused, Kernel, Vector or LLVM dialect of the latter).
   mlir::OwningOpRef<mlir::ModuleOp> lower(const kernels::Target &target, Stage stage, program::Interface &interface);
 
-  /// Objects of all targets and of the program's tables, each an ELF file.
+  /// Objects of all targets, then of the program's tables, each an ELF file.
   struct Objects {
     std::vector<llvm::SmallVector<char, 0>> files;
+    std::vector<std::string> targets; // the symbols of their tables
     program::Interface interface;
     /// "embed: 1234*B*T + …" for each entry: the arena's bytes (first target).
     std::vector<std::pair<std::string, std::string>> arenaFormulas;
   };
-  std::optional<Objects> compile(bool executable);
+  std::optional<Objects> compile();
+  /// Adds the tables. `packed` has none or, for each target, a packed file whose bytes the program is to hold.
+  bool addTables(Objects &objects, bool executable, llvm::ArrayRef<program::PackedPath> packed = {});
 
   /// The text of one of the stages up to LLVM or Assembly, for the first target.
   std::optional<std::string> print(Stage stage);

@@ -1,6 +1,7 @@
 #include "compiler/pipeline/Jit.h"
 
 #include "compiler/pipeline/Interpreted.h"
+#include "compiler/program/Identity.h"
 #include "compiler/program/LowerProgram.h"
 #include "compiler/program/Tables.h"
 
@@ -97,6 +98,7 @@ Expected<std::unique_ptr<LoadedProgram>> LoadedProgram::interpret(mlir::ModuleOp
   mlir::FailureOr<program::Interface> interface = program::describeProgram(graph);
   if (failed(interface))
     return createStringError("the model cannot be run");
+  interface->identity = program::identify(graph, *interface);
   std::unique_ptr<LoadedProgram> loaded(new LoadedProgram);
   loaded->state->interpreted = std::make_unique<InterpretedProgram>(InterpretedProgram{graph, std::move(*interface)});
   const InterpretedProgram &program = *loaded->state->interpreted;

@@ -160,7 +160,9 @@ static FailureOr<Entry> describeEntry(graph::FuncOp function, Interface &interfa
         scalars.emplace_back(symbol.getValue().str(), entry.inputs.size());
       entry.inputs.push_back(specOf(name, argument.getType(), place));
     } else if (auto name = function.getArgAttrOfType<StringAttr>(i, "graph.param")) {
-      addOnce(interface.params, specOf(name, argument.getType(), place));
+      size_t param = addOnce(interface.params, specOf(name, argument.getType(), place));
+      if (auto at = llvm::lower_bound(interface.direct, param); at == interface.direct.end() || *at != param)
+        interface.direct.insert(at, param);
     } else if (auto name = function.getArgAttrOfType<StringAttr>(i, "graph.state")) {
       addState(specOf(name, argument.getType(), place), initialOf(function, name), entry, interface);
     }
@@ -189,7 +191,8 @@ static LogicalResult describePrepare(graph::FuncOp function, Interface &interfac
     if (!name || !elements)
       return function.emitError("result ") << i << " of a prepare function has no name or no literal size";
     int64_t width = std::max<int64_t>(1, type.getElementType().getIntOrFloatBitWidth() / 8);
-    interface.derived.push_back({name.getValue().str(), *elements * width, interface.prepare.size()});
+    interface.derived.push_back(
+        {name.getValue().str(), dtypeOf(type.getElementType()), *elements * width, interface.prepare.size()});
   }
   interface.prepare.push_back(function.getSymName().str());
   return success();

@@ -5,6 +5,7 @@
 
 #include "mlir/IR/BuiltinOps.h"
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -52,6 +53,7 @@ struct Entry {
 /// A value computed at load time by the prepare function `function`.
 struct Derived {
   std::string name;
+  int32_t dtype;
   int64_t bytes;
   size_t prepare; // index into Interface::prepare
 };
@@ -65,6 +67,8 @@ struct Interface {
   std::vector<double> stateInitial; // one a state
   std::vector<std::string> prepare; // functions
   std::vector<Derived> derived;
+  std::vector<size_t> direct; // indices into params: those that entries read, not only prepare functions; ascending
+  std::array<uint8_t, 16> identity{}; // see `identify`
 
   /// C identifier made of the model's name, in lower case: prefix of the library's one symbol.
   std::string symbolPrefix() const;

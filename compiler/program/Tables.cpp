@@ -5,6 +5,7 @@
 
 #include "llvm/IR/Constants.h"
 #include "llvm/IR/IRBuilder.h"
+#include "llvm/Support/raw_ostream.h"
 
 using namespace llvm;
 
@@ -39,6 +40,7 @@ public:
       return null();
     return global(ConstantArray::get(ArrayType::get(values[0]->getType(), values.size()), values));
   }
+  Constant *bytes(ArrayRef<uint8_t> values) { return ConstantDataArray::get(context, values); }
   Constant *words(ArrayRef<int64_t> values) { return global(ConstantDataArray::get(context, values)); }
 
   using SymbolIndex = function_ref<int64_t(std::string_view)>;
@@ -143,7 +145,7 @@ void addTargetTable(Module &module, const Interface &interface, const TargetTabl
                      module.getFunction(scratchSymbol(function)),
                      t.record({t.null(), t.i64(0), t.text(arenaFormula(function))})});
   };
-  std::vector<Constant *> features, entries, prepare, derived;
+  std::vector<Constant *> features, entries, prepare, derived, direct;
   for (const std::string &feature : target.features)
     features.push_back(t.text(feature));
   features.push_back(t.null());
@@ -152,19 +154,40 @@ void addTargetTable(Module &module, const Interface &interface, const TargetTabl
   for (const std::string &function : interface.prepare)
     prepare.push_back(code(function));
   for (const Derived &d : interface.derived)
-    derived.push_back(t.record({t.text(d.name), t.i64(d.bytes), t.i32(d.prepare), t.i32(0)}));
+    derived.push_back(t.record({t.text(d.name), t.i64(d.bytes), t.i32(d.prepare), t.i32(d.dtype)}));
+  for (size_t param : interface.direct)
+    direct.push_back(t.i32(param));
   Constant *table = t.record({t.text(target.name), t.array(features), t.array(entries), t.array(prepare),
-                              t.i32(prepare.size()), t.i32(derived.size()), t.array(derived)});
+                              t.i32(prepare.size()), t.i32(derived.size()), t.array(derived), t.array(direct),
+                              t.i32(direct.size()), t.i32(0), t.bytes(interface.identity)});
   auto *global = cast<GlobalVariable>(t.global(table, symbol));
   global->setLinkage(GlobalValue::ExternalLinkage);
   global->setVisibility(GlobalValue::HiddenVisibility);
 }
 
+/// `fovea_packed` of a file that the assembler reads. Its section is marked as large: the linker keeps it away from
+/// code, which reaches what it needs within 2 GiB.
+static Constant *packedTable(TableBuilder &t, Module &module, const PackedPath &packed, size_t number) {
+  std::string symbol = "fovea_packed_" + std::to_string(number), text;
+  raw_string_ostream stream(text);
+  stream << "\t.section .fovea.packed,\"al\",@progbits\n\t.p2align 12\n\t.hidden " << symbol << "\n\t.globl " << symbol
+         << "\n"
+         << symbol << ":\n\t.incbin \"";
+  stream.write_escaped(packed.path);
+  stream << "\"\n";
+  module.appendModuleInlineAsm(text);
+  auto *data = new GlobalVariable(module, Type::getInt8Ty(module.getContext()), true, GlobalValue::ExternalLinkage,
+                                  nullptr, symbol);
+  data->setVisibility(GlobalValue::HiddenVisibility);
+  return t.record({data, t.i64(packed.bytes)});
+}
+
 std::unique_ptr<Module> makeProgramModule(LLVMContext &context, const Interface &interface,
-                                          ArrayRef<std::string> targetSymbols, bool executable) {
+                                          ArrayRef<std::string> targetSymbols, bool executable,
+                                          ArrayRef<PackedPath> packed) {
   auto module = std::make_unique<Module>("program", context);
   TableBuilder t(*module);
-  std::vector<Constant *> entries, params, states, targets, stateSymbols, stateInitial;
+  std::vector<Constant *> entries, params, states, targets, stateSymbols, stateInitial, packedTables;
   for (const Entry &entry : interface.entries)
     entries.push_back(entryTable(t, entry, interface));
   auto none = [](std::string_view) -> int64_t { return 0; };
@@ -181,11 +204,14 @@ std::unique_ptr<Module> makeProgramModule(LLVMContext &context, const Interface 
     targets.push_back(new GlobalVariable(*module, Type::getInt8Ty(context), true, GlobalValue::ExternalLinkage, nullptr, symbol));
   for (Constant *target : targets)
     cast<GlobalVariable>(target)->setVisibility(GlobalValue::HiddenVisibility);
-  Constant *program = t.global(
-      t.record({t.i32(FOVEA_ABI_VERSION), t.i32(entries.size()), t.i32(params.size()), t.i32(states.size()), t.i32(targets.size()),
-                t.i32(stateSymbols.size()), t.text(interface.name), t.array(entries), t.array(params), t.array(states),
-                t.array(targets), t.array(stateSymbols), t.array(stateInitial)}),
-      "fovea.program");
+  for (auto [i, file] : llvm::enumerate(packed))
+    packedTables.push_back(packedTable(t, *module, file, i));
+  Constant *program =
+      t.global(t.record({t.i32(FOVEA_ABI_VERSION), t.i32(entries.size()), t.i32(params.size()), t.i32(states.size()),
+                         t.i32(targets.size()), t.i32(stateSymbols.size()), t.text(interface.name), t.array(entries),
+                         t.array(params), t.array(states), t.array(targets), t.array(stateSymbols),
+                         t.array(stateInitial), t.array(packedTables)}),
+               "fovea.program");
   auto returnProgram = [&](const std::string &name, bool visible) {
     auto *type = FunctionType::get(PointerType::getUnqual(context), false);
     auto *function = Function::Create(type, GlobalValue::ExternalLinkage, name, *module);

@@ -7,6 +7,12 @@
 
 namespace fovea::program {
 
+/// A packed file that is to lie within the program.
+struct PackedPath {
+  std::string path;
+  uint64_t bytes;
+};
+
 struct TargetTable {
   std::string name;                  // "x86-64-v3"
   std::vector<std::string> features; // what the processor must have
@@ -18,8 +24,10 @@ void addTargetTable(llvm::Module &module, const Interface &interface, const Targ
                     llvm::function_ref<std::string(llvm::StringRef)> arenaFormula);
 
 /// Makes the module that holds `const fovea_program` and the functions that return it: `<prefix>_program`, and for an
-/// executable `fovea_linked_program`. `targetSymbols` name the tables of `addTargetTable`, best first.
+/// executable `fovea_linked_program`. `targetSymbols` name the tables of `addTargetTable`, best first. `packed` has
+/// none or, for each target, a packed file: its bytes become part of the object that the module gives.
 std::unique_ptr<llvm::Module> makeProgramModule(llvm::LLVMContext &context, const Interface &interface,
-                                                llvm::ArrayRef<std::string> targetSymbols, bool executable);
+                                                llvm::ArrayRef<std::string> targetSymbols, bool executable,
+                                                llvm::ArrayRef<PackedPath> packed = {});
 
 } // namespace fovea::program

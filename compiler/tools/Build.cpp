@@ -1,5 +1,6 @@
 #include "compiler/program/Header.h"
 #include "compiler/tools/Commands.h"
+#include "compiler/tools/PackedFiles.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -33,11 +34,29 @@ static void report(const std::string &output, const pipeline::Compiler::Objects 
       outs() << "  " << entry << ": arena of " << formula << " bytes, and scratch for each thread\n";
 }
 
+/// Adds the tables, and with them the weights that the program is to hold.
+static int addTables(pipeline::Compiler &compiler, pipeline::Compiler::Objects &objects, bool executable,
+                     const Arguments &arguments, StringRef output) {
+  PackedFiles packed;
+  if (arguments.has("embed-weights")) {
+    pipeline::Compiler::Objects loaded = objects;
+    if (!compiler.addTables(loaded, /*executable=*/false))
+      return exitCode(compiler);
+    if (Error error = packed.pack(std::move(loaded), arguments.get("embed-weights"), arguments.get("prefix"), output))
+      return fail(std::move(error));
+  }
+  return compiler.addTables(objects, executable, packed.files()) ? exitOk : exitCode(compiler);
+}
+
 /// Objects to an executable, to a library with its header, or as they are.
-static int link(pipeline::Compiler &compiler, pipeline::Stage stage, std::string output, StringRef stem) {
-  std::optional<pipeline::Compiler::Objects> objects = compiler.compile(stage == pipeline::Stage::Executable);
+static int link(pipeline::Compiler &compiler, pipeline::Stage stage, const Arguments &arguments, StringRef stem) {
+  std::string output = arguments.get("o");
+  std::optional<pipeline::Compiler::Objects> objects = compiler.compile();
   if (!objects)
     return exitCode(compiler);
+  if (int code = addTables(compiler, *objects, stage == pipeline::Stage::Executable, arguments,
+                           output.empty() ? stem : output))
+    return code;
   if (stage == pipeline::Stage::Object) {
     // One file a target, then the tables; all of them or none.
     std::vector<std::string> written;
@@ -55,6 +74,7 @@ static int link(pipeline::Compiler &compiler, pipeline::Stage stage, std::string
   object::LinkJob job;
   job.objects = std::move(objects->files);
   job.shared = stage == pipeline::Stage::Library;
+  job.holdsWeights = arguments.has("embed-weights");
   std::string prefix = objects->interface.symbolPrefix();
   job.exportedSymbol = prefix + "_program";
   if (job.shared) {
@@ -102,6 +122,10 @@ static int build(const Arguments &arguments) {
       known += (known.empty() ? "" : ", ") + name;
     return usageError("there is no stage `" + emit + "`; --emit takes " + known);
   }
+  if (arguments.has("embed-weights") && *stage < pipeline::Stage::Object)
+    return usageError("--embed-weights is for programs and libraries, not for --emit=" + emit);
+  if (arguments.has("prefix") && !arguments.has("embed-weights"))
+    return usageError("--prefix belongs to --embed-weights");
   std::string input = arguments.words[0];
   pipeline::Compiler compiler(std::move(*options));
   int result = exitOk;
@@ -123,7 +147,7 @@ static int build(const Arguments &arguments) {
   if (*stage > pipeline::Stage::Graph && !compiler.optimize())
     return exitCode(compiler);
   if (*stage >= pipeline::Stage::Object) {
-    result = link(compiler, *stage, output, sys::path::stem(input));
+    result = link(compiler, *stage, arguments, sys::path::stem(input));
   } else if (std::optional<std::string> text = compiler.print(*stage)) {
     write(*text);
   } else {
@@ -141,7 +165,10 @@ const Command &buildCommand() {
            {{"o", "FILE",
              "where to write (default: what is text to standard output, which is also `-`; else named after the "
              "model)"},
-            {"emit", "STAGE", "ast, typed, graph, fused, kernel, vector, llvm, asm, obj, lib or exe (default)"}})},
+            {"emit", "STAGE", "ast, typed, graph, fused, kernel, vector, llvm, asm, obj, lib or exe (default)"},
+            {"embed-weights", "FILE",
+             "put the weights into the program, packed for each target: it then needs no --weights"},
+            {"prefix", "TEXT", "with --embed-weights: put before every tensor's name, e.g. `bert.`"}})},
       build};
   return command;
 }

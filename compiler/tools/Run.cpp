@@ -13,8 +13,8 @@ static Expected<std::unique_ptr<pipeline::LoadedProgram>> load(pipeline::Compile
     return pipeline::LoadedProgram::interpret(compiler.graph());
   std::optional<pipeline::Compiler::Objects> objects;
   if (compiler.optimize())
-    objects = compiler.compile(/*executable=*/false);
-  if (!objects)
+    objects = compiler.compile();
+  if (!objects || !compiler.addTables(*objects, /*executable=*/false))
     return nullptr; // reported
   return pipeline::LoadedProgram::load(std::move(*objects));
 }

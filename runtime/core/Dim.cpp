@@ -313,6 +313,14 @@ static bool validSpecs(const fovea_tensor_spec *specs, int32_t count) {
   return true;
 }
 
+/// The weights within a program are aligned as a mapped file would be.
+static bool validPacked(const fovea_program &program) {
+  for (int32_t i = 0; program.packed && i < program.target_count; ++i)
+    if (program.packed[i].bytes < 0 || reinterpret_cast<uintptr_t>(program.packed[i].data) % 64 != 0)
+      return false;
+  return true;
+}
+
 static bool validEntry(const fovea_program &program, const fovea_entry &entry) {
   if (!entry.name || !validSpecs(entry.inputs, entry.input_count) || !validSpecs(entry.outputs, entry.output_count))
     return false;
@@ -348,6 +356,8 @@ fovea_code checkProgram(const fovea_program *program, fovea_error *error) {
                 FOVEA_ABI_VERSION);
   if (!validSpecs(program->params, program->param_count) || !validSpecs(program->states, program->state_count))
     return fail(error, FOVEA_BAD_PROGRAM, "the program's table of %s is inconsistent", "params or states");
+  if (!validPacked(*program))
+    return fail(error, FOVEA_BAD_PROGRAM, "the program's table of %s is inconsistent", "weights");
   for (int32_t i = 0; i < program->entry_count; ++i)
     if (!validEntry(*program, program->entries[i]))
       return fail(error, FOVEA_BAD_PROGRAM, "the program's table of entry %d is inconsistent", i);

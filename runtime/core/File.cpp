@@ -25,6 +25,20 @@ static fovea_code fileError(fovea_error *error, const char *action, const char *
   return fail(error, FOVEA_FILE_ERROR, "can't %s %s: %s", action, Quoted(path, 240).text, reason.text);
 }
 
+static FileStamp stampOf(const struct stat &status) {
+  auto nanoseconds = [](const timespec &time) { return int64_t(time.tv_sec) * 1'000'000'000 + time.tv_nsec; };
+  return {static_cast<uint64_t>(status.st_size), status.st_ino, nanoseconds(status.st_mtim),
+          nanoseconds(status.st_ctim)};
+}
+
+bool readStamp(const char *path, FileStamp &stamp) {
+  struct stat status;
+  if (stat(path, &status) != 0 || !S_ISREG(status.st_mode))
+    return false;
+  stamp = stampOf(status);
+  return true;
+}
+
 MappedFile::~MappedFile() {
   if (bytes)
     munmap(const_cast<unsigned char *>(bytes), length);
@@ -34,7 +48,7 @@ fovea_code MappedFile::open(const char *path, fovea_error *error) {
   int descriptor = ::open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0)
     return fileError(error, "read", path);
-  struct stat status;
+  struct stat status = {};
   fovea_code code = FOVEA_OK;
   if (fstat(descriptor, &status) != 0) {
     code = fileError(error, "read", path);
@@ -50,6 +64,7 @@ fovea_code MappedFile::open(const char *path, fovea_error *error) {
       length = static_cast<size_t>(status.st_size);
     }
   }
+  opened = stampOf(status);
   ::close(descriptor);
   return code;
 }
@@ -141,9 +156,11 @@ fovea_code OutputFile::print(fovea_error *error, const char *format, ...) {
   return write(text, static_cast<size_t>(length), error);
 }
 
-fovea_code OutputFile::commit(fovea_error *error) {
+fovea_code OutputFile::commit(fovea_error *error, bool durable) {
   if (fovea_code code = flush(error))
     return code;
+  if (durable && temporary && fsync(descriptor) != 0)
+    return fileError(error, "write", target);
   int closing = descriptor;
   descriptor = -1;
   if (::close(closing) != 0 || (temporary && rename(name, target) != 0)) {

@@ -8,6 +8,18 @@
 
 namespace fovea::rt {
 
+/// What a file was like at a moment. Equal stamps of one path: nobody has written to it in between. The time of the
+/// last change can't be set from outside, other than that of the last modification.
+struct FileStamp {
+  uint64_t bytes, inode;
+  int64_t modified, changed; // nanoseconds since 1970
+
+  bool operator==(const FileStamp &other) const = default;
+};
+
+/// The stamp of a regular file; false where there is none that can be seen.
+bool readStamp(const char *path, FileStamp &stamp);
+
 /// A whole regular file, read-only. Must not be cut by others while it is mapped.
 class MappedFile {
 public:
@@ -16,6 +28,7 @@ public:
   MappedFile &operator=(MappedFile &&other) noexcept {
     std::swap(bytes, other.bytes);
     std::swap(length, other.length);
+    std::swap(opened, other.opened);
     return *this;
   }
   ~MappedFile();
@@ -23,10 +36,13 @@ public:
   fovea_code open(const char *path, fovea_error *error);
   const unsigned char *data() const { return bytes; }
   size_t size() const { return length; }
+  /// What it was like when it was opened.
+  const FileStamp &stamp() const { return opened; }
 
 private:
   const unsigned char *bytes = nullptr;
   size_t length = 0;
+  FileStamp opened = {};
 };
 
 /// Writes a temporary file beside `path` and renames it when all is written; leaves nothing behind otherwise.
@@ -42,7 +58,8 @@ public:
   fovea_code open(const char *path, fovea_error *error);
   fovea_code write(const void *data, size_t size, fovea_error *error);
   [[gnu::format(printf, 3, 4)]] fovea_code print(fovea_error *error, const char *format, ...);
-  fovea_code commit(fovea_error *error);
+  /// Gives the file its name; `durable`: not before its bytes are on the disk.
+  fovea_code commit(fovea_error *error, bool durable = false);
 
 private:
   fovea_code flush(fovea_error *error);

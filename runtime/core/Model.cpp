@@ -2,11 +2,12 @@
 
 #include "runtime/core/Cpu.h"
 #include "runtime/core/Dim.h"
+#include "runtime/core/PackedModel.h"
 
 #include <inttypes.h>
 
 fovea_model::~fovea_model() {
-  for (fovea::rt::Buffer *buffer : buffers)
+  for (fovea::rt::Buffer *buffer : converted)
     fovea::rt::destroy(memory, buffer);
 }
 
@@ -79,7 +80,7 @@ struct Loader {
 
   Buffer *newBuffer(int64_t bytes) {
     auto *buffer = make<Buffer>(model.memory);
-    if (buffer && buffer->allocateZeroed(model.memory, static_cast<size_t>(bytes)) && model.buffers.push(buffer)) {
+    if (buffer && buffer->allocate(model.memory, static_cast<size_t>(bytes)) && model.converted.push(buffer)) {
       model.bytes += bytes;
       return buffer;
     }
@@ -129,6 +130,10 @@ struct Loader {
     if (!path)
       return fail(error, FOVEA_INVALID_ARGUMENT, "the program has %d params, and no file of weights is given",
                   program.param_count);
+    model.weights = model.texts.copy(path);
+    model.prefix = model.texts.copy(options.prefix ? options.prefix : "");
+    if (!model.weights || !model.prefix)
+      return outOfMemory(error, "a path", static_cast<int64_t>(strlen(path)));
     if (fovea_code code = model.file.open(path, model.memory, error))
       return code;
     Array<const FileTensor *> found(model.memory);
@@ -166,16 +171,31 @@ struct Loader {
     return executor.run(code.run, frame, error);
   }
 
+  /// All derived values in one piece: it is large, so that huge pages pay, and fresh, so that it is zero without a
+  /// write.
+  fovea_code allocateDerived() {
+    const fovea_target &target = *model.target;
+    auto count = static_cast<size_t>(target.derived_count);
+    uint64_t end = 0;
+    for (size_t i = 0; i < count; ++i)
+      end = packedOffset(end, static_cast<uint64_t>(target.derived[i].bytes)) +
+            static_cast<uint64_t>(target.derived[i].bytes);
+    if (!model.derived.resize(count) || !model.derivedMemory.allocateZeroed(model.memory, end))
+      return outOfMemory(error, "derived values", static_cast<int64_t>(end));
+    end = 0;
+    for (size_t i = 0; i < count; ++i) {
+      auto bytes = static_cast<uint64_t>(target.derived[i].bytes);
+      model.derived[i] = model.derivedMemory.data() + packedOffset(end, bytes);
+      end = packedOffset(end, bytes) + bytes;
+      model.bytes += target.derived[i].bytes;
+    }
+    return FOVEA_OK;
+  }
+
   fovea_code prepare() {
     const fovea_target &target = *model.target;
-    if (!model.derived.resize(static_cast<size_t>(target.derived_count)))
-      return outOfMemory(error, "derived values", target.derived_count);
-    for (int32_t i = 0; i < target.derived_count; ++i) {
-      Buffer *buffer = newBuffer(target.derived[i].bytes);
-      if (!buffer)
-        return outOfMemory(error, target.derived[i].name, target.derived[i].bytes);
-      model.derived[static_cast<size_t>(i)] = buffer->data();
-    }
+    if (fovea_code code = allocateDerived())
+      return code;
     if (target.prepare_count == 0)
       return FOVEA_OK;
     auto *executor = make<Executor>(model.memory);
@@ -191,6 +211,20 @@ struct Loader {
     }
     destroy(model.memory, executor);
     return code;
+  }
+
+  fovea_code load(const char *path) {
+    if (options.packed)
+      return loadPacked(model, options.packed, path, options.prefix, error);
+    bool found = false;
+    if (!path)
+      if (fovea_code code = loadEmbedded(model, found, error))
+        return code;
+    if (found || (path && options.cache && loadKept(model, options.cache, path, options.prefix)))
+      return FOVEA_OK;
+    if (fovea_code code = loadParams(path))
+      return code;
+    return prepare();
   }
 };
 
@@ -215,10 +249,7 @@ fovea_code fovea_model_load(const fovea_program *program, const char *path, cons
     return outOfMemory(error, "a model", sizeof(fovea_model));
   model->program = program;
   model->target = target;
-  Loader loader{*model, options, error};
-  fovea_code code = loader.loadParams(path);
-  if (!code)
-    code = loader.prepare();
+  fovea_code code = Loader{*model, options, error}.load(path);
   if (code)
     destroy(model->memory, model);
   else

@@ -6,17 +6,26 @@
 #include "runtime/core/Weights.h"
 
 struct fovea_model {
-  explicit fovea_model(fovea::rt::Memory memory) : memory(memory), params(memory), buffers(memory), derived(memory) {}
+  explicit fovea_model(fovea::rt::Memory memory)
+      : memory(memory), texts(memory), params(memory), converted(memory), derived(memory) {}
   ~fovea_model();
 
   fovea::rt::Memory memory;
   const fovea_program *program = nullptr;
   const fovea_target *target = nullptr;
+  fovea::rt::TextPool texts;
+  // Loaded from a file of weights ...
+  const char *weights = nullptr; // its path
+  const char *prefix = "";
   fovea::rt::TensorFile file;
   fovea::rt::Array<const void *> params;
-  fovea::rt::Array<fovea::rt::Buffer *> buffers; // converted params and derived values
+  fovea::rt::Array<fovea::rt::Buffer *> converted; // params
   fovea::rt::Array<void *> derived;
-  int64_t bytes = 0;
+  fovea::rt::Buffer derivedMemory;
+  int64_t bytes = 0; // of converted params and derived values
+  // ... or from packed ones, which are a file of their own or lie in the program.
+  bool isPacked = false;
+  fovea::rt::MappedFile packed;
 };
 
 namespace fovea::rt {

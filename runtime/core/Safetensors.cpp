@@ -267,14 +267,14 @@ struct ShardReader {
     for (Shard &shard : shards)
       count += shard.tensors->maps.size();
     auto *kept = make<MappedFile>(whole.memory, std::move(indexMap));
-    if (!kept || !whole.maps.reserve(count)) {
+    if (!kept || !whole.maps.reserve(count) || !whole.mapNames.reserve(count)) {
       destroy(whole.memory, kept);
       return outOfMemory(error, "an index", static_cast<int64_t>(count * sizeof(void *)));
     }
-    bool stored = whole.maps.push(kept);
+    bool stored = whole.keepMap(kept, {});
     for (Shard &shard : shards) {
       for (MappedFile *map : shard.tensors->maps)
-        stored &= whole.maps.push(map);
+        stored &= whole.keepMap(map, shard.file);
       shard.tensors->maps.clear();
     }
     return stored ? FOVEA_OK : outOfMemory(error, "an index", 0);

@@ -1,5 +1,7 @@
 #include "runtime/core/TensorFile.h"
 
+#include "runtime/core/PackedFile.h"
+
 #include <algorithm>
 #include <inttypes.h>
 
@@ -59,6 +61,7 @@ TensorFile &TensorFile::operator=(TensorFile &&other) noexcept {
   std::swap(tensors, other.tensors);
   std::swap(texts, other.texts);
   std::swap(maps, other.maps);
+  std::swap(mapNames, other.mapNames);
   std::swap(buffers, other.buffers);
   return *this;
 }
@@ -77,6 +80,7 @@ void TensorFile::start(Memory from, const char *kind) {
   tensors.setMemory(from);
   texts = TextPool(from);
   maps.setMemory(from);
+  mapNames.setMemory(from);
   buffers.setMemory(from);
   kindName = kind;
 }
@@ -114,6 +118,8 @@ fovea_code TensorFile::open(const char *path, Memory from, fovea_error *error) {
       code = parseNpy(data, size, from, error);
     else if (size >= 4 && (memcmp(data, "PK\3\4", 4) == 0 || memcmp(data, "PK\5\6", 4) == 0))
       code = parseNpz(data, size, from, error);
+    else if (isPacked(data, size))
+      code = fail(error, FOVEA_BAD_FILE, "these are packed weights, no tensor file: give them as such (--packed)");
     else if (endsWith(path, ".npy"))
       code = fail(error, FOVEA_BAD_FILE, "not an npy file: it doesn't start with \"\\x93NUMPY\"");
     else if (endsWith(path, ".npz"))
@@ -121,7 +127,7 @@ fovea_code TensorFile::open(const char *path, Memory from, fovea_error *error) {
     else
       code = parseSafetensors(data, size, from, error);
     MappedFile *kept = code ? nullptr : make<MappedFile>(memory, std::move(map));
-    if (!code && (!kept || !maps.push(kept))) {
+    if (!code && (!kept || !keepMap(kept, {}))) {
       destroy(memory, kept);
       code = outOfMemory(error, "a file", sizeof(MappedFile));
     }

@@ -80,6 +80,11 @@ public:
   /// "safetensors", "sharded safetensors", "npy", "npz".
   const char *kind() const { return kindName; }
 
+  /// The files that an opened file consists of: itself, whose name is left empty, then the shards by their names.
+  size_t sourceCount() const { return maps.size(); }
+  Text sourceName(size_t i) const { return mapNames[i]; }
+  const MappedFile &source(size_t i) const { return *maps[i]; }
+
   /// Up to `count` names that are nearest to `name` and near enough to be meant, nearest first; their number.
   size_t nearest(Text name, const FileTensor **found, size_t count) const;
 
@@ -88,6 +93,7 @@ private:
   fovea_code addNpy(const unsigned char *bytes, size_t size, Text name, fovea_error *error);
 
   void start(Memory memory, const char *kind);
+  bool keepMap(MappedFile *map, Text name) { return mapNames.push(name) && maps.push(map); }
   /// Memory that lives as long as the file; null on failure.
   Buffer *newBuffer(size_t bytes);
   /// Sorts; a name that is there twice is an error.
@@ -99,6 +105,7 @@ private:
   Array<FileTensor> tensors;
   TextPool texts;
   Array<MappedFile *> maps;
+  Array<Text> mapNames;
   Array<Buffer *> buffers;
 };
 

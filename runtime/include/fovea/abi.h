@@ -151,7 +151,7 @@ typedef struct fovea_derived {
   const char *name;
   int64_t bytes;
   int32_t prepare; /* index into fovea_target::prepare: the step that writes it */
-  int32_t unused;
+  int32_t dtype;   /* of its elements */
 } fovea_derived;
 
 /* An entry needs all params and all derived values: one prepare step writes every derived value of `derived` that names
@@ -165,7 +165,20 @@ typedef struct fovea_target {
   int32_t prepare_count;
   int32_t derived_count;
   const fovea_derived *derived;
+  /* Numbers of the params that entries read themselves, ascending: once the derived values are there, frame->params may be
+   * null at all others. */
+  const int32_t *direct;
+  int32_t direct_count;
+  int32_t unused;
+  /* Equal for two targets only where equal weights give equal derived values, and params have the same numbers. */
+  unsigned char identity[16];
 } fovea_target;
+
+/* Bytes of a packed file within the program, page-aligned. */
+typedef struct fovea_packed {
+  const unsigned char *data;
+  int64_t bytes;
+} fovea_packed;
 
 typedef struct fovea_entry {
   const char *name;
@@ -194,6 +207,7 @@ typedef struct fovea_program {
   const fovea_target *const *targets; /* best first */
   const char *const *state_symbols; /* names; null where there are none */
   const double *state_initial;      /* one per state: what its elements are at first; null where there are none */
+  const fovea_packed *packed;       /* weights that the program was built with, one per target; null where it has none */
 } fovea_program;
 
 /* A generated library exports `const fovea_program *<model>_program(void)` and nothing else. A generated executable

@@ -109,6 +109,8 @@ typedef struct fovea_model fovea_model;
 typedef struct fovea_load_options {
   const char *prefix; /* put before every tensor name, e.g. "bert."; NULL for none */
   const char *target; /* a target's name; NULL: the first one that this processor can run */
+  const char *packed; /* a file that fovea_model_pack wrote, to be mapped instead of reading weights; NULL for none */
+  const char *cache;  /* a folder where fovea_model_keep may have left packed weights; NULL for none */
   const fovea_allocator *allocator; /* NULL: the C library's */
   const fovea_pool *pool;           /* threads for packing weights; NULL: own ones */
   int32_t threads;                  /* of the own ones; 0: as many as the process may use */
@@ -122,8 +124,13 @@ typedef struct fovea_load_options {
 
 /* Reads the program's weights and prepares what is computed from them alone (packed weights).
  *
+ * With `packed` nothing is read or computed: the file is mapped, and pages are read when a kernel touches them. It must
+ * be of this program and target, and, where `path` is given too, of those weights (FOVEA_WEIGHTS_MISMATCH says what
+ * differs, FOVEA_BAD_FILE what is damaged). A program that was built with its weights needs neither. With `cache`,
+ * packed weights of `path` that are there, whole and not out of date are mapped in the same way.
+ *
  * `path` is a safetensors file, which stays mapped while the model lives, or the `*.index.json` of a sharded one. It may
- * be NULL where the program has no params. f16 and bf16 tensors are widened where the program wants f32; any other
+ * be NULL where the program has no params or has its weights. f16 and bf16 tensors are widened where the program wants f32; any other
  * difference in dtype or shape fails, as does a missing tensor (FOVEA_WEIGHTS_MISMATCH, with all of them that fit and
  * the nearest names). The file must not change while it is mapped.
  * The program must outlive the model. On failure *model is NULL and nothing is left allocated.
@@ -137,8 +144,19 @@ void fovea_model_destroy(fovea_model *model);
 const fovea_program *fovea_model_program(const fovea_model *model);
 /* The name of the target that was chosen. */
 const char *fovea_model_target(const fovea_model *model);
-/* Bytes that the model itself holds: derived values and converted weights, without the mapped file. */
+/* Bytes that the model itself holds: derived values and converted weights, without mapped files. */
 int64_t fovea_model_bytes(const fovea_model *model);
+
+/* Writes packed weights: what entries read of a model that was loaded from a file of weights, for its program and target.
+ *
+ * The file gets its name when all of it is on the disk, so that a process that opens it at the same time, or after a crash,
+ * finds the old one or the whole new one. FOVEA_FILE_ERROR also where the weights have changed since they were loaded.
+ * Thread-safe. */
+fovea_code fovea_model_pack(const fovea_model *model, const char *path, fovea_error *error);
+
+/* The same, into a folder where fovea_load_options::cache finds it; makes the folder (mode 0700). A model that is packed
+ * already, or that computed nothing when it was loaded, is left alone. Any number of processes may do so at once. */
+fovea_code fovea_model_keep(const fovea_model *model, const char *folder, fovea_error *error);
 
 /* ---- contexts ---------------------------------------------------------------------------------------------------- */
 

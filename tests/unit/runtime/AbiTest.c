@@ -16,13 +16,16 @@ _Static_assert(sizeof(fovea_path) == 16 && offsetof(fovea_path, outer) == 8, "fo
 _Static_assert(sizeof(fovea_exec) == 24 && offsetof(fovea_exec, path) == 16, "fovea_exec");
 _Static_assert(sizeof(fovea_frame) == 56 && offsetof(fovea_frame, arena) == 48, "fovea_frame");
 _Static_assert(sizeof(fovea_entry_code) == 48 && offsetof(fovea_entry_code, arena_formula) == 24, "fovea_entry_code");
-_Static_assert(sizeof(fovea_derived) == 24, "fovea_derived");
-_Static_assert(sizeof(fovea_target) == 48 && offsetof(fovea_target, derived) == 40, "fovea_target");
+_Static_assert(sizeof(fovea_derived) == 24 && offsetof(fovea_derived, dtype) == 20, "fovea_derived");
+_Static_assert(sizeof(fovea_target) == 80 && offsetof(fovea_target, derived) == 40, "fovea_target");
+_Static_assert(offsetof(fovea_target, direct_count) == 56 && offsetof(fovea_target, identity) == 64, "fovea_target");
+_Static_assert(sizeof(fovea_packed) == 16 && offsetof(fovea_packed, bytes) == 8, "fovea_packed");
 _Static_assert(sizeof(fovea_entry) == 96 && offsetof(fovea_entry, inputs) == 40, "fovea_entry");
 _Static_assert(offsetof(fovea_entry, states) == 80 && offsetof(fovea_entry, state_symbols) == 88, "fovea_entry");
-_Static_assert(sizeof(fovea_program) == 80 && offsetof(fovea_program, name) == 24, "fovea_program");
+_Static_assert(sizeof(fovea_program) == 88 && offsetof(fovea_program, name) == 24, "fovea_program");
 _Static_assert(offsetof(fovea_program, targets) == 56 && offsetof(fovea_program, state_initial) == 72,
                "fovea_program");
+_Static_assert(offsetof(fovea_program, packed) == 80, "fovea_program");
 
 /* From C, every function has C linkage and can be named. */
 const void *fovea_test_c_functions(int number) {

@@ -92,6 +92,48 @@ TEST_CASE("allocation: each one that fails gives a status, and nothing is lost")
   }
 }
 
+/// Packs weights and loads what is packed, explicitly and from a folder.
+static fovea_code packAndLoad(const fovea_allocator *hooks, const std::string &weights, fovea_error *error) {
+  fovea_load_options load = {};
+  load.allocator = hooks;
+  fovea_model *model;
+  if (fovea_code code = fovea_model_load(fakeProgram(), weights.c_str(), &load, &model, error))
+    return code;
+  std::string packed = temporaryPath("allocated.packed"), folder = temporaryPath("");
+  fovea_code code = fovea_model_pack(model, packed.c_str(), error);
+  if (!code)
+    code = fovea_model_keep(model, folder.c_str(), error);
+  fovea_model_destroy(model);
+  if (code)
+    return code;
+  load.packed = packed.c_str();
+  if (fovea_code code = fovea_model_load(fakeProgram(), nullptr, &load, &model, error))
+    return code;
+  fovea_model_destroy(model);
+  return FOVEA_OK;
+}
+
+TEST_CASE("allocation: each one that fails while weights are packed gives a status, and leaves no file behind") {
+  std::string weights = temporaryPath("plain.safetensors");
+  writeFile(weights, goodWeights());
+  Counter all;
+  fovea_error error = {};
+  INFO(std::string(error.message));
+  REQUIRE(packAndLoad(&all.hooks, weights, &error) == FOVEA_OK);
+  CHECK(all.live == 0);
+  size_t files = temporaryFiles().size();
+  for (int64_t n = 0; n < all.calls; ++n) {
+    Counter counter;
+    counter.failAt = n;
+    error = {};
+    INFO("allocation ", n);
+    CHECK(packAndLoad(&counter.hooks, weights, &error) == FOVEA_OUT_OF_MEMORY);
+    CHECK_CONTAINS(error.message, "out of memory");
+    CHECK(counter.live == 0);
+    CHECK(temporaryFiles().size() == files);
+  }
+}
+
 TEST_CASE("allocation: none in a second run at the same or smaller sizes, one in a larger") {
   Counter counter;
   fovea_load_options load = {};

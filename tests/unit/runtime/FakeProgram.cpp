@@ -166,11 +166,12 @@ const fovea_entry_code code[] = {
     {lookupEntry, noBytes, noBytes, {nullptr, 0, "0"}}, {tailEntry, noBytes, noBytes, {nullptr, 0, "0"}},
     {pushEntry, noBytes, noBytes, {nullptr, 0, "0"}},   {slowEntry, slowArena, slowScratch, {nullptr, 0, "4*N"}}};
 const fovea_entry_code prepare[] = {{doubleBias, noBytes, noBytes, {nullptr, 0, "0"}}};
-const fovea_derived derived[] = {{"bias.doubled", 16, 0, 0}};
+const fovea_derived derived[] = {{"bias.doubled", 16, 0, FOVEA_F32}};
+const int32_t direct[] = {0}; // `weight`
 const char *const impossible[] = {"avx9000", nullptr};
 const char *const none[] = {nullptr};
-const fovea_target future = {"x86-64-v99", impossible, code, prepare, 1, 1, derived};
-const fovea_target plain = {"plain", none, code, prepare, 1, 1, derived};
+const fovea_target future = {"x86-64-v99", impossible, code, prepare, 1, 1, derived, direct, 1, 0, {99}};
+const fovea_target plain = {"plain", none, code, prepare, 1, 1, derived, direct, 1, 0, {1, 2, 3}};
 const fovea_target *const targets[] = {&future, &plain};
 
 const fovea_tensor_spec addInputs[] = {{"a", PLACE(10), FOVEA_F32, 1, dimN}, {"b", PLACE(11), FOVEA_F32, 1, dimN}};
@@ -213,8 +214,8 @@ const fovea_tensor_spec params[] = {{"weight", PLACE(30), FOVEA_F32, 1, dimFour}
 const fovea_tensor_spec states[] = {{"keys", PLACE(32), FOVEA_F32, 2, dimKeys}};
 const char *const stateSymbols[] = {"B", "limit"};
 const double initial[] = {-1};
-const fovea_program program = {FOVEA_ABI_VERSION, 6,      2, 1, 2, 2, "fake", entries, params, states, targets,
-                               stateSymbols,      initial};
+const fovea_program program = {FOVEA_ABI_VERSION, 6,       2,      1, 2, 2, "fake", entries, params, states, targets,
+                               stateSymbols,      initial, nullptr};
 
 /// A folder that goes with the process.
 struct TemporaryFolder {

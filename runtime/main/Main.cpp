@@ -88,6 +88,8 @@ public:
   }
 
   int run() {
+    if (options.pack)
+      return pack();
     int code = destination.open();
     if (!code)
       code = inputs.read(program, options);
@@ -99,7 +101,11 @@ public:
       code = outputs.allocate(context, program, options.entry, inputs.data(), inputs.size());
     if (!code)
       code = runEntry();
-    return code ? code : destination.finish(outputs, context);
+    if (!code)
+      code = destination.finish(outputs, context);
+    if (!code && *options.cacheFolder)
+      keep();
+    return code;
   }
 
 private:
@@ -110,21 +116,39 @@ private:
   }
 
   int load() {
-    if (program.param_count && !options.weights) {
-      fprintf(stderr, "%s: the model has %d tensors of weights: give a file with --weights or in $%s\n", program.name,
-              program.param_count, weightsVariable);
+    bool hasWeights = options.weights || options.packed || (program.packed && !options.pack);
+    if (program.param_count && !hasWeights) {
+      fprintf(stderr, "%s: the model has %d tensors of weights: give a file with --weights or in $%s%s\n", program.name,
+              program.param_count, weightsVariable, options.pack ? "" : ", or a packed one with --packed");
       return ExitUsage;
     }
     ProgressBar bar{program.name};
     fovea_load_options load = {};
     load.prefix = options.prefix;
     load.target = options.target;
+    load.packed = options.packed;
+    load.cache = *options.cacheFolder ? options.cacheFolder : nullptr;
     load.threads = options.threads;
     load.progress = ProgressBar::update;
     load.user = &bar;
     fovea_code code = fovea_model_load(&program, options.weights, &load, &model, &error);
     bar.clear();
     return report(code);
+  }
+
+  int pack() {
+    int code = load();
+    if (!code)
+      code = report(fovea_model_pack(model, options.output, &error));
+    if (!code)
+      printf("%s: packed for %s\n", options.output, fovea_model_target(model));
+    return code;
+  }
+
+  /// The results are there: a folder that can't be written to costs the next start some time, no more.
+  void keep() {
+    if (fovea_model_keep(model, options.cacheFolder, &error))
+      fprintf(stderr, "%s: the packed weights are not kept: %s\n", program.name, error.message);
   }
 
   int makeContext() {

@@ -22,6 +22,9 @@ struct Flag {
 
 const Flag flags[] = {
     {"--weights", "FILE", "safetensors file, or the *.index.json of a sharded one (else $FOVEA_WEIGHTS)"},
+    {"--packed", "FILE", "packed weights, as `pack` writes them: nothing is computed at the start"},
+    {"--cache", nullptr,
+     "keep packed weights in $FOVEA_CACHE, $XDG_CACHE_HOME/fovea or ~/.cache/fovea (setting the first asks too)"},
     {"--prefix", "TEXT", "put TEXT before every tensor's name"},
     {"-o", "FILE",
      "write results: one as npy (`-`: to standard output), any number as .npz or .safetensors, or each to a folder"},
@@ -33,6 +36,9 @@ const Flag flags[] = {
     {"--target", "NAME", "run this target's code (default: the first of those below that the processor can run)"},
     {"--help", nullptr, "this text; after an entry: that entry's"},
 };
+
+/// Whether the command `pack` is there: an entry of that name hides it.
+bool hasPack(const fovea_program &program) { return program.param_count && fovea_find_entry(&program, "pack") < 0; }
 
 struct Parser {
   const fovea_program &program;
@@ -76,6 +82,8 @@ struct Parser {
     Text name(flag.name);
     if (name == "--help")
       options.help = true;
+    else if (name == "--cache")
+      options.cache = true;
     else if (name == "--threads")
       return number(flag.name, value, 1, 1024, options.threads);
     else if (name == "--repeat")
@@ -84,6 +92,7 @@ struct Parser {
       return size(value);
     else
       *(name == "--weights"   ? &options.weights
+        : name == "--packed"  ? &options.packed
         : name == "--prefix"  ? &options.prefix
         : name == "-o"        ? &options.output
         : name == "--profile" ? &options.profile
@@ -96,7 +105,7 @@ struct Parser {
     for (const Flag &flag : flags)
       if (name == flag.name)
         return &flag;
-    return name == "-h" ? &flags[std::size(flags) - 1] : name == "--output" ? &flags[2] : nullptr;
+    return name == "-h" ? find("--help") : name == "--output" ? find("-o") : nullptr;
   }
 
   int unknownFlag(const char *argument, Text name) {
@@ -114,7 +123,8 @@ struct Parser {
 
   int entry(const char *name) {
     options.entry = fovea_find_entry(&program, name);
-    if (options.entry >= 0)
+    options.pack = options.entry < 0 && hasPack(program) && strcmp(name, "pack") == 0;
+    if (options.entry >= 0 || options.pack)
       return ExitOk;
     const char *nearest = nullptr;
     size_t best = strlen(name) / 3 + 2;
@@ -140,7 +150,7 @@ struct Parser {
         continue;
       }
       if (!isFlag) {
-        if (options.entry < 0) {
+        if (options.entry < 0 && !options.pack) {
           if (int code = entry(argument))
             return code;
         } else if (!options.inputs.push(argument)) {
@@ -194,20 +204,51 @@ void printEntry(const fovea_program &program, int32_t number, bool full) {
 
 } // namespace
 
+/// Where packed weights are kept; false where the environment names no place.
+static bool findCacheFolder(Options &options) {
+  const char *own = getenv(cacheVariable), *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+  int length = PATH_MAX;
+  if (own && *own)
+    length = snprintf(options.cacheFolder, PATH_MAX, "%s", own);
+  else if (base && *base == '/') // relative ones are to be ignored
+    length = snprintf(options.cacheFolder, PATH_MAX, "%s/fovea", base);
+  else if (home && *home)
+    length = snprintf(options.cacheFolder, PATH_MAX, "%s/.cache/fovea", home);
+  return length < PATH_MAX;
+}
+
+/// What belongs together and what doesn't, and what the environment adds.
+static int complete(Parser &parser, Options &options) {
+  if (options.pack) {
+    if (options.packed || options.cache)
+      return parser.usage("`pack` reads --weights, not", options.packed ? "--packed" : "--cache");
+    if (!options.output)
+      return parser.usage("`pack` needs a file to write: -o FILE", nullptr);
+    if (!options.inputs.empty())
+      return parser.usage("`pack` takes no input", options.inputs[0]);
+  } else if (options.entry < 0) {
+    return parser.usage("name an entry to run", nullptr);
+  }
+  if (options.dump && !options.output)
+    return parser.usage("--dump needs a folder: -o FOLDER", nullptr);
+  if (options.packed && options.cache)
+    return parser.usage("--packed and --cache exclude each other", nullptr);
+  bool hasWeights = options.packed || (parser.program.packed && !options.pack);
+  if (!options.weights && !hasWeights)
+    options.weights = getenv(weightsVariable);
+  const char *folder = getenv(cacheVariable);
+  bool keeps = options.weights && !options.packed && !options.pack && (options.cache || (folder && *folder));
+  if (keeps && !findCacheFolder(options))
+    return parser.usage("--cache: there is no folder for it: name one in", cacheVariable);
+  return ExitOk;
+}
+
 int parseOptions(const fovea_program &program, int argc, char **argv, Options &options) {
   Parser parser{program, options};
   options.invocation = argc > 0 ? argv[0] : program.name;
   if (int code = parser.parse(argc, argv))
     return code;
-  if (options.help)
-    return ExitOk;
-  if (options.entry < 0)
-    return parser.usage("name an entry to run", nullptr);
-  if (options.dump && !options.output)
-    return parser.usage("--dump needs a folder: -o FOLDER", nullptr);
-  if (!options.weights)
-    options.weights = getenv(weightsVariable);
-  return ExitOk;
+  return options.help ? static_cast<int>(ExitOk) : complete(parser, options);
 }
 
 void printHelp(const fovea_program &program, const Options &options) {
@@ -215,7 +256,10 @@ void printHelp(const fovea_program &program, const Options &options) {
     printEntry(program, options.entry, true);
     return;
   }
-  printf("usage: %s ENTRY [NAME=]INPUT... [options]\n\nentries:\n", options.invocation);
+  printf("usage: %s ENTRY [NAME=]INPUT... [options]\n", options.invocation);
+  if (hasPack(program))
+    printf("       %s pack --weights FILE -o FILE [options]   writes packed weights, for --packed\n", options.invocation);
+  printf("\nentries:\n");
   for (int32_t i = 0; i < program.entry_count; ++i)
     printEntry(program, i, false);
   printf("\nAn INPUT is an .npy file, an .npz or .safetensors file with tensors of the inputs' names, or, where the\n"
@@ -230,7 +274,8 @@ void printHelp(const fovea_program &program, const Options &options) {
     for (int32_t axis = 0; axis < state.rank; ++axis)
       printf("%s%s%s", axis ? ", " : "[", state.dims[axis].text, axis + 1 < state.rank ? "" : "]");
   }
-  printf("%s\n%d tensors of weights; targets:", program.state_count ? "\n" : "", program.param_count);
+  printf("%s\n%d tensors of weights%s; targets:", program.state_count ? "\n" : "", program.param_count,
+         program.packed ? ", within the program" : "");
   for (int32_t i = 0; i < program.target_count; ++i)
     printf("%s %s", i ? "," : "", program.targets[i]->name);
   const fovea_target *here;

@@ -4,6 +4,8 @@
 
 #include "runtime/core/Memory.h"
 
+#include <limits.h>
+
 namespace fovea::rt {
 
 enum ExitCode { ExitOk = 0, ExitData = 1, ExitUsage = 2, ExitInternal = 70 };
@@ -14,8 +16,11 @@ int exitCode(fovea_code code);
 struct Options {
   const char *invocation = ""; // argv[0]: what the program is called as
   bool help = false;
+  bool pack = false; // the command `pack`, in place of an entry
   int32_t entry = -1;
   const char *weights = nullptr; // given, or from the environment
+  const char *packed = nullptr;
+  bool cache = false; // asked for
   const char *prefix = nullptr;
   const char *output = nullptr;
   const char *profile = nullptr;
@@ -24,11 +29,14 @@ struct Options {
   int32_t threads = 0;
   int32_t repeat = 1;
   Array<fovea_size> sizes;
-  Array<const char *> inputs; // in the order given
+  Array<const char *> inputs;      // in the order given
+  char cacheFolder[PATH_MAX] = {}; // for packed weights; empty where none are to be kept
 };
 
 /// Where weights are looked for when the command line names none.
 inline constexpr const char *weightsVariable = "FOVEA_WEIGHTS";
+/// The folder for packed weights, which are kept where it is set; the command line can ask for it as well.
+inline constexpr const char *cacheVariable = "FOVEA_CACHE";
 
 /// Fills `options`, or prints what is wrong and returns an exit code. The arguments must outlive the options;
 /// `--size name=value` is cut at its `=`.

@@ -1,6 +1,7 @@
 #include "DamagedFiles.h"
 #include "runtime/core/TensorFile.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -72,7 +73,7 @@ TEST_CASE("command line: help") {
   CHECK(help.err.empty());
   for (const char *part :
        {"add(a: f32[N], b: f32[N]) -> f32[N]", "      Adds.\n      Two lines.\n", "requires N <= 100000", "--threads N",
-        "2 tensors of weights; targets: x86-64-v99, plain; here plain\n"})
+         "2 tensors of weights; targets: x86-64-v99, plain; here plain\n", "fake pack --weights FILE -o FILE"})
     CHECK_CONTAINS(help.out, part);
   Result one = run({"slow", "--help"});
   CHECK(one.code == 0);
@@ -102,6 +103,13 @@ TEST_CASE("command line: usage errors are 2 and name what was meant") {
       {{"add", a, a, a, "--weights", w}, "one input too many"},
       {{"add", "a=" + a, "a=" + a, "--weights", w}, "given twice"},
       {{"add", a, a}, "2 tensors of weights"},
+      {{"pack", "--weights", w}, "-o FILE"},
+      {{"pack", "-o", "x.packed"}, "2 tensors of weights"},
+      {{"pack", a, "-o", "x.packed", "--weights", w}, "`pack` takes no input"},
+      {{"pack", "-o", "x.packed", "--packed", w}, "`pack` reads --weights, not `--packed`"},
+      {{"pack", "-o", "x.packed", "--weights", w, "--cache"}, "`pack` reads --weights, not `--cache`"},
+      {{"add", a, a, "--packed", w, "--cache"}, "exclude each other"},
+      {{"add", a, a, "--cache=1", "--weights", w}, "no value may follow"},
   };
   for (const Row &row : rows) {
     Result result = run(row.arguments);
@@ -149,6 +157,63 @@ TEST_CASE("command line: runs, prints, writes, reads npz, converts exactly") {
   setenv("FOVEA_WEIGHTS", w.c_str(), 1);
   CHECK(run({"add", pathA, pathB}).code == 0);
   unsetenv("FOVEA_WEIGHTS");
+}
+
+TEST_CASE("command line: packs weights, runs on packed ones, keeps them where it is asked to") {
+  unsetenv("FOVEA_WEIGHTS");
+  unsetenv("FOVEA_CACHE");
+  float ones[] = {1, 1, 1, 1};
+  std::string x = file("ones.npy", rt::FileDtype::F32, {1, 4}, ones), w = weights(),
+              packed = temporaryPath("cli.packed");
+  std::string folder = temporaryPath("cli-cache"), expected = "y: f32[1, 4]\n[[21, 42, 63, 84]]\n";
+  Result result = run({"pack", "--weights", w, "-o", packed});
+  CHECK(result.code == 0);
+  CHECK(result.out == packed + ": packed for plain\n");
+  result = run({"affine", x, "--packed", packed});
+  CHECK(result.code == 0);
+  CHECK(result.out == expected);
+  CHECK(result.err.empty());
+  setenv("FOVEA_WEIGHTS", "/nonexistent", 1); // is for programs that are told nothing
+  CHECK(run({"affine", x, "--packed", packed}).code == 0);
+  unsetenv("FOVEA_WEIGHTS");
+  result = run({"affine", x, "--packed", packed, "--weights", "/nonexistent"});
+  CHECK(result.code == 1);
+  CHECK_CONTAINS(result.err, "cli.packed`: packed from other weights: there is no file `/nonexistent`");
+
+  auto kept = [&] {
+    std::string path;
+    if (DIR *directory = opendir(folder.c_str())) {
+      while (dirent *entry = readdir(directory))
+        if (entry->d_name[0] != '.')
+          path = folder + "/" + entry->d_name;
+      closedir(directory);
+    }
+    return path;
+  };
+  setenv("XDG_CACHE_HOME", temporaryPath("").c_str(), 1);
+  CHECK(run({"affine", x, "--weights", w}).code == 0);
+  CHECK(access(temporaryPath("fovea").c_str(), F_OK) != 0); // nobody asked
+  CHECK(run({"affine", x, "--weights", w, "--cache"}).code == 0);
+  CHECK(access(temporaryPath("fovea").c_str(), F_OK) == 0);
+  setenv("FOVEA_CACHE", folder.c_str(), 1);
+  for (int i = 0; i < 2; ++i) {
+    result = run({"affine", x, "--weights", w});
+    CHECK(result.out == expected);
+    CHECK(result.err.empty());
+    CHECK_CONTAINS(kept(), "/fake-");
+  }
+  setenv("FOVEA_CACHE", "/dev/null/fovea", 1);
+  result = run({"affine", x, "--weights", w});
+  CHECK(result.code == 0);
+  CHECK(result.out == expected);
+  CHECK_CONTAINS(result.err, "the packed weights are not kept: can't make the folder");
+  unsetenv("FOVEA_CACHE");
+  unsetenv("XDG_CACHE_HOME");
+  remove(kept().c_str());
+  rmdir(folder.c_str());
+  folder = temporaryPath("fovea");
+  remove(kept().c_str());
+  rmdir(folder.c_str());
 }
 
 TEST_CASE("command line: bad data is 1, with a message and no output file") {

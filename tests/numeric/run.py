@@ -42,17 +42,22 @@ def model_options(case):
     return options
 
 
-def program(case, fovea, work):
+def program(case, fovea, work, options=()):
     """The case's program with code for all targets, built once for all cases that share it, however many start at once."""
     source = ROOT / case["source"]
-    key = hashlib.sha256(json.dumps([case["source"], model_options(case)]).encode()).hexdigest()[:12]
+    options = [*model_options(case), *options]
+    key = hashlib.sha256(json.dumps([case["source"], options]).encode()).hexdigest()[:12]
     path = work / f"{source.stem}-{key}"
     compiler = [fovea, *fovea.parent.parent.glob("lib/libFovea.so*"), *source.parent.glob("*.fov")]
     with open(f"{path}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists() or path.stat().st_mtime < max(p.stat().st_mtime for p in compiler):
-            run([fovea, "build", "--target=all", source, "-o", path, *model_options(case)])
+            run([fovea, "build", "--target=all", source, "-o", path, *options])
     return path
+
+
+def input_paths(case):
+    return [ROOT / i if "/" in i else i for i in case["inputs"]]
 
 
 def weights_of(case):
@@ -99,7 +104,7 @@ def main():
     weights = weights_of(case)
 
     suffix = "npy" if len(case["outputs"]) == 1 else "npz"
-    inputs = [ROOT / i if "/" in i else i for i in case["inputs"]] + (["--weights", weights] if weights else [])
+    inputs = input_paths(case) + (["--weights", weights] if weights else [])
 
     def differences(command, what):
         """How many outputs of a run of the entry differ; None where this processor can't run the target."""
@@ -126,4 +131,5 @@ def main():
     sys.exit(1 if failures else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()

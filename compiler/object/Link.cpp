@@ -2,7 +2,6 @@
 
 #include "lld/Common/Driver.h"
 #include "llvm/Support/FileSystem.h"
-#include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/Process.h"
 #include "llvm/Support/raw_ostream.h"
@@ -168,13 +167,16 @@ Error link(const LinkJob &job) {
     return createStringError("linking '%s' failed:\n%s", job.output.c_str(), text.c_str());
   if (!job.holdsWeights)
     return output->rename(job.output);
-  objects.clear(); // their pages may be the large ones that the output then gets
-  // Volatile: read, not mapped. What is written from pages that are not there yet is written in small pieces.
-  auto linked =
-      MemoryBuffer::getFile(output->path(), /*IsText=*/false, /*RequiresNullTerminator=*/false, /*IsVolatile=*/true);
-  if (!linked)
-    return createStringError(linked.getError(), "cannot read '%s'", output->path().c_str());
-  return writeFile(job.output, (*linked)->getBuffer(), /*executable=*/true);
+  // Read, not mapped: what is written from pages that are not there yet is written in small pieces.
+  SmallVector<char, 0> linked;
+  Expected<sys::fs::file_t> file = sys::fs::openNativeFileForRead(output->path());
+  if (!file)
+    return file.takeError();
+  Error failure = sys::fs::readNativeFileToEOF(*file, linked, /*ChunkSize=*/1 << 24);
+  sys::fs::closeFile(*file);
+  if (failure)
+    return failure;
+  return writeFile(job.output, StringRef(linked.data(), linked.size()), /*executable=*/true);
 }
 
 } // namespace fovea::object

@@ -69,6 +69,14 @@ fovea_code MappedFile::open(const char *path, fovea_error *error) {
   return code;
 }
 
+void expectWhole(const unsigned char *begin, size_t size) {
+  constexpr uintptr_t page = 4096, hugePage = 2 << 20;
+  uintptr_t first = (reinterpret_cast<uintptr_t>(begin) + page - 1) & ~(page - 1);
+  uintptr_t last = (reinterpret_cast<uintptr_t>(begin) + size) & ~(page - 1);
+  if (last >= first + hugePage)
+    madvise(reinterpret_cast<void *>(first), last - first, MADV_HUGEPAGE); // a hint: it may fail
+}
+
 OutputFile::~OutputFile() {
   if (descriptor < 0)
     return;

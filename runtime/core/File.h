@@ -45,6 +45,11 @@ private:
   FileStamp opened = {};
 };
 
+/// Says that most of a mapped file is going to be read. What has to come from the disk then comes in huge pages, where
+/// the file system can keep them: one fault maps 2 MiB, in this process and in later ones. To be called before the
+/// first touch.
+void expectWhole(const unsigned char *begin, size_t size);
+
 /// Writes a temporary file beside `path` and renames it when all is written; leaves nothing behind otherwise.
 /// What is not a regular file (a terminal, a pipe, /dev/null) is written to directly. Symbolic links are followed.
 class OutputFile {

@@ -147,6 +147,8 @@ struct Loader {
       addContext(error, Quoted(path, 200).text);
       return code;
     }
+    for (size_t i = 0; i < model.file.sourceCount(); ++i)
+      expectWhole(model.file.source(i).data(), model.file.source(i).size());
     for (const FileTensor *tensor : found)
       total += tensor->bytes;
     for (int32_t i = 0; i < model.target->derived_count; ++i)

@@ -27,6 +27,12 @@ static bool sourcePath(const char *weights, size_t i, Text name, char (&path)[PA
                   static_cast<int>(name.size()), name.data()) < PATH_MAX;
 }
 
+/// Checks packed bytes, which are mapped.
+static fovea_code parseMapped(PackedFile &packed, const unsigned char *bytes, size_t size, fovea_error *error) {
+  expectWhole(bytes, size);
+  return packed.parse(bytes, size, error);
+}
+
 //===-- Whether a packed file fits --------------------------------------------------------------------------------===//
 
 static fovea_code compareProgram(const fovea_model &model, const PackedFile &packed, fovea_error *error) {
@@ -149,7 +155,7 @@ fovea_code loadPacked(fovea_model &model, const char *path, const char *weights,
   if (fovea_code code = model.packed.open(path, error))
     return code;
   PackedFile packed;
-  fovea_code code = packed.parse(model.packed.data(), model.packed.size(), error);
+  fovea_code code = parseMapped(packed, model.packed.data(), model.packed.size(), error);
   if (!code)
     code = compareProgram(model, packed, error);
   if (!code && weights)
@@ -169,7 +175,7 @@ fovea_code loadEmbedded(fovea_model &model, bool &found, fovea_error *error) {
       continue;
     found = true;
     PackedFile packed;
-    fovea_code code = packed.parse(program.packed[i].data, static_cast<size_t>(program.packed[i].bytes), error);
+    fovea_code code = parseMapped(packed, program.packed[i].data, static_cast<size_t>(program.packed[i].bytes), error);
     if (!code)
       code = compareProgram(model, packed, error);
     if (!code)
@@ -207,7 +213,7 @@ bool loadKept(fovea_model &model, const char *folder, const char *weights, const
   PackedFile packed;
   MappedFile map;
   if (!keptPath(model, folder, weights, prefix, path) || map.open(path, &ignored) ||
-      packed.parse(map.data(), map.size(), &ignored) || compareProgram(model, packed, &ignored) ||
+      parseMapped(packed, map.data(), map.size(), &ignored) || compareProgram(model, packed, &ignored) ||
       compareSources(packed, weights, prefix, /*contents=*/false, &ignored) || adopt(model, packed, &ignored)) {
     model.params.clear();
     model.derived.clear();

@@ -38,8 +38,8 @@ GroupPlan::GroupPlan(graph::FuncOp function) : function(function) {
   for (Operation &op : llvm::reverse(function.getBody().front().without_terminator())) {
     position[&op] = count++;
     size_t users = 0;
-    for (Operation *user : op.getUsers())
-      users += !user->hasTrait<OpTrait::IsTerminator>();
+    for (Operation *user : op.getUsers()) // a region reads what its op has as an operand too
+      users += user->getBlock() == op.getBlock() && !user->hasTrait<OpTrait::IsTerminator>();
     if (!(pending[&op] = users))
       ready.insert({position[&op], &op});
   }

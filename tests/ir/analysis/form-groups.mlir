@@ -210,3 +210,24 @@ graph.func @computed_twice(%w: !graph.tensor<[20, 8], f32> {graph.param = "w"}, 
   %d = graph.div %t, %b : !graph.tensor<[8, 40], f32>
   graph.return %d, %m : !graph.tensor<[8, 40], f32>, !graph.tensor<[40], f32>
 }
+
+// -----
+
+// What attention reads in its regions alone is computed before it: the regions' uses are no uses of their own.
+// CHECK-LABEL: graph.func @captured
+// CHECK: %[[E:.*]] = graph.group "map"(%arg1)
+// CHECK: graph.exp
+// CHECK: graph.group "attention"(%arg0, %[[E]])
+graph.func @captured<[B]>(%q: !graph.tensor<[B, 8, 16], f32> {graph.input = "q"}, %b: !graph.tensor<[8], f32> {graph.input = "b"}) -> (!graph.tensor<[B, 8, 16], f32> {graph.output = "y"}) {
+  %e = graph.exp %b : !graph.tensor<[8], f32>
+  %y = graph.attention q(%q) k(%q) v(%q) captures(%e) score {
+  ^bb0(%s: f32, %i: index, %t: index, %j: index):
+    %at = graph.at %e[%j] : <[8], f32> -> f32
+    %twice = graph.at %e[%t] : <[8], f32> -> f32
+    %0 = arith.addf %s, %at : f32
+    %1 = arith.addf %0, %twice : f32
+    graph.yield %1 : f32
+  } mask {
+  } : (!graph.tensor<[B, 8, 16], f32>, !graph.tensor<[B, 8, 16], f32>, !graph.tensor<[B, 8, 16], f32>, !graph.tensor<[8], f32>) -> !graph.tensor<[B, 8, 16], f32>
+  graph.return %y : !graph.tensor<[B, 8, 16], f32>
+}

@@ -59,22 +59,33 @@ static Value baseOf(Value value) {
   return value;
 }
 
-/// Values of params alone that something else reads, each once, in the order of their definitions.
+/// Integers may be indices that are proved to be in range, and are then read without a check. The proof is about the
+/// ops that compute them, not about values that come from elsewhere, such as a packed file: they stay in the function.
+static bool maybeIndex(Value value) {
+  Type element = typeOf(value).getElementType();
+  return element.isSignlessInteger() && !element.isInteger(1);
+}
+
+/// Values of params alone that something else reads, each once.
 SmallVector<Value> HoistLoadTime::frontier(graph::FuncOp function) {
   ParamDependence params(function);
   llvm::SetVector<Value> found;
-  for (Operation &op : function.getBody().front()) {
-    bool isConstant =
-        op.getNumResults() && llvm::all_of(op.getResults(), [&](Value v) { return params.isConstant(v); });
-    if (isConstant)
-      continue;
-    for (Value operand : op.getOperands()) {
+  llvm::SetVector<Operation *> readers;
+  for (Operation &op : function.getBody().front())
+    if (!op.getNumResults() || !llvm::all_of(op.getResults(), [&](Value v) { return params.isConstant(v); }))
+      readers.insert(&op);
+  for (size_t i = 0; i < readers.size(); ++i)
+    for (Value operand : readers[i]->getOperands()) {
       if (!operand.getDefiningOp() || !params.hasParam(operand))
         continue;
-      if (Value base = baseOf(operand); base.getDefiningOp() && params.hasParam(base))
+      Value base = baseOf(operand);
+      if (!base.getDefiningOp() || !params.hasParam(base))
+        continue;
+      if (maybeIndex(base))
+        readers.insert(base.getDefiningOp());
+      else
         found.insert(base);
     }
-  }
   return found.takeVector();
 }
 

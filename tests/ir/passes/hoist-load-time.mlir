@@ -100,3 +100,33 @@ graph.func @misses<[T]>(%x: !graph.tensor<[T], f32> {graph.input = "x"}, %i: !gr
   %g = graph.exp %u : !graph.tensor<[8], f32>
   graph.return %a, %hc, %c, %d, %e, %f, %g : !graph.tensor<[8, 4], f32>, !graph.tensor<[4], f32>, !graph.tensor<[8], f32>, !graph.tensor<[8], f32>, !graph.tensor<[], f32>, !graph.tensor<[T], f32>, !graph.tensor<[8], f32>
 }
+
+// -----
+
+// Integers stay, with what computes them; what they are computed from, and what is computed with them, moves.
+// CHECK-LABEL: graph.func @indices
+// CHECK-SAME: (%[[X:[^,]*]]: !graph.tensor<[10], f32> {graph.input = "x"}, %[[I:[^,]*]]: !graph.tensor<[8], i64> {graph.param = "i"}, %[[G:[^,]*]]: !graph.tensor<[8], f32> {graph.derived = "i+1.gather"}, %[[E:[^,]*]]: !graph.tensor<[8], f32> {graph.derived = "w.exp"})
+// CHECK-DAG: %[[MAX:.*]] = graph.max %[[I]]
+// CHECK-DAG: graph.gather %[[X]], %[[MAX]]
+// CHECK-DAG: %[[CAST:.*]] = graph.cast %[[E]]
+// CHECK-DAG: graph.gather %[[X]], %[[CAST]]
+// CHECK-DAG: graph.slice %[[X]]
+// CHECK-DAG: graph.add {{.*}}, %[[G]]
+// CHECK-LABEL: graph.func @prepare
+// CHECK-DAG: %[[R1:.*]] = graph.gather
+// CHECK-DAG: %[[R2:.*]] = graph.exp
+// CHECK: graph.return %[[R1]], %[[R2]] : !graph.tensor<[8], f32>, !graph.tensor<[8], f32>
+graph.func @indices(%x: !graph.tensor<[10], f32> {graph.input = "x"}, %i: !graph.tensor<[8], i64> {graph.param = "i"}, %w: !graph.tensor<[8], f32> {graph.param = "w"})
+    -> (!graph.tensor<[8], f32> {graph.output = "a"}, !graph.tensor<[8], f32> {graph.output = "b"}, !graph.tensor<[8], f32> {graph.output = "c"}) attributes {entry} {
+  %zero = graph.constant 0 : i64 : !graph.tensor<[], i64>
+  %zeros = graph.broadcast %zero [] : !graph.tensor<[], i64> -> !graph.tensor<[8], i64>
+  %max = graph.max %i, %zeros : !graph.tensor<[8], i64>
+  %a = graph.gather %x, %max {axis = 0} : !graph.tensor<[10], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
+  %exp = graph.exp %w : !graph.tensor<[8], f32>
+  %cast = graph.cast %exp : !graph.tensor<[8], f32> -> !graph.tensor<[8], i64>
+  %b = graph.gather %x, %cast {axis = 0} : !graph.tensor<[10], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
+  %s = graph.slice %x {axis = 0, start = #graph.dim<1>, step = 1} : !graph.tensor<[10], f32> -> !graph.tensor<[8], f32>
+  %g = graph.gather %w, %max {axis = 0} : !graph.tensor<[8], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
+  %c = graph.add %s, %g : !graph.tensor<[8], f32>
+  graph.return %a, %b, %c : !graph.tensor<[8], f32>, !graph.tensor<[8], f32>, !graph.tensor<[8], f32>
+}

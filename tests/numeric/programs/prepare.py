@@ -5,6 +5,7 @@ usage: prepare.py --fovea FOVEA --work FOLDER
 """
 import argparse
 import json
+import math
 import pathlib
 import struct
 import subprocess
@@ -14,19 +15,22 @@ LEVELS, OUTPUTS = (1, 2, 5, 6, 7, 15, 16, 17, 31, 97), (31, 97, 1, 7, 16, 2, 17,
 SMALL = {"vocab": 61, "dim": 32, "heads": 4, "depth": 2, "ffn": 48}
 
 
-def write_weights(path, shapes):
-    """Every tensor counts through the same multiples of 1/32, so that a test knows them without reading."""
+def write_tensors(path, tensors):
+    """Tensors as (dtype, struct's letter, shape, values)."""
     header, body = {}, b""
-    for name, shape in shapes.items():
-        count = 1
-        for size in shape:
-            count *= size
-        data = struct.pack(f"<{count}f", *(((i * 37 + 11) % 64 - 32) / 32 for i in range(count)))
-        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
+    for name, (dtype, letter, shape, values) in tensors.items():
+        data = struct.pack(f"<{len(values)}{letter}", *values)
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
         body += data
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     path.write_bytes(struct.pack("<Q", len(text)) + text + body)
+
+
+def write_weights(path, shapes):
+    """Every tensor counts through the same multiples of 1/32, so that a test knows them without reading."""
+    write_tensors(path, {name: ("F32", "f", shape, [((i * 37 + 11) % 64 - 32) / 32 for i in range(math.prod(shape))])
+                         for name, shape in shapes.items()})
 
 
 def main():
@@ -35,7 +39,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    models = {name: (HERE / f"{name}.fov", {}) for name in ("cached", "sizes", "long")}
+    models = {name: (HERE / f"{name}.fov", {}) for name in ("cached", "damaged", "sizes", "long")}
     minilm = HERE.parents[2] / "examples/minilm/minilm.fov"
     models |= {"minilm": (minilm, SMALL), "minilm-published": (minilm, {})}
     for name, (source, parameters) in models.items():
@@ -48,6 +52,10 @@ def main():
     write_weights(arguments.work / "cached.safetensors",
                   {f"{name}.weight": [size, 12] for name, size in (("query", 12), ("key", 6), ("value", 6), ("out", 12))}
                   | {f"{name}.bias": [size] for name, size in (("query", 12), ("key", 6), ("value", 6), ("out", 12))})
+    write_tensors(arguments.work / "damaged.safetensors", {
+        "near": ("I64", "q", [6], [3, 1, 4, 1, 5, 9]), "rows": ("I64", "q", [6], [0, 4, 1, 5, 2, 3]),
+        "table": ("F32", "f", [10], [i / 8 for i in range(10)]), "seen": ("BOOL", "?", [6], [True, False, True, True, True, True]),
+        "weight": ("F32", "f", [8, 8], [(i % 5 - 2) / 8 for i in range(64)]), "narrow": ("I32", "i", [6], [0, 1, 2, 3, 0, 1])})
 
 
 main()

@@ -29,6 +29,7 @@ class HoistLoadTime : public fovea::impl::HoistLoadTimeBase<HoistLoadTime> {
 
   void hoistLayer(graph::FuncOp layer);
   void hoistEntries(ArrayRef<graph::FuncOp> entries);
+  bool maybeIndex(Value value);
   SmallVector<Value> frontier(graph::FuncOp function);
   std::string nameOf(graph::FuncOp function, Value value);
   graph::FuncOp createPrepare(StringRef name, Location loc, bool isPrivate);
@@ -61,9 +62,14 @@ static Value baseOf(Value value) {
 
 /// Integers may be indices that are proved to be in range, and are then read without a check. The proof is about the
 /// ops that compute them, not about values that come from elsewhere, such as a packed file: they stay in the function.
-static bool maybeIndex(Value value) {
+/// Panels are no indices, and what a layer's prepare function gives isn't either.
+bool HoistLoadTime::maybeIndex(Value value) {
   Type element = typeOf(value).getElementType();
-  return element.isSignlessInteger() && !element.isInteger(1);
+  if (!element.isSignlessInteger() || element.isInteger(1) || value.getDefiningOp<graph::PackOp>())
+    return false;
+  auto call = value.getDefiningOp<graph::CallOp>();
+  auto callee = call ? symbols->lookup<graph::FuncOp>(call.getCallee()) : graph::FuncOp();
+  return !callee || !callee.getPrepare();
 }
 
 /// Values of params alone that something else reads, each once.

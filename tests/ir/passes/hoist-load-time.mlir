@@ -130,3 +130,25 @@ graph.func @indices(%x: !graph.tensor<[10], f32> {graph.input = "x"}, %i: !graph
   %c = graph.add %s, %g : !graph.tensor<[8], f32>
   graph.return %a, %b, %c : !graph.tensor<[8], f32>, !graph.tensor<[8], f32>, !graph.tensor<[8], f32>
 }
+
+// -----
+
+// Panels of integers move: nothing reads them as indices. So does what the prepare function of a layer makes of them.
+// CHECK-LABEL: graph.func @narrow
+// CHECK-SAME: !graph.tensor<[1, 8, 16], i8> {graph.derived = "l.w.pack"})
+// CHECK-LABEL: graph.func private @layer
+// CHECK-SAME: !graph.tensor<[1, 8, 16], i8> {graph.derived = "w.pack"})
+// CHECK-LABEL: graph.func private @layer.prepare
+// CHECK: graph.cast
+// CHECK: graph.pack
+// CHECK-LABEL: graph.func @prepare
+graph.func @narrow<[B]>(%x: !graph.tensor<[B, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "l.w"}) -> (!graph.tensor<[B, 8], f32> {graph.output = "y"}) attributes {entry} {
+  %0 = graph.call @layer[B](%x, %w) {path = "l"} : (!graph.tensor<[B, 8], f32>, !graph.tensor<[8, 8], f32>) -> !graph.tensor<[B, 8], f32>
+  graph.return %0 : !graph.tensor<[B, 8], f32>
+}
+graph.func private @layer<[N]>(%x: !graph.tensor<[N, 8], f32>, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> !graph.tensor<[N, 8], f32> attributes {layer} {
+  %i = graph.cast %w : !graph.tensor<[8, 8], f32> -> !graph.tensor<[8, 8], i8>
+  %p = graph.pack %i {panel = 16} : !graph.tensor<[8, 8], i8> -> !graph.tensor<[1, 8, 16], i8>
+  %y = graph.contract %x [0, 1], %p [1, 2] -> [0, 2] {packed} : !graph.tensor<[N, 8], f32>, !graph.tensor<[1, 8, 16], i8> -> !graph.tensor<[N, 8], f32>
+  graph.return %y : !graph.tensor<[N, 8], f32>
+}

@@ -144,7 +144,7 @@ kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
 
 // kernel.matmul C1
 kernel.func @element(%a: memref<?x?xf32>, %b: memref<?x?xf16>, %n: index) {
-  // expected-error @below {{operands have one float element type (C1)}}
+  // expected-error @below {{operands have one float element type, or packed ones bf16 or i8 beside f32 (C1)}}
   kernel.matmul %a, %b n(%n) {
   ^bb0(%acc: f32, %m: index, %j: index):
     kernel.yield

@@ -46,7 +46,9 @@ Entity runZip(Elaborator &e, const Builtin &, const Args &args, Span span) {
     if (!isList(args[i].value))
       return wrong(e, args, i, "list", "zip", "a list");
     if (args[i].value.items.size() != args[0].value.items.size()) {
-      e.diagnostics.report(diag::wrongCount, span, args[0].value.items.size(), args[i].value.items.size())
+      e.diagnostics
+          .report(diag::wrongCount, span,
+                  fmt::format("`zip` of lists of {} and {}", args[0].value.items.size(), args[i].value.items.size()))
           .help("the lists of `zip` have one length");
       return {};
     }

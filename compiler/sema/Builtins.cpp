@@ -73,17 +73,32 @@ bool readAxes(Elaborator &e, const ArgumentValue &arg, int64_t rank, std::vector
       return false;
     }
     if (*axis < -rank || *axis >= rank) {
-      e.diagnostics.report(diag::badAxis, arg.span, *axis, rank);
+      e.diagnostics.report(diag::badAxis, arg.span, fmt::format("axis {} is outside a value of rank {}", *axis, rank));
       return false;
     }
     axes.push_back(*axis < 0 ? *axis + rank : *axis);
   }
   std::sort(axes.begin(), axes.end());
   if (std::adjacent_find(axes.begin(), axes.end()) != axes.end()) {
-    e.diagnostics.report(diag::badIndex, arg.span, "an axis is named twice");
+    e.diagnostics.report(diag::badAxis, arg.span, "an axis is named twice");
     return false;
   }
   return true;
+}
+
+/// The one axis that `function` works along.
+std::optional<int64_t> readAxis(Elaborator &e, const ArgumentValue &arg, int64_t fallback, int64_t rank,
+                                const std::string &function) {
+  ArgumentValue axis = arg;
+  if (axis.value.is(Kind::Void))
+    axis.value = Entity::ofSize(DimExpr(fallback));
+  std::vector<int64_t> axes;
+  if (!readAxes(e, axis, rank, axes))
+    return std::nullopt;
+  if (axes.size() == 1)
+    return axes[0];
+  e.diagnostics.report(diag::badAxis, arg.span, "`" + function + "` takes one axis");
+  return std::nullopt;
 }
 
 bool readFlag(Elaborator &e, const ArgumentValue &arg, const std::string &name, const std::string &function,
@@ -169,23 +184,15 @@ Entity runArgmax(Elaborator &e, const Builtin &builtin, const Args &args, Span s
     e.diagnostics.report(diag::badOperand, args[0].span, "argmax", e.describe(v)).help("cast it first: `f32(x)`");
     return {};
   }
-  ArgumentValue axisArg = args[1];
-  if (axisArg.value.is(Kind::Void))
-    axisArg.value = Entity::ofSize(DimExpr(-1));
-  std::vector<int64_t> axes;
+  std::optional<int64_t> axis = readAxis(e, args[1], -1, static_cast<int64_t>(type.dims.size()), "argmax");
   bool keep = false;
-  if (!readAxes(e, axisArg, static_cast<int64_t>(type.dims.size()), axes) ||
-      !readFlag(e, args[2], "keep", "argmax", keep))
+  if (!axis || !readFlag(e, args[2], "keep", "argmax", keep))
     return {};
-  if (axes.size() != 1) {
-    e.diagnostics.report(diag::badIndex, axisArg.span, "argmax takes one axis");
-    return {};
-  }
   TensorType result{type.dims, DType::I64};
-  result.dims.erase(result.dims.begin() + axes[0]);
-  Entity y = Entity::ofTensor(builder.emit("argmax", {v.id}, result, span, {{"axis", axes[0]}}));
+  result.dims.erase(result.dims.begin() + *axis);
+  Entity y = Entity::ofTensor(builder.emit("argmax", {v.id}, result, span, {{"axis", *axis}}));
   if (keep) {
-    type.dims[axes[0]] = DimExpr(1);
+    type.dims[*axis] = DimExpr(1);
     y.id = builder.reshape(y.id, type.dims, span);
   }
   return y;
@@ -287,6 +294,10 @@ Entity runReshape(Elaborator &e, const Builtin &, const Args &args, Span span) {
   std::vector<DimExpr> sizes;
   if (!readSizes(e, args[1], "reshape", sizes))
     return {};
+  if (std::count(sizes.begin(), sizes.end(), DimExpr(-1)) > 1) {
+    e.diagnostics.report(diag::badIndex, args[1].span, "only one size of `reshape` can be -1");
+    return {};
+  }
   Builder &builder = *e.frame->builder;
   DimExpr total = product(builder.type(v.id).dims);
   auto hole = std::find(sizes.begin(), sizes.end(), DimExpr(-1));
@@ -365,16 +376,9 @@ Entity runConcat(Elaborator &e, const Builtin &, const Args &args, Span span) {
   }
   Builder &builder = *e.frame->builder;
   TensorType type = builder.type(xs[0]);
-  ArgumentValue axisArg = args[1];
-  if (axisArg.value.is(Kind::Void))
-    axisArg.value = Entity::ofSize(DimExpr(0));
-  std::vector<int64_t> axes;
-  if (!readAxes(e, axisArg, static_cast<int64_t>(type.dims.size()), axes))
+  std::optional<int64_t> axis = readAxis(e, args[1], 0, static_cast<int64_t>(type.dims.size()), "concat");
+  if (!axis)
     return {};
-  if (axes.size() != 1) {
-    e.diagnostics.report(diag::badAxis, axisArg.span, 0, type.dims.size());
-    return {};
-  }
   DimExpr total(0);
   for (ValueId &x : xs) {
     TensorType t = builder.type(x);
@@ -382,9 +386,9 @@ Entity runConcat(Elaborator &e, const Builtin &, const Args &args, Span span) {
       e.diagnostics.report(diag::typeMismatch, args[0].span, "`concat`", describe(type), describe(t));
       return {};
     }
-    total = total + t.dims[axes[0]];
+    total = total + t.dims[*axis];
     std::vector<DimExpr> wanted = type.dims;
-    wanted[axes[0]] = t.dims[axes[0]];
+    wanted[*axis] = t.dims[*axis];
     for (size_t i = 0; i < wanted.size(); ++i)
       if (builder.require(wanted[i], Relation::EQ, t.dims[i], wanted[i].str() + " == " + t.dims[i].str() + " in concat",
                           span) == Truth::False) {
@@ -394,8 +398,8 @@ Entity runConcat(Elaborator &e, const Builtin &, const Args &args, Span span) {
       }
     x = builder.coerce(x, wanted, span);
   }
-  type.dims[axes[0]] = total;
-  return Entity::ofTensor(xs.size() == 1 ? xs[0] : builder.emit("concat", xs, type, span, {{"axis", axes[0]}}));
+  type.dims[*axis] = total;
+  return Entity::ofTensor(xs.size() == 1 ? xs[0] : builder.emit("concat", xs, type, span, {{"axis", *axis}}));
 }
 
 Entity runShape(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {

@@ -172,16 +172,88 @@ Entity Elaborator::importArgument(const Entity &v, const std::string &name, cons
   return v;
 }
 
+/// "softmax", "Linear.forward".
+static std::string calleeName(const Entity &fn) {
+  std::string module = fn.module.instance ? fn.module.instance->decl->name.text : "";
+  return joinPath(module, fn.function->name.text);
+}
+
+/// Whether `decl` is being elaborated already; then that is reported.
+bool Elaborator::isRecursive(const syntax::FunctionDecl &decl, Span span) {
+  auto first = std::find_if(active.begin(), active.end(), [&](auto &entry) { return entry.first == &decl; });
+  if (first == active.end())
+    return false;
+  std::string chain;
+  for (; first != active.end(); ++first)
+    chain += first->first->name.text + " -> ";
+  diagnostics.report(diag::recursion, span, decl.name.text, chain + decl.name.text);
+  return true;
+}
+
+/// The arguments in the order of the parameters. In the caller's terms: what is provably wrong is reported at the
+/// argument.
+bool Elaborator::bindArguments(const Entity &fn, const std::vector<ModuleRef> &roots, std::vector<ArgumentValue> args,
+                               Span span, std::vector<ArgumentValue> &bound) {
+  const syntax::FunctionDecl &decl = *fn.function;
+  const std::string name = calleeName(fn);
+  Frame signature;
+  signature.caller = frame;
+  signature.scope = fn.scope;
+  signature.roots = roots;
+  signature.hasSelf = !roots.empty();
+  {
+    FrameGuard guard(*this, signature);
+    if (!bindParameters(name, decl.parameters, std::move(args), span, decl.name.span, bound))
+      return false;
+  }
+  if (!frame->builder && std::any_of(bound.begin(), bound.end(), [](auto &a) { return a.value.is(Kind::Tensor); })) {
+    diagnostics.report(diag::notConstant, span, "this value");
+    return false;
+  }
+  std::vector<ArgumentShape> shapes;
+  for (size_t i = 0; i < bound.size(); ++i) {
+    const syntax::ParameterDecl &p = decl.parameters[i];
+    if (p.type.kind != TypeKind::Tensor)
+      continue;
+    if (!needBuilder(span) || !convertTensorArgument(name, p, bound[i]))
+      return false;
+    signature.scopes.back()[p.name.text].value = bound[i].value;
+    if (bound[i].value.is(Kind::Tensor)) {
+      const Value &value = frame->builder->function.values[bound[i].value.id];
+      shapes.push_back({&p, value.type, bound[i].span, value.span});
+    }
+  }
+  FrameGuard guard(*this, signature);
+  return bindDims(signature, name, shapes, true);
+}
+
+/// Elaborates the callee for arguments of this kind, where that was not done before.
+FunctionInstance &Elaborator::instanceFor(const Entity &fn, CallState &call, const std::vector<ArgumentShape> &shapes,
+                                          Span span) {
+  auto &slot = functionInstances[call.key];
+  if (slot)
+    return *slot;
+  slot = std::make_unique<FunctionInstance>();
+  FunctionInstance &instance = *slot;
+  size_t before = diagnostics.diagnostics().size();
+  active.emplace_back(fn.function, span);
+  reached.insert(fn.function);
+  {
+    FrameGuard guard(*this, call.callee);
+    unsigned errors = diagnostics.errorCount();
+    instance.failed = !bindDims(call.callee, calleeName(fn), shapes, false) ||
+                      !elaborateFunction(fn, call.builder, instance) || diagnostics.errorCount() > errors;
+  }
+  active.pop_back();
+  if (instance.failed)
+    diagnostics.addContext(before, span, "in this call of `" + calleeName(fn) + "`");
+  return instance;
+}
+
 Entity Elaborator::callFunction(const Entity &fn, std::vector<ArgumentValue> args, Span span) {
   const syntax::FunctionDecl &decl = *fn.function;
-  for (size_t i = 0; i < active.size(); ++i)
-    if (active[i].first == &decl) {
-      std::string chain;
-      for (; i < active.size(); ++i)
-        chain += active[i].first->name.text + " -> ";
-      diagnostics.report(diag::recursion, span, decl.name.text, chain + decl.name.text);
-      return {};
-    }
+  if (isRecursive(decl, span))
+    return {};
   CallState call(diagnostics);
   call.key = fmt::format("{}|", static_cast<const void *>(&decl));
   call.callee.caller = frame;
@@ -194,40 +266,11 @@ Entity Elaborator::callFunction(const Entity &fn, std::vector<ArgumentValue> arg
     call.roots.push_back(fn.module);
     call.key += fn.module.instance->key + "|";
   }
-  // In the caller's terms: what is provably wrong is reported at the argument.
   std::vector<ArgumentValue> bound;
-  std::vector<ArgumentShape> shapes;
-  Frame signature;
-  signature.caller = frame;
-  signature.scope = fn.scope;
-  signature.roots = call.callee.roots;
-  signature.hasSelf = call.callee.hasSelf;
-  {
-    FrameGuard guard(*this, signature);
-    if (!bindParameters(decl.name.text, decl.parameters, std::move(args), span, decl.name.span, bound))
-      return {};
-  }
-  if (!frame->builder && std::any_of(bound.begin(), bound.end(), [](auto &a) { return a.value.is(Kind::Tensor); })) {
-    diagnostics.report(diag::notConstant, span, "this value");
+  if (!bindArguments(fn, call.callee.roots, std::move(args), span, bound))
     return {};
-  }
-  for (size_t i = 0; i < bound.size(); ++i) {
-    const syntax::ParameterDecl &p = decl.parameters[i];
-    if (p.type.kind != TypeKind::Tensor)
-      continue;
-    if (!needBuilder(span) || !convertTensorArgument(decl.name.text, p, bound[i]))
-      return {};
-    signature.scopes.back()[p.name.text].value = bound[i].value;
-    if (bound[i].value.is(Kind::Tensor))
-      shapes.push_back({&p, frame->builder->type(bound[i].value.id), bound[i].span});
-  }
-  {
-    FrameGuard guard(*this, signature);
-    if (!bindDims(signature, decl.name.text, shapes, true))
-      return {};
-  }
   // In the callee's terms.
-  shapes.clear();
+  std::vector<ArgumentShape> shapes;
   for (size_t i = 0; i < bound.size(); ++i) {
     const syntax::ParameterDecl &p = decl.parameters[i];
     call.key += ";";
@@ -235,28 +278,10 @@ Entity Elaborator::callFunction(const Entity &fn, std::vector<ArgumentValue> arg
     if (v.isError())
       return {};
     if (p.type.kind == TypeKind::Tensor && v.is(Kind::Tensor))
-      shapes.push_back({&p, call.builder.type(v.id), p.name.span});
+      shapes.push_back({&p, call.builder.type(v.id), p.name.span, {}});
     call.callee.scopes.back()[p.name.text] = {std::move(v), p.name.span};
   }
-  auto &slot = functionInstances[call.key];
-  if (!slot) {
-    slot = std::make_unique<FunctionInstance>();
-    FunctionInstance *instance = slot.get();
-    size_t before = diagnostics.diagnostics().size();
-    active.emplace_back(&decl, span);
-    reached.insert(&decl);
-    {
-      FrameGuard guard(*this, call.callee);
-      unsigned errors = diagnostics.errorCount();
-      instance->failed = !bindDims(call.callee, decl.name.text, shapes, false) ||
-                         !elaborateFunction(fn, call.callee, call.builder, call.key) ||
-                         diagnostics.errorCount() > errors;
-    }
-    active.pop_back();
-    if (instance->failed)
-      diagnostics.addContext(before, span, "in this call of `" + decl.name.text + "`");
-  }
-  FunctionInstance &instance = *functionInstances[call.key];
+  FunctionInstance &instance = instanceFor(fn, call, shapes, span);
   return instance.failed ? Entity() : emitCall(fn, instance, call, span);
 }
 
@@ -270,16 +295,15 @@ static void collectResults(Entity &v, const std::string &name, Builder &builder)
     collectResults(v.items[i], name + (name.empty() ? "" : "_") + std::to_string(i), builder);
 }
 
-FunctionInstance *Elaborator::elaborateFunction(const Entity &fn, Frame &f, Builder &builder, const std::string &key) {
+bool Elaborator::elaborateFunction(const Entity &fn, Builder &builder, FunctionInstance &instance) {
   const syntax::FunctionDecl &decl = *fn.function;
-  FunctionInstance *instance = functionInstances[key].get();
   if (active.size() > maxCallDepth) {
     diagnostics.report(diag::tooDeep, decl.name.span, maxCallDepth);
-    return nullptr;
+    return false;
   }
   Entity result = runBody(decl);
   if (result.isError())
-    return nullptr;
+    return false;
   if (result.is(Kind::Tuple) && result.items.size() == decl.results.size()) {
     for (size_t i = 0; i < result.items.size(); ++i)
       collectResults(result.items[i], decl.results[i].name.text, builder);
@@ -288,22 +312,21 @@ FunctionInstance *Elaborator::elaborateFunction(const Entity &fn, Frame &f, Buil
   }
   builder.finish();
   Function &function = builder.function;
-  std::string owner = fn.module.instance ? fn.module.instance->decl->name.text + "." : "";
-  function.name = uniqueFunctionName(owner + decl.name.text);
+  function.name = uniqueFunctionName(calleeName(fn));
   function.doc = decl.doc;
   function.requireFused = decl.requireFused;
   function.span = decl.span;
-  instance->result = std::move(result);
-  instance->slots = builder.slots;
+  instance.result = std::move(result);
+  instance.slots = builder.slots;
   std::vector<Op> ops = std::move(function.ops);
   function.ops.clear();
-  instance->function = function;
+  instance.function = function;
   if (function.results.empty())
-    return instance;
+    return true;
   function.ops = std::move(ops);
-  instance->index = static_cast<int32_t>(model.functions.size());
+  instance.index = static_cast<int32_t>(model.functions.size());
   model.functions.push_back(std::move(function));
-  return instance;
+  return true;
 }
 
 Entity Elaborator::runBody(const syntax::FunctionDecl &decl) {

@@ -37,7 +37,12 @@ Entity Elaborator::matmul(const Entity &a, const Entity &b, const syntax::Expr *
       return {};
     }
   TensorType ta = builder.type(a.id), tb = builder.type(b.id);
-  if (ta.dtype != tb.dtype || !isFloat(ta.dtype)) {
+  if (!isFloat(ta.dtype) && ta.dtype == tb.dtype) {
+    diagnostics.report(diag::badOperand, span, "@", sema::describe(ta))
+        .help("it takes floats: cast with `f32(x)` first");
+    return {};
+  }
+  if (ta.dtype != tb.dtype) {
     diagnostics.report(diag::typeMismatch, span, "`@`", sema::describe(ta), sema::describe(tb));
     return {};
   }

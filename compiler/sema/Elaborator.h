@@ -45,6 +45,7 @@ struct ArgumentShape {
   const syntax::ParameterDecl *parameter;
   TensorType type;
   Span span;
+  Span origin; // of the argument's value
 };
 
 class Elaborator {
@@ -89,6 +90,11 @@ public:
 
   // Calls.cpp
   Entity callFunction(const Entity &fn, std::vector<ArgumentValue> args, Span span);
+  bool isRecursive(const syntax::FunctionDecl &decl, Span span);
+  bool bindArguments(const Entity &fn, const std::vector<ModuleRef> &roots, std::vector<ArgumentValue> args, Span span,
+                     std::vector<ArgumentValue> &bound);
+  FunctionInstance &instanceFor(const Entity &fn, struct CallState &call, const std::vector<ArgumentShape> &shapes,
+                                Span span);
   Entity importArgument(const Entity &v, const std::string &name, const syntax::ParameterDecl *p,
                         struct CallState &call, Span span);
   Entity importTensor(const Entity &v, const std::string &name, const syntax::ParameterDecl *p, CallState &call,
@@ -98,7 +104,7 @@ public:
   DimExpr importDim(DimExpr e, const std::string &wish, CallState &call);
   std::vector<std::string> dimWishes(const syntax::ParameterDecl *p, size_t rank);
   bool convertTensorArgument(const std::string &callee, const syntax::ParameterDecl &p, ArgumentValue &arg);
-  FunctionInstance *elaborateFunction(const Entity &fn, Frame &frame, Builder &builder, const std::string &key);
+  bool elaborateFunction(const Entity &fn, Builder &builder, FunctionInstance &instance);
   Entity emitCall(const Entity &fn, FunctionInstance &instance, CallState &call, Span span);
   bool passSlots(FunctionInstance &instance, CallState &call, const std::string &path, std::vector<ValueId> &operands,
                  std::vector<Slot *> &slots, Span span);
@@ -107,8 +113,10 @@ public:
 
   // Signature.cpp
   bool bindDims(Frame &frame, const std::string &callee, const std::vector<ArgumentShape> &shapes, bool report);
-  bool bindDim(Frame &frame, const syntax::Expr &pattern, DimExpr actual, const std::string &what, Span span,
-               bool report, bool &deferred);
+  bool bindDim(Frame &frame, const syntax::Expr &pattern, DimExpr actual, const std::string &callee,
+               const ArgumentShape &argument, bool report, bool &deferred);
+  void reportShape(const Frame &frame, const syntax::Expr &pattern, DimExpr expected, DimExpr actual,
+                   const std::string &callee, const ArgumentShape &argument);
   bool splitDims(const syntax::TypeExpr &type, const std::vector<DimExpr> &dims,
                  std::vector<std::pair<const syntax::DimensionExpr *, std::vector<DimExpr>>> &out);
   std::set<std::string> freeNames(const syntax::Expr &e);
@@ -123,13 +131,15 @@ public:
   Entity execute(const syntax::Stmt &s, bool wantsValue);
   void executeLet(const syntax::Stmt &s);
   void executeAssign(const syntax::Stmt &s);
+  void poison(const syntax::Name &name);
   void executeSliceAssign(const syntax::Stmt &s);
   void executeFor(const syntax::Stmt &s);
   Entity executeIf(const syntax::Stmt &s, bool wantsValue);
   void executeAssert(const syntax::Expr &condition, const std::string &message);
   void executeState(const syntax::Stmt &s);
   void assign(const syntax::Name &name, Entity value, Span span);
-  std::optional<Entity> convertTo(const TensorType &type, const Entity &value, Span span);
+  std::optional<Entity> convertTo(const std::string &name, const TensorType &type, const Entity &value, Span span,
+                                  Span declared);
   bool spread(const std::vector<syntax::Name> &names, const Entity &value, Span span, std::vector<Entity> &out);
   std::optional<bool> decideCondition(const syntax::Expr &e);
   Entity namePath(Entity v, const std::string &name);

@@ -115,6 +115,7 @@ struct Instance {
   const FileScope *scope = nullptr;
   /// Equal for instances that elaborate alike: the declaration and the arguments.
   std::string key;
+  source::Span place;     // of the expression that made it
   std::string storedPath; // its tensors' prefix, "" or ending in no dot
   std::map<std::string, Entity> arguments;
   std::map<std::string, Entity> members; // Param, State, Module, List and compile-time values
@@ -129,6 +130,7 @@ inline bool isFloat(DType d) { return d == DType::F32 || d == DType::F16 || d ==
 inline bool isInteger(DType d) { return d == DType::I64 || d == DType::I32 || d == DType::I8; }
 std::string describe(const TensorType &type); // "f32[B, T]"
 std::string joinDims(const std::vector<DimExpr> &dims);
+std::string countArguments(size_t n); // "no arguments", "1 argument"
 
 /// What is known of `lhs relation rhs` for all sizes.
 enum class Truth { False, Unknown, True };
@@ -141,6 +143,7 @@ struct ArgumentValue {
   std::string name; // empty where positional
   Entity value;
   source::Span span;
+  source::Span nameSpan{}; // where named
 };
 
 } // namespace fovea::sema

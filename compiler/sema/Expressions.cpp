@@ -148,7 +148,6 @@ Entity Elaborator::evalMember(const syntax::Expr &e) {
   if (base.kind == ExprKind::Name && frame->scope && !findName(base.text))
     for (const auto &[name, imported] : frame->scope->imports)
       if (name == base.text) {
-        FileScope only;
         Entity v = lookup(*imported, e.text);
         if (!v.isError())
           return v;
@@ -171,7 +170,9 @@ Entity Elaborator::evalMember(const syntax::Expr &e) {
       if (v.names[i] == e.text)
         return v.items[i];
   auto report = diagnostics.report(diag::unknownMember, e.mark, describe(v), e.text);
-  if (v.is(Kind::Tensor))
+  if (v.is(Kind::Tensor) && findName(e.text))
+    report.help("`" + e.text + "` is a function: write `" + e.text + "(x)`");
+  else if (v.is(Kind::Tensor))
     report.help("a tensor has `.T`; sizes are named by its type");
   return {};
 }
@@ -195,7 +196,7 @@ std::vector<ArgumentValue> Elaborator::evalArguments(const syntax::Expr &e, bool
       diagnostics.report(diag::notAValue, a.value->span, "a call without a result", "a value");
       ok = false;
     }
-    args.push_back({a.name.text, std::move(v), a.value->span});
+    args.push_back({a.name.text, std::move(v), a.value->span, a.name.span});
   }
   return args;
 }
@@ -214,14 +215,15 @@ static bool placeArguments(DiagnosticEngine &diagnostics, const std::string &nam
         ++i;
     if (i >= placed.size()) {
       if (a.name.empty())
-        diagnostics.report(diag::tooManyArguments, span, name, fmt::format("{} arguments", placed.size()), args.size());
+        diagnostics.report(diag::tooManyArguments, span, name, countArguments(placed.size()), args.size());
       else
-        diagnostics.report(diag::unknownArgument, a.span, name, a.name)
+        diagnostics.report(diag::unknownArgument, a.nameSpan, name, a.name)
             .help("it takes " + fmt::format("{}", fmt::join(builtin.parameters, ", ")));
       return false;
     }
     if (!placed[i].value.is(Entity::Kind::Void)) {
-      diagnostics.report(diag::duplicateArgument, a.span, builtin.parameters[i]);
+      diagnostics.report(diag::duplicateArgument, join(a.nameSpan, a.span), builtin.parameters[i])
+          .label(placed[i].span, "it is given here");
       return false;
     }
     placed[i] = std::move(a);

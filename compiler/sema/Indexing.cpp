@@ -304,21 +304,23 @@ std::optional<ValueId> Elaborator::assignIndexed(const syntax::Expr &target, Val
   if (!v)
     return std::nullopt;
   TensorType given = builder.type(*v);
-  if (given.dtype != type.dtype || given.dims.size() > visible.size()) {
-    diagnostics.report(diag::rebindType, span, "the slice", sema::describe({visible, type.dtype}),
-                       sema::describe(given));
+  auto mismatch = [&] {
+    diagnostics
+        .report(diag::rebindType, span, std::string(sources.text(target.span)), sema::describe({visible, type.dtype}),
+                sema::describe(given))
+        .label(builder.function.values[x].span, "it is a part of this " + sema::describe(type))
+        .help("a slice takes values of its own type and size; only a literal 1 broadcasts");
     return std::nullopt;
-  }
+  };
+  if (given.dtype != type.dtype || given.dims.size() > visible.size())
+    return mismatch();
   size_t lead = visible.size() - given.dims.size();
   for (size_t i = 0; i < given.dims.size(); ++i)
     if (!given.dims[i].isConstant(1) &&
         builder.require(given.dims[i], Relation::EQ, visible[lead + i],
                         fmt::format("{} == {} in the assignment", given.dims[i].str(), visible[lead + i].str()),
-                        span) == Truth::False) {
-      diagnostics.report(diag::rebindType, span, "the slice", sema::describe({visible, type.dtype}),
-                         sema::describe(given));
-      return std::nullopt;
-    }
+                        span) == Truth::False)
+      return mismatch();
   ValueId wide = builder.reshape(builder.broadcastTo(*v, visible, span), full, span);
   return updateAxes(x, wide, items, 0, span);
 }

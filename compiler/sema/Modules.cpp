@@ -47,9 +47,6 @@ bool Elaborator::bindParameters(const std::string &callee, const std::vector<syn
                                 std::vector<ArgumentValue> &bound) {
   std::vector<std::optional<ArgumentValue>> found(parameters.size());
   size_t next = 0;
-  auto plural = [](size_t n) {
-    return n == 0 ? "no arguments" : n == 1 ? "1 argument" : fmt::format("{} arguments", n);
-  };
   for (ArgumentValue &arg : args) {
     size_t i = next++;
     if (!arg.name.empty()) {
@@ -59,18 +56,21 @@ bool Elaborator::bindParameters(const std::string &callee, const std::vector<syn
         std::vector<std::string> names;
         for (const auto &p : parameters)
           names.push_back(p.name.text);
-        auto report = diagnostics.report(diag::unknownArgument, arg.span, callee, arg.name);
+        auto report = diagnostics.report(diag::unknownArgument, arg.nameSpan, callee, arg.name);
         std::string near = nearest(arg.name, names);
         report.label(declSpan, "defined here").help(near.empty() ? "" : "did you mean `" + near + "`?");
         return false;
       }
     } else if (i >= parameters.size()) {
-      diagnostics.report(diag::tooManyArguments, span, callee, plural(parameters.size()), args.size())
+      diagnostics.report(diag::tooManyArguments, span, callee, countArguments(parameters.size()), args.size())
           .label(declSpan, "defined here");
       return false;
     }
     if (found[i]) {
-      diagnostics.report(diag::duplicateArgument, arg.span, parameters[i].name.text);
+      diagnostics
+          .report(diag::duplicateArgument, arg.name.empty() ? arg.span : join(arg.nameSpan, arg.span),
+                  parameters[i].name.text)
+          .label(found[i]->span, "it is given here");
       return false;
     }
     found[i] = std::move(arg);
@@ -133,15 +133,15 @@ bool Elaborator::convertCompileTime(const std::string &callee, const syntax::Par
 Entity Elaborator::instantiateModule(const Entity &cls, std::vector<ArgumentValue> args, Span span) {
   const syntax::ModuleDecl &decl = *cls.moduleDecl;
   if (!mayCreateModules) {
-    diagnostics.report(diag::stateOutsideEntry, span, "making a module")
+    diagnostics.report(diag::misplaced, span, "making a module")
         .help("declare it as a member, `name: " + decl.name.text + "(...)`, so that its params have a name");
     return {};
   }
-  for (const Instance *outer : building)
-    if (outer->decl == &decl) {
+  for (size_t i = 0; i < building.size(); ++i)
+    if (building[i]->decl == &decl) {
       std::string chain;
-      for (const Instance *step : building)
-        chain += step->decl->name.text + " -> ";
+      for (; i < building.size(); ++i)
+        chain += building[i]->decl->name.text + " -> ";
       diagnostics.report(diag::recursion, span, decl.name.text, chain + decl.name.text);
       return {};
     }
@@ -153,6 +153,7 @@ Entity Elaborator::instantiateModule(const Entity &cls, std::vector<ArgumentValu
   auto &instance = *instances.emplace_back(std::make_unique<Instance>());
   instance.decl = &decl;
   instance.scope = cls.scope;
+  instance.place = span;
   instance.storedPath = storedPlace;
   built.insert(&decl);
   Frame scope;
@@ -193,7 +194,7 @@ void Elaborator::buildMembers(Instance &instance, const syntax::MemberBlock &blo
         continue;
       }
       if (m->function->isEntry && !instance.decl->isModel)
-        diagnostics.report(diag::stateOutsideEntry, m->name.span, "an entry in a module")
+        diagnostics.report(diag::misplaced, m->name.span, "an entry in a module")
             .help("entries belong to models; use `fn` here");
       instance.functions[m->name.text] = m->function.get();
     }
@@ -327,7 +328,8 @@ bool Elaborator::parseInitializer(const syntax::Expr &e, ParamInfo &info) {
         ++i;
     if (i >= it->second.size()) {
       if (a.name.empty())
-        diagnostics.report(diag::tooManyArguments, a.value->span, it->first, it->second.size(), e.arguments.size());
+        diagnostics.report(diag::tooManyArguments, a.value->span, it->first, countArguments(it->second.size()),
+                           e.arguments.size());
       else
         diagnostics.report(diag::unknownArgument, a.name.span, it->first, a.name.text);
       return false;
@@ -370,8 +372,11 @@ void Elaborator::addTie(Instance &instance, const syntax::MemberDecl &m) {
   const ParamInfo &a = model.params[target->index], &b = model.params[source->index];
   if (!(a.type == b.type)) {
     diagnostics.report(diag::typeMismatch, m.span, "`tie`", sema::describe(a.type), sema::describe(b.type))
-        .label(a.span, "one param")
-        .label(b.span, "the other");
+        .label(m.target->span, sema::describe(a.type))
+        .label(m.value->span, sema::describe(b.type))
+        .label(a.span, "one is declared here")
+        .label(b.span, "the other here")
+        .help("tied params are one tensor: they have one type");
     return;
   }
   tiedParams.insert(target->index);

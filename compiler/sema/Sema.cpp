@@ -116,14 +116,13 @@ std::optional<Entity> Elaborator::makeArgument(const syntax::ParameterDecl &p, b
   if (p.type.kind != TypeKind::Tensor) {
     if (!unknown)
       diagnostics
-          .report(diag::stateOutsideEntry, p.name.span,
-                  "an argument of type `" + syntax::print(p.type) + "` in an entry")
+          .report(diag::misplaced, p.name.span, "an argument of type `" + syntax::print(p.type) + "` in an entry")
           .help("an entry takes tensors and scalars when it runs: i64, f32, bool[], f32[B, D]; what is fixed at "
                 "compile time belongs to the model");
     return std::nullopt;
   }
   if (!unknown && p.defaultValue) {
-    diagnostics.report(diag::stateOutsideEntry, p.defaultValue->span, "a default value in an entry");
+    diagnostics.report(diag::misplaced, p.defaultValue->span, "a default value in an entry");
     return std::nullopt;
   }
   for (const syntax::DimensionExpr &d : p.type.dimensions)

@@ -64,7 +64,11 @@ DimExpr Elaborator::evaluateDim(const syntax::Expr &e, bool freshSymbols) {
       frame->dims.erase(name);
     }
     if (!linear || !freshSymbols) {
-      diagnostics.report(diag::unboundDimension, e.span, name);
+      auto report = diagnostics.report(diag::unboundDimension, e.span, name);
+      if (std::string near = nearest(name, namesInScope()); !near.empty())
+        report.help("did you mean `" + near + "`?");
+      else if (!frame->builder)
+        report.help("sizes of a param are made of its module's parameters");
       return {};
     }
   }
@@ -139,8 +143,8 @@ static Truth joinEllipsis(std::vector<DimExpr> &list, const std::vector<DimExpr>
   return Truth::True;
 }
 
-bool Elaborator::bindDim(Frame &f, const syntax::Expr &pattern, DimExpr actual, const std::string &what, Span span,
-                         bool report, bool &deferred) {
+bool Elaborator::bindDim(Frame &f, const syntax::Expr &pattern, DimExpr actual, const std::string &callee,
+                         const ArgumentShape &argument, bool report, bool &deferred) {
   std::set<std::string> unknown = freeNames(pattern);
   if (unknown.size() > 1) {
     deferred = true;
@@ -148,7 +152,7 @@ bool Elaborator::bindDim(Frame &f, const syntax::Expr &pattern, DimExpr actual, 
   }
   if (unknown.size() == 1 && pattern.kind == ExprKind::Name) {
     f.dims[pattern.text] = actual;
-    f.dimPlaces[pattern.text] = span;
+    f.dimPlaces[pattern.text] = argument.span;
     return true;
   }
   if (unknown.size() == 1) { // linear in one unknown: solve, then check as any other
@@ -164,13 +168,14 @@ bool Elaborator::bindDim(Frame &f, const syntax::Expr &pattern, DimExpr actual, 
       return false;
     }
     f.dims[name] = *solution;
-    f.dimPlaces[name] = span;
+    f.dimPlaces[name] = argument.span;
   }
   DimExpr expected = evalSize(pattern, "a dimension");
   if (!expected)
     return false;
-  std::string text = syntax::print(pattern);
   if (f.builder) {
+    const std::string &what = argument.parameter->name.text;
+    std::string text = syntax::print(pattern);
     if (unknown.size() == 1)
       f.builder->require(f.dims[*unknown.begin()], Relation::GE, DimExpr(0), what + ": " + text + " fits",
                          pattern.span);
@@ -179,49 +184,60 @@ bool Elaborator::bindDim(Frame &f, const syntax::Expr &pattern, DimExpr actual, 
   }
   if (decide(expected, Relation::EQ, actual) != Truth::False)
     return true;
-  if (report) {
-    std::string value = expected.isConstant() && pattern.kind == ExprKind::Int ? text : text + " = " + expected.str();
-    auto r =
-        diagnostics.report(diag::argumentShape, span, what.substr(0, what.find('\n')), what.substr(what.find('\n') + 1),
-                           "the dimension `" + value + "` is expected, but it has " + actual.str());
-    r.label(pattern.span, "expected by this");
-    std::set<std::string> names;
-    collectNames(pattern, names);
-    for (const std::string &name : names)
-      if (auto it = f.dimPlaces.find(name); it != f.dimPlaces.end() && !(it->second == span))
-        r.label(it->second, "`" + name + "` is " + f.dims[name].str() + " from here");
-  }
+  if (report)
+    reportShape(f, pattern, expected, actual, callee, argument);
   return false;
+}
+
+/// Says what has which size, and where both come from.
+void Elaborator::reportShape(const Frame &f, const syntax::Expr &pattern, DimExpr expected, DimExpr actual,
+                             const std::string &callee, const ArgumentShape &argument) {
+  std::string text = syntax::print(pattern);
+  if (!expected.isConstant() || pattern.kind != ExprKind::Int)
+    text += " = " + expected.str();
+  auto report = diagnostics.report(diag::argumentShape, argument.span, argument.parameter->name.text, callee,
+                                   "the dimension `" + text + "` is expected, but it has " + actual.str());
+  report.at(sema::describe(argument.type));
+  if (argument.origin.valid() && join(argument.origin, argument.span) != argument.span)
+    report.label(argument.origin, "it comes from here");
+  report.label(pattern.span, "expected by this");
+  std::set<std::string> names;
+  collectNames(pattern, names);
+  for (const std::string &name : names) {
+    auto place = f.dimPlaces.find(name);
+    if (place != f.dimPlaces.end() && place->second != argument.span)
+      report.label(place->second, "`" + name + "` is " + f.dims.at(name).str() + " from here");
+    else if (f.hasSelf && f.roots[0].instance->arguments.count(name))
+      report.label(f.roots[0].instance->place, "`" + name + "` is given here");
+  }
 }
 
 bool Elaborator::bindDims(Frame &f, const std::string &callee, const std::vector<ArgumentShape> &shapes, bool report) {
   struct Pending {
     const syntax::Expr *pattern;
     DimExpr actual;
-    std::string what;
-    Span span;
+    const ArgumentShape *argument;
   };
   std::vector<Pending> pending;
   for (const ArgumentShape &shape : shapes) {
     std::vector<std::pair<const syntax::DimensionExpr *, std::vector<DimExpr>>> parts;
     if (!splitDims(shape.parameter->type, shape.type.dims, parts))
       return false;
-    std::string what = report ? shape.parameter->name.text + "\n" + callee : shape.parameter->name.text;
     for (auto &[pattern, dims] : parts) {
-      if (!pattern->size) {
-        DimExpr a, b;
-        auto [it, fresh] = f.ellipses.try_emplace(pattern->ellipsis.text, dims);
-        if (!fresh && joinEllipsis(it->second, dims, a, b) == Truth::False) {
-          if (report)
-            diagnostics
-                .report(diag::argumentShape, shape.span, shape.parameter->name.text, callee,
-                        fmt::format("`...{}` is {} elsewhere, but it has {}", pattern->ellipsis.text, a.str(), b.str()))
-                .label(pattern->ellipsis.span, "all of these are one list");
-          return false;
-        }
+      if (pattern->size) {
+        pending.push_back({pattern->size.get(), dims[0], &shape});
         continue;
       }
-      pending.push_back({pattern->size.get(), dims[0], what, shape.span});
+      DimExpr a, b;
+      auto [it, fresh] = f.ellipses.try_emplace(pattern->ellipsis.text, dims);
+      if (fresh || joinEllipsis(it->second, dims, a, b) != Truth::False)
+        continue;
+      if (report)
+        diagnostics
+            .report(diag::argumentShape, shape.span, shape.parameter->name.text, callee,
+                    fmt::format("`...{}` is {} elsewhere, but it has {}", pattern->ellipsis.text, a.str(), b.str()))
+            .label(pattern->ellipsis.span, "all of these are one list");
+      return false;
     }
   }
   // In order; what has two unknowns waits until others have bound one.
@@ -230,7 +246,7 @@ bool Elaborator::bindDims(Frame &f, const std::string &callee, const std::vector
     std::vector<Pending> later;
     for (Pending &p : pending) {
       bool deferred = false;
-      if (!bindDim(f, *p.pattern, p.actual, p.what, p.span, report, deferred))
+      if (!bindDim(f, *p.pattern, p.actual, callee, *p.argument, report, deferred))
         return false;
       deferred ? later.push_back(std::move(p)) : void(progress = true);
     }
@@ -302,8 +318,10 @@ bool Elaborator::checkResults(const syntax::FunctionDecl &decl, Entity &result) 
   if (result.is(Kind::Void)) {
     if (decl.results.empty())
       return true;
-    diagnostics.report(diag::missingResult, decl.end, decl.name.text)
-        .label(decl.results[0].type.span, "the result is declared here");
+    auto report = diagnostics.report(diag::missingResult, decl.end, decl.name.text);
+    if (!decl.body.empty() && decl.body.back()->kind == syntax::Stmt::Kind::If)
+      report.label(decl.body.back()->value->span, "what this chooses has no value");
+    report.label(decl.results[0].type.span, "the result is declared here");
     return false;
   }
   if (decl.results.size() == 1)

@@ -67,16 +67,17 @@ bool Elaborator::spread(const std::vector<syntax::Name> &names, const Entity &va
     out.push_back(value);
     return true;
   }
-  if (!value.is(Kind::Tuple) && !value.is(Kind::List)) {
-    diagnostics.report(diag::wrongCount, span, names.size(), "1");
-    return false;
+  bool isMany = value.is(Kind::Tuple) || value.is(Kind::List);
+  if (isMany && value.items.size() == names.size()) {
+    out = value.items;
+    return true;
   }
-  if (value.items.size() != names.size()) {
-    diagnostics.report(diag::wrongCount, span, names.size(), value.items.size());
-    return false;
-  }
-  out = value.items;
-  return true;
+  diagnostics
+      .report(diag::wrongCount, span,
+              fmt::format("{} names for {}", names.size(), isMany ? describe(value) : "one value"))
+      .at(isMany ? "" : describe(value))
+      .label(join(names.front().span, names.back().span), fmt::format("{} names", names.size()));
+  return false;
 }
 
 Entity Elaborator::namePath(Entity v, const std::string &name) {
@@ -90,7 +91,8 @@ void Elaborator::executeLet(const syntax::Stmt &s) {
   std::vector<Entity> values;
   if (!value.isError() && s.type.kind == syntax::TypeExpr::Kind::Tensor && frame->builder) {
     std::optional<TensorType> type = evaluateType(s.type, false);
-    std::optional<Entity> converted = type ? convertTo(*type, value, s.value->span) : std::nullopt;
+    std::optional<Entity> converted =
+        type ? convertTo(s.names[0].text, *type, value, s.value->span, s.type.span) : std::nullopt;
     value = converted ? *converted : Entity();
   } else if (!value.isError() && s.type.kind != syntax::TypeExpr::Kind::Any) {
     syntax::ParameterDecl as;
@@ -108,14 +110,22 @@ void Elaborator::executeLet(const syntax::Stmt &s) {
 void Elaborator::executeAssign(const syntax::Stmt &s) {
   Entity value = eval(*s.value);
   std::vector<Entity> values;
-  if (value.isError() || !spread(s.names, value, s.value->span, values))
+  if (value.isError() || !spread(s.names, value, s.value->span, values)) {
+    for (const syntax::Name &name : s.names)
+      if (!findName(name.text))
+        poison(name);
     return;
+  }
   for (size_t i = 0; i < s.names.size(); ++i)
     assign(s.names[i], values[i], s.value->span);
 }
 
-/// `value` at the type of what it replaces; nullopt (reported by the caller) where it can't be.
-std::optional<Entity> Elaborator::convertTo(const TensorType &type, const Entity &value, Span span) {
+/// Binds a name to what is wrong already: later uses stay quiet.
+void Elaborator::poison(const syntax::Name &name) { frame->scopes.back()[name.text] = {Entity(), name.span}; }
+
+/// `value` at the type that `name` has from `declared` on; nullopt where it can't be, which is reported.
+std::optional<Entity> Elaborator::convertTo(const std::string &name, const TensorType &type, const Entity &value,
+                                            Span span, Span declared) {
   Builder &builder = *frame->builder;
   std::optional<ValueId> id = toTensor(value, span, type.dtype);
   if (!id)
@@ -128,7 +138,8 @@ std::optional<Entity> Elaborator::convertTo(const TensorType &type, const Entity
                            actual.dims[i].str() + " == " + type.dims[i].str() + " where it is assigned",
                            span) != Truth::False;
   if (!fits) {
-    diagnostics.report(diag::rebindType, span, "the target", sema::describe(type), sema::describe(actual));
+    diagnostics.report(diag::rebindType, span, name, sema::describe(type), sema::describe(actual))
+        .label(declared, "`" + name + "` has its type from here");
     return std::nullopt;
   }
   return Entity::ofTensor(scalar ? builder.broadcastTo(*id, type.dims, span) : builder.coerce(*id, type.dims, span));
@@ -144,7 +155,8 @@ void Elaborator::assign(const syntax::Name &name, Entity value, Span span) {
       return;
     if (old.is(Kind::State)) {
       Slot *slot = slotFor(ArgumentKind::State, Builder::localRoot, old.text, span);
-      if (std::optional<Entity> v = convertTo(frame->builder->type(slot->argument), value, span)) {
+      if (std::optional<Entity> v =
+              convertTo(name.text, frame->builder->type(slot->argument), value, span, it->second.span)) {
         slot->current = v->id;
         slot->written = true;
       }
@@ -152,7 +164,7 @@ void Elaborator::assign(const syntax::Name &name, Entity value, Span span) {
     }
     bool numbers = old.asNumber() && value.asNumber();
     if (old.is(Kind::Tensor)) {
-      std::optional<Entity> v = convertTo(frame->builder->type(old.id), value, span);
+      std::optional<Entity> v = convertTo(name.text, frame->builder->type(old.id), value, span, it->second.span);
       if (!v)
         return;
       v->bound = value.bound;
@@ -161,7 +173,8 @@ void Elaborator::assign(const syntax::Name &name, Entity value, Span span) {
                ((old.is(Kind::Size) || old.is(Kind::Float)) && value.is(Kind::Tensor))) {
       old = namePath(std::move(value), name.text);
     } else {
-      diagnostics.report(diag::rebindType, span, name.text, describe(old), describe(value));
+      diagnostics.report(diag::rebindType, span, name.text, describe(old), describe(value))
+          .label(it->second.span, "`" + name.text + "` has its type from here");
     }
     return;
   }
@@ -172,7 +185,8 @@ void Elaborator::assign(const syntax::Name &name, Entity value, Span span) {
       if (load(it->second, self, name.text, name.span).isError())
         return;
       Slot *slot = slotFor(ArgumentKind::State, self.root, joinPath(self.path, name.text), name.span);
-      std::optional<Entity> v = convertTo(frame->builder->type(slot->argument), value, span);
+      std::optional<Entity> v =
+          convertTo(name.text, frame->builder->type(slot->argument), value, span, it->second.member->span);
       slot = slotFor(ArgumentKind::State, self.root, joinPath(self.path, name.text), name.span);
       if (v) {
         slot->current = v->id;
@@ -185,9 +199,10 @@ void Elaborator::assign(const syntax::Name &name, Entity value, Span span) {
       return;
     }
   }
-  auto report = diagnostics.report(diag::rebindUnknown, name.span, name.text);
   std::string near = nearest(name.text, namesInScope());
-  report.help(near.empty() ? "bind it first: `let " + name.text + " = ...`" : "did you mean `" + near + "`?");
+  diagnostics.report(diag::rebindUnknown, name.span, name.text)
+      .help(near.empty() ? "bind it first: `let " + name.text + " = ...`" : "did you mean `" + near + "`?");
+  poison(name);
 }
 
 void Elaborator::executeSliceAssign(const syntax::Stmt &s) {
@@ -278,10 +293,14 @@ void Elaborator::executeAssert(const syntax::Expr &condition, const std::string 
   }
   if (!frame->builder)
     return; // of a module at unknown arguments
-  for (const Comparison &c : v.comparisons)
-    if (frame->builder->require(c.lhs, c.relation, c.rhs, message.empty() ? text : message, condition.span) ==
-        Truth::False)
-      return fail(fmt::format("{} {} {}", c.lhs.str(), spelling(c.relation), c.rhs.str()));
+  for (const Comparison &c : v.comparisons) {
+    // The relation first, so that callers can say it in their own sizes.
+    std::string relation = fmt::format("{} {} {}", c.lhs.str(), spelling(c.relation), c.rhs.str());
+    std::string note = message.empty() ? text : message;
+    if (frame->builder->require(c.lhs, c.relation, c.rhs, note == relation ? relation : relation + " (" + note + ")",
+                                condition.span) == Truth::False)
+      return fail(relation);
+  }
 }
 
 void Elaborator::executeState(const syntax::Stmt &s) {

@@ -28,6 +28,10 @@ std::string sema::joinDims(const std::vector<DimExpr> &dims) {
   return out;
 }
 
+std::string sema::countArguments(size_t n) {
+  return n == 0 ? "no arguments" : n == 1 ? "1 argument" : std::to_string(n) + " arguments";
+}
+
 std::string sema::describe(const TensorType &type) {
   std::string name = dtypeName(type.dtype);
   return type.dims.empty() && type.dtype != DType::Bool ? name : name + "[" + joinDims(type.dims) + "]";

@@ -1,6 +1,7 @@
 #include "compiler/source/Diagnostics.h"
 
 #include <algorithm>
+#include <cctype>
 
 using namespace fovea::source;
 
@@ -63,7 +64,7 @@ void DiagnosticEngine::addContext(size_t from, Span span, const std::string &tex
 
 namespace {
 
-/// Writes one excerpt: the place, the source line and the carets below it.
+/// Writes excerpts: the place, the source line and the carets below it.
 class Renderer {
 public:
   Renderer(const SourceManager &sources, bool color) : sources(sources), color(color) {}
@@ -77,33 +78,48 @@ public:
     out += ": " + d.message + "\n";
   }
 
-  void excerpt(Span span, const std::string &text, char mark) {
-    if (!span.valid())
-      return;
-    Position begin = sources.position(span.file, span.begin);
-    std::string_view line = sources.line(span.file, begin.line);
-    std::string number = std::to_string(begin.line), margin(number.size(), ' ');
-    out += fmt::format("{}--> {}:{}:{}\n", margin, sources.name(span.file), begin.line, begin.column);
-    // A very long line (arbitrary bytes are a valid input) is not echoed.
-    if (line.size() > 400)
-      return;
-    std::string shown, pad;
-    size_t column = 1, width = caretWidth(span, line, begin);
-    for (char c : line) {
-      bool continuation = (static_cast<unsigned char>(c) & 0xC0) == 0x80;
-      shown += c == '\t' ? ' ' : static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-      if (!continuation && column++ < begin.column)
-        pad += ' ';
+  struct Mark {
+    Span span;
+    std::string_view text;
+    char sign;
+  };
+
+  /// Each line once, at the place of the first mark in it, with all marks that lie in it below.
+  void excerpts(std::vector<Mark> marks) {
+    std::erase_if(marks, [](const Mark &mark) { return !mark.span.valid(); });
+    while (!marks.empty()) {
+      FileId file = marks[0].span.file;
+      Position at = sources.position(file, marks[0].span.begin);
+      std::string number = std::to_string(at.line), margin(number.size(), ' ');
+      std::string_view line = sources.line(file, at.line);
+      out += fmt::format("{}--> {}:{}:{}\n", margin, sources.name(file), at.line, at.column);
+      // A very long line (arbitrary bytes are a valid input) is not echoed.
+      bool isShown = line.size() <= 400;
+      if (isShown)
+        out += fmt::format("{} | {}\n", number, printable(line));
+      std::erase_if(marks, [&](const Mark &mark) {
+        Position begin = sources.position(mark.span.file, mark.span.begin);
+        bool isHere = mark.span.file == file && begin.line == at.line;
+        if (isHere && isShown)
+          out += fmt::format("{} | {}{}{}{}{}\n", margin, std::string(begin.column - 1, ' '), paint("\033[1;31m"),
+                             std::string(width(mark.span, line, begin), mark.sign), paint("\033[0m"),
+                             mark.text.empty() ? "" : " " + std::string(mark.text));
+        return isHere;
+      });
     }
-    out += fmt::format("{} | {}\n{} | {}{}{}{}{}\n", number, shown, margin, pad, paint("\033[1;31m"),
-                       std::string(width, mark), paint("\033[0m"), text.empty() ? "" : " " + text);
   }
 
   void line(const char *kind, const std::string &text) { out += fmt::format("  = {}: {}\n", kind, text); }
 
 private:
   std::string paint(const char *code) const { return color ? code : ""; }
-  size_t caretWidth(Span span, std::string_view line, Position begin) const {
+  static std::string printable(std::string_view line) {
+    std::string shown;
+    for (char c : line)
+      shown += c == '\t' ? ' ' : static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
+    return shown;
+  }
+  size_t width(Span span, std::string_view line, Position begin) const {
     Position end = sources.position(span.file, span.end);
     size_t last = end.line == begin.line ? end.column : 1 + std::count_if(line.begin(), line.end(), [](char c) {
                                                           return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
@@ -119,9 +135,10 @@ private:
 std::string DiagnosticEngine::render(const Diagnostic &d, bool color) const {
   Renderer r(sources, color);
   r.headline(d);
-  r.excerpt(d.span, d.label, '^');
+  std::vector<Renderer::Mark> marks{{d.span, d.label, '^'}};
   for (const Label &label : d.labels)
-    r.excerpt(label.span, label.text, '-');
+    marks.push_back({label.span, label.text, '-'});
+  r.excerpts(std::move(marks));
   for (const std::string &note : d.notes)
     r.line("note", note);
   if (!d.help.empty())
@@ -138,29 +155,40 @@ std::string DiagnosticEngine::render(bool color) const {
   return out;
 }
 
+/// Edits from one word to the other by optimal string alignment: a swap of neighbours costs one.
+static size_t editDistance(std::string_view a, std::string_view b) {
+  std::vector<size_t> older(b.size() + 1), previous(b.size() + 1), row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j)
+    previous[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      row[j] = std::min({previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        row[j] = std::min(row[j], older[j - 2] + 1);
+    }
+    std::swap(older, previous);
+    std::swap(previous, row);
+  }
+  return previous[b.size()];
+}
+
+static bool differInCaseOnly(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
 std::string fovea::source::nearest(std::string_view word, const std::vector<std::string> &candidates) {
   std::string best;
   size_t bestCost = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string &candidate : candidates) {
     if (word.size() > 64 || candidate.size() > 64 || candidate == word)
       continue;
-    // Optimal string alignment: a swap of neighbours costs one.
-    size_t n = candidate.size();
-    std::vector<size_t> older(n + 1), previous(n + 1), row(n + 1);
-    for (size_t j = 0; j <= n; ++j)
-      previous[j] = j;
-    for (size_t i = 1; i <= word.size(); ++i) {
-      row[0] = i;
-      for (size_t j = 1; j <= n; ++j) {
-        row[j] = std::min({previous[j] + 1, row[j - 1] + 1, previous[j - 1] + (word[i - 1] != candidate[j - 1])});
-        if (i > 1 && j > 1 && word[i - 1] == candidate[j - 2] && word[i - 2] == candidate[j - 1])
-          row[j] = std::min(row[j], older[j - 2] + 1);
-      }
-      std::swap(older, previous);
-      std::swap(previous, row);
-    }
-    if (previous[n] < bestCost) {
-      bestCost = previous[n];
+    bool sameLetters = differInCaseOnly(word, candidate);
+    size_t cost = sameLetters ? 1 : editDistance(word, candidate);
+    // One letter is near to every other: that says nothing.
+    if (cost < bestCost && (sameLetters || (word.size() > 1 && cost < candidate.size()))) {
+      bestCost = cost;
       best = candidate;
     }
   }

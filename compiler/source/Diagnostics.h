@@ -97,7 +97,8 @@ private:
   Diagnostic scratch;
 };
 
-/// The candidate nearest to `word` by edit distance, where one is near enough to be meant; "" otherwise.
+/// The candidate nearest to `word` by edit distance, where one is near enough to be meant; "" otherwise. One that differs in
+/// case only is always near.
 std::string nearest(std::string_view word, const std::vector<std::string> &candidates);
 
 } // namespace fovea::source

@@ -100,13 +100,50 @@ private:
     badCharacter();
   }
 
+  /// Reports it and leaves a token that nothing accepts, so that the parser says no more about this statement.
   void badCharacter() {
     size_t begin = at++;
     while (at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80)
       ++at;
     unsigned char c = text[begin];
-    std::string shown = c > 0x20 && c < 0x7f ? fmt::format("`{}`", text[begin]) : fmt::format("with code {:#04x}", c);
-    diagnostics.report(diag::badCharacter, span(begin), shown);
+    if (peek() == text[begin] && (c == '&' || c == '|'))
+      ++at;
+    std::string shown = fmt::format("`{}`", text.substr(begin, at - begin));
+    if (c <= 0x20 || c == 0x7f || (c > 0x7f && !isCodePoint(text.substr(begin, at - begin))))
+      shown = fmt::format("with code {:#04x}", c);
+    diagnostics.report(diag::badCharacter, span(begin), shown).help(meantFor(text.substr(begin, at - begin)));
+    push(TokenKind::Bad, begin);
+  }
+
+  /// A printable one of UTF-8, by the length that its first byte says.
+  static bool isCodePoint(std::string_view bytes) {
+    auto first = static_cast<unsigned char>(bytes[0]), second = static_cast<unsigned char>(bytes.substr(1)[0]);
+    size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+    bool isControl = first < 0xC2 || first > 0xF4 || (first == 0xC2 && second < 0xA0);
+    return bytes.size() == length && !isControl;
+  }
+
+  /// What other languages spell so.
+  static std::string meantFor(std::string_view character) {
+    static constexpr std::pair<std::string_view, const char *> table[] = {{"&", "write `and`"},
+                                                                          {"&&", "write `and`"},
+                                                                          {"|", "write `or`"},
+                                                                          {"||", "write `or`"},
+                                                                          {"!", "write `not`, or `!=`"},
+                                                                          {"~", "write `not`"},
+                                                                          {"×", "write `*`"},
+                                                                          {"·", "write `*` or `@`"},
+                                                                          {"÷", "write `/`"},
+                                                                          {"≤", "write `<=`"},
+                                                                          {"≥", "write `>=`"},
+                                                                          {"≠", "write `!=`"},
+                                                                          {"−", "write `-`"},
+                                                                          {"#", "comments begin with `//`"},
+                                                                          {"'", "strings stand in `\"`"}};
+    for (auto [spelling, hint] : table)
+      if (character == spelling)
+        return hint;
+    return {};
   }
 
   void name() {

@@ -9,7 +9,7 @@
 
 namespace fovea::syntax {
 
-enum class TokenKind { Name, Int, Float, String, Punctuation, End };
+enum class TokenKind { Name, Int, Float, String, Punctuation, Bad, End };
 
 struct Token {
   TokenKind kind = TokenKind::End;
@@ -26,7 +26,7 @@ struct Token {
   }
 };
 
-/// Reads all of a file; reports and skips what is no token. The last token is End.
+/// Reads all of a file; what is no token is reported and stands there as Bad. The last token is End.
 ///
 /// `//` is floor division or starts a comment: a comment where nothing stands before it on its line, or at least two
 /// blanks (or a tab) do; a division otherwise.

@@ -67,6 +67,8 @@ std::unique_ptr<FunctionDecl> ParserImpl::function(bool isEntry) {
   decl->parameters = parameters();
   if (accept("->"))
     results(*decl);
+  else if (!lookingAt("{"))
+    fail("`->` and the result, or `{` before the body");
   decl->span = spanFrom(first);
   if (!lost)
     decl->body = block();
@@ -74,8 +76,17 @@ std::unique_ptr<FunctionDecl> ParserImpl::function(bool isEntry) {
   return decl;
 }
 
+void ParserImpl::declareOnce(std::map<std::string, Span> &places, const Name &name) {
+  if (name.empty())
+    return;
+  auto [place, isNew] = places.try_emplace(name.text, name.span);
+  if (!isNew)
+    diagnostics.report(diag::duplicateName, name.span, name.text).label(place->second, "first defined here");
+}
+
 std::vector<ParameterDecl> ParserImpl::parameters() {
   std::vector<ParameterDecl> result;
+  std::map<std::string, Span> places;
   Token open = peek();
   if (!expect("(", "and the parameters"))
     return result;
@@ -83,8 +94,11 @@ std::vector<ParameterDecl> ParserImpl::parameters() {
   while (!lost && !lookingAt(")")) {
     ParameterDecl p;
     p.name = expectName("a parameter's name");
+    declareOnce(places, p.name);
     if (accept(":"))
       p.type = type();
+    else if (peek().kind == TokenKind::Name)
+      fail("`:` and the parameter's type");
     if (accept("="))
       p.defaultValue = expression();
     if (!lost)
@@ -106,10 +120,12 @@ void ParserImpl::results(FunctionDecl &decl) {
     return;
   }
   Brackets inside(*this);
+  std::map<std::string, Span> places;
   while (!lost && !lookingAt(")")) {
     ResultDecl r;
     if (peek(1).is(":"))
       r.name = expectName("the result's name"), take();
+    declareOnce(places, r.name);
     r.type = type();
     decl.results.push_back(std::move(r));
     if (!accept(","))
@@ -196,7 +212,7 @@ std::unique_ptr<MemberDecl> ParserImpl::member() {
   bool requireFused = false;
   if (lookingAt("@") && !attributes(requireFused))
     return m;
-  if (lookingAt("fn") || lookingAtWordThenName("entry")) {
+  if (lookingAt("fn") || lookingAtWordThenName("entry") || (lookingAt("entry") && peek(1).is("("))) {
     m->kind = Kind::Function;
     m->function = function(peek().is("entry"));
     m->function->doc = std::move(doc);
@@ -244,6 +260,19 @@ std::unique_ptr<MemberDecl> ParserImpl::member() {
 
 //===-- Types -----------------------------------------------------------------------------------------------------===//
 
+/// By letters, or by what other systems call it.
+static std::string nearestType(const std::string &word) {
+  static constexpr std::pair<std::string_view, const char *> others[] = {
+      {"float32", "f32"},   {"fp32", "f32"},     {"float16", "f16"}, {"fp16", "f16"},   {"half", "f16"},
+      {"bfloat16", "bf16"}, {"int64", "i64"},    {"long", "i64"},    {"int32", "i32"},  {"int8", "i8"},
+      {"bool8", "bool"},    {"boolean", "bool"}, {"Tensor", "f32"},  {"tensor", "f32"}, {"string", "str"}};
+  for (auto [spelling, type] : others)
+    if (word == spelling)
+      return type;
+  return nearest(word,
+                 {"f32", "f16", "bf16", "i64", "i32", "i8", "bool", "float", "int", "function", "like", "str", "any"});
+}
+
 TypeExpr ParserImpl::type() {
   TypeExpr t;
   Token first = peek();
@@ -274,13 +303,11 @@ TypeExpr ParserImpl::type() {
   } else if (word.text == "function") {
     t.kind = TypeExpr::Kind::Function;
   } else if (word.text != "any") {
-    static const std::vector<std::string> known = {"f32",  "f16",   "bf16", "i64",      "i32",  "i8",
-                                                   "bool", "float", "int",  "function", "like", "str"};
     lost = true;
-    auto report = diagnostics.report(diag::unknownName, word.span, word.text);
-    std::string near = nearest(word.text, known);
-    report.help(near.empty() ? "types: f32 f16 bf16 i64 i32 i8 bool with `[sizes]`, and int float bool str function"
-                             : fmt::format("did you mean `{}`?", near));
+    std::string near = nearestType(word.text);
+    diagnostics.report(diag::unknownName, word.span, word.text)
+        .help(near.empty() ? "types: f32 f16 bf16 i64 i32 i8 bool with `[sizes]`, and int float bool str function"
+                           : fmt::format("did you mean `{}`?", near));
   }
   t.span = spanFrom(first);
   return t;

@@ -1,6 +1,7 @@
 #include "compiler/syntax/ParserImpl.h"
 
 #include <algorithm>
+#include <utility>
 
 using namespace fovea::syntax;
 using namespace fovea::source;
@@ -153,7 +154,7 @@ ExprPtr ParserImpl::call(ExprPtr callee) {
 
 std::vector<ArgumentExpr> ParserImpl::arguments(std::string_view closing, const Token &open) {
   std::vector<ArgumentExpr> result;
-  bool named = false;
+  bool named = false, isReported = false;
   while (!lost && !lookingAt(closing)) {
     ArgumentExpr a;
     if (peek().kind == TokenKind::Name && peek(1).is("=")) {
@@ -162,7 +163,7 @@ std::vector<ArgumentExpr> ParserImpl::arguments(std::string_view closing, const 
     }
     Span start = peek().span;
     a.value = expression();
-    if (a.name.empty() && named && !lost)
+    if (a.name.empty() && named && !lost && !std::exchange(isReported, true))
       diagnostics.report(diag::positionalAfterNamed, join(start, a.value->span));
     named = named || !a.name.empty();
     result.push_back(std::move(a));
@@ -286,6 +287,7 @@ ExprPtr ParserImpl::primary() {
       return lost ? error() : std::move(e);
     }
     break;
+  case TokenKind::Bad:
   case TokenKind::End:
     break;
   }

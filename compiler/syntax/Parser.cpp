@@ -37,6 +37,12 @@ std::string ParserImpl::describe(const Token &token) const {
   }
 }
 
+static bool isReserved(std::string_view word) {
+  static constexpr std::string_view reserved[] = {"fn", "module", "let",  "for",   "if",   "else",   "import", "and",
+                                                  "or", "not",    "true", "false", "None", "assert", "return"};
+  return std::find(std::begin(reserved), std::end(reserved), word) != std::end(reserved);
+}
+
 /// A comment with one blank before it reads as a division; then nothing after it makes sense.
 static bool afterSlashes(const std::vector<Token> &tokens, size_t at) {
   for (size_t i = at + 1; i-- > 0 && at - i < 12;) {
@@ -52,9 +58,16 @@ void ParserImpl::fail(const char *wanted) {
   if (lost)
     return;
   lost = true;
+  if (peek().kind == TokenKind::Bad) // reported
+    return;
   auto report = diagnostics.report(diag::expected, peek().span, wanted, describe(peek()));
   if (afterSlashes(tokens, at))
     report.help("`//` after code starts a comment only with two blanks before it; with one it divides");
+  else if (peek().kind == TokenKind::Name && isReserved(peek().text) &&
+           std::string_view(wanted).find("name") != std::string_view::npos)
+    report.help(fmt::format("`{}` is a reserved word", peek().text));
+  else if (peek().is("=") && at > 0 && (tokens[at - 1].is("+") || tokens[at - 1].is("-") || tokens[at - 1].is("*")))
+    report.help(fmt::format("there is no `{}=`: write `x = x {} y`", tokens[at - 1].text, tokens[at - 1].text));
 }
 
 bool ParserImpl::expect(std::string_view text, const char *where) {
@@ -62,12 +75,6 @@ bool ParserImpl::expect(std::string_view text, const char *where) {
     return true;
   fail(fmt::format("`{}` {}", text, where).c_str());
   return false;
-}
-
-static bool isReserved(std::string_view word) {
-  static constexpr std::string_view reserved[] = {"fn", "module", "let",  "for",   "if",   "else",   "import", "and",
-                                                  "or", "not",    "true", "false", "None", "assert", "return"};
-  return std::find(std::begin(reserved), std::end(reserved), word) != std::end(reserved);
 }
 
 Name ParserImpl::expectName(const char *what) {
@@ -205,6 +212,10 @@ std::unique_ptr<Stmt> ParserImpl::statement() {
     stmt->kind = Stmt::Kind::Return;
     if (!peek().newlineBefore && !lookingAt("}"))
       stmt->value = expressionOrTuple();
+  } else if (lookingAtWordThenName("param")) {
+    lost = true;
+    diagnostics.report(diag::misplaced, peek(1).span, "a param in a function")
+        .help("params belong to modules: a function takes them as arguments");
   } else if (lookingAtWordThenName("state")) {
     take();
     stmt->kind = Stmt::Kind::State;
@@ -223,10 +234,12 @@ std::unique_ptr<Stmt> ParserImpl::statement() {
 
 std::vector<Name> ParserImpl::names() {
   std::vector<Name> result;
+  std::map<std::string, Span> places;
   bool parenthesis = accept("(");
-  do
+  do {
     result.push_back(expectName("a name"));
-  while (accept(","));
+    declareOnce(places, result.back());
+  } while (accept(","));
   if (parenthesis)
     expect(")", "after the names");
   return result;

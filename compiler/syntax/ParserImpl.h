@@ -4,6 +4,8 @@
 #include "compiler/syntax/Lexer.h"
 #include "compiler/syntax/Parser.h"
 
+#include <map>
+
 namespace fovea::syntax {
 
 /// After an error the parser is `lost`: it reports nothing and consumes nothing until the enclosing list of statements
@@ -25,6 +27,8 @@ private:
   bool accept(std::string_view text);
   bool expect(std::string_view text, const char *where);
   Name expectName(const char *what);
+  /// Reports a name that `places` has already.
+  void declareOnce(std::map<std::string, Span> &places, const Name &name);
   std::string describe(const Token &token) const;
   void fail(const char *wanted);
   Span spanFrom(const Token &first) const;

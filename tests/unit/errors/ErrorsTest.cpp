@@ -1,4 +1,5 @@
-// A file's first line says what it must give: `// expect: unknown-name 4:12; unclosed`. Names and places, not prose.
+// A file's first line says what it must give: `// expect: unknown-name 4:12; unclosed`. Names and places; where a
+// report has further places, `// shows: ` and a part of a line of the report (one of each line, in order).
 #include "compiler/sema/Sema.h"
 
 #include <doctest/doctest.h>
@@ -16,6 +17,7 @@ namespace {
 struct Case {
   fs::path path;
   std::vector<std::string> expected; // "name 4:12" or "name"
+  std::vector<std::string> shown;
   sema::Options options;
 };
 
@@ -35,10 +37,14 @@ std::vector<Case> cases() {
     source::SourceManager sources;
     std::optional<source::FileId> file = sources.load(entry.path().string());
     REQUIRE(file.has_value());
-    Case c{entry.path(), {}, {}};
+    Case c{entry.path(), {}, {}, {}};
     std::istringstream list(after(sources.text(*file), "// expect: "));
     for (std::string item; std::getline(list >> std::ws, item, ';');)
       c.expected.push_back(item);
+    static constexpr std::string_view shows = "// shows: ";
+    std::string_view rest = sources.text(*file);
+    for (size_t at; (at = rest.find(shows)) != std::string_view::npos; rest.remove_prefix(at + shows.size()))
+      c.shown.push_back(after(rest, shows));
     if (std::string set = after(sources.text(*file), "// set: "); !set.empty())
       c.options.sets.emplace_back(set.substr(0, set.find('=')), set.substr(set.find('=') + 1));
     c.options.importDirs = {std::string(FOVEA_ERRORS_DIR) + "/Inputs", FOVEA_ERRORS_DIR};
@@ -65,6 +71,22 @@ TEST_CASE("each file gives its diagnostics, at their places, and no others") {
       source::Position at = sources.position(d.span.file, d.span.begin);
       std::string name = d.info->name, place = fmt::format("{} {}:{}", name, at.line, at.column);
       CHECK_MESSAGE((c.expected[i] == name || c.expected[i] == place), place, " instead of ", c.expected[i]);
+    }
+  }
+}
+
+TEST_CASE("reports say what was found and expected, and show the other places") {
+  for (const Case &c : cases()) {
+    source::SourceManager sources;
+    source::DiagnosticEngine engine(sources);
+    sema::elaborate(sources, *sources.load(c.path.string()), c.options, engine);
+    std::string report = engine.render();
+    INFO(c.path.filename().string(), "\n", report);
+    size_t at = 0;
+    for (const std::string &part : c.shown) {
+      size_t found = report.find(part, at);
+      CHECK_MESSAGE(found != std::string::npos, "not shown: ", part);
+      at = found == std::string::npos ? at : report.find('\n', found);
     }
   }
 }

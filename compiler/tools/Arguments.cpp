@@ -28,14 +28,16 @@ static std::string unknownOption(const CommandSpec &command, StringRef name) {
 }
 
 std::optional<Arguments> Arguments::parse(const CommandSpec &command, ArrayRef<const char *> argv, std::string &error,
-                                          bool stopAtWord) {
+                                          bool passesRest) {
   Arguments result;
   bool optionsEnded = false;
   for (size_t i = 0; i < argv.size(); ++i) {
     StringRef word = argv[i];
-    if (optionsEnded || word == "-" || !word.starts_with("-")) {
+    bool isWord = word == "-" || !word.starts_with("-");
+    // What follows the first word may still be ours, up to what we do not know.
+    optionsEnded |= passesRest && !result.words.empty() && (isWord || !find(command, word.ltrim('-').split('=').first));
+    if (optionsEnded || isWord) {
       result.words.push_back(word.str());
-      optionsEnded |= stopAtWord;
       continue;
     }
     if (word == "--") {

@@ -29,9 +29,9 @@ struct CommandSpec {
 class Arguments {
 public:
   /// Takes what follows the command's name; nullopt and a message in `error` on an unknown option, a missing or an
-  /// unexpected value. With `stopAtWord` everything from the first word on is words.
+  /// unexpected value. With `passesRest` the second word, or an unknown option after the first, ends the options.
   static std::optional<Arguments> parse(const CommandSpec &command, llvm::ArrayRef<const char *> argv, std::string &error,
-                                        bool stopAtWord = false);
+                                        bool passesRest = false);
 
   bool has(llvm::StringRef name) const { return values.count(name.str()); }
   /// The last value given; `fallback` where the option is absent.

@@ -12,7 +12,7 @@ import sys
 
 import numpy
 import torch
-from reference import encoder_decoder, first_steps, halves, library, minilm
+from reference import encoder_decoder, first_steps, halves, language, library, minilm
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -23,7 +23,7 @@ TOLERANCE = 1e-5
 
 def write(path, tensor):
     path.parent.mkdir(parents=True, exist_ok=True)
-    numpy.save(path, tensor.numpy())
+    numpy.save(path, tensor.contiguous().numpy())
 
 
 def write_tensors(path, tensors):
@@ -40,7 +40,7 @@ def checked(name, single, double):
     wanted = ~single.isnan()
     if not torch.equal(wanted, ~double.isnan()):
         raise SystemExit(f"{name}: NaN in other places than float64")
-    error = (single.double() - double)[wanted].abs().max().item()
+    error = (single.double() - double.double())[wanted].abs().max().item()
     print(f"{name}: float32 is within {error:.1e} of float64")
     if error > TOLERANCE / 3:
         raise SystemExit(f"{name}: too far to be compared at {TOLERANCE}")
@@ -158,38 +158,50 @@ def make_first_steps():
 
 
 @torch.no_grad()
-def make_library():
-    """The rows of cases.json for the library are written as well: one an entry."""
-    folder = HERE / "golden/library"
-    model = library.make()
-    write_weights(folder / "weights.safetensors", library.make().weights())
+def make_entries(suite, source, weights, cases, exact):
+    """Files and rows of cases.json, one row for each (entry, inputs, function, further columns); `exact` is `cases` in float64."""
+    golden = f"tests/numeric/golden/{suite}"
+    write_weights(ROOT / golden / "weights.safetensors", weights)
     rows = []
-    for (entry, inputs, function), (_, _, exact) in zip(library.cases(model), library.cases(library.make().double())):
+    for (entry, inputs, function, extra), (_, _, exactly, _) in zip(cases, exact, strict=True):
+        name = extra.pop("name", entry)
         paths = []
         for key, value in inputs.items():
-            paths.append(f"tests/numeric/golden/library/{entry}.in.{key}.npy" if torch.is_tensor(value) else str(value))
+            paths.append(f"{golden}/{name}.in.{key}.npy" if torch.is_tensor(value) else str(value))
             if torch.is_tensor(value):
                 write(ROOT / paths[-1], value)
         doubles = [v.double() if torch.is_tensor(v) and v.is_floating_point() else v for v in inputs.values()]
-        single, double = function(*inputs.values()), exact(*doubles)
+        single, double = function(*inputs.values()), exactly(*doubles)
         if torch.is_tensor(single):
             single, double = {"result": single}, {"result": double}
         for key, value in single.items():
-            write(folder / f"{entry}.{key}.npy", checked(f"{entry} {key}", value, double[key]))
-        rows.append({"name": f"library_{entry}", "source": "tests/numeric/library.fov", "entry": entry, "inputs": paths,
-                     "weights": "tests/numeric/golden/library/weights.safetensors",
-                     "outputs": {key: f"tests/numeric/golden/library/{entry}.{key}.npy" for key in single},
+            write(ROOT / f"{golden}/{name}.{key}.npy", checked(f"{name} {key}", value, double[key]))
+        rows.append({"name": f"{suite}_{name}", "source": source, **extra, "entry": entry, "inputs": paths,
+                     "weights": f"{golden}/weights.safetensors",
+                     "outputs": {key: f"{golden}/{name}.{key}.npy" for key in single},
                      "via": ["program", "interpreter"], "tolerance": TOLERANCE})
     path = HERE / "cases.json"
     table = json.loads(path.read_text())
-    table["cases"] = [case for case in table["cases"] if not case["name"].startswith("library_")] + rows
+    table["cases"] = [case for case in table["cases"] if not case["name"].startswith(f"{suite}_")] + rows
     path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+
+
+def make_library():
+    cases = [[(*case, {}) for case in library.cases(model)] for model in (library.make(), library.make().double())]
+    make_entries("library", "tests/numeric/library.fov", library.make().weights(), *cases)
+
+
+def make_language():
+    weights = language.weights()
+    cases = [list(language.cases(w)) for w in (weights, {name: tensor.double() for name, tensor in weights.items()})]
+    make_entries("language", "tests/numeric/language.fov", weights, *cases)
 
 
 def main():
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
     make_library()
+    make_language()
     make_worked_example()
     make_first_steps()
     make_encoder_decoder()

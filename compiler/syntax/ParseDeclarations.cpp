@@ -21,7 +21,9 @@ void ParserImpl::declaration(File &file) {
   bool requireFused = false;
   if (lookingAt("@") && !attributes(requireFused))
     return;
-  if (accept("import")) {
+  if (requireFused && !lookingAt("fn")) {
+    fail("`fn` after an attribute");
+  } else if (accept("import")) {
     importDecl(file);
   } else if (lookingAt("fn")) {
     auto decl = function(false);
@@ -131,6 +133,8 @@ void ParserImpl::results(FunctionDecl &decl) {
     if (!accept(","))
       break;
   }
+  if (!lost && decl.results.empty())
+    fail("the results' types");
   close(")", open);
 }
 
@@ -221,7 +225,9 @@ std::unique_ptr<MemberDecl> ParserImpl::member() {
     m->span = m->function->span;
     return m;
   }
-  if (lookingAt("if")) {
+  if (requireFused) {
+    fail("`fn` or `entry` after an attribute");
+  } else if (lookingAt("if")) {
     memberIf(*m);
   } else if (accept("assert")) {
     m->kind = Kind::Assert;
@@ -238,9 +244,9 @@ std::unique_ptr<MemberDecl> ParserImpl::member() {
   } else if (lookingAtWordThenName("tie")) {
     take();
     m->kind = Kind::Tie;
-    m->target = postfix();
+    m->target = path();
     if (expect("=", "and the other param"))
-      m->value = expression();
+      m->value = path();
   } else if (accept("let")) {
     m->kind = Kind::Let;
     m->name = expectName("a name");

@@ -118,10 +118,19 @@ ExprPtr ParserImpl::power() {
   return finish(std::move(e));
 }
 
-ExprPtr ParserImpl::postfix() {
-  ExprPtr e = primary();
+ExprPtr ParserImpl::postfix() { return trailers(primary(), true); }
+
+/// Where a param is, from the module that ties it: `layers[0].weight`.
+ExprPtr ParserImpl::path() {
+  ExprPtr e = make(Kind::Name, peek());
+  e->text = expectName("the name of a param, `module.name`,").text;
+  return lost ? error() : trailers(std::move(e), false);
+}
+
+/// Indices, members and calls behind `e`.
+ExprPtr ParserImpl::trailers(ExprPtr e, bool calls) {
   while (!lost && (brackets || !peek().newlineBefore)) {
-    if (lookingAt("(")) {
+    if (calls && lookingAt("(")) {
       e = call(std::move(e));
     } else if (lookingAt("[")) {
       e = index(std::move(e));

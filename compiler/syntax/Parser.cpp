@@ -210,7 +210,7 @@ std::unique_ptr<Stmt> ParserImpl::statement() {
     assertTail(stmt->value, stmt->message);
   } else if (accept("return")) {
     stmt->kind = Stmt::Kind::Return;
-    if (!peek().newlineBefore && !lookingAt("}"))
+    if (!peek().newlineBefore && !lookingAt("}") && !lookingAt(";"))
       stmt->value = expressionOrTuple();
   } else if (lookingAtWordThenName("param")) {
     lost = true;

@@ -88,6 +88,8 @@ private:
   ExprPtr unary();
   ExprPtr power();
   ExprPtr postfix();
+  ExprPtr path();
+  ExprPtr trailers(ExprPtr expr, bool calls);
   ExprPtr primary();
   ExprPtr parenthesised();
   ExprPtr list();

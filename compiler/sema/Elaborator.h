@@ -123,6 +123,7 @@ public:
   std::optional<TensorType> evaluateType(const syntax::TypeExpr &t, bool freshSymbols);
   DimExpr evaluateDim(const syntax::Expr &e, bool freshSymbols);
   bool checkResults(const syntax::FunctionDecl &decl, Entity &result);
+  bool orderResults(const syntax::FunctionDecl &decl, Entity &result, Span span);
   bool checkResult(const syntax::FunctionDecl &decl, const syntax::TypeExpr &type, Entity &value, Span span);
   std::optional<Entity> makeArgument(const syntax::ParameterDecl &p, bool generic);
 

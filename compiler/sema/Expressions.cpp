@@ -174,6 +174,8 @@ Entity Elaborator::evalMember(const syntax::Expr &e) {
     report.help("`" + e.text + "` is a function: write `" + e.text + "(x)`");
   else if (v.is(Kind::Tensor))
     report.help("a tensor has `.T`; sizes are named by its type");
+  else if (std::string near = nearest(e.text, v.names); !near.empty())
+    report.help("did you mean `" + near + "`?");
   return {};
 }
 

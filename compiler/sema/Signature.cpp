@@ -333,8 +333,39 @@ bool Elaborator::checkResults(const syntax::FunctionDecl &decl, Entity &result) 
         .label(decl.span, "declared here");
     return false;
   }
+  if (!orderResults(decl, result, span))
+    return false;
   for (size_t i = 0; i < decl.results.size(); ++i)
     if (!checkResult(decl, decl.results[i].type, result.items[i], span))
       return false;
+  return true;
+}
+
+/// Named parts of a result go to the declared results of their names, the others by position; then all have the
+/// declared names.
+bool Elaborator::orderResults(const syntax::FunctionDecl &decl, Entity &result, Span span) {
+  std::vector<std::optional<Entity>> placed(decl.results.size());
+  result.names.resize(result.items.size());
+  for (size_t i = 0; i < result.items.size(); ++i) {
+    size_t at = i;
+    if (const std::string &name = result.names[i]; !name.empty())
+      for (at = 0; at < placed.size() && decl.results[at].name.text != name;)
+        ++at;
+    if (at == placed.size() || placed[at]) {
+      std::string declared;
+      for (const syntax::ResultDecl &r : decl.results)
+        declared += (declared.empty() ? "the results " : ", ") + (r.name.empty() ? "_" : r.name.text);
+      diagnostics
+          .report(diag::resultMismatch, span, decl.name.text, declared,
+                  at == placed.size() ? "`" + result.names[i] + "`" : "one of them twice")
+          .label(decl.span, "declared here");
+      return false;
+    }
+    placed[at] = std::move(result.items[i]);
+  }
+  for (size_t i = 0; i < placed.size(); ++i) {
+    result.items[i] = std::move(*placed[i]);
+    result.names[i] = decl.results[i].name.text;
+  }
   return true;
 }

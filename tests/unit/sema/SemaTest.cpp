@@ -243,6 +243,18 @@ model M(dim: int = 4, depth: int = 3, bias: bool = true) as "net" {
   }
 })";
 
+TEST_CASE("results are placed by name, and have the signature's names") {
+  const char *functions = "fn f(x: f32[B]) -> (y: f32[B], z: i64[B]) { (z = i64(x), y = x) }\n"
+                          "fn g(x: f32[B]) -> (y: f32[B], z: i64[B]) { (x, i64(x)) }\n";
+  auto e = elaborateEntry("(x: f32[B]) -> (a: f32[B], b: i64[B])", "(f(x).y + g(x).y, f(x).z + g(x).z)", functions);
+  GOOD(e);
+  CHECK(
+      elaborateEntry("(x: f32[B]) -> f32[B]", "h(x).y", "fn h(x: f32[B]) -> (y: f32[B], z: f32[B]) { (y = x, w = x) }")
+          .error() == "result-mismatch");
+  CHECK(elaborateEntry("(x: f32[B]) -> f32[B]", "h(x).y", "fn h(x: f32[B]) -> (y: f32[B], z: f32[B]) { (x, y = x) }")
+            .error() == "result-mismatch");
+}
+
 TEST_CASE("modules: stored names, initialisers, layers, settings") {
   Elaborated e(stack);
   GOOD(e);

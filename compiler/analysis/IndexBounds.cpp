@@ -1,87 +1,298 @@
 #include "compiler/analysis/IndexBounds.h"
 
-#include "dialects/graph/GraphDialect.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace fovea;
+using fovea::graph::IntervalRule;
+using fovea::graph::IntervalRules;
 
 static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
 
-using Bound = std::optional<DimExpr>;
+/// Chains longer than this are not followed: no model can exhaust the stack.
+static constexpr unsigned maximalDepth = 200;
 
-/// A null expression is an overflow: nothing is known then.
-static Bound known(DimExpr e) { return e ? Bound(e) : std::nullopt; }
-static Bound plus(Bound a, Bound b) { return a && b ? known(*a + *b) : std::nullopt; }
-static Bound minus(Bound a) { return a ? known(DimExpr(0) - *a) : std::nullopt; }
+//===-- Sizes as bounds -------------------------------------------------------------------------------------------===//
 
-static IndexBounds compute(Value tensor, unsigned depth);
+namespace {
 
-static IndexBounds ofBinary(Operation *op, unsigned depth) {
-  IndexBounds a = compute(op->getOperand(0), depth), b = compute(op->getOperand(1), depth);
-  if (isa<graph::AddOp>(op))
-    return {plus(a.low, b.low), plus(a.high, b.high)};
-  if (isa<graph::SubOp>(op))
-    return {plus(a.low, minus(b.high)), plus(a.high, minus(b.low))};
-  // One side bounds a maximum from below, both are needed from above; minima the other way round.
-  auto either = [](Bound x, Bound y, auto join) -> Bound { return x && y ? known(join(*x, *y)) : x ? x : y; };
-  auto both = [](Bound x, Bound y, auto join) -> Bound { return x && y ? known(join(*x, *y)) : std::nullopt; };
-  if (isa<graph::MaxOp>(op))
-    return {either(a.low, b.low, DimExpr::max), both(a.high, b.high, DimExpr::max)};
-  if (isa<graph::MinOp>(op))
-    return {both(a.low, b.low, DimExpr::min), either(a.high, b.high, DimExpr::min)};
-  return {};
+/// Bounds of an elementwise op on integers.
+struct SizeDomain {
+  using Bound = DimExpr;
+  using Known = std::optional<DimExpr>;
+  static constexpr bool hasNaN = false;
+  const IndexBounds &facts;
+  Operation *op;
+
+  /// Null expressions are overflows.
+  static Known moderate(DimExpr e) {
+    if (!e)
+      return std::nullopt;
+    for (const DimExpr::Term &term : e.terms())
+      if (std::abs(term.coefficient) > int64_t(1) << 40 || term.factors.size() > 4)
+        return std::nullopt;
+    return e;
+  }
+  Known add(DimExpr a, DimExpr b) { return moderate(a + b); }
+  Known sub(DimExpr a, DimExpr b) { return moderate(a - b); }
+  Known mul(DimExpr a, DimExpr b) { return a.terms().size() * b.terms().size() > 64 ? std::nullopt : moderate(a * b); }
+  Known divide(DimExpr a, DimExpr b) { return moderate(DimExpr::floorDiv(a, b)); }
+  Known min(DimExpr a, DimExpr b) {
+    return facts.isAtMost(a, b) ? a : facts.isAtMost(b, a) ? b : moderate(DimExpr::min(a, b));
+  }
+  Known max(DimExpr a, DimExpr b) {
+    return facts.isAtMost(a, b) ? b : facts.isAtMost(b, a) ? a : moderate(DimExpr::max(a, b));
+  }
+  Known constant(int64_t value) { return DimExpr(value); }
+  bool isNonNegative(DimExpr e) { return facts.isAtMost(DimExpr(0), e); }
+  bool isPositive(DimExpr e) { return facts.isAtMost(DimExpr(1), e); }
+  Known apply(DimExpr e) {
+    if (isa<graph::NegOp>(op))
+      return moderate(DimExpr(0) - e);
+    if (isa<graph::NotOp>(op))
+      return moderate(DimExpr(1) - e);
+    auto from = dyn_cast<graph::CastOp>(op);
+    return from && isa<IntegerType>(typeOf(from.getX()).getElementType()) ? Known(e) : std::nullopt;
+  }
+};
+
+/// Bounds of an elementwise op on f32. Each is computed in double and moved outwards by more than the kernels' errors.
+struct RealDomain {
+  using Bound = double;
+  using Known = std::optional<double>;
+  static constexpr bool hasNaN = true;
+  graph::ElementwiseOpInterface op;
+
+  static Known finite(double x) { return std::isfinite(x) ? Known(x) : std::nullopt; }
+  Known add(double a, double b) { return finite(a + b); }
+  Known sub(double a, double b) { return finite(a - b); }
+  Known mul(double a, double b) { return finite(a * b); }
+  Known divide(double a, double b) { return finite(a / b); }
+  // Of zeros the minimum is -0, which is not at least 0: dividing by it turns signs.
+  Known min(double a, double b) { return a == b && std::signbit(b) ? b : std::min(a, b); }
+  Known max(double a, double b) { return std::max(a, b); }
+  Known constant(int64_t value) { return double(value); }
+  bool isNonNegative(double x) { return x >= 0; }
+  bool isPositive(double x) { return x > 0; }
+  Known apply(double x) { return finite(op.evaluate({x})); }
+
+  /// Four units in the last place of f32, whose least number above 0 is 2^-149. What is at least 0 stays so.
+  static RealRange outwards(RealRange range) {
+    auto margin = [](double x) { return std::max(std::abs(x) * 0x1p-21, 0x1p-149); };
+    if (range.low && (*range.low != 0 || std::signbit(*range.low)))
+      range.low = *range.low > 0 ? std::max(0.0, *range.low - margin(*range.low)) : *range.low - margin(*range.low);
+    if (range.high && *range.high != 0)
+      range.high = *range.high + margin(*range.high);
+    if ((range.low && std::abs(*range.low) > 0x1p127) || (range.high && std::abs(*range.high) > 0x1p127))
+      return {}; // may be infinite in f32
+    return range;
+  }
+};
+
+} // namespace
+
+//===-- Facts -----------------------------------------------------------------------------------------------------===//
+
+IndexBounds::IndexBounds(graph::FuncOp function) {
+  if (!function)
+    return;
+  for (auto require : function.getRequirements().getAsRange<graph::RequireAttr>()) {
+    DimExpr lhs = require.getLhs(), rhs = require.getRhs();
+    StringRef relation = require.getRelation();
+    if (relation == "le" || relation == "eq")
+      required.push_back({lhs, rhs});
+    if (relation == "ge" || relation == "eq")
+      required.push_back({rhs, lhs});
+    if (relation == "lt")
+      required.push_back({lhs + DimExpr(1), rhs});
+    if (relation == "gt")
+      required.push_back({rhs + DimExpr(1), lhs});
+  }
+  llvm::erase_if(required, [](auto &fact) { return !fact.first || !fact.second; });
 }
 
-static IndexBounds compute(Value tensor, unsigned depth) {
-  Operation *op = tensor.getDefiningOp();
-  if (!op || depth > 64 || !typeOf(tensor).getElementType().isSignlessInteger())
-    return {};
-  ++depth;
-  if (isa<graph::BroadcastOp, graph::ReshapeOp, graph::TransposeOp, graph::SliceOp>(op))
-    return compute(op->getOperand(0), depth);
-  if (auto convert = dyn_cast<graph::CastOp>(op)) {
-    Type from = typeOf(convert.getX()).getElementType(), to = typeOf(tensor).getElementType();
-    bool widens = from.isSignlessInteger() && from.getIntOrFloatBitWidth() <= to.getIntOrFloatBitWidth();
-    return widens && !from.isInteger(1) ? compute(convert.getX(), depth) : IndexBounds();
-  }
-  if (isa<graph::IotaOp>(op))
-    return {DimExpr(0), known(typeOf(tensor).getDim(0) - DimExpr(1))};
-  if (auto dim = dyn_cast<graph::DimOp>(op))
-    return {dim.getSize().getValue(), dim.getSize().getValue()};
-  if (auto constant = dyn_cast<graph::ConstantOp>(op)) {
-    auto value = dyn_cast<IntegerAttr>(constant.getValueAttr());
-    return value ? IndexBounds{DimExpr(value.getInt()), DimExpr(value.getInt())} : IndexBounds();
-  }
-  if (isa<graph::NegOp>(op)) {
-    IndexBounds inner = compute(op->getOperand(0), depth);
-    return {minus(inner.high), minus(inner.low)};
-  }
-  if (isa<graph::AddOp, graph::SubOp, graph::MaxOp, graph::MinOp>(op))
-    return ofBinary(op, depth);
-  return {};
-}
-
-IndexBounds fovea::boundsOf(Value tensor) { return compute(tensor, 0); }
-
-/// a <= b, where a minimum may be replaced by either side, a maximum of b too.
-static bool lessOrEqual(DimExpr a, DimExpr b, unsigned depth = 0) {
-  if (DimExpr::provablyLessOrEqual(a, b))
-    return true;
-  if (depth > 4)
+/// Where a maximum is added, either side proves it; where one is subtracted, both are needed. Minima the other way round.
+bool IndexBounds::isNonNegative(DimExpr e, unsigned depth) const {
+  if (!e)
     return false;
-  if (a.kind() == DimExpr::Kind::Min)
-    return lessOrEqual(a.lhs(), b, depth + 1) || lessOrEqual(a.rhs(), b, depth + 1);
-  if (a.kind() == DimExpr::Kind::Max)
-    return lessOrEqual(a.lhs(), b, depth + 1) && lessOrEqual(a.rhs(), b, depth + 1);
-  if (b.kind() == DimExpr::Kind::Max)
-    return lessOrEqual(a, b.lhs(), depth + 1) || lessOrEqual(a, b.rhs(), depth + 1);
-  if (b.kind() == DimExpr::Kind::Min)
-    return lessOrEqual(a, b.lhs(), depth + 1) && lessOrEqual(a, b.rhs(), depth + 1);
+  // Not negative as it is, or not below what a requirement says is not negative.
+  if (e.isNonNegative() || llvm::any_of(required, [&](auto &fact) {
+        DimExpr rest = e - (fact.second - fact.first);
+        return rest && rest.isNonNegative();
+      }))
+    return true;
+  for (const DimExpr::Term &term : depth < 6 ? e.terms() : std::vector<DimExpr::Term>()) {
+    DimExpr atom = term.factors.size() == 1 ? term.factors[0] : DimExpr(0), factor(term.coefficient);
+    bool isMax = atom.kind() == DimExpr::Kind::Max;
+    if (!isMax && atom.kind() != DimExpr::Kind::Min)
+      continue;
+    DimExpr others = e - factor * atom;
+    bool left = isNonNegative(others + factor * atom.lhs(), depth + 1);
+    bool eitherIsEnough = isMax == (term.coefficient > 0);
+    if (left == eitherIsEnough)
+      return left;
+    return isNonNegative(others + factor * atom.rhs(), depth + 1);
+  }
   return false;
 }
 
-bool fovea::isWithin(Value tensor, DimExpr size) {
-  IndexBounds bounds = boundsOf(tensor);
-  return bounds.low && bounds.high && lessOrEqual(DimExpr(0), *bounds.low) &&
-         lessOrEqual(*bounds.high, size - DimExpr(1));
+bool IndexBounds::isAtMost(DimExpr a, DimExpr b) const { return a && b && isNonNegative(b - a); }
+
+bool IndexBounds::isWithin(Value tensor, DimExpr size) {
+  IndexRange range = rangeOf(tensor);
+  return range.low && range.high && isAtMost(DimExpr(0), *range.low) && isAtMost(*range.high, size - DimExpr(1));
+}
+
+std::optional<bool> IndexBounds::truthOf(Value condition) {
+  IndexRange range = rangeOf(condition);
+  if (range.low && isAtMost(DimExpr(1), *range.low))
+    return true;
+  if (range.high && isAtMost(*range.high, DimExpr(0)))
+    return false;
+  return std::nullopt;
+}
+
+//===-- Integers --------------------------------------------------------------------------------------------------===//
+
+/// Whether all of the range is known to be in the type, so that nothing has wrapped around. Sizes fit 64 bits.
+static bool fits(const IndexRange &range, Type element) {
+  unsigned width = element.getIntOrFloatBitWidth();
+  if (width == 64 || width == 1)
+    return true;
+  int64_t limit = int64_t(1) << (width - 1);
+  auto isInside = [&](std::optional<DimExpr> bound) {
+    std::optional<int64_t> value = bound ? bound->value() : std::nullopt;
+    return value && *value >= -limit && *value < limit;
+  };
+  return isInside(range.low) && isInside(range.high);
+}
+
+/// Ops whose elements are all elements of one operand.
+static Value elementsOf(Operation *op) {
+  if (isa<graph::BroadcastOp, graph::ReshapeOp, graph::TransposeOp, graph::SliceOp, graph::GatherOp>(op))
+    return op->getOperand(0);
+  return Value();
+}
+
+IndexRange IndexBounds::integers(Value tensor, unsigned depth) {
+  Operation *op = tensor.getDefiningOp();
+  if (!op || depth > maximalDepth || !isa<IntegerType>(typeOf(tensor).getElementType()))
+    return {};
+  if (auto found = known.find(tensor); found != known.end())
+    return found->second;
+  IndexRange range = compute(op, depth + 1);
+  return known[tensor] = range;
+}
+
+IndexRange IndexBounds::compute(Operation *op, unsigned depth) {
+  if (Value same = elementsOf(op))
+    return integers(same, depth);
+  if (auto iota = dyn_cast<graph::IotaOp>(op))
+    return {DimExpr(0), SizeDomain::moderate(typeOf(iota.getResult()).getDim(0) - DimExpr(1))};
+  if (auto dim = dyn_cast<graph::DimOp>(op)) {
+    std::optional<DimExpr> size = SizeDomain::moderate(dim.getSize().getValue());
+    return {size, size};
+  }
+  if (auto constant = dyn_cast<graph::ConstantOp>(op)) {
+    auto value = dyn_cast<IntegerAttr>(constant.getValueAttr());
+    if (!value)
+      return {};
+    int64_t number = value.getType().isInteger(1) ? !value.getValue().isZero() : value.getInt();
+    std::optional<DimExpr> bound = SizeDomain::moderate(DimExpr(number));
+    return {bound, bound};
+  }
+  SizeDomain domain{*this, op};
+  IntervalRules<SizeDomain> rules(domain);
+  if (auto concat = dyn_cast<graph::ConcatOp>(op)) {
+    IndexRange all = integers(concat.getXs().front(), depth);
+    for (Value piece : concat.getXs().drop_front())
+      all = rules(IntervalRule::Choice, {all, integers(piece, depth)});
+    return all;
+  }
+  if (auto compare = dyn_cast<graph::CompareOp>(op))
+    return comparison(compare, depth);
+  auto elementwise = dyn_cast<graph::ElementwiseOpInterface>(op);
+  if (!elementwise || !elementwise.isIntegral())
+    return {};
+  SmallVector<IndexRange> operands;
+  for (Value operand : op->getOperands())
+    operands.push_back(integers(operand, depth));
+  IndexRange range = rules(elementwise.getIntervalRule(), operands);
+  return fits(range, typeOf(op->getResult(0)).getElementType()) ? range : IndexRange();
+}
+
+/// [1, 1] where the comparison holds for all elements, [0, 0] where it does for none.
+IndexRange IndexBounds::comparison(graph::CompareOp op, unsigned depth) {
+  auto truth = [&](auto x, auto y, auto isAtMost, auto isBelow) -> IndexRange {
+    bool turned = op.getPredicate() == "gt" || op.getPredicate() == "ge";
+    if (turned)
+      std::swap(x, y);
+    StringRef predicate = op.getPredicate();
+    bool isStrict = predicate == "lt" || predicate == "gt";
+    bool apart = isBelow(x.high, y.low) || isBelow(y.high, x.low);
+    bool same = isAtMost(x.high, y.low) && isAtMost(y.high, x.low);
+    bool always = predicate == "eq"   ? same
+                  : predicate == "ne" ? apart
+                  : isStrict          ? isBelow(x.high, y.low)
+                                      : isAtMost(x.high, y.low);
+    bool never = predicate == "eq"   ? apart
+                 : predicate == "ne" ? same
+                 : isStrict          ? isAtMost(y.high, x.low)
+                                     : isBelow(y.high, x.low);
+    return always  ? IndexRange{DimExpr(1), DimExpr(1)}
+           : never ? IndexRange{DimExpr(0), DimExpr(0)}
+                   : IndexRange{DimExpr(0), DimExpr(1)};
+  };
+  if (isa<IntegerType>(typeOf(op.getLhs()).getElementType()))
+    return truth(
+        integers(op.getLhs(), depth), integers(op.getRhs(), depth),
+        [&](auto a, auto b) { return a && b && isAtMost(*a, *b); },
+        [&](auto a, auto b) { return a && b && isAtMost(*a + DimExpr(1), *b); });
+  return truth(
+      reals(op.getLhs(), depth), reals(op.getRhs(), depth), [](auto a, auto b) { return a && b && *a <= *b; },
+      [](auto a, auto b) { return a && b && *a < *b; });
+}
+
+//===-- Reals -----------------------------------------------------------------------------------------------------===//
+
+RealRange IndexBounds::reals(Value tensor, unsigned depth) {
+  Operation *op = tensor.getDefiningOp();
+  if (!op || depth > maximalDepth || !typeOf(tensor).getElementType().isF32())
+    return {};
+  if (auto found = knownReal.find(tensor); found != knownReal.end())
+    return found->second;
+  RealRange range = computeReal(op, depth + 1);
+  return knownReal[tensor] = range;
+}
+
+RealRange IndexBounds::computeReal(Operation *op, unsigned depth) {
+  if (Value same = elementsOf(op))
+    return reals(same, depth);
+  if (auto constant = dyn_cast<graph::ConstantOp>(op)) {
+    auto number = dyn_cast<FloatAttr>(constant.getValueAttr());
+    std::optional<double> value = number ? RealDomain::finite(number.getValueAsDouble()) : std::nullopt;
+    return RealDomain::outwards({value, value});
+  }
+  if (auto convert = dyn_cast<graph::CastOp>(op)) {
+    if (!isa<IntegerType>(typeOf(convert.getX()).getElementType()))
+      return {};
+    IndexRange range = integers(convert.getX(), depth);
+    // A size is at most 2^63; a bound that is no number is known by its sign.
+    RealRange result{-0x1p63, 0x1p63};
+    if (range.low)
+      result.low = range.low->value() ? double(*range.low->value()) : isAtMost(DimExpr(0), *range.low) ? 0 : -0x1p63;
+    if (range.high)
+      result.high = range.high->value() ? double(*range.high->value()) : isAtMost(*range.high, DimExpr(0)) ? 0 : 0x1p63;
+    return RealDomain::outwards(result);
+  }
+  auto elementwise = dyn_cast<graph::ElementwiseOpInterface>(op);
+  if (!elementwise)
+    return {};
+  SmallVector<RealRange> operands;
+  if (isa<graph::SelectOp>(op))
+    operands.push_back({}); // its condition says nothing
+  for (Value operand : op->getOperands().drop_front(operands.size()))
+    operands.push_back(reals(operand, depth));
+  RealDomain domain{elementwise};
+  return RealDomain::outwards(IntervalRules<RealDomain>(domain)(elementwise.getIntervalRule(), operands));
 }

@@ -18,12 +18,14 @@ namespace {
 
 class RegionBuilder {
 public:
-  RegionBuilder(AttentionMatch &match, ChainReport &report) : match(match), report(report) {}
+  RegionBuilder(AttentionMatch &match, ChainReport &report)
+      : match(match), report(report), bounds(match.softmax->getParentOfType<graph::FuncOp>()) {}
   FailureOr<Value> run();
 
 private:
   using Step = llvm::function_ref<LogicalResult(Value condition, bool isNegated, ValueRange indices)>;
 
+  Value keepsNegativeInfinity(Operation *op);
   void collectMasks();
   LogicalResult buildRegions(graph::AttentionOp op);
   LogicalResult buildScore(graph::AttentionOp op);
@@ -37,6 +39,7 @@ private:
 
   AttentionMatch &match;
   ChainReport &report;
+  IndexBounds bounds;
   llvm::SetVector<Value> captures;
   /// Selections between the scores and -inf on top of the chain: (op, whether its condition says masked).
   SmallVector<std::pair<graph::SelectOp, bool>> masks;
@@ -49,42 +52,24 @@ private:
 
 static bool isNegativeInfinity(Value value) { return constantValue(value) == -std::numeric_limits<double>::infinity(); }
 
-/// A rank-0 number that is proved to be above 0 and finite (a size may be 0, so a root of one is not).
-static bool isPositive(Value value) {
-  std::optional<double> constant = constantValue(value);
-  return constant && *constant > 0 && std::isfinite(*constant);
-}
-
-/// Not negative: dividing -inf by it gives -inf.
-static bool isNotNegative(Value value, unsigned depth = 0) {
-  Operation *op = value.getDefiningOp();
-  if (!op || depth > 8)
-    return false;
-  if (isLayout(op) || isa<graph::CastOp, graph::SqrtOp>(op))
-    return isNotNegative(op->getOperand(0), depth + 1);
-  if (isa<graph::DimOp>(op))
-    return true;
-  return isPositive(value);
-}
-
 /// The operand of a chain op through which -inf comes out as -inf; null where it may not.
-static Value keepsNegativeInfinity(Operation *op) {
+Value RegionBuilder::keepsNegativeInfinity(Operation *op) {
+  auto isPositive = [&](Value value) { return bounds.realRangeOf(value).low.value_or(0) > 0; };
+  auto isBelowInfinity = [&](Value value) { return bounds.realRangeOf(value).high.has_value(); };
   if (isLayout(op))
     return op->getOperand(0);
   if (auto convert = dyn_cast<graph::CastOp>(op))
     return isa<FloatType>(typeOf(convert.getX()).getElementType()) ? convert.getX() : Value();
-  if (auto div = dyn_cast<graph::DivOp>(op))
-    return isNotNegative(div.getRhs()) ? div.getLhs() : Value();
+  if (auto div = dyn_cast<graph::DivOp>(op)) {
+    RealRange by = bounds.realRangeOf(div.getRhs()); // -inf / 0 is -inf
+    return by.low.value_or(-1) >= 0 && by.high ? div.getLhs() : Value();
+  }
   if (auto mul = dyn_cast<graph::MulOp>(op))
     return isPositive(mul.getRhs()) ? mul.getLhs() : isPositive(mul.getLhs()) ? mul.getRhs() : Value();
-  auto finite = [](Value value) {
-    std::optional<double> constant = constantValue(value);
-    return constant && std::isfinite(*constant);
-  };
   if (auto add = dyn_cast<graph::AddOp>(op))
-    return finite(add.getRhs()) ? add.getLhs() : finite(add.getLhs()) ? add.getRhs() : Value();
+    return isBelowInfinity(add.getRhs()) ? add.getLhs() : isBelowInfinity(add.getLhs()) ? add.getRhs() : Value();
   if (auto sub = dyn_cast<graph::SubOp>(op))
-    return finite(sub.getRhs()) ? sub.getLhs() : Value();
+    return bounds.realRangeOf(sub.getRhs()).low ? sub.getLhs() : Value();
   return Value();
 }
 
@@ -122,11 +107,6 @@ bool RegionBuilder::hasTensor(Value value, unsigned depth) {
   return tensors[value] = result;
 }
 
-/// A gather may be read through where its index is proved to be inside: regions cannot fail a run.
-static bool gatherIsInside(graph::GatherOp gather) {
-  return isWithin(gather.getIndices(), typeOf(gather.getX()).getDim(gather.getAxis()));
-}
-
 /// Whether an operand that does not depend on the scores is read whole, or computed in the region from its operands.
 /// In the region: what moves elements only, what has no tensor behind it, what costs next to nothing, and what is
 /// larger than its operands. Arithmetic on a tensor of its own size is done once, outside.
@@ -134,8 +114,8 @@ bool RegionBuilder::isCaptured(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op || !hasPointRule(op) || isa<graph::ConcatOp, graph::UpdateSliceOp>(op))
     return true;
-  if (auto gather = dyn_cast<graph::GatherOp>(op))
-    return !gatherIsInside(gather);
+  if (auto gather = dyn_cast<graph::GatherOp>(op)) // read through where it is proved inside: regions cannot fail a run
+    return !bounds.isWithin(gather.getIndices(), typeOf(gather.getX()).getDim(gather.getAxis()));
   if (!hasTensor(value) || !isa<graph::ElementwiseOpInterface>(op) || match.chain.contains(op))
     return false;
   if (isa<graph::CastOp, graph::CompareOp, graph::NotOp, graph::AndOp, graph::OrOp, graph::SelectOp>(op))

@@ -28,7 +28,8 @@ def Simplify : FoveaPass<"graph-simplify"> {
   let description = [{
     Exact: an elementwise op of values that are broadcast in the same way (and of scalars) is done before the broadcast; a
     division by a power of two is a multiplication; a gather at a constant index or at `iota` (where the function's
-    preconditions prove that it lies within) is a slice; a concatenation of all slices of one value in order is the value.
+    preconditions prove that it lies within) is a slice; a choice whose condition is proved by the interval rules (IndexBounds) is one of
+    its sides, and a proved part of `and` or `or` is left out; a concatenation of all slices of one value in order is the value.
     Folders run as well.
     Reassociating, within the contract of graph.contract: a sum of products of broadcasts, `sum(a[:, :, None] *
     b[None, :, :], axis)`, becomes a graph.contract where each factor lacks an axis of the product, which is otherwise

@@ -81,6 +81,33 @@ struct SinkBroadcast : RewritePattern {
   }
 };
 
+/// A choice whose condition is proved of all elements is one of its sides.
+struct DecidedSelect : OpRewritePattern<graph::SelectOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(graph::SelectOp op, PatternRewriter &rewriter) const override {
+    std::optional<bool> truth = IndexBounds(op->getParentOfType<graph::FuncOp>()).truthOf(op.getCondition());
+    if (!truth)
+      return failure();
+    rewriter.replaceOp(op, *truth ? op.getLhs() : op.getRhs());
+    return success();
+  }
+};
+
+/// `a and b` is b where a is proved, and a where that is refuted; `or` likewise.
+template <typename OpT> struct DecidedLogic : OpRewritePattern<OpT> {
+  using OpRewritePattern<OpT>::OpRewritePattern;
+  LogicalResult matchAndRewrite(OpT op, PatternRewriter &rewriter) const override {
+    constexpr bool neutral = std::is_same_v<OpT, graph::AndOp>;
+    IndexBounds bounds(op->template getParentOfType<graph::FuncOp>());
+    for (auto [one, other] : {std::pair(op.getLhs(), op.getRhs()), std::pair(op.getRhs(), op.getLhs())})
+      if (std::optional<bool> truth = bounds.truthOf(one)) {
+        rewriter.replaceOp(op, *truth == neutral ? other : one);
+        return success();
+      }
+    return failure();
+  }
+};
+
 /// A gather at a constant index, or at 0, 1, 2..., within the axis, is a slice.
 struct GatherToSlice : OpRewritePattern<graph::GatherOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -88,7 +115,7 @@ struct GatherToSlice : OpRewritePattern<graph::GatherOp> {
     graph::TensorType from = typeOf(op.getX()), indices = typeOf(op.getIndices());
     DimExpr size = from.getDim(op.getAxis());
     if (auto iota = op.getIndices().getDefiningOp<graph::IotaOp>()) {
-      if (!isWithinRequired(op, indices.getDim(0), size))
+      if (!IndexBounds(op->getParentOfType<graph::FuncOp>()).isWithin(iota, size))
         return failure();
       rewriter.replaceOpWithNewOp<graph::SliceOp>(
           op, op.getType(), op.getX(), Value(), rewriter.getI64IntegerAttr(op.getAxis()),
@@ -119,20 +146,6 @@ struct GatherToSlice : OpRewritePattern<graph::GatherOp> {
     auto constant = value.getDefiningOp<graph::ConstantOp>();
     auto number = constant ? dyn_cast<IntegerAttr>(constant.getValueAttr()) : IntegerAttr();
     return number ? std::optional(number.getInt()) : std::nullopt;
-  }
-
-  /// count <= size, proved by algebra or stated by the function's preconditions.
-  static bool isWithinRequired(Operation *op, DimExpr count, DimExpr size) {
-    if (DimExpr::provablyLessOrEqual(count, size))
-      return true;
-    auto function = op->getParentOfType<graph::FuncOp>();
-    for (auto require : function.getRequirements().getAsRange<graph::RequireAttr>()) {
-      if (require.getRelation() == "le" && require.getLhs() == count && require.getRhs() == size)
-        return true;
-      if (require.getRelation() == "ge" && require.getLhs() == size && require.getRhs() == count)
-        return true;
-    }
-    return false;
   }
 };
 
@@ -199,7 +212,8 @@ struct SumOfProducts : OpRewritePattern<graph::ReduceOp> {
 class Simplify : public fovea::impl::SimplifyBase<Simplify> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<DivideByPowerOfTwo, SinkBroadcast, GatherToSlice, ConcatOfSlices, SumOfProducts>(&getContext());
+    patterns.add<DivideByPowerOfTwo, SinkBroadcast, DecidedSelect, DecidedLogic<graph::AndOp>,
+                 DecidedLogic<graph::OrOp>, GatherToSlice, ConcatOfSlices, SumOfProducts>(&getContext());
     Counter counter(numSimplified, numContracts);
     GreedyRewriteConfig config;
     config.setListener(&counter);

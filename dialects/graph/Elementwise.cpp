@@ -1,5 +1,5 @@
-// The table of elementwise ops: for each, the element types it takes, its scalar body, and its value in doubles and
-// integers.
+// The table of elementwise ops: for each, the element types it takes, how ranges pass through it, its scalar body, and its
+// value in doubles and integers.
 #include "dialects/graph/GraphDialect.h"
 
 #include "mlir/IR/TypeUtilities.h"
@@ -244,8 +244,19 @@ Type resultElementOf(Operation *op) {
   return getElementTypeOrSelf(cast<fovea::graph::TensorType>(op->getResult(0).getType()).getElementType());
 }
 
+using Rule = IntervalRule;
+
+/// The row's rule for the op's elements.
+Rule ruleFor(Rule rule, Operation *op) {
+  bool isInteger = isa<IntegerType>(resultElementOf(op));
+  if (rule == Rule::Quotient && isInteger)
+    return Rule::FloorQuotient;
+  return !isInteger && (rule == Rule::FloorQuotient || rule == Rule::Remainder) ? Rule::Unknown : rule;
+}
+
 struct Row {
   Domain domain;
+  Rule interval; // Quotient: the floor of it for integers; FloorQuotient and Remainder: of integers alone
   Value (*build)(Body &, ValueRange);
   double (*real)(Reals);
   int64_t (*integer)(Ints); // null where the op has no integer form
@@ -266,68 +277,69 @@ template <double (*f)(double)> double real1(Reals x) { return f(x[0]); }
   int64_t OpT::evaluateInt(ArrayRef<int64_t> operands) {                                                               \
     return row##OpT.integer ? wrap(row##OpT.integer(operands), resultElementOf(*this)) : 0;                            \
   }                                                                                                                    \
+  IntervalRule OpT::getIntervalRule() { return ruleFor(row##OpT.interval, *this); }                                    \
   bool OpT::acceptsElement(Type element) { return accepts(row##OpT.domain, element); }
 
 // clang-format off
-FOVEA_ELEMENTWISE(NegOp, Domain::Number,
+FOVEA_ELEMENTWISE(NegOp, Domain::Number, Rule::Decreasing,
     [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? b.make<arith::NegFOp>(x[0]) : b.make<arith::SubIOp>(b.constant(x[0], 0), x[0]); },
     [](Reals x) { return -x[0]; }, [](Ints x) { return int64_t(0 - uint64_t(x[0])); })
-FOVEA_ELEMENTWISE(AbsOp, Domain::Number,
+FOVEA_ELEMENTWISE(AbsOp, Domain::Number, Rule::Magnitude,
     [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? b.make<math::AbsFOp>(x[0]) : b.make<math::AbsIOp>(x[0]); },
     real1<std::fabs>, [](Ints x) { return x[0] < 0 ? int64_t(0 - uint64_t(x[0])) : x[0]; })
-FOVEA_ELEMENTWISE(ExpOp, Domain::Float, unary<math::ExpOp>, real1<std::exp>, nullptr)
-FOVEA_ELEMENTWISE(LogOp, Domain::Float, unary<math::LogOp>, real1<std::log>, nullptr)
-FOVEA_ELEMENTWISE(SqrtOp, Domain::Float, unary<math::SqrtOp>, real1<std::sqrt>, nullptr)
-FOVEA_ELEMENTWISE(RsqrtOp, Domain::Float,
+FOVEA_ELEMENTWISE(ExpOp, Domain::Float, Rule::Increasing, unary<math::ExpOp>, real1<std::exp>, nullptr)
+FOVEA_ELEMENTWISE(LogOp, Domain::Float, Rule::Increasing, unary<math::LogOp>, real1<std::log>, nullptr)
+FOVEA_ELEMENTWISE(SqrtOp, Domain::Float, Rule::Increasing, unary<math::SqrtOp>, real1<std::sqrt>, nullptr)
+FOVEA_ELEMENTWISE(RsqrtOp, Domain::Float, Rule::Decreasing,
     [](Body &b, ValueRange x) { return b.make<arith::DivFOp>(b.constant(x[0], 1), b.make<math::SqrtOp>(x[0])); },
     [](Reals x) { return 1 / std::sqrt(x[0]); }, nullptr)
-FOVEA_ELEMENTWISE(TanhOp, Domain::Float, unary<math::TanhOp>, real1<std::tanh>, nullptr)
-FOVEA_ELEMENTWISE(ErfOp, Domain::Float, unary<math::ErfOp>, real1<std::erf>, nullptr)
-FOVEA_ELEMENTWISE(SinOp, Domain::Float, unary<math::SinOp>, real1<std::sin>, nullptr)
-FOVEA_ELEMENTWISE(CosOp, Domain::Float, unary<math::CosOp>, real1<std::cos>, nullptr)
-FOVEA_ELEMENTWISE(FloorOp, Domain::Float, unary<math::FloorOp>, real1<std::floor>, nullptr)
-FOVEA_ELEMENTWISE(CeilOp, Domain::Float, unary<math::CeilOp>, real1<std::ceil>, nullptr)
-FOVEA_ELEMENTWISE(SigmoidOp, Domain::Float,
+FOVEA_ELEMENTWISE(TanhOp, Domain::Float, Rule::Increasing, unary<math::TanhOp>, real1<std::tanh>, nullptr)
+FOVEA_ELEMENTWISE(ErfOp, Domain::Float, Rule::Increasing, unary<math::ErfOp>, real1<std::erf>, nullptr)
+FOVEA_ELEMENTWISE(SinOp, Domain::Float, Rule::Unknown, unary<math::SinOp>, real1<std::sin>, nullptr)
+FOVEA_ELEMENTWISE(CosOp, Domain::Float, Rule::Unknown, unary<math::CosOp>, real1<std::cos>, nullptr)
+FOVEA_ELEMENTWISE(FloorOp, Domain::Float, Rule::Increasing, unary<math::FloorOp>, real1<std::floor>, nullptr)
+FOVEA_ELEMENTWISE(CeilOp, Domain::Float, Rule::Increasing, unary<math::CeilOp>, real1<std::ceil>, nullptr)
+FOVEA_ELEMENTWISE(SigmoidOp, Domain::Float, Rule::Increasing,
     [](Body &b, ValueRange x) {
       Value one = b.constant(x[0], 1);
       return b.make<arith::DivFOp>(one, b.make<arith::AddFOp>(one, b.make<math::ExpOp>(b.make<arith::NegFOp>(x[0]))));
     },
     [](Reals x) { return 1 / (1 + std::exp(-x[0])); }, nullptr)
-FOVEA_ELEMENTWISE(NotOp, Domain::Bool,
+FOVEA_ELEMENTWISE(NotOp, Domain::Bool, Rule::Decreasing,
     [](Body &b, ValueRange x) { return b.make<arith::XOrIOp>(x[0], b.constant(x[0], 1)); },
     [](Reals x) { return double(x[0] == 0); }, [](Ints x) { return int64_t(x[0] == 0); })
 
-FOVEA_ELEMENTWISE(AddOp, Domain::Number, binary<arith::AddFOp, arith::AddIOp>,
+FOVEA_ELEMENTWISE(AddOp, Domain::Number, Rule::Sum, binary<arith::AddFOp, arith::AddIOp>,
     [](Reals x) { return x[0] + x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) + uint64_t(x[1])); })
-FOVEA_ELEMENTWISE(SubOp, Domain::Number, binary<arith::SubFOp, arith::SubIOp>,
+FOVEA_ELEMENTWISE(SubOp, Domain::Number, Rule::Difference, binary<arith::SubFOp, arith::SubIOp>,
     [](Reals x) { return x[0] - x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) - uint64_t(x[1])); })
-FOVEA_ELEMENTWISE(MulOp, Domain::Number, binary<arith::MulFOp, arith::MulIOp>,
+FOVEA_ELEMENTWISE(MulOp, Domain::Number, Rule::Product, binary<arith::MulFOp, arith::MulIOp>,
     [](Reals x) { return x[0] * x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) * uint64_t(x[1])); })
-FOVEA_ELEMENTWISE(DivOp, Domain::Number,
+FOVEA_ELEMENTWISE(DivOp, Domain::Number, Rule::Quotient,
     [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? b.make<arith::DivFOp>(x[0], x[1]) : buildIntFloorDiv(b, x[0], x[1]); },
     [](Reals x) { return x[0] / x[1]; }, [](Ints x) { return floorDivide(x[0], x[1]); })
-FOVEA_ELEMENTWISE(MaxOp, Domain::Number, binary<arith::MaximumFOp, arith::MaxSIOp>,
+FOVEA_ELEMENTWISE(MaxOp, Domain::Number, Rule::Maximum, binary<arith::MaximumFOp, arith::MaxSIOp>,
     [](Reals x) { return propagatingMax(x[0], x[1]); }, [](Ints x) { return std::max(x[0], x[1]); })
-FOVEA_ELEMENTWISE(MinOp, Domain::Number, binary<arith::MinimumFOp, arith::MinSIOp>,
+FOVEA_ELEMENTWISE(MinOp, Domain::Number, Rule::Minimum, binary<arith::MinimumFOp, arith::MinSIOp>,
     [](Reals x) { return propagatingMin(x[0], x[1]); }, [](Ints x) { return std::min(x[0], x[1]); })
-FOVEA_ELEMENTWISE(PowOp, Domain::Float,
+FOVEA_ELEMENTWISE(PowOp, Domain::Float, Rule::Unknown,
     [](Body &b, ValueRange x) { return b.make<math::PowFOp>(x[0], x[1]); },
     [](Reals x) { return std::pow(x[0], x[1]); }, nullptr)
-FOVEA_ELEMENTWISE(ModOp, Domain::Number,
+FOVEA_ELEMENTWISE(ModOp, Domain::Number, Rule::Remainder,
     [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? buildFloatMod(b, x[0], x[1]) : buildIntMod(b, x[0], x[1]); },
     [](Reals x) { return floorModulo(x[0], x[1]); }, [](Ints x) { return floorModulo(x[0], x[1]); })
-FOVEA_ELEMENTWISE(FloorDivOp, Domain::Number,
+FOVEA_ELEMENTWISE(FloorDivOp, Domain::Number, Rule::FloorQuotient,
     [](Body &b, ValueRange x) {
       return Body::isFloat(x[0]) ? b.make<math::FloorOp>(b.make<arith::DivFOp>(x[0], x[1])) : buildIntFloorDiv(b, x[0], x[1]);
     },
     [](Reals x) { return std::floor(x[0] / x[1]); }, [](Ints x) { return floorDivide(x[0], x[1]); })
-FOVEA_ELEMENTWISE(AndOp, Domain::Bool,
+FOVEA_ELEMENTWISE(AndOp, Domain::Bool, Rule::Minimum,
     [](Body &b, ValueRange x) { return b.make<arith::AndIOp>(x[0], x[1]); },
     [](Reals x) { return double(x[0] != 0 && x[1] != 0); }, [](Ints x) { return int64_t(x[0] && x[1]); })
-FOVEA_ELEMENTWISE(OrOp, Domain::Bool,
+FOVEA_ELEMENTWISE(OrOp, Domain::Bool, Rule::Maximum,
     [](Body &b, ValueRange x) { return b.make<arith::OrIOp>(x[0], x[1]); },
     [](Reals x) { return double(x[0] != 0 || x[1] != 0); }, [](Ints x) { return int64_t(x[0] || x[1]); })
-FOVEA_ELEMENTWISE(SelectOp, Domain::Any,
+FOVEA_ELEMENTWISE(SelectOp, Domain::Any, Rule::Choice,
     [](Body &b, ValueRange x) { return b.make<arith::SelectOp>(x[0], x[1], x[2]); },
     [](Reals x) { return x[0] != 0 ? x[1] : x[2]; }, [](Ints x) { return x[0] ? x[1] : x[2]; })
 // clang-format on
@@ -340,6 +352,8 @@ Value CompareOp::buildScalar(OpBuilder &builder, Location loc, ValueRange operan
 }
 double CompareOp::evaluate(ArrayRef<double> x) { return compareValues(getPredicate(), x[0], x[1]); }
 int64_t CompareOp::evaluateInt(ArrayRef<int64_t> x) { return compareValues(getPredicate(), x[0], x[1]); }
+/// A truth value: what decides it are the ranges of both sides and the predicate, not a rule for one result.
+IntervalRule CompareOp::getIntervalRule() { return Rule::Unknown; }
 bool CompareOp::acceptsElement(Type) { return true; }
 
 Value CastOp::buildScalar(OpBuilder &builder, Location loc, ValueRange operands, Type resultElement) {
@@ -350,6 +364,13 @@ double CastOp::evaluate(ArrayRef<double> x) { return truncateTo(x[0], resultElem
 int64_t CastOp::evaluateInt(ArrayRef<int64_t> x) {
   Type element = resultElementOf(*this);
   return element.isInteger(1) ? x[0] != 0 : wrap(x[0], element);
+}
+/// Conversions keep the order, but for those that wrap and those to bool.
+IntervalRule CastOp::getIntervalRule() {
+  auto from = dyn_cast<IntegerType>(cast<fovea::graph::TensorType>(getX().getType()).getElementType());
+  auto to = dyn_cast<IntegerType>(resultElementOf(*this));
+  bool wraps = from && to && from.getWidth() > to.getWidth();
+  return wraps || (to && to.getWidth() == 1) ? Rule::Unknown : Rule::Increasing;
 }
 bool CastOp::acceptsElement(Type) { return true; }
 

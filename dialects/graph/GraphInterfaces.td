@@ -2,7 +2,7 @@
 #define FOVEA_GRAPH_INTERFACES
 include "mlir/IR/OpBase.td"
 
-/// One table row (Elementwise.cpp) serves loops, epilogues, attention regions, masks, constant folding and the interpreter.
+/// One table row (Elementwise.cpp) serves loops, epilogues, attention regions, masks, range analysis, constant folding and the interpreter.
 def ElementwiseOpInterface : OpInterface<"ElementwiseOpInterface"> {
   let cppNamespace = "::fovea::graph";
   let description = [{
@@ -19,6 +19,8 @@ def ElementwiseOpInterface : OpInterface<"ElementwiseOpInterface"> {
       "double", "evaluate", (ins "::llvm::ArrayRef<double>":$operands)>,
     InterfaceMethod<"The value where all operands and the result are ints or bools (0 or 1); wraps at the result's width.",
       "int64_t", "evaluateInt", (ins "::llvm::ArrayRef<int64_t>":$operands)>,
+    InterfaceMethod<"How the range of the result follows from those of the operands (Intervals.h).",
+      "::fovea::graph::IntervalRule", "getIntervalRule", (ins)>,
     InterfaceMethod<"Whether the op is defined for operands with this element type (E2).",
       "bool", "acceptsElement", (ins "::mlir::Type":$element)>,
   ];

@@ -2,12 +2,16 @@
 
 #include "compiler/kernels/emit/Vectorize.h"
 
+#include "dialects/graph/Intervals.h"
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
 
 namespace fovea::kernels {
+using graph::IntervalRule;
+
 namespace {
 
 bool isInteger(Value value) {
@@ -30,15 +34,56 @@ Value negated(arith::XOrIOp op) {
 
 bool isConversion(Operation *op) { return isa_and_nonnull<arith::IndexCastOp, arith::ExtSIOp>(op); }
 
-/// Of 64 bits: what wraps around in 32 is no interval.
-bool isArithmetic(Operation *op) {
-  return isa_and_nonnull<arith::AddIOp, arith::SubIOp, arith::MulIOp, arith::MinSIOp, arith::MaxSIOp>(op) &&
-         !op->getResult(0).getType().isInteger(32);
+/// How the range of an integer op follows from its operands'. Of 64 bits: what wraps around in 32 is no interval.
+IntervalRule ruleOf(Operation *op) {
+  if (!op || op->getNumResults() != 1 || op->getResult(0).getType().isInteger(32))
+    return IntervalRule::Unknown;
+  bool byPositive = op->getNumOperands() == 2 && constantOf(op->getOperand(1)).value_or(0) > 0;
+  return llvm::TypeSwitch<Operation *, IntervalRule>(op)
+      .Case<arith::AddIOp>([](auto) { return IntervalRule::Sum; })
+      .Case<arith::SubIOp>([](auto) { return IntervalRule::Difference; })
+      .Case<arith::MulIOp>([](auto) { return IntervalRule::Product; })
+      .Case<arith::MinSIOp>([](auto) { return IntervalRule::Minimum; })
+      .Case<arith::MaxSIOp>([](auto) { return IntervalRule::Maximum; })
+      .Case<math::AbsIOp>([](auto) { return IntervalRule::Magnitude; })
+      .Case<arith::SelectOp>([](auto) { return IntervalRule::Choice; })
+      .Case<arith::FloorDivSIOp, arith::DivSIOp, arith::RemSIOp>(
+          [&](auto) { return byPositive ? IntervalRule::Increasing : IntervalRule::Unknown; })
+      .Default([](auto) { return IntervalRule::Unknown; });
 }
 
-/// Monotone in its first operand when divided by a positive constant.
-bool isDivision(Operation *op) {
-  return isa_and_nonnull<arith::FloorDivSIOp, arith::DivSIOp>(op) && constantOf(op->getOperand(1)).value_or(0) > 0;
+/// Bounds as index values of the code being written.
+struct CodeDomain {
+  using Bound = Value;
+  using Known = std::optional<Value>;
+  static constexpr bool hasNaN = false;
+  Code &code;
+  Operation *op;
+
+  Known add(Value a, Value b) { return code.add(a, b); }
+  Known sub(Value a, Value b) { return code.sub(a, b); }
+  Known mul(Value a, Value b) { return code.mul(a, b); }
+  Known min(Value a, Value b) { return code.min(a, b); }
+  Known max(Value a, Value b) { return code.max(a, b); }
+  Known divide(Value, Value) { return std::nullopt; }
+  Known constant(int64_t value) { return code.index(value); }
+  bool isNonNegative(Value x) { return constantOf(x).value_or(-1) >= 0; }
+  bool isPositive(Value x) { return constantOf(x).value_or(0) > 0; }
+  /// Division by a positive constant.
+  Known apply(Value x) {
+    Value by = code.index(*constantOf(op->getOperand(1)));
+    if (isa<arith::DivSIOp>(op))
+      return code.b.createOrFold<arith::DivSIOp>(code.loc, x, by);
+    return code.b.createOrFold<arith::FloorDivSIOp>(code.loc, x, by);
+  }
+};
+
+/// x of `(x xor c) < 0` with c at least 0, which is x < 0: how a floored division asks for the sign.
+Value testedForSign(arith::CmpIOp op) {
+  auto flipped = op.getLhs().getDefiningOp<arith::XOrIOp>();
+  bool isTest = flipped && op.getPredicate() == arith::CmpIPredicate::slt && constantOf(op.getRhs()) == 0 &&
+                constantOf(flipped.getRhs()).value_or(-1) >= 0;
+  return isTest ? flipped.getLhs() : Value();
 }
 
 } // namespace
@@ -98,12 +143,18 @@ bool Visibility::collectRange(Value value) {
   }
   if (!op)
     return true;
-  if (isArithmetic(op) && !isa<arith::MulIOp>(op))
-    return collectRange(op->getOperand(0)) && collectRange(op->getOperand(1));
-  if (isArithmetic(op) && dependence(op->getOperand(1)) == none)
-    return collectRange(op->getOperand(0)) && collectRange(op->getOperand(1));
-  if (isConversion(op) || isDivision(op))
-    return isInteger(op->getOperand(0)) && collectRange(op->getOperand(0));
+  // What depends on one axis is summarised exactly; what depends on both is bounded by its operands.
+  bool isChosen = isa<arith::SelectOp>(op);
+  size_t before = leaves.size();
+  bool hasRule = isConversion(op) || (ruleOf(op) != IntervalRule::Unknown && (on == both || !isChosen));
+  if (hasRule && llvm::all_of(op->getOperands().drop_front(isChosen), [&](Value operand) {
+        return isInteger(operand) && (constantOf(operand) || collectRange(operand));
+      })) {
+    if (isChosen)
+      collect(op->getOperand(0));
+    return true;
+  }
+  leaves.resize(before);
   if (on == both)
     return false;
   addLeaf(value);
@@ -225,7 +276,8 @@ Visibility::Answer Visibility::answer(Value condition, const Box &box) {
     return {x.all, x.none};
   }
   if (auto comparison = dyn_cast_or_null<arith::CmpIOp>(op); comparison && isInteger(comparison.getLhs())) {
-    auto x = range(comparison.getLhs(), box), y = range(comparison.getRhs(), box);
+    Value tested = testedForSign(comparison);
+    auto x = range(tested ? tested : comparison.getLhs(), box), y = range(comparison.getRhs(), box);
     if (x && y)
       return compare(comparison.getPredicate(), *x, *y);
   }
@@ -260,45 +312,52 @@ Visibility::Answer Visibility::compare(arith::CmpIPredicate predicate, const Ran
 std::optional<Visibility::Range> Visibility::range(Value value, const Box &box) {
   if (auto found = ranges.find(value); found != ranges.end())
     return found->second;
+  if (std::optional<int64_t> constant = constantOf(value))
+    return Range{code.index(*constant), code.index(*constant)};
   if (value == mask->getArgument(batch.size()))
     return Range{box.queryBegin, code.sub(box.queryEnd, code.index(1))};
   if (value == mask->getArgument(batch.size() + 1))
     return Range{box.keyBegin, code.sub(box.keyEnd, code.index(1))};
   Operation *op = value.getDefiningOp();
-  if (!op || op->getNumOperands() == 0 || dependence(value) == none)
-    return std::nullopt;
-  auto x = range(op->getOperand(0), box);
-  if (!x)
+  if (!op || dependence(value) == none)
     return std::nullopt;
   if (isConversion(op))
-    return x;
-  if (isDivision(op)) {
-    Value by = code.index(*constantOf(op->getOperand(1)));
-    auto divide = [&](Value n) -> Value {
-      if (isa<arith::DivSIOp>(op))
-        return code.b.createOrFold<arith::DivSIOp>(code.loc, n, by);
-      return code.b.createOrFold<arith::FloorDivSIOp>(code.loc, n, by);
-    };
-    return Range{divide(x->low), divide(x->high)};
-  }
-  if (!isArithmetic(op))
+    return range(op->getOperand(0), box);
+  IntervalRule rule = ruleOf(op);
+  if (rule == IntervalRule::Unknown)
     return std::nullopt;
-  auto y = range(op->getOperand(1), box);
-  if (!y)
-    return std::nullopt;
-  if (isa<arith::AddIOp>(op))
-    return Range{code.add(x->low, y->low), code.add(x->high, y->high)};
-  if (isa<arith::SubIOp>(op))
-    return Range{code.sub(x->low, y->high), code.sub(x->high, y->low)};
-  if (isa<arith::MinSIOp>(op))
-    return Range{code.min(x->low, y->low), code.min(x->high, y->high)};
-  if (isa<arith::MaxSIOp>(op))
-    return Range{code.max(x->low, y->low), code.max(x->high, y->high)};
-  if (isa<arith::MulIOp>(op) && dependence(op->getOperand(1)) == none) {
-    Value a = code.mul(x->low, y->low), b = code.mul(x->high, y->low);
-    return Range{code.min(a, b), code.max(a, b)};
+  SmallVector<graph::Interval<Value>> operands;
+  for (Value operand : op->getOperands()) {
+    if (rule == IntervalRule::Choice && operands.empty()) { // the condition
+      operands.emplace_back();
+      continue;
+    }
+    auto known = range(operand, box);
+    if (!known)
+      return std::nullopt;
+    operands.push_back({known->low, known->high});
   }
-  return std::nullopt;
+  if (isa<arith::RemSIOp>(op))
+    return remainder(*operands[0].low, *operands[0].high, *constantOf(op->getOperand(1)));
+  CodeDomain domain{code, op};
+  graph::Interval<Value> result = graph::IntervalRules<CodeDomain>(domain)(rule, operands);
+  if (!result.low || !result.high)
+    return std::nullopt;
+  if (rule != IntervalRule::Choice)
+    return Range{*result.low, *result.high};
+  Answer condition = answer(op->getOperand(0), box);
+  auto choose = [&](Value yes, Value no, Value either) {
+    Value open = code.b.createOrFold<arith::SelectOp>(code.loc, condition.none, no, either);
+    return code.b.createOrFold<arith::SelectOp>(code.loc, condition.all, yes, open);
+  };
+  return Range{choose(*operands[1].low, *operands[2].low, *result.low),
+               choose(*operands[1].high, *operands[2].high, *result.high)};
+}
+
+/// Of a division by a positive constant that truncates: the sign is the dividend's.
+Visibility::Range Visibility::remainder(Value low, Value high, int64_t by) {
+  Value zero = code.index(0);
+  return {code.min(zero, code.max(low, code.index(1 - by))), code.max(zero, code.min(high, code.index(by - 1)))};
 }
 
 } // namespace fovea::kernels

@@ -1,8 +1,9 @@
 // Which tiles of an attention see nothing, everything, or a part: interval analysis of the mask region.
 //
-// The region is read as a formula over t and j. Comparisons of affine forms are decided at the corners of a box of
-// queries and keys; a part that depends on one axis alone (a padding mask, document ids) is summarised over a block of
-// that axis when the kernel runs. What cannot be decided counts as "a part": the tile then runs the mask.
+// The region is read as a formula over t and j. Comparisons of integers are decided by ranges over a box of queries and
+// keys, with the interval rules of the elementwise table (a band `|t - j| <= w` as well as affine forms); a part that
+// depends on one axis alone (a padding mask, document ids) is summarised over a block of that axis when the kernel
+// runs. What cannot be decided counts as "a part": the tile then runs the mask.
 #pragma once
 
 #include "compiler/kernels/Target.h"
@@ -54,6 +55,7 @@ private:
   Answer answer(mlir::Value condition, const Box &box);
   Answer compare(mlir::arith::CmpIPredicate predicate, const Range &x, const Range &y);
   std::optional<Range> range(mlir::Value value, const Box &box);
+  Range remainder(mlir::Value low, mlir::Value high, int64_t by);
 
   Code &code;
   mlir::Block *mask;

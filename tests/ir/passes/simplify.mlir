@@ -118,3 +118,75 @@ graph.func @pieces(%x: !graph.tensor<[8], f32>) -> (!graph.tensor<[8], f32>, !gr
   %1 = graph.concat %b, %a {axis = 0} : !graph.tensor<[5], f32>, !graph.tensor<[3], f32> -> !graph.tensor<[8], f32>
   graph.return %0, %1 : !graph.tensor<[8], f32>, !graph.tensor<[8], f32>
 }
+
+// -----
+
+// Conditions that the interval rules decide: |t - s| is at most what the axis allows, s % 4 below 4, a root of a size not
+// negative, and what the function requires counts.
+// CHECK-LABEL: graph.func @decided
+// CHECK-SAME: %[[X:[^,]*]]: !graph.tensor<[T, S], f32>, %[[Y:[^,]*]]: !graph.tensor<[T, S], f32>
+// CHECK-NEXT: graph.return %[[X]], %[[X]], %[[Y]], %[[X]]
+graph.func @decided<[T, S]>(%x: !graph.tensor<[T, S], f32>, %y: !graph.tensor<[T, S], f32>)
+    -> (!graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>)
+    attributes {requirements = [#graph.require<T, "le", 8, "", "">, #graph.require<S, "le", 4, "", "">]} {
+  %ti = graph.iota : !graph.tensor<[T], i64>
+  %si = graph.iota : !graph.tensor<[S], i64>
+  %t = graph.broadcast %ti [0] : !graph.tensor<[T], i64> -> !graph.tensor<[T, S], i64>
+  %s = graph.broadcast %si [1] : !graph.tensor<[S], i64> -> !graph.tensor<[T, S], i64>
+  %0 = graph.sub %t, %s : !graph.tensor<[T, S], i64>
+  %1 = graph.abs %0 : !graph.tensor<[T, S], i64>
+  %c8 = graph.constant 8 : i64 : !graph.tensor<[], i64>
+  %eights = graph.broadcast %c8 [] : !graph.tensor<[], i64> -> !graph.tensor<[T, S], i64>
+  %near = graph.compare "lt" %1, %eights : !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], i1>
+  %a = graph.select %near, %x, %y : !graph.tensor<[T, S], i1>, !graph.tensor<[T, S], f32>
+  %c4 = graph.constant 4 : i64 : !graph.tensor<[], i64>
+  %fours = graph.broadcast %c4 [] : !graph.tensor<[], i64> -> !graph.tensor<[T, S], i64>
+  %2 = graph.mod %0, %fours : !graph.tensor<[T, S], i64>
+  %rest = graph.compare "ge" %fours, %2 : !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], i1>
+  %both = graph.and %near, %rest : !graph.tensor<[T, S], i1>
+  %b = graph.select %both, %x, %y : !graph.tensor<[T, S], i1>, !graph.tensor<[T, S], f32>
+  %size = graph.dim <S> : !graph.tensor<[], i64>
+  %real = graph.cast %size : !graph.tensor<[], i64> -> !graph.tensor<[], f32>
+  %root = graph.sqrt %real : !graph.tensor<[], f32>
+  %minus = graph.constant -1.0 : f32 : !graph.tensor<[], f32>
+  %wrong = graph.compare "lt" %root, %minus : !graph.tensor<[], f32> -> !graph.tensor<[], i1>
+  %wide = graph.broadcast %wrong [] : !graph.tensor<[], i1> -> !graph.tensor<[T, S], i1>
+  %c = graph.select %wide, %x, %y : !graph.tensor<[T, S], i1>, !graph.tensor<[T, S], f32>
+  %low = graph.min %t, %s : !graph.tensor<[T, S], i64>
+  %first = graph.compare "gt" %fours, %low : !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], i1>
+  %d = graph.select %first, %x, %y : !graph.tensor<[T, S], i1>, !graph.tensor<[T, S], f32>
+  graph.return %a, %b, %c, %d : !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>
+}
+
+// -----
+
+// Not decided: causal order, a size without a limit, an integer that may have wrapped, a number that may be NaN.
+// CHECK-LABEL: graph.func @open
+// CHECK-COUNT-4: graph.select
+graph.func @open<[T, S]>(%x: !graph.tensor<[T, S], f32>, %y: !graph.tensor<[T, S], f32>, %n: !graph.tensor<[T, S], i8>)
+    -> (!graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>) {
+  %ti = graph.iota : !graph.tensor<[T], i64>
+  %si = graph.iota : !graph.tensor<[S], i64>
+  %t = graph.broadcast %ti [0] : !graph.tensor<[T], i64> -> !graph.tensor<[T, S], i64>
+  %s = graph.broadcast %si [1] : !graph.tensor<[S], i64> -> !graph.tensor<[T, S], i64>
+  %causal = graph.compare "ge" %t, %s : !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], i1>
+  %a = graph.select %causal, %x, %y : !graph.tensor<[T, S], i1>, !graph.tensor<[T, S], f32>
+  %c8 = graph.constant 8 : i64 : !graph.tensor<[], i64>
+  %eights = graph.broadcast %c8 [] : !graph.tensor<[], i64> -> !graph.tensor<[T, S], i64>
+  %near = graph.compare "lt" %t, %eights : !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], i1>
+  %b = graph.select %near, %x, %y : !graph.tensor<[T, S], i1>, !graph.tensor<[T, S], f32>
+  %h = graph.constant 100 : i8 : !graph.tensor<[], i8>
+  %hundreds = graph.broadcast %h [] : !graph.tensor<[], i8> -> !graph.tensor<[T, S], i8>
+  %z = graph.constant 0 : i8 : !graph.tensor<[], i8>
+  %zeros = graph.broadcast %z [] : !graph.tensor<[], i8> -> !graph.tensor<[T, S], i8>
+  %m0 = graph.max %n, %zeros : !graph.tensor<[T, S], i8>
+  %m1 = graph.add %m0, %hundreds : !graph.tensor<[T, S], i8>
+  %up = graph.compare "ge" %m1, %zeros : !graph.tensor<[T, S], i8> -> !graph.tensor<[T, S], i1>
+  %c = graph.select %up, %x, %y : !graph.tensor<[T, S], i1>, !graph.tensor<[T, S], f32>
+  %e = graph.exp %x : !graph.tensor<[T, S], f32>
+  %f0 = graph.constant 0.0 : f32 : !graph.tensor<[], f32>
+  %f0s = graph.broadcast %f0 [] : !graph.tensor<[], f32> -> !graph.tensor<[T, S], f32>
+  %positive = graph.compare "ge" %e, %f0s : !graph.tensor<[T, S], f32> -> !graph.tensor<[T, S], i1>
+  %d = graph.select %positive, %x, %y : !graph.tensor<[T, S], i1>, !graph.tensor<[T, S], f32>
+  graph.return %a, %b, %c, %d : !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>
+}

@@ -13,6 +13,7 @@
 
 #include <cmath>
 #include <limits>
+#include <random>
 
 using namespace mlir;
 using namespace fovea;
@@ -198,4 +199,132 @@ TEST_CASE_FIXTURE(Fixture, "bf16 and f16 are computed in f32") {
     Value wide = arith::ConstantOp::create(builder, builder.getUnknownLoc(), builder.getF32FloatAttr(1.5));
     CHECK(op.buildScalar(builder, builder.getUnknownLoc(), {wide, wide}, builder.getF32Type()).getType().isF32());
   }
+}
+
+//===-- Interval rules --------------------------------------------------------------------------------------------===//
+
+namespace {
+
+/// Bounds as numbers, for both kinds of elements.
+template <typename Number> struct NumberDomain {
+  using Bound = Number;
+  using Known = std::optional<Number>;
+  static constexpr bool hasNaN = std::is_same_v<Number, double>;
+  graph::ElementwiseOpInterface op;
+
+  static Known finite(Number x) {
+    if constexpr (hasNaN)
+      return std::isfinite(x) ? Known(x) : std::nullopt;
+    return x;
+  }
+  Known add(Number a, Number b) { return finite(a + b); }
+  Known sub(Number a, Number b) { return finite(a - b); }
+  Known mul(Number a, Number b) { return finite(a * b); }
+  Known min(Number a, Number b) { return std::min(a, b); }
+  Known max(Number a, Number b) { return std::max(a, b); }
+  Known constant(int64_t value) { return Number(value); }
+  bool isNonNegative(Number x) { return x >= 0; }
+  bool isPositive(Number x) { return x > 0; }
+  Known divide(Number a, Number b) {
+    if constexpr (hasNaN)
+      return finite(a / b);
+    else
+      return b > 0 ? Known(a / b - (a % b < 0)) : std::nullopt;
+  }
+  Known apply(Number x) {
+    if constexpr (hasNaN)
+      return finite(op.evaluate({x}));
+    else
+      return op.evaluateInt({x});
+  }
+};
+
+/// A range with ends from `ends`, each missing now and then, and samples of it: its ends and, beyond a missing one,
+/// `beyond`.
+template <typename Number> struct Drawn {
+  graph::Interval<Number> range;
+  std::vector<Number> samples;
+  Drawn(std::mt19937 &random, Number least, Number most, std::vector<Number> ends, std::vector<Number> beyond) {
+    Number a = ends[random() % ends.size()], b = ends[random() % ends.size()];
+    if (a > b)
+      std::swap(a, b);
+    if (random() % 4)
+      range.low = a;
+    if (random() % 4)
+      range.high = b;
+    for (Number x : ends)
+      if ((!range.low || x >= a) && (!range.high || x <= b) && x >= least && x <= most)
+        samples.push_back(x);
+    for (Number x : beyond) // NaN only where nothing is known
+      if (std::isnan(double(x)) ? !range.isKnown() : (!range.low || x >= a) && (!range.high || x <= b))
+        samples.push_back(x);
+  }
+};
+
+/// Draws ranges, and checks each value of the op on samples against what the rule says of its range.
+template <typename Number>
+unsigned checkRule(graph::ElementwiseOpInterface op, std::vector<Number> ends, std::vector<Number> beyond) {
+  std::mt19937 random(7);
+  unsigned known = 0;
+  for (unsigned round = 0; round < 400; ++round) {
+    std::vector<Drawn<Number>> drawn;
+    SmallVector<graph::Interval<Number>> ranges;
+    for (size_t i = 0; i < op->getNumOperands(); ++i) {
+      drawn.emplace_back(random, ends.front(), ends.back(), ends, beyond);
+      ranges.push_back(drawn.back().range);
+    }
+    NumberDomain<Number> domain{op};
+    graph::Interval<Number> result = graph::IntervalRules<NumberDomain<Number>>(domain)(op.getIntervalRule(), ranges);
+    known += result.isKnown();
+    for (unsigned sample = 0; sample < 30; ++sample) {
+      SmallVector<Number> at;
+      for (Drawn<Number> &d : drawn)
+        if (!d.samples.empty())
+          at.push_back(d.samples[random() % d.samples.size()]);
+      if (at.size() != drawn.size())
+        break;
+      Number value;
+      if constexpr (std::is_same_v<Number, double>)
+        value = op.evaluate(at);
+      else
+        value = op.evaluateInt(at);
+      bool isInside = (!result.low || value >= *result.low) && (!result.high || value <= *result.high);
+      std::string name = op->getName().getStringRef().str();
+      CHECK_MESSAGE(isInside, name, " of ", at.front(), ", ", at.back(), ": ", value, " in ", result.low.value_or(0),
+                    result.low ? "" : "?", ", ", result.high.value_or(0), result.high ? "" : "?");
+    }
+  }
+  return known;
+}
+
+} // namespace
+
+TEST_CASE_FIXTURE(Fixture, "interval rules hold the values of integers") {
+  std::vector<int64_t> ends = {-9, -7, -4, -2, -1, 0, 1, 2, 3, 5, 8};
+  std::vector<int64_t> beyond = {-1000, 1000, std::numeric_limits<int64_t>::min(), std::numeric_limits<int64_t>::max()};
+  for (StringRef op : {"neg", "abs"})
+    CHECK(checkRule<int64_t>(parse(op, {"i64"}, "i64", ""), ends, {-1000, 1000}) > 200);
+  // Sums of bounds do not wrap around: values beyond the ends stay far from the limits of the type.
+  for (StringRef op : {"add", "sub", "mul"})
+    CHECK(checkRule<int64_t>(parse(op, {"i64", "i64"}, "i64", ""), ends, {-1000, 1000}) > 50);
+  for (StringRef op : {"max", "min", "div", "floordiv", "mod"})
+    CHECK(checkRule<int64_t>(parse(op, {"i64", "i64"}, "i64", ""), ends, beyond) > 20);
+  CHECK(checkRule<int64_t>(parse("abs", {"i64"}, "i64", ""), ends, beyond) > 100);
+  for (StringRef op : {"and", "or"})
+    CHECK(checkRule<int64_t>(parse(op, {"i1", "i1"}, "i1", ""), {0, 1}, {}) > 100);
+  CHECK(checkRule<int64_t>(parse("cast", {"i32"}, "i64", ""), ends, {}) > 100);
+  CHECK(checkRule<int64_t>(parse("cast", {"i64"}, "i8", ""), ends, beyond) == 0);
+}
+
+TEST_CASE_FIXTURE(Fixture, "interval rules hold the values of floats, and exclude NaN where they know anything") {
+  std::vector<double> ends = {-1e3, -2.5, -1, -0.25, 0, 0.5, 1, 3.75, 40, 2e3},
+                      beyond = {-infinity, infinity, notANumber};
+  for (StringRef op : {"neg", "abs", "exp", "log", "sqrt", "rsqrt", "tanh", "erf", "floor", "ceil", "sigmoid"})
+    CHECK(checkRule<double>(parse(op, {"f32"}, "f32", ""), ends, beyond) > 20);
+  for (StringRef op : {"add", "sub", "mul", "div", "max", "min"})
+    CHECK(checkRule<double>(parse(op, {"f32", "f32"}, "f32", ""), ends, beyond) > 10);
+  for (StringRef op : {"pow", "mod", "floordiv"})
+    CHECK(checkRule<double>(parse(op, {"f32", "f32"}, "f32", ""), ends, beyond) == 0);
+  for (StringRef op : {"sin", "cos"})
+    CHECK(checkRule<double>(parse(op, {"f32"}, "f32", ""), ends, beyond) == 0);
 }

@@ -266,6 +266,57 @@ TEST_CASE("no keys give 0, no columns and no queries give nothing, an empty head
   });
 }
 
+TEST_CASE("keys that a mask hides from all queries are not even read") {
+  // Each hides what lies 64 keys and more behind the query, in words that intervals decide for a whole tile.
+  for (const char *mask : {R"(
+    %d = arith.subi %t, %j : index
+    %n = math.absi %d : index
+    %w = arith.constant 40 : index
+    %see = arith.cmpi sle, %n, %w : index
+    kernel.yield %see : i1)",
+                           R"(
+    %c64 = arith.constant 64 : index
+    %zero = arith.constant 0 : index
+    %one = arith.constant 1 : index
+    %d = arith.subi %j, %t : index
+    %q = arith.divsi %d, %c64 : index
+    %back = arith.muli %q, %c64 : index
+    %rest = arith.subi %d, %back : index
+    %inexact = arith.cmpi ne, %rest, %zero : index
+    %signs = arith.xori %d, %c64 : index
+    %below = arith.cmpi slt, %signs, %zero : index
+    %down = arith.subi %q, %one : index
+    %both = arith.andi %inexact, %below : i1
+    %floor = arith.select %both, %down, %q : index
+    %see = arith.cmpi sle, %floor, %zero : index
+    kernel.yield %see : i1)",
+                           R"(
+    %c70 = arith.constant 70 : index
+    %c3 = arith.constant 3 : index
+    %d = arith.subi %j, %t : index
+    %m = arith.remsi %d, %c3 : index
+    %near = arith.cmpi slt, %j, %c70 : index
+    %x = arith.select %near, %m, %d : index
+    %see = arith.cmpi slt, %x, %c3 : index
+    kernel.yield %see : i1)"}) {
+    CAPTURE(mask);
+    for (const Target *target : runnableTargets()) {
+      Kernels kernels(text({"", scaled, mask, false, false, true, 0.25, timesQuarter, nullptr}, Layout::contiguous),
+                      *target);
+      // Behind key 127 memory ends.
+      std::vector<int64_t> here = {1, 1, 128, 8};
+      Array<float> q({1, 1, 64, 8}, 0.5f), k(here, 0.25f), v(here, 3.0f), out({1, 1, 64, 8}, -7.0f), none({1, 1, 1});
+      Array<float> sinks({1, 1});
+      Captures captures;
+      std::vector<Argument> arguments = {q, k, v, out, none, sinks, captures.bias, captures.padding, captures.document};
+      constexpr size_t keys = 3 + 2; // after the addresses and the offset: [b, h, keys, d]
+      arguments[1].slots[keys] = arguments[2].slots[keys] = 512;
+      kernels.run("f", arguments);
+      CHECK(out.at(0, 0, 63, 7) == doctest::Approx(3));
+    }
+  }
+}
+
 TEST_CASE("extreme scores neither overflow nor hide keys") {
   forAll([](Kernels &kernels, const Variant &variant, Layout layout) {
     for (int64_t t : {3, 40}) {

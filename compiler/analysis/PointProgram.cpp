@@ -37,6 +37,32 @@ static DimExpr product(ArrayRef<DimExpr> sizes) {
   return result;
 }
 
+/// Where groups of axes with equal products end in `from` and `to`: the shortest ones, so that within one nothing lines
+/// up.
+static SmallVector<std::pair<size_t, size_t>> groups(ArrayRef<DimExpr> from, ArrayRef<DimExpr> to) {
+  SmallVector<std::pair<size_t, size_t>> ends;
+  size_t i = 0, j = 0;
+  while (i < from.size() || j < to.size()) {
+    size_t iEnd = from.size(), jEnd = to.size(); // what remains is one group (also axes of one element at the end)
+    DimExpr left(1);
+    bool closed = false;
+    for (size_t a = i; a < from.size() && !closed; ++a) {
+      left = left * from[a];
+      DimExpr right(1);
+      for (size_t b = j; b < to.size() && !closed; ++b) {
+        right = right * to[b];
+        if (left == right) {
+          iEnd = a + 1;
+          jEnd = b + 1;
+          closed = true;
+        }
+      }
+    }
+    ends.push_back({i = iEnd, j = jEnd});
+  }
+  return ends;
+}
+
 Value PointProgram::linearize(ValueRange indices, ArrayRef<DimExpr> sizes, Location loc) {
   // Axes of one element contribute nothing.
   SmallVector<Value> kept;
@@ -90,12 +116,10 @@ SmallVector<Value> PointProgram::delinearize(Value index, ArrayRef<DimExpr> size
   }
   if (auto known = linears.find(index); known != linears.end()) {
     Linear linear = known->second;
-    if (product(linear.sizes) == product(extents) && ArrayRef(linear.sizes) != ArrayRef(extents)) {
-      // Lines up in part at least: `reindex` splits into groups; a group equal to the whole comes back here only
-      // after `linearize`, whose result is this very index, so guard against going round.
-      linears.erase(index);
+    // Lines up in part at least: then each group is smaller, and comes back here with nothing left that lines up.
+    if (linear.sizes != extents && product(linear.sizes) == product(extents) &&
+        groups(linear.sizes, extents).size() > 1) {
       SmallVector<Value> parts = reindex(linear.indices, linear.sizes, extents, loc);
-      linears[index] = linear;
       for (auto [axis, part] : llvm::zip_equal(axes, parts))
         result[axis] = part;
       return result;
@@ -124,30 +148,7 @@ SmallVector<Value> PointProgram::reindex(ValueRange indices, ArrayRef<DimExpr> f
                                          Location loc) {
   SmallVector<Value> result;
   size_t i = 0, j = 0;
-  // Groups of axes with equal products, shortest first: within one, positions carry over.
-  while (i < from.size() || j < to.size()) {
-    size_t iEnd = i, jEnd = j;
-    DimExpr left(1), right(1);
-    bool closed = false;
-    if (i < from.size() && j < to.size()) {
-      // The shortest prefixes with equal products.
-      for (size_t a = i; a < from.size() && !closed; ++a) {
-        left = left * from[a];
-        right = DimExpr(1);
-        for (size_t b = j; b < to.size() && !closed; ++b) {
-          right = right * to[b];
-          if (left == right) {
-            iEnd = a + 1;
-            jEnd = b + 1;
-            closed = true;
-          }
-        }
-      }
-    }
-    if (!closed) { // what remains is one group (also axes of one element at the end)
-      iEnd = from.size();
-      jEnd = to.size();
-    }
+  for (auto [iEnd, jEnd] : groups(from, to)) {
     Value position = linearize(indices.slice(i, iEnd - i), from.slice(i, iEnd - i), loc);
     llvm::append_range(result, delinearize(position, to.slice(j, jEnd - j), loc));
     i = iEnd;

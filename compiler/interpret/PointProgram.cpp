@@ -76,6 +76,8 @@ const llvm::StringMap<Int2> &binaryInts() {
            return b == 0 ? 0 : int64_t(0 - uint64_t(a));
          return a / b - (a % b != 0 && (a < 0) != (b < 0));
        }},
+      {"arith.divui", [](int64_t a, int64_t b) { return b == 0 ? 0 : int64_t(uint64_t(a) / uint64_t(b)); }},
+      {"arith.remui", [](int64_t a, int64_t b) { return b == 0 ? 0 : int64_t(uint64_t(a) % uint64_t(b)); }},
       {"arith.andi", [](int64_t a, int64_t b) { return a & b; }},
       {"arith.ori", [](int64_t a, int64_t b) { return a | b; }},
       {"arith.xori", [](int64_t a, int64_t b) { return a ^ b; }},

@@ -61,6 +61,11 @@ def shapes(x):
                 flat=x.reshape(b * t, 3, 2), ones=x[:, :, None], sizes=torch.arange(4) + b * 3 + 3)
 
 
+def reshapes(x, q, k):
+    turned = x.reshape(x.shape[1], x.shape[0])
+    return dict(map=turned.exp().exp() / 2, weighted=(q @ k.mT + turned).softmax(-1) @ k)
+
+
 def einsums(x, y, w):
     e = torch.einsum
     return dict(scores=e("btd,bsd->bts", x, y), sums=e("btd->tb", x), far=e("btd,de->e", x, w),
@@ -111,6 +116,7 @@ def entries(w):
     yield "gathers", dict(x=rand(6, 7, 6), i=whole(0, 6, 2, 3), j=whole(0, 6, 4).int()), lambda x, i, j: dict(
         first=x[i], middle=x[:, i], last=x[..., j], rows=w["net.table"].to(x.dtype)[j]), {}
     yield "shapes", dict(x=rand(2, 5, 6)), shapes, {}
+    yield "reshapes", dict(x=torch.rand((7, 5), generator=torch.Generator().manual_seed(3)), q=rand(5, 3), k=rand(7, 3)), reshapes, {}
     yield "einsums", dict(x=rand(2, 5, 6), y=rand(2, 3, 6), w=rand(6, 4)), einsums, {}
     yield "products", dict(x=rand(2, 5, 6), w=rand(6, 4), v=rand(6)), products, {}
     yield "reductions", dict(x=rand(2, 5, 6), m=rand(2, 5) > 0, n=whole(-9, 9, 2, 5)), reductions, {}

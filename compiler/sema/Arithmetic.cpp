@@ -307,6 +307,13 @@ Entity Elaborator::binary(const std::string &op, Entity a, Entity b, const synta
   }
   if (op == "@" && (a.is(Kind::Tensor) || b.is(Kind::Tensor)))
     return matmul(a, b, lhs, rhs, span);
+  // A size to a power that is no size: D ^ -0.5.
+  bool isRoot =
+      op == "^" && a.is(Kind::Size) && !a.size.isConstant() && (b.is(Kind::Float) || b.asInteger().value_or(0) < 0);
+  if (isRoot) {
+    std::optional<ValueId> base = toTensor(a, span, DType::F32);
+    return base ? power(Entity::ofTensor(*base), b, span) : Entity();
+  }
   if (a.is(Kind::Size) && b.is(Kind::Size))
     return sizeArithmetic(op, a.size, b.size, span);
   if (a.asNumber() && b.asNumber())

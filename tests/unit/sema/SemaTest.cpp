@@ -93,6 +93,12 @@ TEST_CASE("powers of constants become products and roots") {
   CHECK(opNames(elaborateEntry("(x: f32[B]) -> f32[B]", "x ^ 3").entry()) == "constant broadcast pow");
 }
 
+TEST_CASE("a size to a power that is no size is a number") {
+  CHECK(opNames(elaborateEntry("(x: f32[D]) -> f32[D]", "x * D ^ -0.5").entry()) == "dim cast rsqrt broadcast mul");
+  CHECK(opNames(elaborateEntry("(x: f32[D]) -> f32[D]", "x * D ^ -1").entry()) == "dim cast constant div broadcast mul");
+  CHECK(resultDims(elaborateEntry("(x: f32[D]) -> i64[D ^ 2]", "index(D ^ 2)").entry()) == "D*D");
+}
+
 TEST_CASE("matmul labels its axes; a batch axis of one operand is free") {
   auto e = elaborateEntry("(x: f32[B, H, T, D], w: f32[D, E]) -> f32[B, H, T, E]", "x @ w");
   GOOD(e);

@@ -29,6 +29,7 @@ public:
 
 private:
   LogicalResult findProduct();
+  const Node *unscaledWeights(const Node *node);
   LogicalResult labelWeights();
   LogicalResult findScores();
   LogicalResult tryScores(graph::ContractOp contract);
@@ -45,7 +46,8 @@ private:
   ChainReport &report;
   ElementExpressions &expressions;
   bool weightsAreLhs = true;
-  TensorLabels weightsLabels; // of product's operand
+  TensorLabels weightsLabels;   // of product's operand
+  Operation *scaling = nullptr; // a product with the weights
   std::map<std::pair<Operation *, int64_t>, Label> ownLabels;
   TensorLabels root;
 };
@@ -85,7 +87,8 @@ LogicalResult AttentionMatcher::findProduct() {
     }
     if (isa<graph::BroadcastOp>(user))
       return report.failed("the weights are broadcast before they are summed", user->getLoc());
-    if (!isLayout(user) && !isFloatCast(user))
+    bool isScaled = isa<graph::MulOp>(user) || (isa<graph::DivOp>(user) && use.getOperandNumber() == 0);
+    if (!isLayout(user) && !isFloatCast(user) && !isScaled)
       return report.failed("the weights are used by " + opName(user) + ", not by a contraction", user->getLoc());
     value = user->getResult(0);
   }
@@ -115,19 +118,47 @@ TensorLabels AttentionMatcher::operandLabels(graph::ContractOp contract, bool is
   return result;
 }
 
+/// Whether an element is the softmax's, through casts and products.
+static bool isMadeOf(const Node *node, Value softmax) {
+  if (node->kind == Node::Leaf)
+    return node->value == softmax;
+  bool follows = node->dynOp<graph::CastOp>() || node->dynOp<graph::MulOp>() || node->dynOp<graph::DivOp>();
+  return follows && llvm::any_of(node->children, [&](const Node *child) { return isMadeOf(child, softmax); });
+}
+
+/// The weights without casts and without factors, which are noted.
+const Node *AttentionMatcher::unscaledWeights(const Node *node) {
+  match.factors.clear();
+  while (node->kind == Node::Op) {
+    if (node->dynOp<graph::CastOp>()) {
+      node = node->children[0];
+      continue;
+    }
+    if (!node->dynOp<graph::MulOp>() && !node->dynOp<graph::DivOp>())
+      break;
+    size_t side = isMadeOf(node->children[0], match.softmax.getResult()) ? 0 : 1;
+    match.factors.push_back({node->children[1 - side], bool(node->dynOp<graph::DivOp>())});
+    scaling = node->op();
+    node = node->children[side];
+  }
+  return node;
+}
+
 /// Reads the weights at labels of the product's operand, down to the softmax's axes.
 LogicalResult AttentionMatcher::labelWeights() {
   weightsLabels = expressions.expand(root);
   const Node *node = expressions.element(match.product->getOperand(weightsAreLhs ? 0 : 1), weightsLabels);
   if (!node)
     return failure(); // a split: run again
-  while (node->kind == Node::Op && node->dynOp<graph::CastOp>())
-    node = node->children[0];
+  node = unscaledWeights(node);
   if (node->kind != Node::Leaf || node->value != match.softmax.getResult())
     return report.failed("a reshape between the softmax and the contraction does not follow the axes",
                          node->value.getLoc());
   match.softmaxLabels = node->labels;
   match.key = node->labels[match.softmax.getAxis()];
+  for (const AttentionMatch::Factor &factor : match.factors)
+    if (factor.node->dependsOnAny(match.key))
+      return report.failed("the weights are multiplied by what differs from key to key", scaling->getLoc());
   // What is summed must be the keys, all of them and no more.
   ArrayRef<int64_t> mine = weightsAreLhs ? match.product.getLhsLabels() : match.product.getRhsLabels();
   SmallVector<Label> summed;
@@ -343,7 +374,14 @@ LogicalResult AttentionMatcher::checkValues() {
   };
   for (int64_t label : match.product.getOutLabels())
     match.resultLabels.push_back(find(label));
+  SmallVector<Label> inResult = flat(match.resultLabels);
+  for (const AttentionMatch::Factor &factor : match.factors)
+    for (Label label : flat(factor.node->labels))
+      if (!llvm::is_contained(inResult, label))
+        return report.failed("a factor of the weights is spread over the keys", scaling->getLoc());
   report.proved("the weights are summed with the values over the same axis");
+  if (!match.factors.empty())
+    report.proved("a factor of the weights goes to the result");
   return success();
 }
 

@@ -24,6 +24,12 @@ struct AttentionMatch {
   AxisLabels key;   ///< the softmax's axis
   AxisLabels inner; ///< summed in `scores`
   AxisLabels value; ///< v's own
+  /// Factors of the weights (or divisors) that do not depend on the keys: they go to the result.
+  struct Factor {
+    const ElementExpressions::Node *node;
+    bool divides;
+  };
+  llvm::SmallVector<Factor, 2> factors;
   /// Ops between `scores` and `softmax` that depend on the scores.
   llvm::SetVector<mlir::Operation *> chain;
 };

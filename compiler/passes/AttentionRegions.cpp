@@ -36,13 +36,22 @@ private:
   bool hasTensor(Value value, unsigned depth = 0);
   void describe();
   graph::AttentionOp build(OpBuilder &builder, bool &isWidened);
+  Value scale(OpBuilder &builder, Value result, const AttentionMatch::Factor &factor);
 
   AttentionMatch &match;
   ChainReport &report;
   IndexBounds bounds;
   llvm::SetVector<Value> captures;
-  /// Selections between the scores and -inf on top of the chain: (op, whether its condition says masked).
-  SmallVector<std::pair<graph::SelectOp, bool>> masks;
+  /// What hides keys on top of the chain: a selection between the scores and -inf, or an addend that is 0 or -inf.
+  struct Mask {
+    Operation *op;                                    ///< of the chain
+    Value scores;                                     ///< its operand
+    SmallVector<Value, 2> conditions;                 ///< where all hold the key is seen ...
+    SmallVector<bool, 2> isInverse;                   ///< ... or, for each, where it does not hold
+    SmallVector<SmallVector<Operation *>, 2> layouts; ///< from `op` to the condition: how its elements are found
+  };
+  SmallVector<Mask> masks;
+  bool isAddend(Value addend, SmallVector<Operation *> layouts, Mask &mask);
   llvm::DenseMap<Value, bool> tensors;
 };
 
@@ -73,19 +82,61 @@ Value RegionBuilder::keepsNegativeInfinity(Operation *op) {
   return Value();
 }
 
+/// Whether `addend` is 0 or -inf: where(m, 0, -inf), log(m) of a truth value, or sums of such. Then `mask` is extended.
+bool RegionBuilder::isAddend(Value addend, SmallVector<Operation *> layouts, Mask &mask) {
+  Operation *op = addend.getDefiningOp();
+  while (isLayout(op)) {
+    layouts.push_back(op);
+    op = op->getOperand(0).getDefiningOp();
+  }
+  auto hides = [&](Value condition, bool isInverse) {
+    mask.conditions.push_back(condition);
+    mask.isInverse.push_back(isInverse);
+    mask.layouts.push_back(layouts);
+    return true;
+  };
+  if (auto select = dyn_cast_or_null<graph::SelectOp>(op)) {
+    bool isInverse = isNegativeInfinity(select.getLhs());
+    Value hidden = isInverse ? select.getLhs() : select.getRhs(), seen = isInverse ? select.getRhs() : select.getLhs();
+    return isNegativeInfinity(hidden) && constantValue(seen) == 0 && hides(select.getCondition(), isInverse);
+  }
+  if (auto add = dyn_cast_or_null<graph::AddOp>(op))
+    return isAddend(add.getLhs(), layouts, mask) && isAddend(add.getRhs(), layouts, mask);
+  auto log = dyn_cast_or_null<graph::LogOp>(op);
+  if (!log)
+    return false;
+  op = log.getX().getDefiningOp();
+  while (isLayout(op)) {
+    layouts.push_back(op);
+    op = op->getOperand(0).getDefiningOp();
+  }
+  auto convert = dyn_cast_or_null<graph::CastOp>(op);
+  return convert && typeOf(convert.getX()).getElementType().isInteger(1) && hides(convert.getX(), false);
+}
+
 void RegionBuilder::collectMasks() {
   Value value = match.softmax.getX();
+  auto isInChain = [&](Value operand) { return match.chain.contains(operand.getDefiningOp()); };
   while (Operation *op = value.getDefiningOp()) {
     if (!match.chain.contains(op))
       return;
     if (auto select = dyn_cast<graph::SelectOp>(op)) {
       bool isInverse = isNegativeInfinity(select.getLhs());
-      Operation *condition = select.getCondition().getDefiningOp();
-      if ((!isInverse && !isNegativeInfinity(select.getRhs())) || (condition && match.chain.contains(condition)))
+      if ((!isInverse && !isNegativeInfinity(select.getRhs())) || isInChain(select.getCondition()))
         return;
-      masks.push_back({select, isInverse});
       value = isInverse ? select.getRhs() : select.getLhs();
+      masks.push_back({op, value, {select.getCondition()}, {isInverse}, {{}}});
       continue;
+    }
+    if (isa<graph::AddOp>(op)) {
+      bool leftIsScores = isInChain(op->getOperand(0)) || op->getOperand(0) == match.scores.getResult();
+      Value scores = op->getOperand(leftIsScores ? 0 : 1), addend = op->getOperand(leftIsScores ? 1 : 0);
+      Mask mask{op, scores, {}, {}, {}};
+      if (!isInChain(addend) && addend != match.scores.getResult() && isAddend(addend, {}, mask)) {
+        masks.push_back(std::move(mask));
+        value = scores;
+        continue;
+      }
     }
     value = keepsNegativeInfinity(op);
     if (!value)
@@ -144,8 +195,8 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
   result.isLeaf = [this, score](Value value) {
     if (score && value == match.scores.getResult())
       return true;
-    for (auto [select, isInverse] : masks)
-      if (score && select.getResult() == value)
+    for (const Mask &mask : masks)
+      if (score && mask.op == value.getDefiningOp())
         return true;
     return isCaptured(value);
   };
@@ -156,10 +207,10 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
         return score;
       return arith::TruncFOp::create(builder, value.getLoc(), type, score).getResult();
     }
-    // What a mask hides never counts: the score goes past the selection.
-    for (auto [select, isInverse] : masks)
-      if (score && select.getResult() == value)
-        return (*program)->element(isInverse ? select.getRhs() : select.getLhs(), indices);
+    // What a mask hides never counts: the score goes past it.
+    for (const Mask &mask : masks)
+      if (score && mask.op == value.getDefiningOp())
+        return (*program)->element(mask.scores, indices);
     captures.insert(value);
     return graph::AtOp::create(builder, value.getLoc(), typeOf(value).getElementType(), value, indices).getResult();
   };
@@ -233,24 +284,29 @@ LogicalResult RegionBuilder::buildMask(graph::AttentionOp op) {
   size_t next = 0;
   while (next < masks.size()) {
     Operation *source = value.getDefiningOp();
-    auto [select, isInverse] = masks[next];
-    if (source != select) {
+    const Mask &mask = masks[next];
+    if (source != mask.op) {
       Value inner = keepsNegativeInfinity(source);
       if (isLayout(source))
         indices = program.layoutIndices(source, indices);
       value = inner;
       continue;
     }
-    FailureOr<Value> condition = program.element(select.getCondition(), indices);
-    if (failed(condition))
-      return report.failed("the mask cannot be written as a function of indices", select.getLoc());
-    Value seen = *condition;
-    if (isInverse) {
-      Value truth = arith::ConstantOp::create(builder, select.getLoc(), builder.getBoolAttr(true));
-      seen = arith::XOrIOp::create(builder, select.getLoc(), seen, truth);
+    for (auto [condition, isInverse, layouts] : llvm::zip_equal(mask.conditions, mask.isInverse, mask.layouts)) {
+      SmallVector<Value> at = indices;
+      for (Operation *layout : layouts)
+        at = program.layoutIndices(layout, at);
+      FailureOr<Value> element = program.element(condition, at);
+      if (failed(element))
+        return report.failed("the mask cannot be written as a function of indices", source->getLoc());
+      Value seen = *element;
+      if (isInverse) {
+        Value truth = arith::ConstantOp::create(builder, source->getLoc(), builder.getBoolAttr(true));
+        seen = arith::XOrIOp::create(builder, source->getLoc(), seen, truth);
+      }
+      visible = visible ? arith::AndIOp::create(builder, source->getLoc(), visible, seen).getResult() : seen;
     }
-    visible = visible ? arith::AndIOp::create(builder, select.getLoc(), visible, seen).getResult() : seen;
-    value = isInverse ? select.getRhs() : select.getLhs();
+    value = mask.scores;
     ++next;
   }
   graph::YieldOp::create(builder, loc, visible);
@@ -261,9 +317,10 @@ LogicalResult RegionBuilder::buildMask(graph::AttentionOp op) {
 
 /// Says what masks and captures are.
 void RegionBuilder::describe() {
-  for (auto [select, isInverse] : masks) {
-    bool comparesIndices = !hasTensor(select.getCondition());
-    report.proved(comparesIndices ? "mask: from indices alone (tiles can be skipped)" : "mask: from tensors");
+  for (const Mask &mask : masks) {
+    bool comparesIndices = llvm::none_of(mask.conditions, [&](Value condition) { return hasTensor(condition); });
+    std::string fact = isa<graph::AddOp>(mask.op) ? "mask, added as 0 or -inf: " : "mask: ";
+    report.proved(fact + (comparesIndices ? "from indices alone (tiles can be skipped)" : "from tensors"));
   }
   for (Value capture : captures) {
     std::string text;
@@ -332,7 +389,23 @@ FailureOr<Value> RegionBuilder::run() {
   Type element = typeOf(match.product.getResult()).getElementType();
   if (typeOf(result).getElementType() != element)
     result = graph::CastOp::create(builder, op.getLoc(), typeOf(result).cloneWith(element), result);
-  return relabel(builder, op.getLoc(), match.expressions, result, labels, match.resultLabels);
+  result = relabel(builder, op.getLoc(), match.expressions, result, labels, match.resultLabels);
+  for (const AttentionMatch::Factor &factor : match.factors)
+    result = scale(builder, result, factor);
+  return result;
+}
+
+/// The result times a factor of the weights, in the result's type.
+Value RegionBuilder::scale(OpBuilder &builder, Value result, const AttentionMatch::Factor &factor) {
+  Location loc = match.softmax.getLoc();
+  Type element = typeOf(result).getElementType();
+  Value by = factor.node->value;
+  if (typeOf(by).getElementType() != element)
+    by = graph::CastOp::create(builder, loc, typeOf(by).cloneWith(element), by);
+  by = relabel(builder, loc, match.expressions, by, factor.node->labels, match.resultLabels);
+  if (factor.divides)
+    return graph::DivOp::create(builder, loc, result, by);
+  return graph::MulOp::create(builder, loc, result, by);
 }
 
 FailureOr<Value> fovea::buildAttention(AttentionMatch &match, ChainReport &report) {

@@ -4,8 +4,9 @@
 //
 // Matching is in AttentionMatch.cpp, the regions in AttentionRegions.cpp.
 #include "compiler/passes/AttentionRegions.h"
-#include "dialects/graph/Places.h"
+#include "compiler/passes/NearMiss.h"
 #include "compiler/passes/Passes.h"
+#include "dialects/graph/Places.h"
 
 #include "mlir/IR/Verifier.h"
 
@@ -31,17 +32,31 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
         ChainReport &chain = report.chains.emplace_back(softmax.getLoc());
         chain.function = function.getSymName().str();
         run(softmax, chain);
-        if (chain.fused || !function.getRequireFused())
-          continue;
-        isWrong = true;
-        InFlightDiagnostic error = modelError(chain.place, "not-fused") << "attention is not fused: " << chain.failure;
-        if (chain.failurePlace)
-          error.attachNote(chain.failurePlace) << "this is why";
+        isWrong |= failed(require(function, chain));
       }
+      function.walk([&](graph::ContractOp product) {
+        ChainReport chain(product.getLoc());
+        if (!isNearMiss(product, chain))
+          return;
+        chain.function = function.getSymName().str();
+        report.chains.push_back(chain);
+        ++numDeclined;
+        isWrong |= failed(require(function, chain));
+      });
     }
     report.addTo(getOperation());
     if (isWrong)
       signalPassFailure();
+  }
+
+  /// An error where a function must be fused and a chain in it is not.
+  static LogicalResult require(graph::FuncOp function, const ChainReport &chain) {
+    if (chain.fused || !function.getRequireFused())
+      return success();
+    InFlightDiagnostic error = modelError(chain.place, "not-fused") << "attention is not fused: " << chain.failure;
+    if (chain.failurePlace)
+      error.attachNote(chain.failurePlace) << "this is why";
+    return failure();
   }
 
   void run(graph::SoftmaxOp softmax, ChainReport &chain) {

@@ -45,15 +45,17 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
   let description = [{
     Before: exp(x - m) / sum(exp(x - m)) over one axis (or several), where m is the maximum over it, anything else or
     nothing; division or multiplication by the reciprocal; exp(x - m - log(sum)), exp(x - logsumexp), exp(log_softmax);
+    powers of a constant instead of exponentials; exponentials that a mask multiplies or chooses, `exp(x - m) * f32(mask)`, in both places;
     with the guards `where(m == -inf, 0, m)` and `where(z == 0, 0, e / z)` or without; with kept or reshaped axes.
     Weights that are normalised after a contraction, contract(e, v) / z, become contract(softmax, v).
-    After: `graph.softmax` of x (of x - m, where m is not the maximum of x along the axis, or null: that is the same
+    After: `graph.softmax` of x, -inf where masked (of x - m, where m is not the maximum of x along the axis, or null: that is the same
     function), in x's layout.
     Elements are compared as expressions over indices (ElementExpressions), never as ops.
     Declines when: the denominator is not the sum, over the same axis, of the same exponentials (another axis, a missing
     or a further addend, a product).
     Numerical effect: as graph.softmax. Equal to the stable spelling with both guards, up to the order of the sum.
-    Unguarded or unstabilised spellings gain: 0 instead of NaN where all of x is -inf, no overflow for large x.
+    Unguarded or unstabilised spellings gain: 0 instead of NaN where all of x is -inf or hidden, no overflow for large x; what a mask hides
+    does not count, NaN included.
   }];
   let statistics = [Statistic<"numRaised", "raised", "Softmaxes recognised">,
                     Statistic<"numMoved", "moved", "Normalisations moved before a contraction">];
@@ -67,14 +69,16 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     that split or merge axes, and casts may stand anywhere between.
     After: graph.attention of q, k, v (relabelled to [batch..., T, D], [batch..., S, D], [batch..., S, E]; axes that k or v
     lack are broadcasts), a score region and, for selections of -inf above it, a mask region; captured tensors are
-    read by graph.at.
+    read by graph.at. Addends of 0 or -inf, `where(m, 0, -inf)`, are masks as well. Factors of the weights that do not depend on the keys
+    multiply the result instead.
     Requires: graph-recognize-softmax.
     Declines when: the softmax is not over the key axis, keys are a batch axis or belong to both factors, the scores, their functions
     or the weights have other uses (another softmax of the scores apart: they are computed for each), the weights are summed over another axis too, a value depends on the query, something
     that is not elementwise (a reduction, a gather) reads the scores, a reshape does not follow the axes.
-    Each chain, fused or not, is recorded in the module's `graph.fusion_report`. In functions with `require_fused` a
+    Each chain, fused or not, is recorded in the module's `graph.fusion_report`; so are exponentials of scores that are summed with values
+    and are no softmax. In functions with `require_fused` a
     softmax of a contraction that is not fused is an error.
-    Numerical effect: sums over the keys are rescaled in blocks; products stay in f32 between the factors. Keys whose
+    Numerical effect: sums over the keys are rescaled in blocks; factors of the weights are applied after the sum; products stay in f32 between the factors. Keys whose
     score is -inf contribute nothing, as the contract has it.
   }];
   let statistics = [Statistic<"numFused", "fused", "Chains fused">,

@@ -1,0 +1,267 @@
+// Matching of softmax. See the header for what is found.
+#include "compiler/passes/SoftmaxMatch.h"
+
+#include <cmath>
+
+using namespace mlir;
+using namespace fovea;
+
+using Node = ElementExpressions::Node;
+
+bool SoftmaxMatcher::isConstant(const Node *node, double value) {
+  std::optional<double> constant = node->kind == Node::Op ? constantValue(node->value) : std::nullopt;
+  return constant && *constant == value;
+}
+
+void SoftmaxMatcher::addTerms(const Node *node, int64_t sign, Terms &terms) {
+  if (node->dynOp<graph::AddOp>() || node->dynOp<graph::SubOp>()) {
+    if (node->kind == Node::Op) {
+      addTerms(node->children[0], sign, terms);
+      return addTerms(node->children[1], node->dynOp<graph::SubOp>() ? -sign : sign, terms);
+    }
+  }
+  if (node->dynOp<graph::NegOp>())
+    return addTerms(node->children[0], -sign, terms);
+  if (isConstant(node, 0))
+    return;
+  if (int64_t &coefficient = terms[node]; (coefficient += sign) == 0)
+    terms.erase(node);
+}
+
+/// Whether `condition` says `node == constant` (negated: says that it is not, or is greater).
+static std::optional<bool> comparesEqual(const Node *condition, const Node *node,
+                                         llvm::function_ref<bool(const Node *)> isConstant) {
+  auto compare = condition->dynOp<graph::CompareOp>();
+  if (!compare)
+    return std::nullopt;
+  const Node *left = condition->children[0], *right = condition->children[1];
+  bool straight = left == node && isConstant(right), turned = right == node && isConstant(left);
+  if (!straight && !turned)
+    return std::nullopt;
+  StringRef predicate = compare.getPredicate();
+  if (predicate == "eq" || (predicate == "le" && straight) || (predicate == "ge" && turned))
+    return true;
+  if (predicate == "ne" || (predicate == "gt" && straight) || (predicate == "lt" && turned))
+    return false;
+  return std::nullopt;
+}
+
+/// m of `where(m == -inf, 0, m)`, or the node itself.
+const Node *SoftmaxMatcher::unguardedMax(const Node *node) {
+  if (!node->dynOp<graph::SelectOp>())
+    return node;
+  for (size_t side : {1, 2}) {
+    const Node *other = node->children[3 - side];
+    std::optional<bool> equal = comparesEqual(node->children[0], other, [&](const Node *constant) {
+      return isConstant(constant, -std::numeric_limits<double>::infinity());
+    });
+    if (equal && *equal == (side == 1) && isConstant(node->children[side], 0))
+      return other;
+  }
+  return node;
+}
+
+/// z of `where(z == 0, 1, z)`: numerators are 0 wherever z is. Or the node itself.
+const Node *SoftmaxMatcher::safeDenominator(const Node *node) {
+  if (!node->dynOp<graph::SelectOp>())
+    return node;
+  for (size_t side : {1, 2}) {
+    const Node *other = node->children[3 - side], *instead = node->children[side];
+    std::optional<bool> equal =
+        comparesEqual(node->children[0], other, [&](const Node *constant) { return isConstant(constant, 0); });
+    std::optional<double> value = instead->kind == Node::Op ? constantValue(instead->value) : std::nullopt;
+    if (equal && *equal == (side == 1) && value && std::isfinite(*value) && *value != 0)
+      return other;
+  }
+  return node;
+}
+
+std::optional<SoftmaxMatcher::Quotient> SoftmaxMatcher::quotient(const Node *node) {
+  if (node->dynOp<graph::DivOp>())
+    return Quotient{node->children[0], safeDenominator(node->children[1])};
+  if (!node->dynOp<graph::MulOp>())
+    return std::nullopt;
+  for (size_t side : {0, 1}) {
+    const Node *factor = node->children[side];
+    bool reciprocal = (factor->dynOp<graph::DivOp>() && isConstant(factor->children[0], 1));
+    bool power = factor->dynOp<graph::PowOp>() && isConstant(factor->children[1], -1);
+    if (reciprocal || power)
+      return Quotient{node->children[1 - side], safeDenominator(factor->children[reciprocal ? 1 : 0])};
+  }
+  return std::nullopt;
+}
+
+/// e / z, or `where(z == 0, 0, e / z)`.
+std::optional<SoftmaxMatcher::Quotient> SoftmaxMatcher::guardedQuotient(const Node *node) {
+  if (!node->dynOp<graph::SelectOp>())
+    return quotient(node);
+  for (size_t side : {1, 2}) {
+    std::optional<Quotient> inner = quotient(node->children[3 - side]);
+    if (!inner || !isConstant(node->children[side], 0))
+      continue;
+    std::optional<bool> equal = comparesEqual(node->children[0], inner->denominator,
+                                              [&](const Node *constant) { return isConstant(constant, 0); });
+    if (equal && *equal == (side == 1))
+      return inner;
+  }
+  return std::nullopt;
+}
+
+static bool isReduce(const Node *node, StringRef kind) {
+  return node->kind == Node::Reduce && cast<graph::ReduceOp>(node->op()).getKind() == kind;
+}
+
+AxisLabels SoftmaxMatcher::keysOf(const Node *node, const Node *sum) {
+  AxisLabels key;
+  for (const AxisLabels &axis : node->labels) // in the order of its axes
+    for (Label label : axis)
+      if (node->dependsOn(label) && !sum->dependsOn(label))
+        key.push_back(label);
+  return key;
+}
+
+/// 1 where a condition holds and 0 elsewhere, as a number: the condition.
+static const Node *indicator(const Node *node) {
+  auto convert = node->dynOp<graph::CastOp>();
+  bool isTruth = convert && cast<graph::TensorType>(convert.getX().getType()).getElementType().isInteger(1);
+  return isTruth ? node->children[0] : nullptr;
+}
+
+std::optional<Exponential> SoftmaxMatcher::exponential(const Node *node) {
+  if (node->dynOp<graph::ExpOp>())
+    return Exponential{node->children[0], termsOf(node->children[0]), 0, {}};
+  if (node->dynOp<graph::PowOp>()) {
+    std::optional<double> base =
+        node->children[0]->kind == Node::Op ? constantValue(node->children[0]->value) : std::nullopt;
+    bool grows = base && *base > 0 && std::isfinite(*base) && *base != 1;
+    return grows ? std::optional(Exponential{node->children[1], termsOf(node->children[1]), *base, {}}) : std::nullopt;
+  }
+  const Node *inner = nullptr, *condition = nullptr;
+  bool isInverse = false;
+  if (node->dynOp<graph::SelectOp>()) {
+    isInverse = isConstant(node->children[1], 0);
+    if (isInverse || isConstant(node->children[2], 0)) {
+      condition = node->children[0];
+      inner = node->children[isInverse ? 2 : 1];
+    }
+  } else if (node->dynOp<graph::MulOp>()) {
+    for (size_t side : {0, 1})
+      if (const Node *found = indicator(node->children[side])) {
+        condition = found;
+        inner = node->children[1 - side];
+      }
+  }
+  std::optional<Exponential> result = inner ? exponential(inner) : std::nullopt;
+  if (result)
+    result->masks.push_back({condition, isInverse});
+  return result;
+}
+
+/// Whether `node` is a sum of `terms`, where some of `masks` may hide parts of it.
+bool SoftmaxMatcher::isMasked(const Node *node, const Terms &terms, ArrayRef<Mask> masks) {
+  constexpr double hidden = -std::numeric_limits<double>::infinity();
+  while (termsOf(node) != terms) {
+    if (!node->dynOp<graph::SelectOp>())
+      return false;
+    bool isInverse = isConstant(node->children[1], hidden);
+    if ((!isInverse && !isConstant(node->children[2], hidden)) ||
+        !llvm::is_contained(masks, Mask(node->children[0], isInverse)))
+      return false;
+    node = node->children[isInverse ? 2 : 1];
+  }
+  return true;
+}
+
+/// `numerator` over `sum`, a sum of exponentials: the same ones?
+std::optional<Softmax> SoftmaxMatcher::ofSum(const Exponential &numerator, const Node *sum, AxisLabels key) {
+  if (!isReduce(sum, "sum") || key.size() != sum->bound.size() || key.empty())
+    return std::nullopt;
+  // Bound labels and the keys may be in another order: there are few.
+  llvm::sort(key);
+  do {
+    const Node *body = expressions.reduced(sum, key);
+    std::optional<Exponential> summed = body ? exponential(body) : std::nullopt;
+    if (!summed || !(*summed == numerator))
+      continue;
+    const Node *argument = numerator.argument ? numerator.argument : summed->argument;
+    // The maximum over the key drops out, and with it the guard for rows of -inf.
+    for (auto [term, coefficient] : numerator.exponent) {
+      const Node *maximum = coefficient == -1 ? unguardedMax(term) : nullptr;
+      if (!maximum || !isReduce(maximum, "max"))
+        continue;
+      AxisLabels order = key;
+      llvm::sort(order);
+      Terms rest = numerator.exponent;
+      rest.erase(term);
+      do {
+        const Node *score = expressions.reduced(maximum, order);
+        if (score && isMasked(score, rest, numerator.masks))
+          return Softmax{score, key, numerator.base, numerator.masks};
+      } while (std::next_permutation(order.begin(), order.end()));
+    }
+    return Softmax{argument, key, numerator.base, numerator.masks};
+  } while (std::next_permutation(key.begin(), key.end()));
+  return std::nullopt;
+}
+
+/// exp(x - log(sum(exp(x)))), with any shift in both.
+std::optional<Softmax> SoftmaxMatcher::ofExponential(const Node *weights) {
+  Terms terms = termsOf(weights->children[0]);
+  for (auto [term, coefficient] : terms) {
+    if (coefficient != -1 || !term->dynOp<graph::LogOp>())
+      continue;
+    const Node *sum = safeDenominator(term->children[0]);
+    Exponential numerator{nullptr, terms, 0, {}};
+    numerator.exponent.erase(term);
+    if (std::optional<Softmax> found = ofSum(numerator, sum, keysOf(weights, sum)))
+      return found;
+  }
+  return std::nullopt;
+}
+
+std::optional<Softmax> SoftmaxMatcher::matchWeights(const Node *weights) {
+  if (weights->dynOp<graph::ExpOp>())
+    return ofExponential(weights);
+  std::optional<Quotient> parts = guardedQuotient(weights);
+  std::optional<Exponential> numerator = parts ? exponential(parts->numerator) : std::nullopt;
+  if (!numerator)
+    return std::nullopt;
+  return ofSum(*numerator, parts->denominator, keysOf(parts->numerator, parts->denominator));
+}
+
+std::optional<SoftmaxMatcher::Moved> SoftmaxMatcher::matchMoved(const Node *value) {
+  std::optional<Quotient> parts = guardedQuotient(value);
+  if (!parts || parts->numerator->kind != Node::Leaf)
+    return std::nullopt;
+  auto contract = parts->numerator->value.getDefiningOp<graph::ContractOp>();
+  if (!contract || contract.getPacked())
+    return std::nullopt;
+  for (bool isLhs : {true, false}) {
+    Value operand = isLhs ? contract.getLhs() : contract.getRhs();
+    TensorLabels labels;
+    AxisLabels key;
+    ArrayRef<int64_t> out = contract.getOutLabels();
+    DimExpr one(1);
+    auto dims = cast<graph::TensorType>(operand.getType()).getDims();
+    for (auto [dim, label] : llvm::zip(dims, isLhs ? contract.getLhsLabels() : contract.getRhsLabels())) {
+      if (auto found = llvm::find(out, label); found != out.end()) {
+        labels.push_back(parts->numerator->labels[found - out.begin()]);
+        continue;
+      }
+      auto [entry, isNew] = summedLabels.try_emplace({contract, label}, -1);
+      if (isNew && dim != one)
+        entry->second = expressions.newLabel(dim);
+      labels.push_back(entry->second < 0 ? AxisLabels() : expressions.expand({entry->second}));
+      llvm::append_range(key, labels.back());
+    }
+    const Node *element = expressions.element(operand, labels);
+    if (!element)
+      return std::nullopt;
+    std::optional<Exponential> numerator = exponential(element);
+    if (!numerator)
+      continue;
+    if (std::optional<Softmax> softmax = ofSum(*numerator, parts->denominator, key))
+      return Moved{parts->numerator, contract, isLhs, labels, *softmax};
+  }
+  return std::nullopt;
+}

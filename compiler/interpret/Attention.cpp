@@ -10,8 +10,6 @@ using namespace fovea::interpret;
 using llvm::Error;
 using llvm::Expected;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
-
 namespace {
 
 /// Shapes: q [batch..., T, D], k [batch..., S, D], v [batch..., S, E]. Batches are numbered row by row.

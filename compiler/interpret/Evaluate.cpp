@@ -14,7 +14,6 @@ using namespace fovea::interpret;
 using llvm::Error;
 using llvm::Expected;
 
-constexpr double infinity = std::numeric_limits<double>::infinity();
 constexpr double notANumber = std::numeric_limits<double>::quiet_NaN();
 
 //===-- Shapes and scopes -----------------------------------------------------------------------------------------===//

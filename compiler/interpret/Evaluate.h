@@ -7,7 +7,11 @@
 #include "llvm/ADT/DenseMap.h"
 #include "llvm/ADT/StringMap.h"
 
+#include <limits>
+
 namespace fovea::interpret {
+
+inline constexpr double infinity = std::numeric_limits<double>::infinity();
 
 using Shape = std::vector<int64_t>;
 

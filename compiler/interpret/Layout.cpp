@@ -3,6 +3,8 @@
 
 #include "llvm/ADT/TypeSwitch.h"
 
+#include <numeric>
+
 using namespace mlir;
 using namespace fovea;
 using namespace fovea::interpret;
@@ -24,26 +26,27 @@ static Expected<Tensor> evaluate(const Scope &scope, graph::ReshapeOp op) {
   return rearrange(scope, op, scope.get(op.getX()), [](ArrayRef<int64_t>, int64_t number) { return number; });
 }
 
+/// Each step along an axis of the result goes so many elements of x further.
+static Expected<Tensor> strided(const Scope &scope, Operation *op, const Tensor &x, const Shape &steps) {
+  return rearrange(scope, op, x, [&](ArrayRef<int64_t> index, int64_t) {
+    return std::inner_product(index.begin(), index.end(), steps.begin(), int64_t(0));
+  });
+}
+
 static Expected<Tensor> evaluate(const Scope &scope, graph::TransposeOp op) {
   const Tensor &x = scope.get(op.getX());
-  Shape strides = stridesOf(x.shape);
-  return rearrange(scope, op, x, [&](ArrayRef<int64_t> index, int64_t) {
-    int64_t offset = 0;
-    for (auto [i, axis] : llvm::zip(index, op.getPermutation()))
-      offset += i * strides[axis];
-    return offset;
-  });
+  Shape strides = stridesOf(x.shape), steps;
+  for (int64_t axis : op.getPermutation())
+    steps.push_back(strides[axis]);
+  return strided(scope, op, x, steps);
 }
 
 static Expected<Tensor> evaluate(const Scope &scope, graph::BroadcastOp op) {
   const Tensor &x = scope.get(op.getX());
-  Shape strides = stridesOf(x.shape);
-  return rearrange(scope, op, x, [&](ArrayRef<int64_t> index, int64_t) {
-    int64_t offset = 0;
-    for (auto [stride, axis] : llvm::zip(strides, op.getAxes()))
-      offset += index[axis] * stride;
-    return offset;
-  });
+  Shape steps(cast<graph::TensorType>(op.getResult().getType()).getRank(), 0);
+  for (auto [stride, axis] : llvm::zip(stridesOf(x.shape), op.getAxes()))
+    steps[axis] = stride;
+  return strided(scope, op, x, steps);
 }
 
 /// Where a slice of `count` elements starts in an axis of `size`; an error where it leaves the axis.

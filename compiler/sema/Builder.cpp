@@ -274,34 +274,30 @@ ValueId Builder::reduce(const std::string &kind, ValueId x, const std::vector<in
   return keep ? reshape(y, std::move(kept), span) : y;
 }
 
+/// A slice or an update of one, of `operands`, from `start` on.
+ValueId Builder::emitSliced(const char *name, std::vector<ValueId> operands, TensorType result, int64_t axis,
+                            DimExpr start, int64_t step, Span span) {
+  std::vector<std::pair<std::string, Attribute>> attributes{{"axis", axis}};
+  if (hasOpaque(start)) {
+    operands.push_back(materialize(start, span));
+  } else {
+    useAsSize(start, span);
+    attributes.emplace_back("start", start);
+  }
+  attributes.emplace_back("step", step);
+  return emit(name, std::move(operands), std::move(result), span, std::move(attributes));
+}
+
 ValueId Builder::slice(ValueId x, int64_t axis, DimExpr start, int64_t step, DimExpr size, Span span) {
   TensorType result = type(x);
   if (result.dims[axis] == size && start.isConstant(0) && step == 1)
     return x;
   result.dims[axis] = size;
-  std::vector<ValueId> operands{x};
-  std::vector<std::pair<std::string, Attribute>> attributes{{"axis", axis}};
-  if (hasOpaque(start)) {
-    operands.push_back(materialize(start, span));
-  } else {
-    useAsSize(start, span);
-    attributes.emplace_back("start", start);
-  }
-  attributes.emplace_back("step", step);
-  return emit("slice", std::move(operands), std::move(result), span, std::move(attributes));
+  return emitSliced("slice", {x}, std::move(result), axis, start, step, span);
 }
 
 ValueId Builder::updateSlice(ValueId x, ValueId v, int64_t axis, DimExpr start, int64_t step, Span span) {
-  std::vector<ValueId> operands{x, v};
-  std::vector<std::pair<std::string, Attribute>> attributes{{"axis", axis}};
-  if (hasOpaque(start)) {
-    operands.push_back(materialize(start, span));
-  } else {
-    useAsSize(start, span);
-    attributes.emplace_back("start", start);
-  }
-  attributes.emplace_back("step", step);
-  return emit("update_slice", std::move(operands), type(x), span, std::move(attributes));
+  return emitSliced("update_slice", {x, v}, type(x), axis, start, step, span);
 }
 
 //===-- The end ---------------------------------------------------------------------------------------------------===//

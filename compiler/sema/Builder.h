@@ -109,6 +109,8 @@ private:
   std::map<ValueId, std::string> symbolByValue;
   std::map<std::string, int> symbolCounts;
   ValueId materializeTerms(DimExpr size, Span span);
+  ValueId emitSliced(const char *name, std::vector<ValueId> operands, TensorType result, int64_t axis, DimExpr start,
+                     int64_t step, Span span);
   ValueId scalarOp(const std::string &name, ValueId a, ValueId b, Span span);
   std::vector<int32_t> definingOp; // of each value; -1 for arguments
   std::map<DimExpr, ValueId, bool (*)(DimExpr, DimExpr)> materialized{

@@ -40,8 +40,22 @@ Entity runRange(Elaborator &e, const Builtin &, const Args &args, Span span) {
 
 bool isList(const Entity &v) { return v.is(Kind::List) || v.is(Kind::Tuple); }
 
-Entity runZip(Elaborator &e, const Builtin &, const Args &args, Span span) {
+/// A list of tuples, one of each list in each.
+Entity tuples(const std::vector<const Entity *> &lists) {
   Entity out(Kind::List);
+  for (size_t k = 0; !lists.empty() && k < lists[0]->items.size(); ++k) {
+    Entity tuple(Kind::Tuple);
+    for (const Entity *list : lists)
+      tuple.items.push_back(list->items[k]);
+    tuple.names.resize(tuple.items.size());
+    out.items.push_back(std::move(tuple));
+  }
+  out.names.resize(out.items.size());
+  return out;
+}
+
+Entity runZip(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  std::vector<const Entity *> lists;
   for (size_t i = 0; i < args.size(); ++i) {
     if (!isList(args[i].value))
       return wrong(e, args, i, "list", "zip", "a list");
@@ -52,30 +66,18 @@ Entity runZip(Elaborator &e, const Builtin &, const Args &args, Span span) {
           .help("the lists of `zip` have one length");
       return {};
     }
+    lists.push_back(&args[i].value);
   }
-  for (size_t k = 0; !args.empty() && k < args[0].value.items.size(); ++k) {
-    Entity tuple(Kind::Tuple);
-    for (const ArgumentValue &a : args)
-      tuple.items.push_back(a.value.items[k]);
-    tuple.names.resize(tuple.items.size());
-    out.items.push_back(std::move(tuple));
-  }
-  out.names.resize(out.items.size());
-  return out;
+  return tuples(lists);
 }
 
 Entity runEnumerate(Elaborator &e, const Builtin &, const Args &args, Span span) {
   if (!isList(args[0].value))
     return wrong(e, args, 0, "list", "enumerate", "a list");
-  Entity out(Kind::List);
-  for (size_t k = 0; k < args[0].value.items.size(); ++k) {
-    Entity tuple(Kind::Tuple);
-    tuple.items = {Entity::ofSize(DimExpr(static_cast<int64_t>(k))), args[0].value.items[k]};
-    tuple.names.resize(2);
-    out.items.push_back(std::move(tuple));
-  }
-  out.names.resize(out.items.size());
-  return out;
+  Entity numbers(Kind::List);
+  for (size_t k = 0; k < args[0].value.items.size(); ++k)
+    numbers.items.push_back(Entity::ofSize(DimExpr(static_cast<int64_t>(k))));
+  return tuples({&numbers, &args[0].value});
 }
 
 Entity runLen(Elaborator &e, const Builtin &, const Args &args, Span span) {

@@ -190,7 +190,7 @@ public:
   std::optional<ValueId> assignIndexed(const syntax::Expr &target, ValueId x, const Entity &value, Span span);
   ValueId updateAxes(ValueId x, ValueId v, const std::vector<IndexItem> &items, size_t from, Span span);
 
-  // Contractions.cpp, Rearrange.cpp
+  // Contractions.cpp, Einsum.cpp, Rearrange.cpp
   Entity matmul(const Entity &a, const Entity &b, const syntax::Expr *lhs, const syntax::Expr *rhs, Span span);
   Entity contract(ValueId a, std::vector<int64_t> la, ValueId b, std::vector<int64_t> lb, std::vector<int64_t> out,
                   Span span);

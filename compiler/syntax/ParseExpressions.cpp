@@ -15,6 +15,14 @@ ExprPtr ParserImpl::make(Kind kind, const Token &first) {
   return e;
 }
 
+/// An expression at `mark` whose text begins with its first child's.
+ExprPtr ParserImpl::makeBehind(Kind kind, const Token &mark, ExprPtr child) {
+  ExprPtr e = make(kind, mark);
+  e->span = child->span;
+  e->children.push_back(std::move(child));
+  return e;
+}
+
 ExprPtr ParserImpl::error() { return make(Kind::Error, peek()); }
 
 ExprPtr ParserImpl::finish(ExprPtr e) {
@@ -78,10 +86,8 @@ ExprPtr ParserImpl::binary(int level) {
     if (compared)
       diagnostics.report(diag::chainedComparison, op.span);
     compared = level == comparisonLevel;
-    ExprPtr e = make(Kind::Binary, op);
+    ExprPtr e = makeBehind(Kind::Binary, op, std::move(lhs));
     e->text = op.text;
-    e->span = lhs->span;
-    e->children.push_back(std::move(lhs));
     e->children.push_back(binary(level + 1));
     lhs = finish(std::move(e));
   }
@@ -110,10 +116,8 @@ ExprPtr ParserImpl::power() {
   if (!nesting.ok)
     return error();
   Token op = take();
-  ExprPtr e = make(Kind::Binary, op);
+  ExprPtr e = makeBehind(Kind::Binary, op, std::move(base));
   e->text = "^";
-  e->span = base->span;
-  e->children.push_back(std::move(base));
   e->children.push_back(unary());
   return finish(std::move(e));
 }
@@ -136,12 +140,9 @@ ExprPtr ParserImpl::trailers(ExprPtr e, bool calls) {
       e = index(std::move(e));
     } else if (lookingAt(".")) {
       take();
-      ExprPtr m = make(Kind::Member, peek());
+      ExprPtr m = makeBehind(Kind::Member, peek(), std::move(e));
       // Elements of a list have numbers in stored names, not in expressions: `layers[0]`.
-      Name name = expectName("a member's name");
-      m->text = name.text;
-      m->span = e->span;
-      m->children.push_back(std::move(e));
+      m->text = expectName("a member's name").text;
       e = finish(std::move(m));
     } else {
       break;
@@ -153,10 +154,8 @@ ExprPtr ParserImpl::trailers(ExprPtr e, bool calls) {
 ExprPtr ParserImpl::call(ExprPtr callee) {
   Token open = take();
   Brackets inside(*this);
-  ExprPtr e = make(Kind::Call, open);
-  e->span = callee->span;
-  e->mark = callee->span;
-  e->children.push_back(std::move(callee));
+  ExprPtr e = makeBehind(Kind::Call, open, std::move(callee));
+  e->mark = e->span;
   e->arguments = arguments(")", open);
   return finish(std::move(e));
 }
@@ -186,9 +185,7 @@ std::vector<ArgumentExpr> ParserImpl::arguments(std::string_view closing, const 
 ExprPtr ParserImpl::index(ExprPtr base) {
   Token open = take();
   Brackets inside(*this);
-  ExprPtr e = make(Kind::Index, open);
-  e->span = base->span;
-  e->children.push_back(std::move(base));
+  ExprPtr e = makeBehind(Kind::Index, open, std::move(base));
   while (!lost && !lookingAt("]")) {
     e->children.push_back(indexItem());
     if (!accept(","))

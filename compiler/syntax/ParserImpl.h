@@ -98,6 +98,7 @@ private:
   ExprPtr indexItem();
   std::vector<ArgumentExpr> arguments(std::string_view closing, const Token &open);
   ExprPtr make(Expr::Kind kind, const Token &first);
+  ExprPtr makeBehind(Expr::Kind kind, const Token &mark, ExprPtr child);
   ExprPtr error();
   /// Sets the height and the end; reports a tree that is too high.
   ExprPtr finish(ExprPtr expr);

@@ -140,6 +140,8 @@ TEST_CASE("einsum with words, letters and three operands") {
   auto sum = elaborateEntry("(a: f32[I, J]) -> f32[J]", "einsum(\"i j -> j\", a)");
   GOOD(sum);
   CHECK(opNames(sum.entry()) == "reduce");
+  CHECK(elaborateEntry("(a: f32[I, J], b: f16[J, K]) -> f32[I, K]", "einsum(\"i j, j k -> i k\", a, b)").error() ==
+        "type-mismatch");
 }
 
 TEST_CASE("slices: sizes, negative bounds and preconditions") {

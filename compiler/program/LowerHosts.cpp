@@ -9,8 +9,6 @@
 
 namespace fovea::program {
 
-/// Behind a host function's name: what its threads need, from its symbols.
-static constexpr const char *scratchSuffix = ".scratch";
 /// On a call of a layer: its path in the model.
 static constexpr const char *pathAttribute = "fovea.path";
 
@@ -19,7 +17,7 @@ std::string ProgramLowering::role(func::FuncOp host, unsigned argument) {
   return role ? role.getValue().str() : "";
 }
 
-static StringRef nameOf(func::FuncOp host, unsigned argument) {
+StringRef ProgramLowering::nameOf(func::FuncOp host, unsigned argument) {
   return host.getArgAttrOfType<StringAttr>(argument, "fovea.name").getValue();
 }
 
@@ -38,81 +36,6 @@ Value ProgramLowering::memrefAt(func::FuncOp host, unsigned argument, Value poin
       dims.push_back(emitter.index(dim));
   }
   return contiguousMemref(b, loc, type, pointer, dims);
-}
-
-/// `@name.scratch(symbols)`: the host function with each launch replaced by what a thread of it needs, and the maximum
-/// returned. Memory is null throughout: kernels ask for scratch from sizes alone.
-void ProgramLowering::makeScratchFunction(func::FuncOp host) {
-  b.setInsertionPointToEnd(module.getBody());
-  auto function = cast<func::FuncOp>(b.clone(*host));
-  function.setName((host.getSymName() + scratchSuffix).str());
-  function.setPrivate();
-  function.setAllResultAttrs(ArrayRef<DictionaryAttr>{});
-  Location loc = function.getLoc();
-  b.setInsertionPointToStart(&function.front());
-  Value most = arith::ConstantIndexOp::create(b, loc, 0);
-  SmallVector<Operation *> users;
-  function.walk([&](Operation *op) {
-    if (isa<kernel::LaunchOp, kernel::DumpOp, func::CallOp>(op))
-      users.push_back(op);
-  });
-  std::map<std::pair<std::string, std::vector<const void *>>, bool> asked; // equal layers at equal sizes count once
-  for (Operation *op : users) {
-    if (isa<kernel::DumpOp>(op)) {
-      op->erase();
-      continue;
-    }
-    b.setInsertionPoint(op);
-    SmallVector<Value> operands;
-    func::FuncOp scratch;
-    if (auto launch = dyn_cast<kernel::LaunchOp>(op)) {
-      scratch = lookup(launch.getKernel() + ".scratch");
-      operands = launch.getOperands();
-    } else {
-      auto call = cast<func::CallOp>(op);
-      if (!isHost(lookup(call.getCallee())))
-        continue; // a size computation, e.g. @layer.arena
-      scratch = lookup(call.getCallee() + scratchSuffix);
-      for (Value operand : call.getOperands())
-        if (operand.getType().isIndex())
-          operands.push_back(operand);
-    }
-    std::vector<const void *> key;
-    for (Value operand : operands)
-      key.push_back(operand.getAsOpaquePointer());
-    if (asked.try_emplace({scratch.getSymName().str(), key}, true).second) {
-      Value bytes = func::CallOp::create(b, loc, scratch, operands).getResult(0);
-      most = arith::MaxSIOp::create(b, loc, most, bytes);
-    }
-    if (op->getNumResults())
-      op->getResult(0).replaceAllUsesWith(arith::ConstantIntOp::create(b, loc, status, 0));
-    op->erase();
-  }
-  Operation *terminator = function.front().getTerminator();
-  b.setInsertionPoint(terminator);
-  func::ReturnOp::create(b, loc, most);
-  terminator->erase();
-
-  // Only the sizes stay arguments.
-  Block &block = function.front();
-  unsigned old = function.getNumArguments();
-  SmallVector<Type> types;
-  llvm::StringMap<Value> sizes;
-  for (unsigned i = 1; i < old; ++i)
-    if (role(host, i) == "symbol") {
-      types.push_back(b.getIndexType());
-      sizes[nameOf(host, i)] = block.addArgument(b.getIndexType(), loc);
-      block.getArgument(i).replaceAllUsesWith(sizes[nameOf(host, i)]);
-    }
-  b.setInsertionPointToStart(&block);
-  Value null = LLVM::ZeroOp::create(b, loc, ptr);
-  block.getArgument(0).replaceAllUsesWith(null);
-  for (unsigned i = 1; i < old; ++i)
-    if (!block.getArgument(i).use_empty())
-      block.getArgument(i).replaceAllUsesWith(memrefAt(host, i, null, [&](StringRef name) { return sizes.lookup(name); }));
-  block.eraseArguments(0, old);
-  function.setAllArgAttrs(ArrayRef<DictionaryAttr>{});
-  function.setType(b.getFunctionType(types, {b.getIndexType()}));
 }
 
 /// Where a memref argument of a top-level function lies.
@@ -171,8 +94,8 @@ std::optional<ProgramLowering::Slot> ProgramLowering::recordSlot(func::FuncOp ca
   return it == plan.tabulated.end() ? std::nullopt : std::optional(Slot{plan.fields[it->second], 0});
 }
 
-/// An argument of a layer goes through the record where every call passes something that lies in one array of the frame.
-/// Callers must be planned before.
+/// An argument of a layer goes through the record where every call passes something that lies in one array of the
+/// frame. Callers must be planned before.
 void ProgramLowering::planLayer(func::FuncOp layer) {
   SmallVector<func::CallOp> calls;
   module.walk([&](func::CallOp call) {
@@ -346,7 +269,8 @@ void ProgramLowering::rewriteCalls(func::FuncOp host) {
     size_t end = std::min(i + period, calls.size());
     bool loops = plans[host].topLevel && end - i == period && calls[i].getCallee() == calls[i + 1].getCallee() &&
                  adjacent(calls[i], calls[i + 1]);
-    while (loops && end < calls.size() && adjacent(calls[end - 1], calls[end]) && sameButRecord(calls[end - period], calls[end]))
+    while (loops && end < calls.size() && adjacent(calls[end - 1], calls[end]) &&
+           sameButRecord(calls[end - period], calls[end]))
       ++end;
     size_t turns = loops ? (end - i) / period : 0;
     if (turns > 1) {
@@ -391,7 +315,8 @@ void ProgramLowering::carryPath(func::FuncOp layer) {
   b.setInsertionPointAfterValue(path);
   Value slot = field(loc, plan.exec, offsetof(fovea_exec, path));
   Value outer = LLVM::LoadOp::create(b, loc, ptr, slot);
-  LLVM::StoreOp::create(b, loc, LLVM::LoadOp::create(b, loc, ptr, plan.record), field(loc, path, offsetof(fovea_path, name)));
+  LLVM::StoreOp::create(b, loc, LLVM::LoadOp::create(b, loc, ptr, plan.record),
+                        field(loc, path, offsetof(fovea_path, name)));
   LLVM::StoreOp::create(b, loc, outer, field(loc, path, offsetof(fovea_path, outer)));
   LLVM::StoreOp::create(b, loc, path, slot);
   b.setInsertionPoint(layer.front().getTerminator());
@@ -407,7 +332,8 @@ void ProgramLowering::replaceArguments(func::FuncOp host) {
   llvm::StringMap<Value> sizes;
   auto symbol = [&](StringRef name) { return sizes.lookup(name); };
   auto at = [&](int64_t array, Value index) -> Value { // frame->array[index]
-    Value address = LLVM::GEPOp::create(b, loc, ptr, ptr, loadPointer(loc, plan.frame, array), ArrayRef<LLVM::GEPArg>{index});
+    Value address =
+        LLVM::GEPOp::create(b, loc, ptr, ptr, loadPointer(loc, plan.frame, array), ArrayRef<LLVM::GEPArg>{index});
     return LLVM::LoadOp::create(b, loc, ptr, address);
   };
   block.getArgument(0).replaceAllUsesWith(plan.exec);
@@ -433,8 +359,10 @@ void ProgramLowering::replaceArguments(func::FuncOp host) {
     else if (plan.topLevel)
       pointer = at(plan.slots.lookup(i).field, constantWord(loc, plan.slots.lookup(i).index));
     else if (auto it = plan.tabulated.find(i); it != plan.tabulated.end())
-      pointer = at(plan.fields[it->second],
-                   LLVM::SExtOp::create(b, loc, word, LLVM::LoadOp::create(b, loc, b.getI32Type(), field(loc, plan.record, 8 + 4 * it->second))));
+      pointer = at(
+          plan.fields[it->second],
+          LLVM::SExtOp::create(
+              b, loc, word, LLVM::LoadOp::create(b, loc, b.getI32Type(), field(loc, plan.record, 8 + 4 * it->second))));
     old.replaceAllUsesWith(memrefAt(host, i, pointer, symbol));
   }
   block.eraseArguments(0, plan.oldArguments);

@@ -16,6 +16,9 @@ namespace fovea::program {
 
 using namespace mlir;
 
+/// Behind a host function's name: what its threads need, from its symbols.
+inline constexpr const char *scratchSuffix = ".scratch";
+
 /// The interface of `runtime/include/fovea/abi.h` as seen from IR, and what is shared between the steps.
 class ProgramLowering {
 public:
@@ -68,8 +71,11 @@ private:
     llvm::DenseMap<unsigned, Value> passed;     // layer: the new argument that stands for an old one
   };
   std::string role(func::FuncOp host, unsigned argument);
+  StringRef nameOf(func::FuncOp host, unsigned argument);
   Value memrefAt(func::FuncOp host, unsigned argument, Value pointer, llvm::function_ref<Value(StringRef)> symbol);
   void makeScratchFunction(func::FuncOp host);
+  Value largestScratch(func::FuncOp function);
+  void keepSizesOnly(func::FuncOp function, func::FuncOp host);
   FailureOr<Slot> slotOf(func::FuncOp host, unsigned argument, const Entry *entry);
   LogicalResult planTopLevel(func::FuncOp host, const Entry *entry);
   void planLayer(func::FuncOp layer);

@@ -140,3 +140,48 @@ graph.func @misses<[B]>(%x: !graph.tensor<[B, B], f32>, %w: !graph.tensor<[B, B]
   %y4 = graph.div %x, %zxb : !graph.tensor<[B, B], f32>
   graph.return %y0, %y1, %y2, %y3, %y4 : !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>
 }
+
+// -----
+
+// A mask that multiplies the exponentials hides scores; a power of a constant has its logarithm as a factor.
+// CHECK-LABEL: graph.func @masked
+// CHECK-SAME: %[[X:[^,]*]]: !graph.tensor<[T, S], f32>, %[[M:[^,]*]]: !graph.tensor<[T, S], i1>
+// CHECK: %[[HIDDEN:.*]] = graph.broadcast %{{.*}} [] : <[], f32> -> <[T, S], f32>
+// CHECK: %[[SEEN:.*]] = graph.select %[[M]], %[[X]], %[[HIDDEN]]
+// CHECK: graph.softmax %[[SEEN]]
+// CHECK: %[[C:.*]] = graph.constant 0.693147182
+// CHECK: graph.softmax
+graph.func @masked<[T, S]>(%x: !graph.tensor<[T, S], f32>, %m: !graph.tensor<[T, S], i1>) -> (!graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>) {
+  %e0 = graph.exp %x : !graph.tensor<[T, S], f32>
+  %n = graph.cast %m : !graph.tensor<[T, S], i1> -> !graph.tensor<[T, S], f32>
+  %e = graph.mul %e0, %n : !graph.tensor<[T, S], f32>
+  %z = graph.reduce "sum" %e [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %zs = graph.broadcast %z [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.div %e, %zs : !graph.tensor<[T, S], f32>
+  %two = graph.constant 2.0 : f32 : !graph.tensor<[], f32>
+  %twos = graph.broadcast %two [] : !graph.tensor<[], f32> -> !graph.tensor<[T, S], f32>
+  %f = graph.pow %twos, %x : !graph.tensor<[T, S], f32>
+  %y = graph.reduce "sum" %f [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %ys = graph.broadcast %y [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, S], f32>
+  %q = graph.div %f, %ys : !graph.tensor<[T, S], f32>
+  graph.return %p, %q : !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>
+}
+
+// -----
+
+// No softmax: the numerator alone is masked; the powers are of what varies.
+// CHECK-LABEL: graph.func @unmasked
+// CHECK-NOT: graph.softmax
+graph.func @unmasked<[T, S]>(%x: !graph.tensor<[T, S], f32>, %m: !graph.tensor<[T, S], i1>) -> (!graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>) {
+  %e0 = graph.exp %x : !graph.tensor<[T, S], f32>
+  %n = graph.cast %m : !graph.tensor<[T, S], i1> -> !graph.tensor<[T, S], f32>
+  %e = graph.mul %e0, %n : !graph.tensor<[T, S], f32>
+  %z = graph.reduce "sum" %e0 [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %zs = graph.broadcast %z [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.div %e, %zs : !graph.tensor<[T, S], f32>
+  %f = graph.pow %x, %x : !graph.tensor<[T, S], f32>
+  %y = graph.reduce "sum" %f [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %ys = graph.broadcast %y [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, S], f32>
+  %q = graph.div %f, %ys : !graph.tensor<[T, S], f32>
+  graph.return %p, %q : !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>
+}

@@ -26,8 +26,8 @@ struct PointCallbacks {
   /// The element of a reduction at `indices` (of its result). The callback chooses the indices along the reduced axes
   /// and pulls the operand with `PointProgram::element`.
   std::function<llvm::FailureOr<mlir::Value>(graph::ReduceOp reduce, mlir::ValueRange indices)> reduce;
-  /// Called for every gather with its index (index type) and the size that it must be below; `guard` as in `read`.
-  /// Failure ends the pull. Empty: no check.
+  /// Called for every gather that is not proved to stay inside (IndexBounds), with its index (index type) and the size that
+  /// it must be below; `guard` as in `read`. Failure ends the pull. Empty: no check.
   std::function<llvm::LogicalResult(mlir::Value index, DimExpr size, mlir::Value guard, mlir::Location loc)> check;
 };
 

@@ -100,3 +100,33 @@ graph.func @prepare(%w: !graph.tensor<[8, 40], f32> {graph.param = "w"}) -> (!gr
   %0 = graph.pack %w {panel = 16} : !graph.tensor<[8, 40], f32> -> !graph.tensor<[3, 8, 16], f32>
   graph.return %0 : !graph.tensor<[3, 8, 16], f32>
 }
+
+// -----
+
+// Rows at places that are proved to be inside need no check ...
+// CHECK-LABEL: func.func @inside
+// CHECK: kernel.func
+// CHECK-NOT: kernel.check
+// CHECK: kernel.store
+graph.func @inside<[N]>(%x: !graph.tensor<[2*N+1, 4], f32> {graph.input = "x"}, %ids: !graph.tensor<[N], i64> {graph.input = "ids"})
+    -> (!graph.tensor<[N, 4], f32> {graph.output = "y"}) attributes {entry} {
+  %i = graph.iota : !graph.tensor<[N], i64>
+  %c = graph.constant 2 : i64 : !graph.tensor<[], i64>
+  %two = graph.broadcast %c [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %even = graph.mul %i, %two : !graph.tensor<[N], i64>
+  %rest = graph.mod %ids, %two : !graph.tensor<[N], i64>
+  %place = graph.add %even, %rest : !graph.tensor<[N], i64>
+  %y = graph.gather %x, %place {axis = 0} : !graph.tensor<[2*N+1, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
+  graph.return %y : !graph.tensor<[N, 4], f32>
+}
+
+// -----
+
+// ... others are checked.
+// CHECK-LABEL: func.func @outside
+// CHECK: kernel.check
+graph.func @outside<[N]>(%x: !graph.tensor<[N, 4], f32> {graph.input = "x"}, %ids: !graph.tensor<[N], i64> {graph.input = "ids"})
+    -> (!graph.tensor<[N, 4], f32> {graph.output = "y"}) attributes {entry} {
+  %y = graph.gather %x, %ids {axis = 0} : !graph.tensor<[N, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
+  graph.return %y : !graph.tensor<[N, 4], f32>
+}

@@ -42,8 +42,12 @@ def main():
     models = {name: (HERE / f"{name}.fov", {}) for name in ("cached", "damaged", "sizes", "long")}
     minilm = HERE.parents[2] / "examples/minilm/minilm.fov"
     models |= {"minilm": (minilm, SMALL), "minilm-published": (minilm, {})}
-    for name, (source, parameters) in models.items():
+    narrow = {f"{name}-{dtype}": models[name if name == "sizes" else "minilm-published"]
+              for name in ("sizes", "minilm") for dtype in ("bf16", "int8")}
+    for name, (source, parameters) in (models | narrow).items():
         options = [f"--set={key}={value}" for key, value in parameters.items()]
+        if name in narrow:
+            options.append("--weights-dtype=" + name.split("-")[1])
         subprocess.run([arguments.fovea, "build", source, "--emit=lib", "--target=all", "-o", arguments.work / f"lib{name}.so", *options],
                        check=True)
     write_weights(arguments.work / "sizes.safetensors",

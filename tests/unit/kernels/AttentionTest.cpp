@@ -308,7 +308,8 @@ TEST_CASE("keys that a mask hides from all queries are not even read") {
       Array<float> q({1, 1, 64, 8}, 0.5f), k(here, 0.25f), v(here, 3.0f), out({1, 1, 64, 8}, -7.0f), none({1, 1, 1});
       Array<float> sinks({1, 1});
       Captures captures;
-      std::vector<Argument> arguments = {q, k, v, out, none, sinks, captures.bias, captures.padding, captures.document};
+      std::vector<Argument> arguments = {
+          q, k, v, out, none, sinks, captures.bias, captures.padding, captures.document, captures.allowed};
       constexpr size_t keys = 3 + 2; // after the addresses and the offset: [b, h, keys, d]
       arguments[1].slots[keys] = arguments[2].slots[keys] = 512;
       kernels.run("f", arguments);

@@ -128,7 +128,7 @@ bool Elaborator::resolveItem(IndexItem &item, DimExpr size, const syntax::Expr &
   if (item.kind == ItemKind::Integer) {
     fromEnd(item.start);
     item.size = DimExpr(1);
-    return inside(item.start, size, true) && (!isNegative(item.start) || inside(DimExpr(0), item.start, false));
+    return inside(item.start, size, true) && inside(DimExpr(0), item.start, false);
   }
   if (item.kind == ItemKind::Full) {
     item.start = DimExpr(0);

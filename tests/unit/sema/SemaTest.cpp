@@ -157,6 +157,10 @@ TEST_CASE("slices: sizes, negative bounds and preconditions") {
   auto last = elaborateEntry("(x: f32[T, D]) -> f32[D]", "x[-1]");
   GOOD(last);
   CHECK(opNames(last.entry()) == "slice reshape");
+  CHECK(requirements(last.entry()) == "0 <= T-1");
+  auto before = elaborateEntry("(x: f32[B, T, D]) -> f32[B, D]", "x[:, T - 1]");
+  GOOD(before);
+  CHECK(requirements(before.entry()) == "0 <= T-1");
   CHECK(elaborateEntry("(x: f32[4]) -> f32", "x[4]").error() == "bad-index");
 }
 

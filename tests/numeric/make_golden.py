@@ -12,7 +12,7 @@ import sys
 
 import numpy
 import torch
-from reference import encoder_decoder, first_steps, halves, language, library, minilm
+from reference import encoder_decoder, first_steps, gpt2, halves, language, library, minilm
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -103,6 +103,32 @@ def make_halves():
             if name in narrow:
                 value = double[name].to(narrow[name])
             write(folder / f"{entry}.{name}.npy", value.float() if value.dtype == torch.bfloat16 else value)
+
+
+@torch.no_grad()
+def make_bert():
+    folder = HERE / "golden/bert"
+    model = minilm.small(seed=17, scale=0.15, positions=24)
+    generator = torch.Generator().manual_seed(4)
+    lengths = torch.tensor([19, 1, 8])
+    mask = torch.arange(19)[None, :] < lengths[:, None]
+    ids = torch.randint(minilm.SMALL["vocab"], (3, 19), generator=generator) * mask
+    kinds = (torch.arange(19)[None, :] >= lengths[:, None] // 2).long() * mask  # two sentences each
+    for name, tensor in (("ids", ids), ("kinds", kinds), ("mask", mask)):
+        write(folder / f"{name}.npy", tensor)
+    write_weights(folder / "model.safetensors", model.state_dict())
+    single = minilm.states(model, ids, kinds, mask)
+    write(folder / "states.npy", checked("bert", single, minilm.states(model.double(), ids, kinds, mask)))
+
+
+def make_gpt2():
+    folder = HERE / "golden/gpt2"
+    model = gpt2.small()
+    ids = torch.randint(gpt2.SMALL["vocab"], (3, 17), generator=torch.Generator().manual_seed(9))
+    write(folder / "ids.npy", ids)
+    write_weights(folder / "model.safetensors", gpt2.weights(model))
+    single = gpt2.next_logits(model, ids)
+    write(folder / "logits.npy", checked("gpt2", single, gpt2.next_logits(model.double(), ids)))
 
 
 def make_encoder_decoder():
@@ -208,6 +234,8 @@ def main():
     make_small_bert()
     make_narrow_bert()
     make_halves()
+    make_bert()
+    make_gpt2()
     make_minilm(sys.argv[1])
 
 

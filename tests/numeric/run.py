@@ -105,6 +105,8 @@ def main():
 
     suffix = "npy" if len(case["outputs"]) == 1 else "npz"
     inputs = input_paths(case) + (["--weights", weights] if weights else [])
+    for name, value in case.get("sizes", {}).items():
+        inputs += ["--size", f"{name}={value}"]
 
     def differences(command, what):
         """How many outputs of a run of the entry differ; None where this processor can't run the target."""

@@ -97,3 +97,35 @@ TEST_CASE("without the size of the cache the first run says what is missing") {
                        {tensor({batch, 1, dim}, y)}) == FOVEA_PRECONDITION);
   CHECK(std::string(program.error.message).find("`limit`") != std::string::npos);
 }
+
+TEST_CASE("a decoder in steps gives the bits that it gives for all words at once") {
+  constexpr int64_t words = 17, vocab = 61;
+  for (const char *target : {"x86-64", "x86-64-v3", "x86-64-v4"}) {
+    Program program;
+    if (!program.load("gpt2", std::getenv("FOVEA_GPT2"), target, 2, {{"limit", words}}))
+      continue;
+    CAPTURE(std::string(target));
+    Numbers numbers(5);
+    std::vector<int64_t> ids(batch * words), none;
+    for (int64_t &id : ids)
+      id = int64_t(numbers.next() % vocab);
+    int64_t past = 0;
+    std::vector<float> once(batch * vocab), steps(once.size());
+    program.run("next", {tensor(FOVEA_I64, {batch, words}, ids.data()), tensor(FOVEA_I64, {}, &past)},
+                {tensor({batch, vocab}, once)});
+    fovea_context_reset(program.context);
+    for (int64_t count : {9, 1, 5, 1, 1}) {
+      std::vector<int64_t> part;
+      for (int64_t b = 0; b < batch; ++b)
+        part.insert(part.end(), &ids[b * words + past], &ids[b * words + past] + count);
+      program.run("next", {tensor(FOVEA_I64, {batch, count}, part.data()), tensor(FOVEA_I64, {}, &past)},
+                  {tensor({batch, vocab}, steps)});
+      past += count;
+    }
+    REQUIRE(past == words);
+    CHECK(sameBits(once.data(), steps.data(), once.size()));
+    // No word is no last word.
+    CHECK(program.tryRun("next", {tensor(FOVEA_I64, {batch, 0}, none.data()), tensor(FOVEA_I64, {}, &past)},
+                         {tensor({batch, vocab}, steps)}) == FOVEA_PRECONDITION);
+  }
+}

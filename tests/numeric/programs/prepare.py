@@ -13,6 +13,7 @@ import subprocess
 HERE = pathlib.Path(__file__).resolve().parent
 LEVELS, OUTPUTS = (1, 2, 5, 6, 7, 15, 16, 17, 31, 97), (31, 97, 1, 7, 16, 2, 17, 5, 15, 6)
 SMALL = {"vocab": 61, "dim": 32, "heads": 4, "depth": 2, "ffn": 48}
+GPT2 = {"vocab": 61, "dim": 32, "heads": 4, "depth": 2, "positions": 24}
 
 
 def write_tensors(path, tensors):
@@ -41,7 +42,8 @@ def main():
     arguments.work.mkdir(parents=True, exist_ok=True)
     models = {name: (HERE / f"{name}.fov", {}) for name in ("cached", "damaged", "sizes", "long")}
     minilm = HERE.parents[2] / "examples/minilm/minilm.fov"
-    models |= {"minilm": (minilm, SMALL), "minilm-published": (minilm, {})}
+    models |= {"minilm": (minilm, SMALL), "minilm-published": (minilm, {}),
+               "gpt2": (HERE.parents[2] / "benchmarks/models/gpt2.fov", GPT2)}
     narrow = {f"{name}-{dtype}": models[name if name == "sizes" else "minilm-published"]
               for name in ("sizes", "minilm") for dtype in ("bf16", "int8")}
     for name, (source, parameters) in (models | narrow).items():

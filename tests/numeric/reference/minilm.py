@@ -13,17 +13,18 @@ def published(folder):
     return model.eval()
 
 
-def small(seed=7):
+def small(seed=7, scale=0.3, positions=512):
     """Random weights, large enough that scores and norms are far from trivial."""
     torch.manual_seed(seed)
     config = BertConfig(vocab_size=SMALL["vocab"], hidden_size=SMALL["dim"], num_attention_heads=SMALL["heads"],
                         num_hidden_layers=SMALL["depth"], intermediate_size=SMALL["ffn"], hidden_act="gelu",
+                        max_position_embeddings=positions,
                         layer_norm_eps=1e-12, attn_implementation="eager")
     model = BertModel(config, add_pooling_layer=False).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            scale = 0.1 if name.endswith("bias") else 0.3
-            parameter.copy_(torch.randn_like(parameter) * scale + (1.0 if name.endswith("LayerNorm.weight") else 0.0))
+            size = 0.1 if name.endswith("bias") else scale
+            parameter.copy_(torch.randn_like(parameter) * size + (1.0 if name.endswith("LayerNorm.weight") else 0.0))
     return model
 
 
@@ -33,6 +34,12 @@ def embed(model, ids, mask):
     hidden = model(input_ids=ids, attention_mask=mask.long()).last_hidden_state
     weight = mask.to(hidden.dtype)[:, :, None]
     return torch.nn.functional.normalize((hidden * weight).sum(1) / weight.sum(1), dim=-1)
+
+
+@torch.no_grad()
+def states(model, ids, kinds, mask):
+    """The last layer's tokens."""
+    return model(input_ids=ids, token_type_ids=kinds, attention_mask=mask.long()).last_hidden_state
 
 
 def tokenize(folder, sentences):

@@ -1,32 +1,42 @@
-// Times one entry of a generated library against the machine's limits, in one process and interleaved with them.
+// Times one entry of a generated library beside the machine's limits, interleaved with them in one process.
 //
-//   fovea-bench LIB.so ENTRY --shape 1,128 --shape 1,128 [--weights F] [--threads N] [--repeats N] [--cold] --flops N --bytes N
+//   fovea-bench LIB.so ENTRY --input 1,128 --input 1,128%2 --input =512 [--weights F] [--size NAME=N] [--threads N]
+//               [--seconds S] [--cold] --flops N --bytes N
 //
-// Prints one line of JSON: the limits, and min, median and max of the run's seconds. Inputs are deterministic: floats in
-// [-1, 1], integers 0 to 99, bools true. With --cold the inputs and the weights are driven out of the caches' upper levels
-// by reading 64 MiB before each run. Tensors lie as the runtime's own memory does: on huge pages where there are any.
-#include "benchmarks/suite/Limits.h"
+// An input is a shape, the integers of which are below 100 or what follows `%`, or a number. Floats are in [-1, 1),
+// bools true; states hold what inputs do. With several threads the same is measured with one, in turn. With --cold the
+// inputs and the weights are driven out of the caches' upper levels by reading 64 MiB before each run. Tensors lie as
+// the runtime's own memory does: on huge pages where there are any. Prints one line of JSON.
 #include "fovea/fovea.h"
+#include "runtime/main/Limits.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <dlfcn.h>
+#include <fstream>
 #include <string>
 #include <sys/mman.h>
 #include <vector>
 
-using namespace fovea::bench;
-
 namespace {
+
+struct Input {
+  std::vector<int64_t> shape;
+  int64_t below = 100;
+  bool isNumber = false;
+  int64_t number = 0;
+};
 
 struct Options {
   std::string library, entry, weights;
-  std::vector<std::vector<int64_t>> shapes;
-  int threads = 1, repeats = 20;
+  std::vector<Input> inputs;
+  std::vector<std::pair<std::string, int64_t>> sizes;
+  int threads = 1;
+  double seconds = 1, flops = 0, bytes = 0;
   bool cold = false;
-  double flops = 0, bytes = 0;
 };
 
 [[noreturn]] void fail(const std::string &message) {
@@ -34,11 +44,21 @@ struct Options {
   std::exit(1);
 }
 
-std::vector<int64_t> parseShape(const char *text) {
-  std::vector<int64_t> shape;
-  for (char *end; *text; text = *end ? end + 1 : end)
-    shape.push_back(std::strtoll(text, &end, 10));
-  return shape;
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+Input parseInput(const char *text) {
+  Input input;
+  if (*text == '=') {
+    input.isNumber = true;
+    input.number = std::strtoll(text + 1, nullptr, 10);
+    return input;
+  }
+  char *end = nullptr;
+  for (; *text && *text != '%'; text = *end == ',' ? end + 1 : end)
+    input.shape.push_back(std::strtoll(text, &end, 10));
+  if (*text == '%')
+    input.below = std::strtoll(text + 1, nullptr, 10);
+  return input;
 }
 
 Options parse(int argc, char **argv) {
@@ -47,22 +67,29 @@ Options parse(int argc, char **argv) {
   for (int i = 1; i < argc; ++i) {
     std::string word = argv[i];
     auto value = [&] { return i + 1 < argc ? argv[++i] : (fail(word + " needs a value"), argv[0]); };
-    if (word == "--shape")
-      options.shapes.push_back(parseShape(value()));
-    else if (word == "--weights")
+    if (word == "--input") {
+      options.inputs.push_back(parseInput(value()));
+    } else if (word == "--size") {
+      std::string text = value();
+      size_t equals = text.find('=');
+      if (equals == std::string::npos)
+        fail("--size takes NAME=N");
+      options.sizes.emplace_back(text.substr(0, equals), std::atoll(text.c_str() + equals + 1));
+    } else if (word == "--weights") {
       options.weights = value();
-    else if (word == "--threads")
+    } else if (word == "--threads") {
       options.threads = std::atoi(value());
-    else if (word == "--repeats")
-      options.repeats = std::atoi(value());
-    else if (word == "--flops")
+    } else if (word == "--seconds") {
+      options.seconds = std::atof(value());
+    } else if (word == "--flops") {
       options.flops = std::atof(value());
-    else if (word == "--bytes")
+    } else if (word == "--bytes") {
       options.bytes = std::atof(value());
-    else if (word == "--cold")
+    } else if (word == "--cold") {
       options.cold = true;
-    else
+    } else {
       words.push_back(word);
+    }
   }
   if (words.size() != 2)
     fail("wants a library and an entry");
@@ -83,47 +110,107 @@ const fovea_program *open(const std::string &path) {
   return function();
 }
 
-/// Tensors and their data, which stays until the process ends.
-struct Tensors {
-  std::vector<fovea_tensor> tensors;
-
-  void allocate() {
-    for (fovea_tensor &tensor : tensors) {
-      int64_t count = 1;
-      for (int i = 0; i < tensor.rank; ++i)
-        count *= tensor.shape[i];
-      constexpr size_t page = 2 << 20;
-      size_t bytes = (count * fovea_dtype_size(tensor.dtype) + page) / page * page;
-      tensor.data = std::aligned_alloc(page, bytes);
-      if (!tensor.data)
-        fail("out of memory");
-      madvise(tensor.data, bytes, MADV_HUGEPAGE);
-      fill(tensor, count);
-    }
+void fill(const fovea_tensor &tensor, const Input &input) {
+  int64_t count = 1;
+  for (int i = 0; i < tensor.rank; ++i)
+    count *= tensor.shape[i];
+  uint32_t state = 12345;
+  for (int64_t i = 0; i < count; ++i) {
+    state = state * 1664525 + 1013904223;
+    if (tensor.dtype == FOVEA_F32)
+      static_cast<float *>(tensor.data)[i] = static_cast<float>(state >> 8) / 8388608.0f - 1.0f;
+    else if (tensor.dtype == FOVEA_I64)
+      static_cast<int64_t *>(tensor.data)[i] = input.isNumber ? input.number : int64_t(state >> 8) % input.below;
+    else if (tensor.dtype == FOVEA_BOOL)
+      static_cast<unsigned char *>(tensor.data)[i] = 1;
   }
-  static void fill(fovea_tensor &tensor, int64_t count) {
-    uint32_t state = 12345;
-    for (int64_t i = 0; i < count; ++i) {
-      state = state * 1664525 + 1013904223;
-      if (tensor.dtype == FOVEA_F32)
-        static_cast<float *>(tensor.data)[i] = static_cast<float>(state >> 8) / 8388608.0f - 1.0f;
-      else if (tensor.dtype == FOVEA_I64)
-        static_cast<int64_t *>(tensor.data)[i] = (state >> 8) % 100;
-      else if (tensor.dtype == FOVEA_BOOL)
-        static_cast<unsigned char *>(tensor.data)[i] = 1;
-    }
-  }
-};
-
-struct Spread {
-  double min, median, max;
-};
-
-Spread spreadOf(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return {values.front(), values[values.size() / 2], values.back()};
 }
 
+/// Tensors and their data, which stays until the process ends.
+void allocate(std::vector<fovea_tensor> &tensors) {
+  for (fovea_tensor &tensor : tensors) {
+    int64_t count = 1;
+    for (int i = 0; i < tensor.rank; ++i)
+      count *= tensor.shape[i];
+    constexpr size_t page = 2 << 20;
+    size_t bytes = (count * fovea_dtype_size(tensor.dtype) + page) / page * page;
+    tensor.data = std::aligned_alloc(page, bytes);
+    if (!tensor.data)
+      fail("out of memory");
+    madvise(tensor.data, bytes, MADV_HUGEPAGE);
+  }
+}
+
+/// The program in one context, and how long its runs took.
+struct Timed {
+  fovea_context *context = nullptr;
+  int32_t entry = 0;
+  std::vector<fovea_tensor> inputs, outputs;
+  std::vector<double> times;
+
+  void run() {
+    fovea_error error;
+    if (fovea_run(context, entry, inputs.data(), int32_t(inputs.size()), outputs.data(), int32_t(outputs.size()),
+                  &error))
+      fail(error.message);
+  }
+  void time() {
+    double start = now();
+    run();
+    times.push_back(now() - start);
+  }
+  double quantile(double part) const {
+    std::vector<double> sorted = times;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted[size_t(part * double(sorted.size() - 1))];
+  }
+};
+
+Timed prepare(const Options &options, const fovea_program *program, fovea_model *model, int threads) {
+  Timed timed;
+  fovea_error error;
+  std::vector<fovea_size> sizes;
+  for (const auto &[name, value] : options.sizes)
+    sizes.push_back({name.c_str(), value});
+  fovea_context_options contextOptions = {};
+  contextOptions.threads = threads;
+  contextOptions.sizes = sizes.data();
+  contextOptions.size_count = int32_t(sizes.size());
+  if (fovea_context_create(model, &contextOptions, &timed.context, &error))
+    fail(error.message);
+  timed.entry = fovea_find_entry(program, options.entry.c_str());
+  if (timed.entry < 0)
+    fail("no entry " + options.entry);
+  const fovea_entry &table = program->entries[timed.entry];
+  if (options.inputs.size() != size_t(table.input_count))
+    fail("the entry takes " + std::to_string(table.input_count) + " inputs: one --input each");
+  for (int32_t i = 0; i < table.input_count; ++i) {
+    fovea_tensor tensor = {};
+    tensor.dtype = table.inputs[i].dtype;
+    tensor.rank = int32_t(options.inputs[i].shape.size());
+    std::copy(options.inputs[i].shape.begin(), options.inputs[i].shape.end(), tensor.shape);
+    timed.inputs.push_back(tensor);
+  }
+  allocate(timed.inputs);
+  for (size_t i = 0; i < timed.inputs.size(); ++i)
+    fill(timed.inputs[i], options.inputs[i]);
+  timed.outputs.resize(table.output_count);
+  if (fovea_infer_shapes(timed.context, timed.entry, timed.inputs.data(), table.input_count, timed.outputs.data(),
+                         table.output_count, &error))
+    fail(error.message);
+  allocate(timed.outputs);
+  timed.run(); // fixes the sizes of states
+  for (int32_t i = 0; i < table.state_count; ++i) {
+    fovea_tensor state;
+    if (fovea_context_state(timed.context, program->states[table.states[i]].name, &state, &error))
+      fail(error.message);
+    fill(state, {});
+  }
+  timed.run();
+  return timed;
+}
+
+/// Drives out what the upper levels of the caches hold.
 void evict(std::vector<float> &buffer) {
   if (buffer.empty())
     buffer.resize(16 << 20, 1.0f);
@@ -131,6 +218,50 @@ void evict(std::vector<float> &buffer) {
   for (size_t i = 0; i < buffer.size(); i += 16)
     sum += buffer[i] += 1.0f;
   asm volatile("" : : "x"(sum));
+}
+
+/// What the kernel does when asked for huge pages: "always", "madvise" or "never".
+std::string hugePages() {
+  std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
+  std::string text;
+  std::getline(file, text);
+  size_t begin = text.find('['), end = text.find(']');
+  return begin == std::string::npos || end == std::string::npos ? "never" : text.substr(begin + 1, end - begin - 1);
+}
+
+struct Measured {
+  double operations = 0, reading = 0; ///< a second, the best seen
+};
+
+/// Fills `timed`'s times, for about `options.seconds` and five runs at least; limits are measured before, between and
+/// after.
+Measured measure(const Options &options, fovea::rt::Limits &limits, std::vector<Timed> &timed) {
+  Measured best;
+  size_t working = std::clamp<size_t>(size_t(options.bytes), 16 << 10, 512 << 20);
+  auto operations = [&](double seconds) { best.operations = std::max(best.operations, limits.operations(seconds)); };
+  auto reading = [&] {
+    best.reading = std::max(best.reading, limits.reading(working, 0.05));
+    for (Timed &each : timed) // brings back what reading has driven out
+      each.run();
+  };
+  std::vector<float> buffer;
+  operations(0.05), reading();
+  double begin = now(), sinceLimit = 0, sinceReading = 0;
+  while (timed[0].times.size() < 5 || (now() - begin < options.seconds && timed[0].times.size() < 100000)) {
+    for (Timed &each : timed) {
+      if (options.cold)
+        evict(buffer);
+      each.time();
+      sinceLimit += each.times.back(), sinceReading += each.times.back();
+    }
+    // The clock drifts: a tenth of the time is the limits'.
+    if (sinceLimit > 0.05)
+      operations(0.005), sinceLimit = 0;
+    if (sinceReading > options.seconds / 3)
+      reading(), sinceReading = 0;
+  }
+  operations(0.05), reading();
+  return best;
 }
 
 } // namespace
@@ -142,54 +273,31 @@ int main(int argc, char **argv) {
   fovea_model *model;
   if (fovea_model_load(program, options.weights.empty() ? nullptr : options.weights.c_str(), nullptr, &model, &error))
     fail(error.message);
-  fovea_context_options contextOptions = {};
-  contextOptions.threads = options.threads;
-  fovea_context *context;
-  if (fovea_context_create(model, &contextOptions, &context, &error))
+  std::vector<Timed> timed{prepare(options, program, model, options.threads)};
+  if (options.threads > 1)
+    timed.push_back(prepare(options, program, model, 1));
+  fovea::rt::Limits limits;
+  if (limits.start(options.threads, &error))
     fail(error.message);
-  int32_t entry = fovea_find_entry(program, options.entry.c_str());
-  if (entry < 0)
-    fail("no entry " + options.entry);
+  Measured best = measure(options, limits, timed);
 
-  const fovea_entry &table = program->entries[entry];
-  if (options.shapes.size() != static_cast<size_t>(table.input_count))
-    fail("the entry takes " + std::to_string(table.input_count) + " inputs: one --shape each");
-  Tensors inputs, outputs;
-  for (int32_t i = 0; i < table.input_count; ++i) {
-    fovea_tensor tensor = {};
-    tensor.dtype = table.inputs[i].dtype;
-    tensor.rank = static_cast<int32_t>(options.shapes[i].size());
-    std::copy(options.shapes[i].begin(), options.shapes[i].end(), tensor.shape);
-    inputs.tensors.push_back(tensor);
-  }
-  inputs.allocate();
-  outputs.tensors.resize(table.output_count);
-  if (fovea_infer_shapes(context, entry, inputs.tensors.data(), table.input_count, outputs.tensors.data(), table.output_count, &error))
-    fail(error.message);
-  outputs.allocate();
-
-  double fma = fmaRate(0.1);
-  std::vector<double> times;
-  std::vector<float> buffer;
-  for (int i = -2; i < options.repeats; ++i) { // two warm-up runs
-    if (options.cold)
-      evict(buffer);
-    double start = now();
-    if (fovea_run(context, entry, inputs.tensors.data(), table.input_count, outputs.tensors.data(), table.output_count, &error))
-      fail(error.message);
-    if (i >= 0)
-      times.push_back(now() - start);
-    if (i % 8 == 7)
-      fma = std::max(fma, fmaRate(0.02)); // the clock drifts: measured in between as well
-  }
-  size_t working = std::clamp<size_t>(static_cast<size_t>(options.bytes), 16 << 10, 512 << 20);
-  double read = options.bytes > 0 ? readRate(working, 0.2) : 0;
-  Spread time = spreadOf(times);
-  double limit = std::max(options.flops / (fma * 1e9 * options.threads), read > 0 ? options.bytes / (read * 1e9) : 0);
-  std::printf("{\"target\": \"%s\", \"threads\": %d, \"fma_gflops\": %.1f, \"read_gbs\": %.1f, \"seconds\": [%.9f, %.9f, %.9f], "
-              "\"gflops\": %.2f, \"limit_seconds\": %.9f, \"share\": %.4f}\n",
-              fovea_model_target(model), options.threads, fma, read, time.min, time.median, time.max,
-              options.flops / time.median * 1e-9, limit, limit / time.median);
-  fovea_context_destroy(context);
+  double median = timed[0].quantile(0.5);
+  double compute = options.flops / best.operations, memory = options.bytes / best.reading,
+         limit = std::max(compute, memory);
+  const char *levels[] = {"L2", "L3", "DRAM"};
+  const char *level = levels[fovea::rt::memoryLevel(options.bytes, options.threads) - 2];
+  std::printf(
+      "{\"target\": \"%s\", \"threads\": %d, \"huge_pages\": \"%s\", \"fma_gflops\": %.1f, \"read_gbs\": %.1f, "
+      "\"level\": "
+      "\"%s\", \"binds\": \"%s\", \"runs\": %zu, \"seconds\": [%.9f, %.9f, %.9f], \"gflops\": %.2f, \"gbs\": %.2f, "
+      "\"limit_seconds\": %.9f, \"share\": %.4f",
+      fovea_model_target(model), options.threads, hugePages().c_str(), best.operations * 1e-9, best.reading * 1e-9,
+      level, compute >= memory ? "FMA" : level, timed[0].times.size(), timed[0].quantile(0.25), median,
+      timed[0].quantile(0.75), options.flops / median * 1e-9, options.bytes / median * 1e-9, limit, limit / median);
+  if (timed.size() > 1)
+    std::printf(", \"speedup\": %.4f", timed[1].quantile(0.5) / median);
+  std::printf("}\n");
+  for (Timed &each : timed)
+    fovea_context_destroy(each.context);
   fovea_model_destroy(model);
 }

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Tests of the benchmarks' own arithmetic: nothing is timed here."""
+import json
+import os
+import tempfile
+import unittest
+
+import programs
+import rows
+import run
+
+
+def figures(share, binds="FMA", **more):
+    return dict(share=share, binds=binds, seconds=[1.0, 1.0, 1.0], limit_seconds=share, gflops=1, gbs=1) | more
+
+
+class Rows(unittest.TestCase):
+    def test_names_are_unique_and_sources_exist(self):
+        names = [row.name for row in rows.table()]
+        self.assertEqual(len(names), len(set(names)))
+        for row in rows.table():
+            self.assertTrue(os.path.exists(os.path.join(run.ROOT, row.model)), row.model)
+
+    def test_work_of_known_shapes(self):
+        known = {row.name: row for row in rows.table()}
+        self.assertEqual(known["attention full 128"].flops, 4 * 12 * 64 * 128 * 128)
+        self.assertEqual(known["attention causal 128"].flops, 4 * 12 * 64 * 128 * 129 // 2)
+        self.assertEqual(known["matmul 1x768x768"].bytes, 4 * (768 * 768 + 2 * 768))
+        # GPT-2 small has 124 439 808 parameters; a step reads all but the positions' table, of the words' one row twice.
+        step = known["GPT-2 decode at 512"]
+        count = sum(shape[0] * (shape[1] if len(shape) > 1 else 1) for shape in step.weights.values())
+        self.assertEqual(count, 124439808)
+        cache, io = 2 * 12 * 513 * 768, 768 + 50257
+        self.assertAlmostEqual(step.bytes, 4 * (count - 1024 * 768 + cache + io), delta=4 * 2 * 768)
+        self.assertEqual(known["GPT-2 decode at 512"].inputs, ["1,1", "=512"])
+
+    def test_every_two_thread_row_has_its_single_one(self):
+        names = {row.name for row in rows.table()}
+        for row in rows.table():
+            if row.threads == 2:
+                self.assertIn(row.name.removesuffix(", 2 threads"), names)
+
+    def test_reference_names_rows(self):
+        with open(os.path.join(run.HERE, "peers", "reference.json")) as file:
+            reference = json.load(file)["rows"]
+        names = {row.name for row in rows.table()}
+        unknown = [name for name in reference if name not in names and not name.startswith(("build ", "start "))]
+        self.assertEqual(unknown, [])
+        for peers in reference.values():
+            self.assertEqual(peers, sorted(peers, key=lambda p: -p["share"] if "share" in p else p["ms"]))
+
+
+class Results(unittest.TestCase):
+    def row(self, **more):
+        return rows.Row("r", "m", "e", [], 1, 1, goal=0.8, **more)
+
+    def test_median_and_spread_of_rounds(self):
+        result = run.summary(self.row(), [figures(0.5), figures(0.9), figures(0.7)])
+        self.assertEqual((result["share"], result["spread"], result["goal"], result["metric"]), (0.7, [0.5, 0.9], 0.8, "share"))
+
+    def test_goals_of_two_threads_depend_on_what_binds(self):
+        bound = run.summary(self.row(threads=2), [figures(0.9, speedup=1.8)])
+        self.assertEqual((bound["metric"], bound["goal"], bound["speedup"]), ("speedup", 1.9, 1.8))
+        bound = run.summary(self.row(threads=2), [figures(0.9, binds="DRAM", speedup=1.1)])
+        self.assertEqual((bound["metric"], bound["goal"]), ("share", 0.85))
+
+    def test_check_names_what_fell_by_more_than_the_noise(self):
+        result = lambda share, low, high: dict(share=share, spread=[low, high])
+        before = {"a": result(0.8, 0.8, 0.8), "b": result(0.8, 0.8, 0.8), "c": result(0.8, 0.6, 0.8)}
+        now = {"a": result(0.77, 0.77, 0.77), "b": result(0.7, 0.7, 0.7), "c": result(0.7, 0.7, 0.7), "new": result(0.1, 0, 1)}
+        self.assertEqual([line.split(":")[0] for line in run.check(now, before)], ["b"])
+
+    def test_the_best_peer_is_that_of_this_run_where_there_is_one(self):
+        reference = {"r": [dict(peer="A", share=0.7)]}
+        self.assertEqual(run.best_peer("r", {}, reference), (0.7, "A*"))
+        peers = {"B": dict(share=0.4), "C": dict(share=0.5), "D": dict(failed="why")}
+        self.assertEqual(run.best_peer("r", dict(peers=peers), reference), (0.5, "C"))
+        self.assertIsNone(run.best_peer("s", {}, reference))
+
+
+class Weights(unittest.TestCase):
+    def test_the_file_is_what_its_header_says(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "w.safetensors")
+            programs.write_random(path, {"a": [300, 256], "b": [7]})
+            with open(path, "rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                header = json.loads(file.read(size))
+                data = file.read()
+            self.assertEqual(header["b"]["data_offsets"], [4 * 300 * 256, 4 * (300 * 256 + 7)])
+            self.assertEqual(len(data), 4 * (300 * 256 + 7))
+            lines = {data[i : i + 1024] for i in range(0, 4 * 300 * 256, 1024)}
+            self.assertEqual(len(lines), 300)  # no two rows are equal
+
+
+if __name__ == "__main__":
+    unittest.main()

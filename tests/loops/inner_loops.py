@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Looks at the inner loops of emitted kernels, which no clock has to run: what they are made of, for each target.
+
+usage: inner_loops.py --fovea FOVEA --work FOLDER --target TARGET MODEL.fov KERNEL…  |  inner_loops.py --self-test
+
+KERNEL is how names of functions begin. In each of them, *loops of products* are innermost loops in which some registers
+are written by multiply-adds alone: sums that stay in registers from step to step. Each loop that is unrolled must
+
+  1. consist of multiply-adds to 55% at least,
+  2. not touch the stack (what a loop spills costs as much as what it computes),
+  3. call nothing,
+  4. have all its sums in registers of the target's full width.
+
+What is left over by an unrolled loop (one multiply-add for each sum) is not looked at: it runs for the last few steps.
+The bound is the same for every loop. Loops that miss the first point today are named in SHORT, each by what it is made
+of, so that no other loop is excused; they are held to the other points, shown at every run, and an entry whose loop
+reaches the bound fails until it is taken off.
+"""
+import argparse
+import collections
+import dataclasses
+import pathlib
+import re
+import subprocess
+import sys
+
+LEAST_SHARE = 0.55
+WIDTH = {"x86-64-v4": "zmm", "x86-64-v3": "ymm"}
+MULTIPLY_ADD = re.compile(r"vfn?madd(132|213|231)ps$")
+REGISTER = re.compile(r"%([xyz]mm)(\d+)")
+# Loops that fall short of the bound: (target, sums, multiply-adds, broadcasts, whether it fetches ahead) and the kernel.
+SHORT = {
+    ("x86-64-v4", 4, 16, 4, True): "attention_",  # few queries, values of one row
+    ("x86-64-v4", 16, 64, 16, True): "attention_",  # few queries, values of four rows
+    ("x86-64-v3", 8, 32, 4, True): "attention_",  # few queries, values of one row
+    ("x86-64-v3", 8, 32, 16, True): "attention_",  # few queries, values of four rows
+    ("x86-64-v3", 8, 32, 16, False): "attention_",  # few queries, scores of four rows
+    ("x86-64-v3", 6, 48, 24, False): "fovea_tile_3x1x",
+    ("x86-64-v3", 8, 64, 32, True): "fovea_tile_4x1x",  # the same tile without fetching reaches it
+}
+
+
+@dataclasses.dataclass
+class Loop:
+    function: str
+    instructions: list  # lines of text
+    sums: set  # registers that multiply-adds alone write
+    products: list  # the multiply-adds that do
+    frame: bool  # rbp points to the stack
+
+    @property
+    def share(self):
+        return len(self.products) / len(self.instructions)
+
+    @property
+    def unrolled(self):
+        return len(self.products) > len(self.sums)
+
+    def identity(self, target):
+        names = [line.split()[0] for line in self.instructions]
+        fetches = any(name.startswith("prefetch") for name in names)
+        return target, len(self.sums), len(self.products), names.count("vbroadcastss"), fetches
+
+    def problems(self, width, known=False):
+        found = []
+        if self.share < LEAST_SHARE and not known:
+            found.append(f"{self.share:.0%} multiply-adds")
+        pointer = re.compile(r"[(,]%r[sb]p[,)]" if self.frame else r"[(,]%rsp[,)]")
+        stack = sum(bool(pointer.search(line)) for line in self.instructions)
+        if stack:
+            found.append(f"{stack} instructions touch the stack")
+        if any(line.startswith("call") for line in self.instructions):
+            found.append("calls")
+        if any(register[:3] != width for register in self.sums):
+            found.append(f"sums are not in {width}")
+        return found
+
+    def __str__(self):
+        counts = collections.Counter(line.split()[0] for line in self.instructions)
+        mix = ", ".join(f"{count} {name}" for name, count in counts.most_common(6))
+        return f"{self.function}: {len(self.sums)} sums, {len(self.instructions)} instructions ({mix})"
+
+
+def functions(text):
+    """(name, lines) of each function; lines are labels and instructions."""
+    name, lines = None, []
+    for line in text.splitlines():
+        line = line.split("#")[0].strip()
+        label = re.match(r'"?([\w.$]+)"?:', line)
+        if label and not label[1].startswith(".L"):
+            if name:
+                yield name, lines
+            name, lines = label[1], []
+        elif line and (label or not line.startswith(".")):
+            lines.append(line)
+    if name:
+        yield name, lines
+
+
+def innermost(lines):
+    """Instructions of each loop that contains no other: from a label to the last jump back to it."""
+    labels, instructions, ends = {}, [], {}
+    for line in lines:
+        if line.endswith(":"):
+            labels[line[:-1]] = len(instructions)
+            continue
+        words = line.split()
+        if words[0].startswith("j") and labels.get(words[-1]) is not None:
+            ends[labels[words[-1]]] = len(instructions)
+        instructions.append(line)
+    spans = sorted(ends.items())
+    for begin, end in spans:
+        if not any(begin <= b and e <= end and (b, e) != (begin, end) for b, e in spans):
+            yield instructions[begin : end + 1]
+
+
+def written(line):
+    """The vector register that an instruction writes, of any width by the same name; None where it is none."""
+    register = REGISTER.search(line.split(None, 1)[-1].split(",")[-1]) if " " in line or "\t" in line else None
+    if not register or line.split()[0].startswith(("vcmp", "vucomi", "vcomi", "prefetch")):
+        return None
+    return register[2]
+
+
+def products(function, instructions, frame):
+    """The loop, where it has products; None otherwise."""
+    adds = [line for line in instructions if MULTIPLY_ADD.match(line.split()[0])]
+    others = {written(line) for line in instructions if not MULTIPLY_ADD.match(line.split()[0])}
+    adds = [line for line in adds if written(line) not in others]
+    sums = {"".join(REGISTER.findall(line)[-1]) for line in adds}
+    return Loop(function, instructions, sums, adds, frame) if adds else None
+
+
+def loops(text, prefixes):
+    for name, lines in functions(text):
+        if name.startswith(tuple(prefixes)):
+            frame = any(re.match(r"(movq\s+%rsp|leaq\s+\S*\(%rsp\)), %rbp", line) for line in lines)
+            for instructions in innermost(lines):
+                loop = products(name, instructions, frame)
+                if loop and loop.unrolled:
+                    yield loop
+
+
+def self_test():
+    good = "\n".join(["f:", ".LBB0_1:"] + [f"vbroadcastss (%rdi,%rcx), %zmm{9}"] + [f"vfmadd231ps (%rsi), %zmm9, %zmm{i}" for i in (0, 1) * 2]
+                     + ["addq $4, %rcx", "jne .LBB0_1", "retq"])
+    changed = lambda old, new: [loop.problems("zmm") for loop in loops(good.replace(old, new), ["f"])]
+    polynomial = good.replace("vbroadcastss (%rdi,%rcx), %zmm9", "vmovaps %zmm5, %zmm0\nvmovaps %zmm5, %zmm1")
+    nested = "f:\n.LBB0_0:\nmovq %rax, (%rsp)\n" + good.removeprefix("f:\n").replace("retq", "jne .LBB0_0\nretq")
+    checks = {
+        "a good loop is good": changed("", "") == [[]],
+        "a spill is seen": changed("addq $4, %rcx", "movq 8(%rsp), %rcx") == [["1 instructions touch the stack"]],
+        "rbp is a register like others": changed("addq $4, %rcx", "movq 8(%rbp), %rcx") == [[]],
+        "unless it points to the stack": [loop.problems("zmm") for loop in loops(good.replace("addq $4, %rcx", "movq 8(%rbp), %rcx").replace(
+            ".LBB0_1:", "movq %rsp, %rbp\n.LBB0_1:"), ["f"])] == [["1 instructions touch the stack"]],
+        "an index on the stack pointer is seen": len(changed("addq $4, %rcx", "movq 8(%rsp,%rcx,4), %rcx")[0]) == 1,
+        "a call is seen": changed("addq $4, %rcx", "callq g") == [["calls"]],
+        "narrow sums are seen": "sums are not in zmm" in changed("zmm", "ymm")[0],
+        "a share is seen": changed("addq $4, %rcx", "nop\nnop\nnop\nnop") == [["40% multiply-adds"]],
+        "what lies around a loop does not count": [loop.problems("zmm") for loop in loops(nested, ["f"])] == [[]],
+        "registers that others write are no sums": list(loops(polynomial, ["f"])) == [],
+        "what is not unrolled is left out": list(loops(good.replace("%zmm9, %zmm1", "%zmm9, %zmm3", 1), ["f"])) != [] and
+                                            list(loops(good.replace("vfmadd231ps (%rsi), %zmm9, %zmm0\n", "", 1).replace("vfmadd231ps (%rsi), %zmm9, %zmm1\n", "", 1), ["f"])) == [],
+        "other functions are left out": list(loops(good, ["g"])) == [],
+    }
+    return [name for name, holds in checks.items() if not holds]
+
+
+def main():
+    if sys.argv[1:] == ["--self-test"]:
+        failed = self_test()
+        print("\n".join(failed) or "all hold")
+        return 1 if failed else 0
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--fovea", required=True)
+    parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--target", choices=WIDTH, required=True)
+    parser.add_argument("--show", action="store_true", help="print the text of loops that fall short")
+    parser.add_argument("model", type=pathlib.Path)
+    parser.add_argument("kernels", nargs="+")
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    output = options.work / f"{options.model.stem}-{options.target}.s"
+    subprocess.run([options.fovea, "build", options.model, "--emit=asm", f"--target={options.target}", "-o", output], check=True)
+    found = list(loops(output.read_text(), options.kernels))
+    bad, needed = 0, set()
+    for loop in found:
+        identity = loop.identity(options.target)
+        known = identity in SHORT and loop.function.startswith(SHORT[identity])
+        short = loop.share < LEAST_SHARE
+        if known and short:
+            needed.add(identity)
+        problems = loop.problems(WIDTH[options.target], known)
+        bad += bool(problems)
+        verdict = f"  FAILS: {'; '.join(problems)}" if problems else "  SHORT of the bound, known" if short else ""
+        print(f"{loop.share:4.0%}  {loop}{verdict}")
+        if options.show and short:
+            print("        " + "\n        ".join(loop.instructions))
+    for identity, kernel in SHORT.items():
+        if identity[0] == options.target and kernel.startswith(tuple(options.kernels)) and identity not in needed:
+            print(f"{kernel} {identity}: no such loop falls short any more; take it off the list")
+            bad += 1
+    for kernel in options.kernels:
+        if not any(loop.function.startswith(kernel) for loop in found):
+            print(f"{kernel}: no loop of products")
+            bad += 1
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -367,6 +367,10 @@ fovea_code fovea_context_state(fovea_context *context, const char *path, fovea_t
 
 void fovea_context_run_info(const fovea_context *context, fovea_run_info *info) { *info = context->executor.info; }
 
+void fovea_context_set_limits(fovea_context *context, const fovea_limits *limits) {
+  context->executor.profile.limits = *limits;
+}
+
 fovea_code fovea_context_write_profile(const fovea_context *context, const char *path, fovea_error *error) {
   if (!context->executor.profile.enabled())
     return fail(error, FOVEA_INVALID_ARGUMENT, "the context was made without a profile");

@@ -53,7 +53,17 @@ static void pathOf(const ProfileEvent &event, char *text, size_t capacity) {
   fullPath(count ? frames : nullptr, event.path, text, capacity);
 }
 
-static fovea_code writeEvent(OutputFile &file, const ProfileEvent &event, int64_t start, fovea_error *error) {
+/// Seconds that a launch takes at least; 0 where the limits are not known.
+static double leastSeconds(const fovea_limits &limits, const ProfileEvent &event) {
+  auto bytes = static_cast<double>(event.bytes), flops = static_cast<double>(event.flops);
+  int level = bytes <= limits.cache_bytes[0] ? 0 : bytes <= limits.cache_bytes[1] ? 1 : 2;
+  double compute = limits.operations > 0 ? flops / limits.operations : 0;
+  double memory = limits.reading[level] > 0 ? bytes / limits.reading[level] : 0;
+  return compute > memory ? compute : memory;
+}
+
+static fovea_code writeEvent(OutputFile &file, const ProfileEvent &event, const fovea_limits &limits, int64_t start,
+                             fovea_error *error) {
   double duration = static_cast<double>(event.end - event.begin) / 1e3;
   JsonText name(event.info ? event.info->name : "kernel"), kind(event.info ? event.info->kind : ""),
       place(event.info ? event.info->place : "");
@@ -69,12 +79,15 @@ static fovea_code writeEvent(OutputFile &file, const ProfileEvent &event, int64_
   pathOf(event, joined, sizeof(joined));
   JsonText path(joined);
   double seconds = duration > 0 ? duration * 1e-6 : 1e-9;
-  return file.print(error,
-                    ",\"kind\":\"%s\",\"place\":\"%s\",\"path\":\"%s\",\"flops\":%" PRId64 ",\"bytes\":%" PRId64
-                    ",\"gflop_s\":%.3f,\"gb_s\":%.3f}}",
-                    kind.text, place.text, path.text, event.flops, event.bytes,
-                    static_cast<double>(event.flops) / seconds * 1e-9,
-                    static_cast<double>(event.bytes) / seconds * 1e-9);
+  code =
+      file.print(error,
+                 ",\"kind\":\"%s\",\"place\":\"%s\",\"path\":\"%s\",\"flops\":%" PRId64 ",\"bytes\":%" PRId64
+                 ",\"gflop_s\":%.3f,\"gb_s\":%.3f",
+                 kind.text, place.text, path.text, event.flops, event.bytes,
+                 static_cast<double>(event.flops) / seconds * 1e-9, static_cast<double>(event.bytes) / seconds * 1e-9);
+  if (double least = leastSeconds(limits, event); least > 0 && !code)
+    code = file.print(error, ",\"share\":%.3f", least / seconds);
+  return code ? code : file.print(error, "}}");
 }
 
 fovea_code Profile::write(OutputFile &file, const char *program, fovea_error *error) const {
@@ -97,7 +110,7 @@ fovea_code Profile::write(OutputFile &file, const char *program, fovea_error *er
         error, ",\n{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":1,\"tid\":%d,\"args\":{\"name\":\"thread %d\"}}",
         thread + 1, thread);
   for (size_t i = 0; i < count && !code; ++i)
-    code = writeEvent(file, events[i], start, error);
+    code = writeEvent(file, events[i], limits, start, error);
   return code ? code : file.print(error, "\n]}\n");
 }
 

@@ -2,6 +2,7 @@
 #ifndef FOVEA_RUNTIME_CORE_PROFILE_H
 #define FOVEA_RUNTIME_CORE_PROFILE_H
 
+#include "fovea/fovea.h"
 #include "runtime/core/File.h"
 
 #include <atomic>
@@ -43,6 +44,8 @@ public:
   }
   /// Writes what was kept to an open file, without committing it; not while events are added.
   fovea_code write(OutputFile &file, const char *program, fovea_error *error) const;
+
+  fovea_limits limits = {}; ///< of the machine; zeros where they are not known
 
 private:
   Array<ProfileEvent> events;

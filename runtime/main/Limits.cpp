@@ -115,9 +115,8 @@ double Limits::reading(size_t bytes, double seconds) {
   return rate * static_cast<double>(whole);
 }
 
-/// Bytes of a cache of the first processor; 0 where it is not known. (What the C library says of shared caches is wrong
-/// on virtual machines.)
-static double cacheBytes(int level) {
+// What the C library says of shared caches is wrong on virtual machines.
+double cacheBytes(int level) {
   for (int index = 0; index < 8; ++index) {
     auto number = [&](const char *what, const char *format, long *value, char *unit) {
       char path[80];
@@ -134,6 +133,23 @@ static double cacheBytes(int level) {
       return static_cast<double>(size) * (unit == 'K' ? 1024 : unit == 'M' ? 1048576 : 1);
   }
   return 0;
+}
+
+fovea_code measureLimits(int32_t threads, fovea_limits &out, fovea_error *error) {
+  Limits limits;
+  if (fovea_code code = limits.start(threads, error))
+    return code;
+  double second = cacheBytes(2) * limits.threads(), third = cacheBytes(3);
+  out.cache_bytes[0] = second;
+  out.cache_bytes[1] = third > second ? third : second;
+  out.operations = limits.operations(0.03);
+  // Half of a cache is read: the rest is for what else lies there. Memory: more than the last level holds.
+  constexpr double megabyte = 1 << 20;
+  double memory = third > 0 && third < 64 * megabyte ? 4 * third : 256 * megabyte;
+  const double sizes[] = {second > 0 ? second / 2 : megabyte / 4, third > 0 ? third / 2 : 8 * megabyte, memory};
+  for (int level = 0; level < 3; ++level)
+    out.reading[level] = limits.reading(static_cast<size_t>(sizes[level]), 0.03);
+  return FOVEA_OK;
 }
 
 int memoryLevel(double bytes, int32_t threads) {

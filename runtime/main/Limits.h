@@ -21,9 +21,17 @@ public:
   /// 0 where there is no memory for it.
   double reading(size_t bytes, double seconds);
 
+  int32_t threads() const { return pool.threads(); }
+
 private:
   ThreadPool pool;
 };
+
+/// Bytes of a cache (level 2 or 3) of the first processor; 0 where it is not known.
+double cacheBytes(int level);
+
+/// Everything at once, in about 0.2 s: for profiles.
+fovea_code measureLimits(int32_t threads, fovea_limits &out, fovea_error *error);
 
 /// The level of memory that holds `bytes`: 2 or 3 for a cache of `threads` processors, 4 for what is behind them.
 int memoryLevel(double bytes, int32_t threads);

@@ -2,6 +2,7 @@
 #include "runtime/core/Profile.h"
 #include "runtime/main/Destination.h"
 #include "runtime/main/Inputs.h"
+#include "runtime/main/Limits.h"
 
 #include <algorithm>
 #include <signal.h>
@@ -102,6 +103,8 @@ public:
     if (!code)
       code = runEntry();
     if (!code)
+      code = options.profile ? setLimits() : static_cast<int>(ExitOk);
+    if (!code)
       code = destination.finish(outputs, context);
     if (!code && *options.cacheFolder)
       keep();
@@ -197,6 +200,15 @@ private:
     fprintf(stderr, " (%s, arena %.2f MiB)\n", fovea_model_target(model),
             static_cast<double>(info.arena_bytes) / 1048576);
     return ExitOk;
+  }
+
+  /// The profile has the machine's limits beside what ran: measured now that nothing else runs.
+  int setLimits() {
+    fovea_limits limits = {};
+    fovea_code code = measureLimits(options.threads, limits, &error);
+    if (!code)
+      fovea_context_set_limits(context, &limits);
+    return report(code);
   }
 
   const fovea_program &program;

@@ -234,8 +234,20 @@ typedef struct fovea_run_info {
 } fovea_run_info;
 void fovea_context_run_info(const fovea_context *context, fovea_run_info *info);
 
+/* What the machine can do at most, as the caller has measured it, with as many threads as the context has. */
+typedef struct fovea_limits {
+  double operations;      /* f32 operations a second */
+  double cache_bytes[2];  /* what the second and the third level of cache hold */
+  double reading[3];      /* bytes a second read from the second level, the third, memory */
+} fovea_limits;
+
+/* Gives each launch of profiles written afterwards its share of the limit: the time that its operations or its bytes,
+ * whichever take longer, need at these rates, over the time it took. Bytes are read from the level that holds them. */
+void fovea_context_set_limits(fovea_context *context, const fovea_limits *limits);
+
 /* Writes the events of the runs so far as a Chrome trace (chrome://tracing, Perfetto): one event a launch, one a thread
- * in it, with kind, source place, module path, flops, bytes and GFLOP/s. Replaces the file at once or not at all. */
+ * in it, with kind, source place, module path, flops, bytes, GFLOP/s and, where limits are known, the share of them.
+ * Replaces the file at once or not at all. */
 fovea_code fovea_context_write_profile(const fovea_context *context, const char *path, fovea_error *error);
 
 /* ---- programs ---------------------------------------------------------------------------------------------------- */

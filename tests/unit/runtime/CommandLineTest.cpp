@@ -380,6 +380,7 @@ TEST_CASE("command line: dump and profile") {
   }
   rmdir(folder.c_str());
   CHECK_CONTAINS(readFile(trace), "\"cat\":\"map\"");
+  CHECK_CONTAINS(readFile(trace), "\"share\":"); // the command line measures the machine's limits
   result = run({"add", pathA, pathA, "--weights", w, "--dump", "decoder.*", "-o", folder});
   CHECK(result.code == 1);
   CHECK_CONTAINS(result.err, "none of 2 values matches `decoder.*`; there are `layers.0.a`, `layers.0.twice`\n");

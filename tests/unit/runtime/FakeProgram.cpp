@@ -47,12 +47,12 @@ template <typename T> void store(void *to, int64_t i, T value) {
   memcpy(static_cast<char *>(to) + i * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
 }
 
-/// Runs one launch whose argument block is the frame.
+/// Runs one launch whose argument block is the frame; it claims work enough for several threads.
 int32_t launch(fovea_exec *exec, const fovea_frame *frame, const fovea_kernel_info *info, fovea_task_fn run,
                int64_t tasks) {
   fovea_path stage = {"stage", exec->path}, layer = {"layers.0", &stage};
   exec->path = &layer;
-  fovea_launch one = {info, run, frame, tasks, 0, 0, "scores"};
+  fovea_launch one = {info, run, frame, tasks, tasks * 1'000'000, tasks * 4'000'000, "scores"};
   int32_t result = exec->services->parallel(exec, &one);
   exec->path = stage.outer;
   return result;

@@ -9,7 +9,8 @@ TEST_CASE("limits: rates of one thread and of two are positive and of this world
     Limits limits;
     fovea_error error = {};
     REQUIRE(limits.start(threads, &error) == FOVEA_OK);
-    double operations = limits.operations(0.002), small = limits.reading(64 << 10, 0.002), odd = limits.reading(12345, 0.002);
+    double operations = limits.operations(0.002), small = limits.reading(64 << 10, 0.002),
+           odd = limits.reading(12345, 0.002);
     // A busy or emulated machine may be slow; no core does more than 2 x 16 multiply-adds and loads 128 bytes a cycle.
     for (double rate : {operations, small, odd})
       CHECK(rate > 1e5);

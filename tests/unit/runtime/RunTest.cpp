@@ -195,8 +195,46 @@ TEST_CASE("threads: two really work, and the trace shows both") {
   for (const char *part : {"\"name\":\"slow\"", "\"place\":\"fake.fov:6:1\"", "\"path\":\"stage.layers.0.scores\"",
                            "\"tid\":0", "\"tid\":1", "\"tid\":2", "gflop_s", "\"flops\":", "\"bytes\":"})
     CHECK_CONTAINS(trace, part);
+  CHECK(trace.find("\"share\"") == std::string::npos); // no limits are known
   Loaded plain;
   CHECK(fovea_context_write_profile(plain.context, path.c_str(), &plain.error) == FOVEA_INVALID_ARGUMENT);
+}
+
+TEST_CASE(
+    "trace: a launch's share is what takes longer, operations or bytes from the level that holds them, over its time") {
+  fovea_context_options options = {};
+  options.threads = 1;
+  options.profile_events = 100;
+  Loaded loaded(&options);
+  std::vector<float> x(64), y(64);
+  fovea_tensor in = tensor(FOVEA_F32, {64}, x), out = tensor(FOVEA_F32, {64}, y);
+  onTask = [](fovea_exec *, int64_t, int64_t) { usleep(2000); };
+  REQUIRE(fovea_run(loaded.context, Slow, &in, 1, &out, 1, &loaded.error) == FOVEA_OK);
+  onTask = nullptr;
+  std::string path = temporaryPath("shares.json");
+  auto number = [&](const std::string &trace, const char *name) {
+    size_t at = trace.find(std::string("\"") + name + "\":", trace.find("\"kind\":\"")); // of the first launch
+    return at == std::string::npos ? -1 : std::atof(trace.c_str() + at + strlen(name) + 3);
+  };
+  auto written = [&](fovea_limits limits) {
+    fovea_context_set_limits(loaded.context, &limits);
+    REQUIRE(fovea_context_write_profile(loaded.context, path.c_str(), &loaded.error) == FOVEA_OK);
+    return readFile(path);
+  };
+  std::string trace = written({});
+  double flops = number(trace, "flops"), bytes = number(trace, "bytes"),
+         seconds = flops / number(trace, "gflop_s") * 1e-9;
+  REQUIRE(flops > 0);
+  REQUIRE(bytes > 0);
+  // Rates at which the launch would have taken half, a quarter, an eighth of its time; what is not asked for is fast.
+  double fast = 1e30, half = 2 / seconds, quarter = 4 / seconds, eighth = 8 / seconds;
+  auto share = [&](fovea_limits limits) { return number(written(limits), "share"); };
+  CHECK(share({flops * half, {bytes, 2 * bytes}, {fast, fast, fast}}) == doctest::Approx(0.5).epsilon(0.02));
+  CHECK(share({fast, {bytes, 2 * bytes}, {bytes * quarter, bytes, bytes}}) == doctest::Approx(0.25).epsilon(0.02));
+  CHECK(share({fast, {bytes - 1, bytes}, {bytes, bytes * quarter, bytes}}) == doctest::Approx(0.25).epsilon(0.02));
+  CHECK(share({fast, {0, 0}, {bytes, bytes, bytes * eighth}}) == doctest::Approx(0.125).epsilon(0.02));
+  CHECK(share({flops * quarter, {bytes, bytes}, {bytes * half, 1, 1}}) == doctest::Approx(0.5).epsilon(0.02));
+  CHECK(share({}) == -1);
 }
 
 TEST_CASE("pool: the caller's own threads run the tasks") {

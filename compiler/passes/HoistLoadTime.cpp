@@ -2,6 +2,7 @@
 // and folded constants cost nothing in a run. Exact.
 //
 //   entry(x, w): y = f(x, pack(w))      becomes    prepare(w): pack(w)      entry(x, p {graph.derived}): y = f(x, p)
+#include "compiler/analysis/IndexBounds.h"
 #include "compiler/passes/ElementExpression.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/passes/Roles.h"
@@ -29,7 +30,7 @@ class HoistLoadTime : public fovea::impl::HoistLoadTimeBase<HoistLoadTime> {
 
   void hoistLayer(graph::FuncOp layer);
   void hoistEntries(ArrayRef<graph::FuncOp> entries);
-  bool maybeIndex(Value value);
+  bool mayRestOnProof(Value value, IndexBounds &bounds);
   SmallVector<Value> frontier(graph::FuncOp function);
   std::string nameOf(graph::FuncOp function, Value value);
   graph::FuncOp createPrepare(StringRef name, Location loc, bool isPrivate);
@@ -60,12 +61,33 @@ static Value baseOf(Value value) {
   return value;
 }
 
-/// Integers may be indices that are proved to be in range, and are then read without a check. The proof is about the
-/// ops that compute them, not about values that come from elsewhere, such as a packed file: they stay in the function.
-/// Panels are no indices, and what a layer's prepare function gives isn't either.
-bool HoistLoadTime::maybeIndex(Value value) {
+/// Whether indices are computed from `value` by ops that ranges go through.
+static bool reachesIndex(Value value) {
+  SmallVector<Value> work = {value};
+  DenseSet<Operation *> seen;
+  while (!work.empty())
+    for (OpOperand &use : work.pop_back_val().getUses()) {
+      Operation *user = use.getOwner();
+      if (isa<graph::GatherOp, graph::SliceOp, graph::UpdateSliceOp>(user) && use.getOperandNumber() > 0)
+        return true; // indices and offsets come after the tensor
+      bool passesOn = isLayout(user) || isa<graph::ElementwiseOpInterface, graph::CastOp, graph::SliceOp, graph::GatherOp,
+                                            graph::UpdateSliceOp, graph::ConcatOp>(user);
+      if (passesOn && seen.insert(user).second)
+        llvm::append_range(work, user->getResults());
+    }
+  return false;
+}
+
+/// Whether an index may be proved to be in range from the ops that compute `value`: it is then read without a check. The
+/// proof does not hold for values from elsewhere, such as a packed file, so the value stays in the function. Integers
+/// stay whatever is known of them now; panels are no indices, and what a layer's prepare function gives isn't either.
+bool HoistLoadTime::mayRestOnProof(Value value, IndexBounds &bounds) {
   Type element = typeOf(value).getElementType();
-  if (!element.isSignlessInteger() || element.isInteger(1) || value.getDefiningOp<graph::PackOp>())
+  if (element.isF32())
+    return bounds.realRangeOf(value).isKnown() && reachesIndex(value);
+  if (element.isInteger(1)) // packed ones are checked to be 0 or 1
+    return bounds.truthOf(value).has_value() && reachesIndex(value);
+  if (!element.isSignlessInteger() || value.getDefiningOp<graph::PackOp>())
     return false;
   auto call = value.getDefiningOp<graph::CallOp>();
   auto callee = call ? symbols->lookup<graph::FuncOp>(call.getCallee()) : graph::FuncOp();
@@ -75,6 +97,7 @@ bool HoistLoadTime::maybeIndex(Value value) {
 /// Values of params alone that something else reads, each once.
 SmallVector<Value> HoistLoadTime::frontier(graph::FuncOp function) {
   ParamDependence params(function);
+  IndexBounds bounds(function);
   llvm::SetVector<Value> found;
   llvm::SetVector<Operation *> readers;
   for (Operation &op : function.getBody().front())
@@ -87,7 +110,7 @@ SmallVector<Value> HoistLoadTime::frontier(graph::FuncOp function) {
       Value base = baseOf(operand);
       if (!base.getDefiningOp() || !params.hasParam(base))
         continue;
-      if (maybeIndex(base))
+      if (mayRestOnProof(base, bounds))
         readers.insert(base.getDefiningOp());
       else
         found.insert(base);

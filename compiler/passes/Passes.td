@@ -139,8 +139,8 @@ def HoistLoadTime : FoveaPass<"graph-hoist-load-time"> {
     no longer arguments.
     A layout of one param alone stays where it is: it is read through a view.
     Requires: graph-inline (calls are of layers). Exact.
-    Declines when: a value depends on an input, a state or a symbolic size; or is an integer other than a panel: where one is proved to be in
-    the range of an index, that is proved of the ops that compute it. What is derived may come from a file.
+    Declines when: a value depends on an input, a state or a symbolic size; or an index may be proved to be in range by it: integers
+    other than panels, floats of a known range and bools of a known value that indices are computed from. What is derived may come from a file.
   }];
   let statistics = [Statistic<"numHoisted", "hoisted", "Values computed at load time">];
 }

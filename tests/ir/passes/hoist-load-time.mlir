@@ -152,3 +152,30 @@ graph.func private @layer<[N]>(%x: !graph.tensor<[N, 8], f32>, %w: !graph.tensor
   %y = graph.contract %x [0, 1], %p [1, 2] -> [0, 2] {packed} : !graph.tensor<[N, 8], f32>, !graph.tensor<[1, 8, 16], i8> -> !graph.tensor<[N, 8], f32>
   graph.return %y : !graph.tensor<[N, 8], f32>
 }
+
+// -----
+
+// What is proved of a float may make an index as well, and stays; a float of a known range that makes none moves.
+// CHECK-LABEL: graph.func @known
+// CHECK-SAME: {graph.param = "i"}, %[[ABS:[^,]*]]: !graph.tensor<[8], f32> {graph.derived = "w.abs"})
+// CHECK: %[[F:.*]] = graph.cast
+// CHECK: %[[I:.*]] = graph.cast %[[F]]
+// CHECK: graph.gather %{{.*}} %[[I]]
+// CHECK: graph.add %{{.*}}, %[[ABS]]
+// CHECK-LABEL: graph.func @prepare
+// CHECK-SAME: (%{{.*}} {graph.param = "w"}) ->
+graph.func @known(%x: !graph.tensor<[10], f32> {graph.input = "x"}, %y: !graph.tensor<[8], f32> {graph.input = "y"}, %i: !graph.tensor<[8], i64> {graph.param = "i"}, %w: !graph.tensor<[8], f32> {graph.param = "w"})
+    -> (!graph.tensor<[8], f32> {graph.output = "a"}, !graph.tensor<[8], f32> {graph.output = "b"}) attributes {entry} {
+  %zero = graph.constant 0 : i64 : !graph.tensor<[], i64>
+  %nine = graph.constant 9 : i64 : !graph.tensor<[], i64>
+  %zeros = graph.broadcast %zero [] : !graph.tensor<[], i64> -> !graph.tensor<[8], i64>
+  %nines = graph.broadcast %nine [] : !graph.tensor<[], i64> -> !graph.tensor<[8], i64>
+  %max = graph.max %i, %zeros : !graph.tensor<[8], i64>
+  %min = graph.min %max, %nines : !graph.tensor<[8], i64>
+  %f = graph.cast %min : !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
+  %j = graph.cast %f : !graph.tensor<[8], f32> -> !graph.tensor<[8], i64>
+  %a = graph.gather %x, %j {axis = 0 : i64} : !graph.tensor<[10], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
+  %abs = graph.abs %w : !graph.tensor<[8], f32>
+  %b = graph.add %y, %abs : !graph.tensor<[8], f32>
+  graph.return %a, %b : !graph.tensor<[8], f32>, !graph.tensor<[8], f32>
+}

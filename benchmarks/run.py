@@ -57,7 +57,7 @@ def summary(row, rounds):
     """The row's result over its rounds."""
     middle = sorted(rounds, key=lambda r: r["share"])[len(rounds) // 2]
     goal, metric = goal_of(row, middle)
-    result = dict(middle, rounds=[r["seconds"] for r in rounds], metric=metric, goal=goal)
+    result = dict(middle, flops=row.flops, bytes=row.bytes, rounds=[r["seconds"] for r in rounds], metric=metric, goal=goal)
     shares = [r["share"] for r in rounds]
     result["spread"] = [min(shares), max(shares)]
     if row.threads > 1:
@@ -112,6 +112,12 @@ def check(results, committed):
         if ratio < 1 - noise:
             fell.append(f"{name}: {ratio:.2f} of what it was ({before['share']:.2f}, now {now['share']:.2f}; noise {noise:.2f})")
     return fell
+
+
+def as_text(document):
+    """JSON with a line for each row."""
+    lines = [f"  {json.dumps(name)}: {json.dumps(result)}" for name, result in document["rows"].items()]
+    return f'{{\n "processor": {json.dumps(document["processor"])},\n "rows": {{\n' + ",\n".join(lines) + "\n }\n}\n"
 
 
 def show(results, reference):
@@ -174,8 +180,7 @@ def main():
     show(results, reference)
     output = options.json or os.path.join(options.build, "bench", "results.json")
     with open(output, "w") as file:
-        json.dump({"processor": processor(), "rows": results}, file, indent=1)
-        file.write("\n")
+        file.write(as_text({"processor": processor(), "rows": results}))
     if options.check:
         with open(os.path.join(HERE, "results.json")) as file:
             fell = check(results, json.load(file)["rows"])

@@ -4,8 +4,10 @@ import json
 import os
 import tempfile
 import unittest
+import xml.etree.ElementTree as xml
 
 import programs
+import report
 import rows
 import run
 
@@ -76,6 +78,32 @@ class Results(unittest.TestCase):
         peers = {"B": dict(share=0.4), "C": dict(share=0.5), "D": dict(failed="why")}
         self.assertEqual(run.best_peer("r", dict(peers=peers), reference), (0.5, "C"))
         self.assertIsNone(run.best_peer("s", {}, reference))
+
+
+class Report(unittest.TestCase):
+    def results(self):
+        row = rows.Row("full & whole", "m", "e", [], flops=10**9, bytes=10**6, goal=0.8)
+        measured = dict(fma_gflops=100.0, read_gbs=50.0, level="L2", gflops=70.0, gbs=0.1, threads=1)
+        good = run.summary(row, [figures(0.9, **measured)])
+        bad = run.summary(row, [figures(0.7, binds="L2", **measured)])
+        two = run.summary(rows.dataclasses.replace(row, threads=2), [figures(0.9, speedup=0.97, **measured | dict(threads=2))])
+        return {"full & whole": good, "other": bad, "full & whole, 2 threads": two,
+                "start": dict(ms=[9, 10, 11], goal_ms=5, yardstick_ms=10, share=1.0, spread=[0.9, 1.1])}
+
+    def test_charts_are_well_formed_and_show_every_row(self):
+        for chart in (report.shares_chart(self.results(), {}), report.roofline_chart(self.results())):
+            self.assertIn("other", "".join(xml.fromstring(chart).itertext()))
+            self.assertIn("full & whole", "".join(xml.fromstring(chart).itertext()))
+
+    def test_what_misses_its_goal_is_marked(self):
+        lines = report.tables(self.results(), {"start": [dict(peer="P", ms=100)]}).splitlines()
+        marked = [line.split("|")[1].strip() for line in lines if "**below**" in line]
+        self.assertEqual(marked, ["other", "full & whole", "start"])  # the second is that of two threads
+        self.assertIn("100 P*", lines[-1])
+
+    def test_the_results_text_is_json_again(self):
+        document = {"processor": "p", "rows": self.results()}
+        self.assertEqual(json.loads(run.as_text(document)), document)
 
 
 class Weights(unittest.TestCase):

@@ -2,33 +2,15 @@
 
 Their share, by which runs on different machines are compared, is the time of an empty Python process over theirs.
 """
-import array
 import os
 import statistics
-import struct
-import subprocess
 import sys
-import time
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-MINILM = os.path.join(ROOT, "examples", "minilm", "minilm.fov")
-TOKENS = 16
+import start
 
-
-def milliseconds(command):
-    begun = time.perf_counter()
-    process = os.posix_spawn(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)])
-    status = os.waitpid(process, 0)[1]
-    if status:
-        raise SystemExit(f"{command}: status {status}")
-    return 1e3 * (time.perf_counter() - begun)
-
-
-def write_npy(path, descr, data):
-    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': (1, {TOKENS}), }}".encode()
-    header += b" " * (-(len(header) + 11) % 64) + b"\n"
-    with open(path, "wb") as file:
-        file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data)
+MINILM = os.path.join(start.ROOT, "examples", "minilm", "minilm.fov")
+# How start.py's programs get their weights: what the row is called, and its goals in ms and KiB.
+WAYS = {"weights": ("weights read", 45, None), "packed": ("weights packed before", 20, 4096), "embedded": ("weights in the program", None, None)}
 
 
 def build_rows(build):
@@ -46,12 +28,21 @@ def start_rows(build):
     if not os.path.exists(weights):
         return
     os.makedirs(folder, exist_ok=True)
-    program, ids, mask, output = (os.path.join(folder, name) for name in ("minilm", "ids.npy", "mask.npy", "out.npy"))
-    write_npy(ids, "<i8", array.array("q", range(1000, 1000 + TOKENS)).tobytes())
-    write_npy(mask, "|b1", b"\1" * TOKENS)
-    subprocess.run([os.path.join(build, "bin", "fovea"), "build", MINILM, "-o", program], check=True, stdout=subprocess.DEVNULL)
-    run = [program, "embed", ids, mask, "--threads", "1", "-o", output]
-    yield "start MiniLM 1x16, weights read", 45, run + ["--weights", weights]
+    ids, mask, output = (os.path.join(folder, name) for name in ("ids.npy", "mask.npy", "out.npy"))
+    start.write_npy(ids, "<i8", start.IDS)
+    start.write_npy(mask, "|b1", [True] * len(start.IDS))
+    for way, words in start.build(folder, os.path.join(build, "bin", "fovea"), weights).items():
+        name, goal, _ = WAYS[way]
+        yield f"start MiniLM 1x16, {name}", goal, [words[0], "embed", ids, mask, *words[1:], "--threads", "1", "-o", output]
+
+
+def anonymous(build, name, command):
+    """KiB of memory that the process of a start row has to itself when it has its result, and what is wanted."""
+    fifo = os.path.join(build, "bench", "start", "fifo")
+    if not os.path.exists(fifo):
+        os.mkfifo(fifo)
+    goal = next(kib for way, _, kib in WAYS.values() if name.endswith(way))
+    return dict(anonymous_kib=start.anonymous_kib(command[: command.index("-o")], fifo), goal_kib=goal)
 
 
 def collect(build, only, rounds):
@@ -63,21 +54,29 @@ def collect(build, only, rounds):
     for _ in range(rounds if wanted else 0):
         for name, _, command in wanted:
             for _ in range(10 if name.startswith("start") else 1):
-                yardstick.append(milliseconds(empty))
-                times[name].append(milliseconds(command))
+                yardstick.append(start.milliseconds(empty))
+                times[name].append(start.milliseconds(command))
     results = {}
-    for name, goal, _ in wanted:
+    for name, goal, command in wanted:
         ms, unit = sorted(times[name]), statistics.median(yardstick)
         quartiles = [ms[len(ms) // 4], statistics.median(ms), ms[3 * len(ms) // 4]]
         results[name] = dict(ms=quartiles, goal_ms=goal, yardstick_ms=unit, share=unit / quartiles[1],
                              spread=[unit / quartiles[2], unit / quartiles[0]])
+        if name.startswith("start"):
+            results[name] |= anonymous(build, name, command)
     return results
+
+
+def below(result):
+    """Whether the time or the memory is more than wanted."""
+    late = result["goal_ms"] is not None and result["ms"][1] > result["goal_ms"]
+    return late or (result.get("goal_kib") is not None and result["anonymous_kib"] > result["goal_kib"])
 
 
 def show(results, reference):
     for name, r in results.items():
         if "ms" in r:
             peers = [f"{p['ms']:.0f} {p['peer']}*" for p in reference.get(name, [])[:1]]
-            below = "<" if r["ms"][1] > r["goal_ms"] else ""
-            print(f"{name}: {r['ms'][1]:.1f} ms ({r['ms'][0]:.1f}-{r['ms'][2]:.1f}), goal {r['goal_ms']}{below}; "
+            memory = f", {r['anonymous_kib']} KiB of its own" if "anonymous_kib" in r else ""
+            print(f"{name}: {r['ms'][1]:.1f} ms ({r['ms'][0]:.1f}-{r['ms'][2]:.1f}){memory}; goal {r['goal_ms'] or 'none'}{'<' * below(r)}; "
                   f"best peer {peers[0] if peers else 'unknown'}; an empty Python process {r['yardstick_ms']:.1f}")

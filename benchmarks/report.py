@@ -9,6 +9,7 @@ import math
 import os
 import sys
 
+import processes
 import run
 
 DOCS = os.path.join(run.ROOT, "docs")
@@ -104,12 +105,13 @@ def tables(results, reference):
             goal = f"{r['goal']:.2f} {'times' if r['metric'] == 'speedup' else 'of the limit'}"
             below = " **below**" if r[r["metric"]] < r["goal"] or r["speedup"] < 1 else ""
             lines.append(f"| {name.removesuffix(', 2 threads')} | {r['speedup']:.2f}{below} | {r['share']:.2f} | {goal} | {1e3 * r['seconds'][1]:.3f} | {r['binds']} |")
-    lines += ["", "| time | ms | quartiles | goal | best peer |", "|---|---|---|---|---|"]
+    lines += ["", "| time | ms | quartiles | goal | own memory, KiB | goal | best peer |", "|---|---|---|---|---|---|---|"]
     for name, r in results.items():
         if "ms" in r:
             peer = next(iter(reference.get(name, [])), None)
-            below = " **below**" if r["ms"][1] > r["goal_ms"] else ""
-            lines.append(f"| {name} | {r['ms'][1]:.1f}{below} | {r['ms'][0]:.1f}-{r['ms'][2]:.1f} | {r['goal_ms']} | "
+            below = " **below**" if processes.below(r) else ""
+            lines.append(f"| {name} | {r['ms'][1]:.1f}{below} | {r['ms'][0]:.1f}-{r['ms'][2]:.1f} | {cell(r['goal_ms'], 'd')} | "
+                         f"{cell(r.get('anonymous_kib'), 'd')} | {cell(r.get('goal_kib'), 'd')} | "
                          + (f"{peer['ms']:g} {peer['peer']}*" if peer else "") + " |")
     return "\n".join(lines)
 

@@ -36,13 +36,10 @@ def start_rows(build):
         yield f"start MiniLM 1x16, {name}", goal, [words[0], "embed", ids, mask, *words[1:], "--threads", "1", "-o", output]
 
 
-def anonymous(build, name, command):
-    """KiB of memory that the process of a start row has to itself when it has its result, and what is wanted."""
-    fifo = os.path.join(build, "bench", "start", "fifo")
-    if not os.path.exists(fifo):
-        os.mkfifo(fifo)
+def anonymous(name, command):
+    """KiB of memory that the process of a start row has to itself while it runs, and what is wanted."""
     goal = next(kib for way, _, kib in WAYS.values() if name.endswith(way))
-    return dict(anonymous_kib=start.anonymous_kib(command[: command.index("-o")], fifo), goal_kib=goal)
+    return dict(anonymous_kib=start.anonymous_kib(command[: command.index("-o")]), goal_kib=goal)
 
 
 def collect(build, only, rounds):
@@ -63,7 +60,7 @@ def collect(build, only, rounds):
         results[name] = dict(ms=quartiles, goal_ms=goal, yardstick_ms=unit, share=unit / quartiles[1],
                              spread=[unit / quartiles[2], unit / quartiles[0]])
         if name.startswith("start"):
-            results[name] |= anonymous(build, name, command)
+            results[name] |= anonymous(name, command)
     return results
 
 

@@ -55,7 +55,7 @@ def goal_of(row, figures):
 
 def summary(row, rounds):
     """The row's result over its rounds."""
-    middle = sorted(rounds, key=lambda r: r["share"])[len(rounds) // 2]
+    middle = sorted(rounds, key=lambda r: r["share"])[(len(rounds) - 1) // 2]  # of an even number the lower one: never the best
     goal, metric = goal_of(row, middle)
     result = dict(middle, flops=row.flops, bytes=row.bytes, rounds=[r["seconds"] for r in rounds], metric=metric, goal=goal)
     shares = [r["share"] for r in rounds]

@@ -3,8 +3,8 @@
 
     benchmarks/start.py [--build DIR] [--processes N] [--threads N...] [--json FILE]
 
-Weights are read and packed in the process, mapped as a packed file, or lie in the program. Anonymous memory is what the process has resident when its
-result is computed. Needs nothing but Python's own library, and MiniLM's weights (`./dev weights`).
+Weights are read and packed in the process, mapped as a packed file, or lie in the program. Anonymous memory is what a process has resident
+that runs again and again. Needs nothing but Python's own library, and MiniLM's weights (`./dev weights`).
 """
 import argparse
 import json
@@ -46,16 +46,20 @@ def milliseconds(command):
     return 1e3 * (time.perf_counter() - begun)
 
 
-def anonymous_kib(command, fifo):
-    """Of a process that has its result and waits for someone to take it."""
-    process = subprocess.Popen([*command, "-o", fifo])
-    time.sleep(0.5)
-    with open(f"/proc/{process.pid}/smaps_rollup") as file:
-        kib = next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
-    with open(fifo, "rb") as file:
-        file.read()
-    if process.wait():
-        sys.exit(f"{command}: exit code {process.returncode}")
+def anonymous_kib(command):
+    """Of a process that runs again and again: once this no longer grows, the weights are there and results have been made."""
+    process = subprocess.Popen([*command, "--repeat", "1000000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kib, before = 0, -1
+    try:
+        while kib != before:
+            time.sleep(0.3)
+            with open(f"/proc/{process.pid}/smaps_rollup") as file:
+                before, kib = kib, next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
+        if process.poll() is not None:
+            sys.exit(f"{command}: ended with {process.returncode} before it was looked at")
+    finally:
+        process.kill()
+        process.wait()
     return kib
 
 
@@ -71,18 +75,16 @@ def main():
         sys.exit(f"{weights} is missing: `./dev weights` fetches it")
     folder = os.path.abspath(os.path.join(options.build, "bench/start"))
     os.makedirs(folder, exist_ok=True)
-    ids, mask, output, fifo = (os.path.join(folder, name) for name in ("ids.npy", "mask.npy", "out.npy", "fifo"))
+    ids, mask, output = (os.path.join(folder, name) for name in ("ids.npy", "mask.npy", "out.npy"))
     write_npy(ids, "<i8", IDS)
     write_npy(mask, "|b1", [True] * len(IDS))
-    if not os.path.exists(fifo):
-        os.mkfifo(fifo)
     ways = build(folder, os.path.join(options.build, "bin/fovea"), os.path.abspath(weights))
     results = {}
     print("              median     min     max  ms   anonymous memory")
     for threads in dict.fromkeys(options.threads):
         for way, words in ways.items():
             command = [words[0], "embed", ids, mask, *words[1:], "--threads", str(threads)]
-            anonymous = anonymous_kib(command, fifo)
+            anonymous = anonymous_kib(command)
             times = [milliseconds([*command, "-o", output]) for _ in range(options.processes + 2)][2:]
             median = statistics.median(times)
             results[f"{way}, {threads} threads"] = {"ms": times, "median": median, "anonymous_kib": anonymous}

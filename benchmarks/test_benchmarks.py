@@ -3,9 +3,11 @@
 import json
 import os
 import tempfile
+import sys
 import unittest
 import xml.etree.ElementTree as xml
 
+import processes
 import programs
 import report
 import rows
@@ -59,6 +61,14 @@ class Results(unittest.TestCase):
     def test_median_and_spread_of_rounds(self):
         result = run.summary(self.row(), [figures(0.5), figures(0.9), figures(0.7)])
         self.assertEqual((result["share"], result["spread"], result["goal"], result["metric"]), (0.7, [0.5, 0.9], 0.8, "share"))
+
+    def test_of_two_rounds_the_worse_one_counts(self):
+        for order in ([0.9, 0.5], [0.5, 0.9]):
+            self.assertEqual(run.summary(self.row(), [figures(share) for share in order])["share"], 0.5)
+
+    def test_memory_is_looked_at_when_it_is_there(self):
+        script = "import time; time.sleep(0.1); x = bytearray(64 << 20); time.sleep(60)"
+        self.assertGreater(processes.start.anonymous_kib([sys.executable, "-c", script]), 64 << 10)
 
     def test_goals_of_two_threads_depend_on_what_binds(self):
         bound = run.summary(self.row(threads=2), [figures(0.9, speedup=1.8)])

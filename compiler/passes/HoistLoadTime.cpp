@@ -70,17 +70,21 @@ static bool reachesIndex(Value value) {
       Operation *user = use.getOwner();
       if (isa<graph::GatherOp, graph::SliceOp, graph::UpdateSliceOp>(user) && use.getOperandNumber() > 0)
         return true; // indices and offsets come after the tensor
-      bool passesOn = isLayout(user) || isa<graph::ElementwiseOpInterface, graph::CastOp, graph::SliceOp, graph::GatherOp,
-                                            graph::UpdateSliceOp, graph::ConcatOp>(user);
+      if (auto attention = dyn_cast<graph::AttentionOp>(user);
+          attention && llvm::is_contained(attention.getCaptures(), use.get()))
+        return true; // whose regions may hold them
+      bool passesOn = isLayout(user) || isa<graph::ElementwiseOpInterface, graph::CastOp, graph::SliceOp,
+                                            graph::GatherOp, graph::UpdateSliceOp, graph::ConcatOp>(user);
       if (passesOn && seen.insert(user).second)
         llvm::append_range(work, user->getResults());
     }
   return false;
 }
 
-/// Whether an index may be proved to be in range from the ops that compute `value`: it is then read without a check. The
-/// proof does not hold for values from elsewhere, such as a packed file, so the value stays in the function. Integers
-/// stay whatever is known of them now; panels are no indices, and what a layer's prepare function gives isn't either.
+/// Whether an index may be proved to be in range from the ops that compute `value`: it is then read without a check.
+/// The proof does not hold for values from elsewhere, such as a packed file, so the value stays in the function.
+/// Integers stay whatever is known of them now; panels are no indices, and what a layer's prepare function gives isn't
+/// either.
 bool HoistLoadTime::mayRestOnProof(Value value, IndexBounds &bounds) {
   Type element = typeOf(value).getElementType();
   if (element.isF32())

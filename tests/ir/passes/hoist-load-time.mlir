@@ -179,3 +179,25 @@ graph.func @known(%x: !graph.tensor<[10], f32> {graph.input = "x"}, %y: !graph.t
   %b = graph.add %y, %abs : !graph.tensor<[8], f32>
   graph.return %a, %b : !graph.tensor<[8], f32>, !graph.tensor<[8], f32>
 }
+
+// -----
+
+// Regions of attention may read by what they capture: of captures, those of a known range stay.
+// CHECK-LABEL: graph.func @captures
+// CHECK-SAME: {graph.param = "i"}, %[[E:[^,]*]]: !graph.tensor<[8], f32> {graph.derived = "w.exp"})
+// CHECK: %[[F:.*]] = graph.cast
+// CHECK: captures(%[[F]], %[[E]])
+graph.func @captures<[B]>(%q: !graph.tensor<[B, 8, 16], f32> {graph.input = "q"}, %i: !graph.tensor<[8], i64> {graph.param = "i"}, %w: !graph.tensor<[8], f32> {graph.param = "w"}) -> (!graph.tensor<[B, 8, 16], f32> {graph.output = "y"}) attributes {entry} {
+  %f = graph.cast %i : !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
+  %e = graph.exp %w : !graph.tensor<[8], f32>
+  %y = graph.attention q(%q) k(%q) v(%q) captures(%f, %e) score {
+  ^bb0(%s: f32, %b: index, %t: index, %j: index):
+    %0 = graph.at %f[%j] : <[8], f32> -> f32
+    %1 = arith.addf %s, %0 : f32
+    %2 = graph.at %e[%j] : <[8], f32> -> f32
+    %3 = arith.addf %1, %2 : f32
+    graph.yield %3 : f32
+  } mask {
+  } : (!graph.tensor<[B, 8, 16], f32>, !graph.tensor<[B, 8, 16], f32>, !graph.tensor<[B, 8, 16], f32>, !graph.tensor<[8], f32>, !graph.tensor<[8], f32>) -> !graph.tensor<[B, 8, 16], f32>
+  graph.return %y : !graph.tensor<[B, 8, 16], f32>
+}

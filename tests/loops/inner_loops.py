@@ -30,11 +30,15 @@ MULTIPLY_ADD = re.compile(r"vfn?madd(132|213|231)ps$")
 REGISTER = re.compile(r"%([xyz]mm)(\d+)")
 # Loops that fall short of the bound: (target, sums, multiply-adds, broadcasts, whether it fetches ahead) and the kernel.
 SHORT = {
-    ("x86-64-v4", 4, 16, 4, True): "attention_",  # few queries, values of one row
-    ("x86-64-v4", 16, 64, 16, True): "attention_",  # few queries, values of four rows
-    ("x86-64-v3", 8, 32, 4, True): "attention_",  # few queries, values of one row
-    ("x86-64-v3", 8, 32, 16, True): "attention_",  # few queries, values of four rows
-    ("x86-64-v3", 8, 32, 16, False): "attention_",  # few queries, scores of four rows
+    # Attention of few queries waits for memory: its loops also fetch what comes next, or transpose keys on their way.
+    ("x86-64-v4", 8, 32, 16, True): "attention_",  # scores, keys transposed in registers
+    ("x86-64-v4", 4, 8, 2, True): "attention_",  # values of one row, first columns
+    ("x86-64-v4", 16, 32, 8, True): "attention_",  # values of four rows, first columns
+    ("x86-64-v4", 16, 64, 16, True): "attention_",  # values of four rows, other columns
+    ("x86-64-v3", 8, 32, 16, False): "attention_",  # scores of four rows
+    ("x86-64-v3", 8, 16, 2, True): "attention_",  # values of one row, first columns
+    ("x86-64-v3", 8, 16, 8, True): "attention_",  # values of four rows, first columns
+    ("x86-64-v3", 8, 32, 16, True): "attention_",  # values of four rows, other columns
     ("x86-64-v3", 6, 48, 24, False): "fovea_tile_3x1x",
     ("x86-64-v3", 8, 64, 32, True): "fovea_tile_4x1x",  # the same tile without fetching reaches it
 }

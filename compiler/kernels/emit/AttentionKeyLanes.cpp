@@ -1,12 +1,15 @@
 // Few queries: a task is (batch, some rows), and keys lie in the lanes.
 //
 // Rows are the queries of all heads that share keys and values (batch axes along which K and V have stride 0), so that
-// these are read once for the whole group. A block of keys is transposed into scratch, K^T [column][key], which every
-// row's scores then read; weights lie as [row][key], and a row of V is a vector for the output. What is captured by key
-// (a bias, a padding mask) is contiguous in the lanes.
+// these are read once for the whole group. Keys are transposed in registers on their way into the products where the
+// rows are one tile; otherwise a block of them into scratch, K^T [column][key], which every tile's scores then read.
+// Weights lie as [row][key], and a row of V is a vector for the output. What is captured by key (a bias, a padding
+// mask) is contiguous in the lanes.
 //
-// Keys and values are read once and come from far away: while a block's keys are transposed its values are fetched, and
-// while these are added up the next block's keys.
+// Keys and values are read once and come from far away. Rows of V are read as they lie, which the processor foresees;
+// of keys many rows are read side by side, which it doesn't: they are fetched into the second-level cache while the
+// values of the block before are added up, and from there in the order of addresses while the keys before are
+// multiplied.
 #include "compiler/kernels/emit/AttentionTask.h"
 
 using namespace mlir;
@@ -54,6 +57,11 @@ protected:
 private:
   /// Rows of a tile, where there are several.
   static constexpr int tall = 4;
+  /// Of keys that are multiplied from where they lie.
+  static constexpr int directVectors = 2, columns = 4;
+  static constexpr int64_t lineBytes = 64; ///< of a cache line
+  /// Where lines are fetched to, as memref.prefetch says it.
+  static constexpr unsigned secondLevel = 2, nearest = 3;
 
   /// What a task's number is made of: batch axes that are not shared, blocks of rows.
   Code::Values sizes() {
@@ -64,17 +72,28 @@ private:
     all.push_back(code.ceilDiv(group, shape.rows()));
     return all;
   }
+  /// Whether a block's keys are multiplied from where they lie.
+  Value direct(const Keys &keys);
+  void directProducts(ValueRange tile, const Keys &keys);
   void transposeKeys(const Keys &keys);
-  /// Fetches a line of a row of K or V ahead of its use; `row` may be beyond the last one.
-  void fetch(Value memref, Value row, Value column);
-  /// Calls `body` for tiles of rows: their numbers; beyond the last row it stands in again.
+  /// Fetches, in the order of addresses, the share of a step of `columns` columns of the lines of `rows` rows.
+  void fetchRows(Value matrix, Value first, int64_t rows, Value column, int64_t columns);
+  /// Fetches a line of a matrix, whose row may be beyond the last one, ahead of its use.
+  void fetch(Value matrix, Value row, Value column, unsigned locality);
+  /// Calls `body` for tiles of rows: their numbers; those beyond the last row have queries of 0.
   void rowTiles(llvm::function_ref<void(ValueRange rows)> body);
-  void products(const Keys &keys);
+  void products(ValueRange tile, const Keys &keys);
   void scores(const Keys &keys, bool masked);
   void exponentials(const Keys &keys, bool careful);
   void sums(const Keys &keys);
   void values(const Keys &keys);
-  void valueTile(ValueRange tile, const Keys &keys, Value column, int vectors, Value inside);
+  struct Columns {
+    Value first;
+    int vectors;
+    Value inside;   ///< mask of the last ones; null: all
+    bool fetchRows; ///< of V, ahead
+  };
+  void valueTile(ValueRange tile, const Keys &keys, const Columns &at);
 
   const int accumulators; ///< that hide the multiply-add's latency
   SmallVector<int64_t> shared;
@@ -87,7 +106,11 @@ private:
 
 Value KeyLanes::reserve(Value scratch) {
   ScratchLayout layout(code, scratch);
-  queryTile = layout.allocate({shape.rows(), ShapedType::kDynamic}, {code.roundUp(d, shape.lanes)});
+  int64_t columns = cast<MemRefType>(op.getQ().getType()).getShape().back();
+  if (ShapedType::isDynamic(columns))
+    queryTile = layout.allocate({shape.rows(), columns}, {code.roundUp(d, shape.lanes)});
+  else
+    queryTile = layout.allocate({shape.rows(), int64_t(llvm::alignTo(columns, shape.lanes))}, {});
   keyTile = layout.allocate({ShapedType::kDynamic, shape.keys}, {d});
   scoreTile = layout.allocate({shape.rows(), shape.keys}, {});
   reserveRows(layout);
@@ -136,12 +159,19 @@ void KeyLanes::loadQueries() {
         code.store(code.mulF(code.load(matrix.memref, {at.query, c}), scale), queryTile, {row, c});
       });
   });
+  code.loop(rows, code.roundUp(rows, tall), 1, [&](Value row) {
+    code.loop(zero, d, shape.lanes, [&](Value c) { code.storeVector(code.splat(0), queryTile, {row, c}); });
+  });
 }
 
 void KeyLanes::block(const Keys &keys, Value careful) {
   valueView = blockView(mapped(op.getV()), batch, keys, valueCopy, e);
-  transposeKeys(keys);
-  products(keys);
+  code.branch(
+      direct(keys), [&] { rowTiles([&](ValueRange tile) { directProducts(tile, keys); }); },
+      [&] {
+        transposeKeys(keys);
+        rowTiles([&](ValueRange tile) { products(tile, keys); });
+      });
   Value whole = code.equal(keys.count, code.index(shape.keys));
   if (mask) {
     Box box = queriesSeeing(keys.begin, code.add(keys.begin, keys.count));
@@ -166,6 +196,44 @@ void KeyLanes::block(const Keys &keys, Value careful) {
 
 //===-- Scores ----------------------------------------------------------------------------------------------------===//
 
+Value KeyLanes::direct(const Keys &keys) {
+  Value k = mapped(op.getK());
+  // With fewer registers the transposed columns would push the sums out of them.
+  if (!cast<MemRefType>(k.getType()).getElementType().isF32() || target.registers < 32)
+    return code.boolean(false);
+  Value whole = code.equal(keys.count, code.index(shape.keys));
+  Value oneTile = code.compare(arith::CmpIPredicate::sle, rows, code.index(tall));
+  Value even = code.equal(code.rem(d, code.index(columns)), code.index(0));
+  Value adjacent = hasUnitColumns(k) ? code.boolean(true) : code.equal(lastStride(code, k), code.index(1));
+  return code.logicalAnd(code.logicalAnd(whole, oneTile), code.logicalAnd(even, adjacent));
+}
+
+/// Products of a tile's rows with a whole block of keys.
+void KeyLanes::directProducts(ValueRange tile, const Keys &keys) {
+  Value matrix = matrixAt(code, mapped(op.getK()), batch, /*assumeUnit=*/true).memref;
+  int64_t step = int64_t(directVectors) * shape.lanes;
+  code.loop(code.index(0), code.index(shape.keys), step, [&](Value first) {
+    Value begin = code.add(keys.begin, first), next = code.add(begin, step);
+    Code::Values sums(tile.size() * directVectors, code.splat(0));
+    sums = code.carry(code.index(0), d, columns, sums, [&](Value c, ValueRange sofar) {
+      fetchRows(matrix, next, step, c, columns);
+      Code::Values x(sofar), four[directVectors];
+      for (int v = 0; v < directVectors; ++v)
+        four[v] = loadFourColumns(code, matrix, code.add(begin, v * shape.lanes), c);
+      for (int64_t i = 0; i < columns; ++i)
+        for (auto [r, row] : llvm::enumerate(tile)) {
+          Value q = code.broadcast(code.load(queryTile, {row, code.add(c, i)}));
+          for (int v = 0; v < directVectors; ++v)
+            x[r * directVectors + v] = code.fma(q, four[v][i], x[r * directVectors + v]);
+        }
+      return x;
+    });
+    for (auto [r, row] : llvm::enumerate(tile))
+      for (int v = 0; v < directVectors; ++v)
+        code.storeVector(sums[r * directVectors + v], scoreTile, {row, code.add(first, v * shape.lanes)});
+  });
+}
+
 void KeyLanes::transposeKeys(const Keys &keys) {
   Value k = mapped(op.getK()), zero = code.index(0), lastKey = code.sub(s, code.index(1));
   Matrix matrix = matrixAt(code, k, batch);
@@ -181,10 +249,10 @@ void KeyLanes::transposeKeys(const Keys &keys) {
       numbers.push_back(code.min(code.add(keys.begin, code.add(first, lane)), lastKey));
     code.loop(zero, whole, shape.lanes, [&](Value c) {
       Code::Values x;
-      for (Value key : numbers) {
+      if (matrix.unitColumns)
+        fetchRows(adjacent, code.add(keys.begin, code.add(first, shape.lanes)), shape.lanes, c, shape.lanes);
+      for (Value key : numbers)
         x.push_back(code.loadVector(adjacent, {key, c}));
-        fetch(mapped(op.getV()), key, c);
-      }
       for (auto [i, column] : llvm::enumerate(transpose(code, x)))
         code.storeVector(column, keyTile, {code.add(c, i), first});
     });
@@ -197,43 +265,48 @@ void KeyLanes::transposeKeys(const Keys &keys) {
   });
 }
 
-void KeyLanes::fetch(Value memref, Value row, Value column) {
-  if (!hasUnitColumns(memref))
-    return;
-  memref::PrefetchOp::create(code.b, code.loc, matrixAt(code, memref, batch).memref, ValueRange{row, column},
-                             /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+void KeyLanes::fetchRows(Value matrix, Value first, int64_t rows, Value column, int64_t columns) {
+  Value lineCount = code.ceilDiv(d, lineBytes / 4);
+  int64_t share = rows * columns * 4 / lineBytes;
+  for (int64_t i = 0; i < share; ++i) {
+    Value line = code.add(code.mul(code.div(column, code.index(columns)), share), i);
+    fetch(matrix, code.add(first, code.div(line, lineCount)), code.mul(code.rem(line, lineCount), lineBytes / 4),
+          nearest);
+  }
+}
+
+void KeyLanes::fetch(Value matrix, Value row, Value column, unsigned locality) {
+  memref::PrefetchOp::create(code.b, code.loc, matrix, ValueRange{row, column}, /*isWrite=*/false, locality,
+                             /*isDataCache=*/true);
 }
 
 void KeyLanes::rowTiles(llvm::function_ref<void(ValueRange rows)> body) {
   code.branch(
       code.equal(rows, code.index(1)), [&] { body(code.index(0)); },
       [&] {
-        Value last = code.sub(rows, code.index(1));
         code.loop(code.index(0), rows, tall, [&](Value row) {
           Code::Values tile;
           for (int r = 0; r < tall; ++r)
-            tile.push_back(code.min(code.add(row, r), last));
+            tile.push_back(code.add(row, r));
           body(tile);
         });
       });
 }
 
-/// Scaled products of the rows with the block's keys; beyond its last key anything.
-void KeyLanes::products(const Keys &keys) {
-  rowTiles([&](ValueRange tile) {
-    int height = tile.size(), vectors = std::min<int>(accumulators / height, shape.keys / shape.lanes);
-    code.loop(code.index(0), keys.count, int64_t(vectors) * shape.lanes, [&](Value first) {
-      Code::Values columns;
+/// Scaled products of a tile's rows with the block's keys; beyond its last key anything.
+void KeyLanes::products(ValueRange tile, const Keys &keys) {
+  int height = tile.size(), vectors = std::min<int>(accumulators / height, shape.keys / shape.lanes);
+  code.loop(code.index(0), keys.count, int64_t(vectors) * shape.lanes, [&](Value first) {
+    Code::Values columns;
+    for (int v = 0; v < vectors; ++v)
+      columns.push_back(code.add(first, v * shape.lanes));
+    TileLoop loop{height, vectors, 4, [&](int r, Value c) { return code.load(queryTile, {tile[r], c}); },
+                  [&](int v, Value c) { return code.loadVector(keyTile, {c, columns[v]}); }};
+    Code::Values zero(height * vectors, code.splat(0));
+    Code::Values x = multiplyAccumulate(code, loop, code.index(0), d, zero);
+    for (int r = 0; r < height; ++r)
       for (int v = 0; v < vectors; ++v)
-        columns.push_back(code.add(first, v * shape.lanes));
-      TileLoop loop{height, vectors, 4, [&](int r, Value c) { return code.load(queryTile, {tile[r], c}); },
-                    [&](int v, Value c) { return code.loadVector(keyTile, {c, columns[v]}); }};
-      Code::Values zero(height * vectors, code.splat(0));
-      Code::Values x = multiplyAccumulate(code, loop, code.index(0), d, zero);
-      for (int r = 0; r < height; ++r)
-        for (int v = 0; v < vectors; ++v)
-          code.storeVector(x[r * vectors + v], scoreTile, {tile[r], columns[v]});
-    });
+        code.storeVector(x[r * vectors + v], scoreTile, {tile[r], columns[v]});
   });
 }
 
@@ -299,33 +372,44 @@ void KeyLanes::values(const Keys &keys) {
     int vectors = std::min<int>(accumulators / tile.size(), 64 / shape.lanes);
     int64_t step = int64_t(vectors) * shape.lanes;
     Value whole = code.sub(e, code.rem(e, code.index(step)));
-    code.loop(zero, whole, step, [&](Value column) { valueTile(tile, keys, column, vectors, nullptr); });
+    Value first = code.min(whole, code.index(step));
+    // The first columns' products fetch whole rows, in the order of addresses.
+    code.loop(zero, first, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, true}); });
+    code.loop(first, whole, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, false}); });
     code.loop(whole, e, shape.lanes,
-              [&](Value column) { valueTile(tile, keys, column, 1, code.laneMask(code.sub(e, column))); });
+              [&](Value column) { valueTile(tile, keys, {column, 1, code.laneMask(code.sub(e, column)), false}); });
   });
 }
 
-void KeyLanes::valueTile(ValueRange tile, const Keys &keys, Value column, int vectors, Value inside) {
+void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   Code::Values columns, init;
-  for (int v = 0; v < vectors; ++v)
-    columns.push_back(code.add(column, v * shape.lanes));
+  for (int v = 0; v < at.vectors; ++v)
+    columns.push_back(code.add(at.first, v * shape.lanes));
   for (Value row : tile)
     for (Value c : columns)
       init.push_back(code.loadVector(output, {row, c}));
-  TileLoop loop{int(tile.size()), vectors, 4, [&](int r, Value key) { return code.load(scoreTile, {tile[r], key}); },
+  TileLoop loop{int(tile.size()), at.vectors, at.fetchRows ? 2 : 4,
+                [&](int r, Value key) { return code.load(scoreTile, {tile[r], key}); },
                 [&](int v, Value key) {
-                  return inside ? code.loadMasked(valueView, {key, columns[v]}, inside)
-                                : code.loadVector(valueView, {key, columns[v]});
+                  return at.inside ? code.loadMasked(valueView, {key, columns[v]}, at.inside)
+                                   : code.loadVector(valueView, {key, columns[v]});
                 }};
-  Value nextKeys = code.add(keys.begin, shape.keys);
+  constexpr int64_t rowsAhead = 4;
+  int64_t width = cast<MemRefType>(op.getV().getType()).getShape().back();
+  Value k = mapped(op.getK()), nextKeys = code.add(keys.begin, shape.keys);
+  Value keyMatrix = hasUnitColumns(k) ? matrixAt(code, k, batch).memref : Value();
   loop.every = [&](Value key, int) {
+    if (at.fetchRows && !ShapedType::isDynamic(width) && !valueCopy)
+      for (int64_t c = 0; c < width; c += lineBytes / 4)
+        fetch(valueView, code.add(key, rowsAhead), code.index(c), nearest);
     for (Value c : columns)
-      fetch(mapped(op.getK()), code.add(nextKeys, key), c);
+      if (keyMatrix)
+        fetch(keyMatrix, code.add(nextKeys, key), c, secondLevel);
   };
   Code::Values x = multiplyAccumulate(code, loop, code.index(0), keys.count, init);
   for (auto [r, row] : llvm::enumerate(tile))
-    for (int v = 0; v < vectors; ++v)
-      code.storeVector(x[r * vectors + v], output, {row, columns[v]});
+    for (int v = 0; v < at.vectors; ++v)
+      code.storeVector(x[r * at.vectors + v], output, {row, columns[v]});
 }
 
 } // namespace

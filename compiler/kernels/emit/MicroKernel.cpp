@@ -2,6 +2,8 @@
 
 #include "mlir/Dialect/Math/IR/Math.h"
 
+#include <numeric>
+
 using namespace mlir;
 
 namespace fovea::kernels {
@@ -233,37 +235,70 @@ Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, Value begin, V
   return code.carry(middle, end, 1, acc, single);
 }
 
+/// Elements of 128 bits, within which one instruction with an immediate moves them as it likes.
+static constexpr int64_t block = 4;
+
+/// Pairs (x[i], x[i + distance]) exchange: element j of half h of the results comes from source(j, h), counted over
+/// both.
+static void exchange(Code &code, MutableArrayRef<Value> x, int64_t distance,
+                     llvm::function_ref<int64_t(int64_t, int64_t)> source) {
+  for (int64_t i = 0, n = x.size(); i < n; ++i) {
+    if (i / distance % 2)
+      continue;
+    Value pair[] = {x[i], x[i + distance]};
+    for (int64_t half : {0, 1}) {
+      SmallVector<int64_t> order(cast<VectorType>(pair[0].getType()).getNumElements());
+      for (int64_t j = 0, lanes = order.size(); j < lanes; ++j)
+        order[j] = source(j, half);
+      x[i + half * distance] = vector::ShuffleOp::create(code.b, code.loc, pair[0], pair[1], order);
+    }
+  }
+}
+
+/// Transposes 4 x 4 elements within each block of each four vectors.
+static void transposeBlocks(Code &code, MutableArrayRef<Value> x) {
+  int64_t n = code.lanes;
+  // Elements, then pairs of elements; that leaves columns 1 and 2 in each other's place.
+  exchange(code, x, 1, [&](int64_t j, int64_t h) { return j / block * block + 2 * h + j % block / 2 + j % 2 * n; });
+  exchange(code, x, 2, [&](int64_t j, int64_t h) { return j / block * block + 2 * h + j % 2 + j % block / 2 * n; });
+  for (size_t i = 0; i < x.size(); i += block)
+    std::swap(x[i + 1], x[i + 2]);
+}
+
 Code::Values transpose(Code &code, ValueRange rows) {
-  // Every step is what one instruction with an immediate does: within blocks of 128 bits, or of whole blocks.
-  constexpr int64_t block = 4;
   int64_t n = rows.size(), blocks = n / block;
   Code::Values x(rows);
-  // Pairs (x[i], x[i + distance]) exchange: element i of half h comes from source(i, h), counted over both.
-  auto exchange = [&](int64_t distance, llvm::function_ref<int64_t(int64_t, int64_t)> source) {
-    for (int64_t i = 0; i < n; ++i) {
-      if (i / distance % 2)
-        continue;
-      Value pair[] = {x[i], x[i + distance]};
-      for (int64_t half : {0, 1}) {
-        SmallVector<int64_t> order(n);
-        for (int64_t j = 0; j < n; ++j)
-          order[j] = source(j, half);
-        x[i + half * distance] = vector::ShuffleOp::create(code.b, code.loc, pair[0], pair[1], order);
-      }
-    }
-  };
-  // 4 x 4 transposes within the blocks: elements, then pairs of elements.
-  exchange(1, [&](int64_t j, int64_t half) { return j / block * block + 2 * half + j % block / 2 + j % 2 * n; });
-  exchange(2, [&](int64_t j, int64_t half) { return j / block * block + 2 * half + j % 2 + j % block / 2 * n; });
+  transposeBlocks(code, x);
   // Then the blocks: the even or odd ones of the first, those of the second.
   for (int64_t distance = block; distance < n; distance *= 2)
-    exchange(distance, [&](int64_t j, int64_t half) {
+    exchange(code, x, distance, [&](int64_t j, int64_t half) {
       int64_t at = j / block, from = at % (blocks / 2) * 2 + half;
       return (at < blocks / 2 ? 0 : n) + from * block + j % block;
     });
-  // The first two steps leave columns 1 and 2 of each block in each other's place.
-  for (int64_t i = 0; i < n; i += block)
-    std::swap(x[i + 1], x[i + 2]);
+  return x;
+}
+
+Code::Values loadFourColumns(Code &code, Value memref, Value row, Value column) {
+  // Vector i holds rows i, i + 4, i + 8…, one a block.
+  Code::Values x;
+  auto four = VectorType::get({block}, code.b.getF32Type());
+  for (int64_t i = 0; i < block; ++i) {
+    Code::Values parts;
+    for (int64_t from = i; from < code.lanes; from += block)
+      parts.push_back(vector::LoadOp::create(code.b, code.loc, four, memref, ValueRange{code.add(row, from), column}));
+    // Halves are joined as they are, so that each part is one load into its place.
+    while (parts.size() > 1) {
+      Code::Values joined;
+      for (size_t p = 0; p < parts.size(); p += 2) {
+        SmallVector<int64_t> order(2 * cast<VectorType>(parts[p].getType()).getNumElements());
+        std::iota(order.begin(), order.end(), 0);
+        joined.push_back(vector::ShuffleOp::create(code.b, code.loc, parts[p], parts[p + 1], order));
+      }
+      parts = joined;
+    }
+    x.push_back(parts[0]);
+  }
+  transposeBlocks(code, x);
   return x;
 }
 

@@ -147,6 +147,9 @@ Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, mlir::Value be
 
 /// Transposes `lanes` vectors of `lanes` elements in registers.
 Code::Values transpose(Code &code, mlir::ValueRange rows);
+/// Elements [column, column + 4) of a vector of rows of an f32 matrix, transposed in registers: four vectors, one lane
+/// a row. Rows have a stride: lane i is row `row + i`.
+Code::Values loadFourColumns(Code &code, mlir::Value memref, mlir::Value row, mlir::Value column);
 
 /// Splits a linear index into one index a size, row-major.
 Code::Values delinearize(Code &code, mlir::Value linear, mlir::ValueRange sizes);

@@ -85,7 +85,7 @@ static std::unique_ptr<Module> makeInterpretedTarget(LLVMContext &context, const
     Function *run = define(program::entrySymbol(name), b.getInt32Ty(), {ptr, ptr});
     auto *target = address(reinterpret_cast<const void *>(&runInterpreted));
     b.CreateRet(b.CreateCall(callee, target, {address(&program), b.getInt32(i), run->getArg(0), run->getArg(1)}));
-    for (const std::string &size : {program::arenaSymbol(name), program::scratchSymbol(name)}) {
+    for (const std::string &size : {program::arenaSymbol(name), program::scratchSymbol(name), program::sharedSymbol(name)}) {
       define(size, b.getInt64Ty(), {ptr});
       b.CreateRet(b.getInt64(0));
     }

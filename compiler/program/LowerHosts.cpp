@@ -395,7 +395,8 @@ LogicalResult ProgramLowering::run() {
     if (!function.isDeclaration() && isHost(function))
       hosts.push_back(function);
   for (func::FuncOp host : hosts)
-    makeScratchFunction(host);
+    for (const char *suffix : {scratchSuffix, sharedSuffix})
+      makeMemoryFunction(host, suffix);
   for (func::FuncOp host : hosts) {
     SmallVector<Operation *> steps;
     host.walk([&](Operation *op) {
@@ -436,6 +437,7 @@ LogicalResult ProgramLowering::run() {
   for (func::FuncOp host : topLevel) {
     std::string name = host.getSymName().str();
     makeSizeFunction(scratchSymbol(name), lookup(name + scratchSuffix), true);
+    makeSizeFunction(sharedSymbol(name), lookup(name + sharedSuffix), true);
     makeSizeFunction(arenaSymbol(name), lookup(name + ".arena"), false);
     host.setName(entrySymbol(name));
     host.setPublic();

@@ -8,6 +8,7 @@ namespace fovea::program {
 std::string entrySymbol(StringRef name) { return (name + ".entry").str(); }
 std::string arenaSymbol(StringRef name) { return (name + ".arena_bytes").str(); }
 std::string scratchSymbol(StringRef name) { return (name + ".scratch_bytes").str(); }
+std::string sharedSymbol(StringRef name) { return (name + ".shared_bytes").str(); }
 
 /// Entries, layers and prepare steps: functions that take an arena.
 bool isHost(func::FuncOp function) {
@@ -94,13 +95,15 @@ func::FuncOp ProgramLowering::taskFunction(StringRef kernel) {
     return LLVM::LoadOp::create(b, loc, word, address);
   };
   SmallVector<Value> operands = {function.getArgument(0)};
-  for (Type type : body.getArgumentTypes().drop_front().drop_back(3)) // exec … begin, end, scratch
+  for (Type type : body.getArgumentTypes().drop_front().drop_back(4)) // exec … begin, end, scratch, shared
     operands.push_back(fromWords(b, loc, type, next));
   for (int i : {2, 3})
     operands.push_back(arith::IndexCastOp::create(b, loc, b.getIndexType(), function.getArgument(i)));
-  auto scratchType = cast<MemRefType>(body.getArgumentTypes().back());
+  auto bytes = cast<MemRefType>(body.getArgumentTypes().back());
   Value unbounded = arith::ConstantIndexOp::create(b, loc, INT32_MAX); // the kernel knows what it asked for
-  operands.push_back(contiguousMemref(b, loc, scratchType, function.getArgument(4), unbounded));
+  Value shared = loadPointer(loc, function.getArgument(0), offsetof(fovea_exec, shared));
+  for (Value memory : {Value(function.getArgument(4)), shared})
+    operands.push_back(contiguousMemref(b, loc, bytes, memory, unbounded));
   auto call = func::CallOp::create(b, loc, body, operands);
   func::ReturnOp::create(b, loc, call.getResults());
   return function;
@@ -122,7 +125,11 @@ void ProgramLowering::lowerLaunch(kernel::LaunchOp launch) {
   SmallVector<Value> words;
   for (Value operand : launch.getOperands())
     llvm::append_range(words, toWords(b, loc, operand));
-  Value tasks = func::CallOp::create(b, loc, lookup(kernel + ".tasks"), launch.getOperands()).getResult(0);
+  auto count = [&](const char *suffix) -> Value {
+    Value index = func::CallOp::create(b, loc, lookup(kernel + suffix), launch.getOperands()).getResult(0);
+    return arith::IndexCastOp::create(b, loc, word, index);
+  };
+  Value tasks = count(".tasks"), finish = count(".finish");
   auto symbol = [&](StringRef name) -> Value {
     for (unsigned i = 0; i < host.getNumArguments(); ++i)
       if (auto other = host.getArgAttrOfType<StringAttr>(i, "fovea.name");
@@ -144,7 +151,8 @@ void ProgramLowering::lowerLaunch(kernel::LaunchOp launch) {
   set(offsetof(fovea_launch, info), kernelInfo(kernel, loc));
   set(offsetof(fovea_launch, run), addressOf(task, loc));
   set(offsetof(fovea_launch, args), block);
-  set(offsetof(fovea_launch, tasks), arith::IndexCastOp::create(b, loc, word, tasks));
+  set(offsetof(fovea_launch, tasks), tasks);
+  set(offsetof(fovea_launch, finish), finish);
   set(offsetof(fovea_launch, flops), flops);
   set(offsetof(fovea_launch, bytes), bytes);
   set(offsetof(fovea_launch, path), text(loc, launch.getPath().value_or("")));
@@ -172,7 +180,8 @@ void ProgramLowering::lowerDump(kernel::DumpOp dump) {
   int64_t at = 0;
   for (ValueRange words : {ValueRange(view.getSizes()), ValueRange(view.getStrides())})
     for (Value number : words)
-      LLVM::StoreOp::create(b, loc, Value(arith::IndexCastOp::create(b, loc, word, number)), field(loc, layout, 8 * at++));
+      LLVM::StoreOp::create(b, loc, Value(arith::IndexCastOp::create(b, loc, word, number)),
+                            field(loc, layout, 8 * at++));
   Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, dump.getValue());
   Value size = arith::ConstantIndexOp::create(b, loc, type.getElementTypeBitWidth() / 8);
   address = arith::AddIOp::create(b, loc, address, Value(arith::MulIOp::create(b, loc, view.getOffset(), size)));
@@ -193,7 +202,8 @@ void ProgramLowering::lowerDump(kernel::DumpOp dump) {
 KernelTable describeKernels(ModuleOp module) {
   KernelTable table;
   for (auto kernel : module.getOps<kernel::FuncOp>())
-    table[kernel.getSymName()] = {kernel.getSchedule()->getName().stripDialect().str(), kernel.getPlace().value_or("").str()};
+    table[kernel.getSymName()] = {kernel.getSchedule()->getName().stripDialect().str(),
+                                  kernel.getPlace().value_or("").str()};
   return table;
 }
 

@@ -11,6 +11,7 @@ namespace fovea::program {
 std::string entrySymbol(llvm::StringRef name);
 std::string arenaSymbol(llvm::StringRef name);
 std::string scratchSymbol(llvm::StringRef name);
+std::string sharedSymbol(llvm::StringRef name);
 
 /// What the profile says of a kernel.
 struct KernelInfo {

@@ -1,13 +1,13 @@
-// What a thread of a host function needs as scratch: the function itself, asking instead of launching.
+// What the launches of a host function need as scratch, or share: the function itself, asking instead of launching.
 #include "compiler/program/ProgramLowering.h"
 
 #include <map>
 
 namespace fovea::program {
 
-/// Replaces each launch and call by what a thread of it needs, and gives the maximum. Equal layers at equal sizes ask
+/// Replaces each launch and call by what it needs, and gives the maximum. Equal layers at equal sizes ask
 /// once.
-Value ProgramLowering::largestScratch(func::FuncOp function) {
+Value ProgramLowering::largestNeed(func::FuncOp function, const char *suffix) {
   Location loc = function.getLoc();
   Value most = arith::ConstantIndexOp::create(b, loc, 0);
   SmallVector<Operation *> users;
@@ -23,15 +23,15 @@ Value ProgramLowering::largestScratch(func::FuncOp function) {
     }
     b.setInsertionPoint(op);
     SmallVector<Value> operands;
-    func::FuncOp scratch;
+    func::FuncOp need;
     if (auto launch = dyn_cast<kernel::LaunchOp>(op)) {
-      scratch = lookup(launch.getKernel() + ".scratch");
+      need = lookup(launch.getKernel() + suffix);
       operands = launch.getOperands();
     } else {
       auto call = cast<func::CallOp>(op);
       if (!isHost(lookup(call.getCallee())))
         continue; // a size computation, e.g. @layer.arena
-      scratch = lookup(call.getCallee() + scratchSuffix);
+      need = lookup(call.getCallee() + suffix);
       for (Value operand : call.getOperands())
         if (operand.getType().isIndex())
           operands.push_back(operand);
@@ -39,8 +39,8 @@ Value ProgramLowering::largestScratch(func::FuncOp function) {
     std::vector<const void *> key;
     for (Value operand : operands)
       key.push_back(operand.getAsOpaquePointer());
-    if (asked.try_emplace({scratch.getSymName().str(), key}, true).second) {
-      Value bytes = func::CallOp::create(b, loc, scratch, operands).getResult(0);
+    if (asked.try_emplace({need.getSymName().str(), key}, true).second) {
+      Value bytes = func::CallOp::create(b, loc, need, operands).getResult(0);
       most = arith::MaxSIOp::create(b, loc, most, bytes);
     }
     if (op->getNumResults())
@@ -75,17 +75,17 @@ void ProgramLowering::keepSizesOnly(func::FuncOp function, func::FuncOp host) {
   function.setType(b.getFunctionType(types, {b.getIndexType()}));
 }
 
-/// `@name.scratch(symbols)`: the host function with each launch replaced by what a thread of it needs, and the maximum
-/// returned. Memory is null throughout: kernels ask for scratch from sizes alone.
-void ProgramLowering::makeScratchFunction(func::FuncOp host) {
+/// `@name.scratch(symbols)`, `@name.shared(symbols)`: the host function with each launch replaced by what it needs (a
+/// thread of it, or all together), and the maximum returned. Memory is null throughout: kernels ask from sizes alone.
+void ProgramLowering::makeMemoryFunction(func::FuncOp host, const char *suffix) {
   b.setInsertionPointToEnd(module.getBody());
   auto function = cast<func::FuncOp>(b.clone(*host));
-  function.setName((host.getSymName() + scratchSuffix).str());
+  function.setName((host.getSymName() + suffix).str());
   function.setPrivate();
   function.setAllResultAttrs(ArrayRef<DictionaryAttr>{});
   Location loc = function.getLoc();
   b.setInsertionPointToStart(&function.front());
-  Value most = largestScratch(function);
+  Value most = largestNeed(function, suffix);
   Operation *terminator = function.front().getTerminator();
   b.setInsertionPoint(terminator);
   func::ReturnOp::create(b, loc, most);

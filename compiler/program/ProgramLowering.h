@@ -18,6 +18,7 @@ using namespace mlir;
 
 /// Behind a host function's name: what its threads need, from its symbols.
 inline constexpr const char *scratchSuffix = ".scratch";
+inline constexpr const char *sharedSuffix = ".shared";
 
 /// The interface of `runtime/include/fovea/abi.h` as seen from IR, and what is shared between the steps.
 class ProgramLowering {
@@ -73,8 +74,8 @@ private:
   std::string role(func::FuncOp host, unsigned argument);
   StringRef nameOf(func::FuncOp host, unsigned argument);
   Value memrefAt(func::FuncOp host, unsigned argument, Value pointer, llvm::function_ref<Value(StringRef)> symbol);
-  void makeScratchFunction(func::FuncOp host);
-  Value largestScratch(func::FuncOp function);
+  void makeMemoryFunction(func::FuncOp host, const char *suffix);
+  Value largestNeed(func::FuncOp function, const char *suffix);
   void keepSizesOnly(func::FuncOp function, func::FuncOp host);
   FailureOr<Slot> slotOf(func::FuncOp host, unsigned argument, const Entry *entry);
   LogicalResult planTopLevel(func::FuncOp host, const Entry *entry);

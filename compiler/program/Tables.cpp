@@ -142,7 +142,7 @@ void addTargetTable(Module &module, const Interface &interface, const TargetTabl
       value.setLinkage(GlobalValue::InternalLinkage);
   auto code = [&](StringRef function) {
     return t.record({module.getFunction(entrySymbol(function)), module.getFunction(arenaSymbol(function)),
-                     module.getFunction(scratchSymbol(function)),
+                     module.getFunction(scratchSymbol(function)), module.getFunction(sharedSymbol(function)),
                      t.record({t.null(), t.i64(0), t.text(arenaFormula(function))})});
   };
   std::vector<Constant *> features, entries, prepare, derived, direct;

@@ -232,17 +232,17 @@ static fovea_code checkOutputs(const Sizes &sizes, const fovea_tensor *outputs, 
   return FOVEA_OK;
 }
 
-static fovea_code growArena(fovea_context &context, const fovea_entry_code &code, int64_t &scratchAt,
-                            fovea_error *error) {
-  int64_t total;
+/// Makes the arena large enough, and gives the executor its parts.
+static fovea_code growArena(fovea_context &context, const fovea_entry_code &code, fovea_error *error) {
   Executor &executor = context.executor;
-  if (fovea_code status = arenaSize(code, context.symbols.data(), executor.pool.threads(), scratchAt,
-                                    executor.scratchBytes, total, error))
+  ArenaLayout layout;
+  if (fovea_code status = arenaLayout(code, context.symbols.data(), executor.pool.threads(), layout, error))
     return status;
-  executor.info.arena_bytes = total;
-  if (static_cast<size_t>(total) > context.arena.size() &&
-      !context.arena.allocate(context.memory, static_cast<size_t>(total)))
-    return outOfMemory(error, "the arena", total);
+  executor.info.arena_bytes = layout.total;
+  if (static_cast<size_t>(layout.total) > context.arena.size() &&
+      !context.arena.allocate(context.memory, static_cast<size_t>(layout.total)))
+    return outOfMemory(error, "the arena", layout.total);
+  executor.use(context.arena.data(), layout);
   return FOVEA_OK;
 }
 
@@ -307,9 +307,12 @@ fovea_code fovea_arena_bytes(fovea_context *context, int32_t entry, const fovea_
     return code;
   if (fovea_code code = bind(sizesOf(*context, entry, inputs, input_count), error))
     return code;
-  int64_t arena, scratch;
-  return arenaSize(context->model.target->entries[entry], context->symbols.data(), context->executor.pool.threads(),
-                   arena, scratch, *bytes, error);
+  ArenaLayout layout;
+  fovea_code code = arenaLayout(context->model.target->entries[entry], context->symbols.data(),
+                                context->executor.pool.threads(), layout, error);
+  if (!code)
+    *bytes = layout.total;
+  return code;
 }
 
 fovea_code fovea_run(fovea_context *context, int32_t entry, const fovea_tensor *inputs, int32_t input_count,
@@ -327,16 +330,14 @@ fovea_code fovea_run(fovea_context *context, int32_t entry, const fovea_tensor *
     code = checkOutputs(sizes, outputs, output_count, error);
   if (!code)
     code = prepareStates(*context, *sizes.entry, error);
-  int64_t scratchAt;
   if (!code)
-    code = growArena(*context, model.target->entries[entry], scratchAt, error);
+    code = growArena(*context, model.target->entries[entry], error);
   if (code)
     return code;
   for (int32_t i = 0; i < input_count; ++i)
     context->inputs[static_cast<size_t>(i)] = inputs[i].data;
   for (int32_t i = 0; i < output_count; ++i)
     context->outputs[static_cast<size_t>(i)] = outputs[i].data;
-  executor.scratch = context->arena.data() + scratchAt;
   fovea_frame frame = {context->symbols.data(), context->inputs.data(), context->outputs.data(), model.params.data(),
                        context->visible.data(), model.derived.data(),   context->arena.data()};
   return executor.run(model.target->entries[entry].run, frame, error);

@@ -1,5 +1,7 @@
 #include "runtime/core/Executor.h"
 
+#include "runtime/core/Model.h"
+
 #include <inttypes.h>
 
 namespace fovea::rt {
@@ -18,7 +20,8 @@ struct Job {
   const fovea_launch *launch;
   int64_t piece;
   int32_t number;
-  std::atomic<int64_t> next{0};
+  int64_t last; ///< task of the job, and one
+  std::atomic<int64_t> next;
   std::atomic<int64_t> end;
 
   void stopBehind(int64_t task) {
@@ -35,9 +38,9 @@ struct Job {
       int64_t begin = next.fetch_add(piece, std::memory_order_relaxed);
       if (begin >= end.load(std::memory_order_relaxed))
         break;
-      int64_t last = launch->tasks - begin < piece ? launch->tasks : begin + piece;
-      done += last - begin;
-      if (launch->run(&executor->base, launch->args, begin, last, scratch) != 0) {
+      int64_t until = last - begin < piece ? last : begin + piece;
+      done += until - begin;
+      if (launch->run(&executor->base, launch->args, begin, until, scratch) != 0) {
         executor->failed.store(true, std::memory_order_relaxed);
         stopBehind(begin);
       }
@@ -89,7 +92,13 @@ const fovea_services services = {serviceParallel, serviceFail, serviceDump};
 
 } // namespace
 
-Executor::Executor() : base{&services, 0, 1, nullptr} {}
+Executor::Executor() : base{&services, 0, 1, nullptr, nullptr} {}
+
+void Executor::use(unsigned char *arena, const ArenaLayout &layout) {
+  base.shared = arena + layout.sharedAt;
+  scratch = arena + layout.scratchAt;
+  scratchBytes = layout.scratchBytes;
+}
 
 fovea_code Executor::start(int32_t threads, const fovea_pool *foreign, Memory from, fovea_error *error) {
   memory = from;
@@ -109,15 +118,20 @@ int32_t Executor::parallel(const fovea_launch &launch) {
   int64_t begun = profile.enabled() ? nanoseconds() : 0;
   int64_t work = launch.flops + launch.bytes;
   bool small = work > 0 && work < smallestParallelWork;
-  bool alone = pool.threads() == 1 || launch.tasks == 1 || small;
-  int64_t pieces = small ? 1 : piecesPerThread * (alone ? 1 : pool.threads());
-  Job job{this, &launch, launch.tasks / pieces > 1 ? launch.tasks / pieces : 1, number, {0}, {launch.tasks}};
-  if (small)
-    job.piece = launch.tasks;
-  if (alone)
-    job.work(0);
-  else
-    pool.run([](void *argument, int32_t index) { static_cast<Job *>(argument)->work(index); }, &job);
+  auto run = [&](int64_t begin, int64_t end) {
+    int64_t tasks = end - begin;
+    bool alone = pool.threads() == 1 || tasks == 1 || small;
+    int64_t pieces = small ? 1 : piecesPerThread * (alone ? 1 : pool.threads());
+    int64_t piece = small ? tasks : tasks / pieces > 1 ? tasks / pieces : 1;
+    Job job{this, &launch, piece, number, end, {begin}, {end}};
+    if (alone)
+      job.work(0);
+    else
+      pool.run([](void *argument, int32_t index) { static_cast<Job *>(argument)->work(index); }, &job);
+  };
+  run(0, launch.tasks);
+  if (launch.finish > 0 && !failed.load(std::memory_order_relaxed) && !cancelled.load(std::memory_order_relaxed))
+    run(launch.tasks, launch.tasks + launch.finish);
   if (profile.enabled()) {
     ProfileEvent event = {launch.info,  {},           launch.path,  begun, nanoseconds(),
                           launch.flops, launch.bytes, launch.tasks, -1,    number};

@@ -7,6 +7,8 @@
 
 namespace fovea::rt {
 
+struct ArenaLayout;
+
 /// Generated code sees `base`, which must stay first.
 struct Executor {
   fovea_exec base;
@@ -39,7 +41,10 @@ struct Executor {
   /// Makes the threads; to be called once.
   fovea_code start(int32_t threads, const fovea_pool *foreign, Memory memory, fovea_error *error);
 
-  /// Runs a whole entry or prepare step; scratch must be set. Turns what it reported into a status.
+  /// Where tasks have their memory.
+  void use(unsigned char *arena, const ArenaLayout &layout);
+
+  /// Runs a whole entry or prepare step; memory must be set. Turns what it reported into a status.
   fovea_code run(fovea_entry_fn function, const fovea_frame &frame, fovea_error *error);
 
   int32_t parallel(const fovea_launch &launch);

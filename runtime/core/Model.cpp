@@ -13,17 +13,20 @@ fovea_model::~fovea_model() {
 
 namespace fovea::rt {
 
-fovea_code arenaSize(const fovea_entry_code &code, const int64_t *symbols, int32_t threads, int64_t &arena,
-                     int64_t &scratch, int64_t &total, fovea_error *error) {
-  arena = code.arena_bytes(symbols);
-  scratch = code.scratch_bytes(symbols);
-  int64_t all;
-  if (arena < 0 || scratch < 0 || __builtin_add_overflow(arena, 63, &arena) ||
-      __builtin_add_overflow(scratch, 63, &scratch) || __builtin_mul_overflow(scratch & ~int64_t(63), threads, &all) ||
-      __builtin_add_overflow(all, arena & ~int64_t(63), &total))
+fovea_code arenaLayout(const fovea_entry_code &code, const int64_t *symbols, int32_t threads, ArenaLayout &layout,
+                       fovea_error *error) {
+  bool fits = true;
+  auto aligned = [&](int64_t bytes) {
+    fits = fits && bytes >= 0 && !__builtin_add_overflow(bytes, 63, &bytes);
+    return bytes & ~int64_t(63);
+  };
+  int64_t shared = aligned(code.shared_bytes(symbols)), scratch;
+  layout.sharedAt = aligned(code.arena_bytes(symbols));
+  layout.scratchBytes = aligned(code.scratch_bytes(symbols));
+  if (!fits || __builtin_add_overflow(layout.sharedAt, shared, &layout.scratchAt) ||
+      __builtin_mul_overflow(layout.scratchBytes, threads, &scratch) ||
+      __builtin_add_overflow(layout.scratchAt, scratch, &layout.total))
     return fail(error, FOVEA_PRECONDITION, "the memory that these sizes need overflows 64 bits");
-  arena &= ~int64_t(63);
-  scratch &= ~int64_t(63);
   return FOVEA_OK;
 }
 
@@ -161,14 +164,14 @@ struct Loader {
 
   fovea_code prepareStep(Executor &executor, Buffer &arena, int32_t step) {
     const fovea_entry_code &code = model.target->prepare[step];
-    int64_t noSymbols[1] = {0}, arenaBytes, totalBytes;
-    if (fovea_code status =
-            arenaSize(code, noSymbols, executor.pool.threads(), arenaBytes, executor.scratchBytes, totalBytes, error))
+    int64_t noSymbols[1] = {0};
+    ArenaLayout layout;
+    if (fovea_code status = arenaLayout(code, noSymbols, executor.pool.threads(), layout, error))
       return status;
-    if (static_cast<size_t>(totalBytes) > arena.size() &&
-        !arena.allocate(model.memory, static_cast<size_t>(totalBytes)))
-      return outOfMemory(error, "preparing weights", totalBytes);
-    executor.scratch = arena.data() + arenaBytes;
+    if (static_cast<size_t>(layout.total) > arena.size() &&
+        !arena.allocate(model.memory, static_cast<size_t>(layout.total)))
+      return outOfMemory(error, "preparing weights", layout.total);
+    executor.use(arena.data(), layout);
     fovea_frame frame = {noSymbols, nullptr, nullptr, model.params.data(), nullptr, model.derived.data(), arena.data()};
     return executor.run(code.run, frame, error);
   }

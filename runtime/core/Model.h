@@ -30,9 +30,12 @@ struct fovea_model {
 
 namespace fovea::rt {
 
-/// Bytes that a call needs from one allocation: the arena, rounded up, then `threads` times the scratch.
-fovea_code arenaSize(const fovea_entry_code &code, const int64_t *symbols, int32_t threads, int64_t &arena,
-                     int64_t &scratch, int64_t &total, fovea_error *error);
+/// What a call needs, in one allocation: the arena, what tasks share, then `threads` times the scratch.
+struct ArenaLayout {
+  int64_t sharedAt, scratchAt, scratchBytes, total;
+};
+fovea_code arenaLayout(const fovea_entry_code &code, const int64_t *symbols, int32_t threads, ArenaLayout &layout,
+                       fovea_error *error);
 
 /// The target of that name, or without one the first that this processor can run.
 fovea_code chooseTarget(const fovea_program &program, const char *wanted, const fovea_target *&chosen,

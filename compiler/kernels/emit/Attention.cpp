@@ -15,15 +15,16 @@ public:
   AttentionEmitter(kernel::AttentionOp op, const Target &target) : ScheduleEmitter(target), op(op) {}
 
   FailureOr<Value> emitTasks(OpBuilder &builder, IRMapping &outer) override {
-    Code code = codeAt(builder);
-    return code.select(few(code, outer), makeKeyLanes(code, op, target, outer)->tasks(),
-                       makeQueryLanes(code, op, target, outer)->tasks());
+    return sizeOf(builder, outer, [](AttentionTask &task) { return task.tasks(); });
   }
-
+  FailureOr<Value> emitFinish(OpBuilder &builder, IRMapping &outer) override {
+    return sizeOf(builder, outer, [](AttentionTask &task) { return task.finishTasks(); });
+  }
   FailureOr<Value> emitScratch(OpBuilder &builder, IRMapping &outer) override {
-    Code code = codeAt(builder);
-    return code.select(few(code, outer), makeKeyLanes(code, op, target, outer)->reserve(nullptr),
-                       makeQueryLanes(code, op, target, outer)->reserve(nullptr));
+    return sizeOf(builder, outer, [](AttentionTask &task) { return task.reserve(nullptr); });
+  }
+  FailureOr<Value> emitShared(OpBuilder &builder, IRMapping &outer) override {
+    return sizeOf(builder, outer, [](AttentionTask &task) { return task.reserveShared(nullptr); });
   }
 
   LogicalResult emitRun(OpBuilder &builder, IRMapping &outer, const RunArguments &arguments) override {
@@ -32,6 +33,7 @@ public:
     LogicalResult result = success();
     auto emit = [&](std::unique_ptr<AttentionTask> task) {
       task->reserve(arguments.scratch);
+      task->reserveShared(arguments.shared);
       code.loop(arguments.begin, arguments.end, 1, [&](Value index) {
         if (failed(task->run(index)))
           result = failure();
@@ -50,6 +52,11 @@ public:
 
 private:
   Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), int(target.vectorLength), target.fma); }
+  Value sizeOf(OpBuilder &builder, IRMapping &outer, llvm::function_ref<Value(AttentionTask &)> size) {
+    Code code = codeAt(builder);
+    return code.select(few(code, outer), size(*makeKeyLanes(code, op, target, outer)),
+                       size(*makeQueryLanes(code, op, target, outer)));
+  }
   /// Whether the queries are few; a constant where their number is.
   Value few(Code &code, IRMapping &outer) {
     Value queries = code.dim(outer.lookupOrDefault(op.getQ()), cast<MemRefType>(op.getQ().getType()).getRank() - 2);

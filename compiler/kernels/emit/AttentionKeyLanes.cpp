@@ -1,4 +1,4 @@
-// Few queries: a task is (batch, some rows), and keys lie in the lanes.
+// Few queries: a task is (batch, some rows, a span of keys), and keys lie in the lanes.
 //
 // Rows are the queries of all heads that share keys and values (batch axes along which K and V have stride 0), so that
 // these are read once for the whole group. Keys are transposed in registers on their way into the products where the
@@ -32,20 +32,21 @@ public:
     group = t;
     for (auto [axis, size] : llvm::enumerate(batchSizes))
       if (repeats(op.getK(), axis) && repeats(op.getV(), axis)) {
-        shared.push_back(axis);
+        sharedAxes.push_back(axis);
         group = code.mul(group, size);
       }
     // One decision for all rows of a task.
-    decided = mask && llvm::none_of(shared, [&](int64_t axis) { return !mask->getArgument(axis).use_empty(); });
+    decided = mask && llvm::none_of(sharedAxes, [&](int64_t axis) { return !mask->getArgument(axis).use_empty(); });
   }
 
-  Value tasks() override {
-    Value count = code.index(1);
-    for (Value size : sizes())
-      count = code.mul(count, size);
-    return count;
-  }
+  Value tasks() override { return code.mul(groups(), spanTasks()); }
+  Value finishTasks() override { return code.select(split(), groups(), code.index(0)); }
   Value reserve(Value scratch) override;
+  Value reserveShared(Value memory) override {
+    shared = memory;
+    return code.select(split(), code.mul(tasks(), partialBytes()), code.index(0));
+  }
+  LogicalResult run(Value task) override;
 
 protected:
   void place(Value task) override;
@@ -63,11 +64,31 @@ private:
   /// Where lines are fetched to, as memref.prefetch says it.
   static constexpr unsigned secondLevel = 2, nearest = 3;
 
-  /// What a task's number is made of: batch axes that are not shared, blocks of rows.
+  /// Each span is a task; those that finish merge them.
+  Value spanTasks() { return code.max(spans(), code.index(1)); }
+  Value split() { return code.less(code.index(1), spans()); }
+  Value partialBytes() {
+    ScratchLayout layout(code, nullptr);
+    reservePartial(layout, sharedRows());
+    return layout.bytes();
+  }
+  Value sharedRows() { return code.min(group, code.index(shape.rows())); }
+  /// What the task of that number leaves.
+  Partial partialOf(Value task) {
+    ScratchLayout layout(code, shared, code.mul(task, partialBytes()));
+    return reservePartial(layout, sharedRows());
+  }
+  Value groups() {
+    Value count = code.index(1);
+    for (Value size : sizes())
+      count = code.mul(count, size);
+    return count;
+  }
+  /// What a group's number is made of: batch axes that are not shared, blocks of rows.
   Code::Values sizes() {
     Code::Values all;
     for (auto [axis, size] : llvm::enumerate(batchSizes))
-      if (!llvm::is_contained(shared, int64_t(axis)))
+      if (!llvm::is_contained(sharedAxes, int64_t(axis)))
         all.push_back(size);
     all.push_back(code.ceilDiv(group, shape.rows()));
     return all;
@@ -95,13 +116,14 @@ private:
   };
   void valueTile(ValueRange tile, const Keys &keys, const Columns &at);
 
-  const int accumulators; ///< that hide the multiply-add's latency
-  SmallVector<int64_t> shared;
-  Code::Values batch; ///< of the keys: 0 along shared axes
-  Value group;        ///< rows that share keys
+  const int accumulators;          ///< that hide the multiply-add's latency
+  SmallVector<int64_t> sharedAxes; ///< batch axes along which keys and values repeat
+  Code::Values batch;              ///< of the keys: 0 along shared axes
+  Value group;                     ///< rows that share keys
   Value rowBegin;
   // Scratch: scaled queries [row][column]; keys [column][key]; scores [row][key].
   Value queryTile, keyTile, scoreTile;
+  Value shared; ///< partial results, by task
 };
 
 Value KeyLanes::reserve(Value scratch) {
@@ -117,6 +139,31 @@ Value KeyLanes::reserve(Value scratch) {
   return layout.bytes();
 }
 
+LogicalResult KeyLanes::run(Value task) {
+  Value count = spanTasks(), all = tasks(), merges = code.logicalNot(code.less(task, all));
+  Value number = code.select(merges, code.sub(task, all), code.div(task, count));
+  place(number);
+  code.branch(
+      merges,
+      [&] {
+        code.loop(code.index(0), count, 1, [&](Value i) {
+          copy(partialOf(code.add(code.mul(number, count), i)), current);
+          code.branch(code.less(code.index(0), i), [&] { merge(before); });
+          copy(current, before);
+        });
+      },
+      [&] {
+        prepare();
+        attempt([&](Value careful) {
+          span(code.rem(task, count), careful);
+          return anyNotFinite();
+        });
+      });
+  code.branch(
+      code.logicalOr(merges, code.logicalNot(split())), [&] { finish(); }, [&] { copy(current, partialOf(task)); });
+  return result;
+}
+
 void KeyLanes::place(Value task) {
   Code::Values at = delinearize(code, task, sizes());
   rowBegin = code.mul(at.pop_back_val(), shape.rows());
@@ -124,21 +171,21 @@ void KeyLanes::place(Value task) {
   panels = code.index(1);
   batch.clear();
   for (size_t axis = 0, next = 0; axis < batchSizes.size(); ++axis)
-    batch.push_back(llvm::is_contained(shared, int64_t(axis)) ? code.index(0) : at[next++]);
+    batch.push_back(llvm::is_contained(sharedAxes, int64_t(axis)) ? code.index(0) : at[next++]);
   visibility.emplace(code, decided ? mask : nullptr, target, outer, batch);
 }
 
 AttentionTask::Row KeyLanes::rowAt(Value row) {
   Row at{batch, code.add(rowBegin, row)};
-  if (shared.empty())
+  if (sharedAxes.empty())
     return at;
   Code::Values extents;
-  for (int64_t axis : shared)
+  for (int64_t axis : sharedAxes)
     extents.push_back(batchSizes[axis]);
   extents.push_back(t);
   Code::Values digits = delinearize(code, at.query, extents);
   at.query = digits.pop_back_val();
-  for (auto [axis, digit] : llvm::zip(shared, digits))
+  for (auto [axis, digit] : llvm::zip(sharedAxes, digits))
     at.batch[axis] = digit;
   return at;
 }
@@ -353,7 +400,7 @@ void KeyLanes::sums(const Keys &keys) {
   rowTiles([&](ValueRange tile) {
     Code::Values init;
     for (Value row : tile)
-      init.push_back(code.load(sum, {zero, row}));
+      init.push_back(code.load(current.sum, {zero, row}));
     Code::Values totals = code.carry(zero, keys.count, 1, init, [&](Value key, ValueRange sofar) {
       Code::Values next;
       for (auto [row, total] : llvm::zip(tile, sofar))
@@ -361,7 +408,7 @@ void KeyLanes::sums(const Keys &keys) {
       return next;
     });
     for (auto [row, total] : llvm::zip(tile, totals))
-      code.store(total, sum, {zero, row});
+      code.store(total, current.sum, {zero, row});
   });
 }
 
@@ -387,7 +434,7 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
     columns.push_back(code.add(at.first, v * shape.lanes));
   for (Value row : tile)
     for (Value c : columns)
-      init.push_back(code.loadVector(output, {row, c}));
+      init.push_back(code.loadVector(current.output, {row, c}));
   TileLoop loop{int(tile.size()), at.vectors, at.fetchRows ? 2 : 4,
                 [&](int r, Value key) { return code.load(scoreTile, {tile[r], key}); },
                 [&](int v, Value key) {
@@ -409,7 +456,7 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   Code::Values x = multiplyAccumulate(code, loop, code.index(0), keys.count, init);
   for (auto [r, row] : llvm::enumerate(tile))
     for (int v = 0; v < at.vectors; ++v)
-      code.storeVector(x[r * at.vectors + v], output, {row, columns[v]});
+      code.storeVector(x[r * at.vectors + v], current.output, {row, columns[v]});
 }
 
 } // namespace

@@ -37,8 +37,7 @@ AttentionShape shapeOf(const Target &target) {
 class QueryLanes : public AttentionTask {
 public:
   QueryLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
-      : AttentionTask(code, op, target, shapeOf(target), outer, exec),
-        tiles(target),
+      : AttentionTask(code, op, target, shapeOf(target), outer, exec), tiles(target),
         captures{TransposedCaptures(score.plain ? nullptr : score.block), TransposedCaptures(mask)} {}
 
   Value tasks() override {
@@ -402,7 +401,7 @@ void QueryLanes::exponentials(Value panel, ValueRange maxima, bool careful) {
   };
   Code::Values init;
   for (int v = 0; v < shape.vectors; ++v)
-    init.push_back(code.loadVector(sum, {panel, code.index(v * shape.lanes)}));
+    init.push_back(code.loadVector(current.sum, {panel, code.index(v * shape.lanes)}));
   // Two keys at once hide the latency of the polynomial, where its coefficients leave registers for them.
   int64_t together = careful || target.registers < 32 ? 1 : 2;
   Value middle = code.add(first, code.mul(code.div(code.sub(last, first), code.index(together)), together));
@@ -415,7 +414,7 @@ void QueryLanes::exponentials(Value panel, ValueRange maxima, bool careful) {
   if (together > 1)
     sums = code.carry(middle, last, 1, sums, [&](Value key, ValueRange sofar) { return rowOfWeights(key, sofar); });
   for (int v = 0; v < shape.vectors; ++v)
-    code.storeVector(sums[v], sum, {panel, code.index(v * shape.lanes)});
+    code.storeVector(sums[v], current.sum, {panel, code.index(v * shape.lanes)});
 }
 
 //===-- Values ----------------------------------------------------------------------------------------------------===//
@@ -428,7 +427,8 @@ void QueryLanes::values(const Keys &keys) {
   code.loop(zero, rows, tiles.queryRows, [&](Value row) {
     Value panel = code.div(row, code.index(shape.panel()));
     Value first = code.load(firstKey, panel), last = lastSeen(row, keys, first, code.load(lastKey, panel));
-    code.loop(zero, whole, step, [&](Value column) { valueTile({row, column, first, last, Tiles::valueVectors, nullptr}); });
+    code.loop(zero, whole, step,
+              [&](Value column) { valueTile({row, column, first, last, Tiles::valueVectors, nullptr}); });
     code.loop(whole, e, shape.lanes,
               [&](Value column) { valueTile({row, column, first, last, 1, code.laneMask(code.sub(e, column))}); });
   });
@@ -466,7 +466,7 @@ void QueryLanes::valueTile(const ValueTile &at) {
     lanes.push_back(code.add(lane, r));
     rowNumbers.push_back(code.add(row, r));
     for (int v = 0; v < at.vectors; ++v)
-      init.push_back(code.loadVector(output, {rowNumbers[r], columns[v]}));
+      init.push_back(code.loadVector(current.output, {rowNumbers[r], columns[v]}));
   }
   // Rows of V are a run-time stride apart: each step more of the body holds another multiple of it.
   constexpr int unroll = 4;
@@ -479,7 +479,7 @@ void QueryLanes::valueTile(const ValueTile &at) {
   Code::Values sums = multiplyAccumulate(code, tile, at.first, at.last, init);
   for (int r = 0; r < tileRows; ++r)
     for (int v = 0; v < at.vectors; ++v)
-      code.storeVector(sums[r * at.vectors + v], output, {rowNumbers[r], columns[v]});
+      code.storeVector(sums[r * at.vectors + v], current.output, {rowNumbers[r], columns[v]});
 }
 
 /// values() with the products of hidden keys (weight -0) left out.

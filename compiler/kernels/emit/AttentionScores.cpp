@@ -166,12 +166,12 @@ Code::Values AttentionTask::moveMaxima(Value panel) {
   Value moved;
   for (int v = 0; v < shape.vectors; ++v) {
     Value lane = code.index(v * shape.lanes);
-    Value old = code.loadVector(maximum, {panel, lane});
+    Value old = code.loadVector(current.maximum, {panel, lane});
     Value now = wholeNumber(code.loadVector(blockMaximum, {panel, lane}));
     Value grows =
         code.compareF(arith::CmpFPredicate::OGT, now, code.addF(old, code.splat(inLog2() ? slack : slack * logTwo)));
     Value next = code.select(grows, now, old);
-    code.storeVector(next, maximum, {panel, lane});
+    code.storeVector(next, current.maximum, {panel, lane});
     maxima.push_back(orZero(next));
     factors.push_back(power(code.subF(old, maxima.back())));
     // From -inf there is nothing to rescale.
@@ -188,14 +188,14 @@ void AttentionTask::rescale(Value panel, ValueRange factors) {
   for (int v = 0; v < shape.vectors; ++v) {
     Value lane = code.index(v * shape.lanes);
     code.storeVector(factors[v], factor, {panel, lane});
-    code.storeVector(code.mulF(factors[v], code.loadVector(sum, {panel, lane})), sum, {panel, lane});
+    code.storeVector(code.mulF(factors[v], code.loadVector(current.sum, {panel, lane})), current.sum, {panel, lane});
   }
   Value first = code.mul(panel, shape.panel());
   Value count = code.min(code.index(shape.panel()), code.sub(rows, first));
   code.loop(code.index(0), count, 1, [&](Value lane) {
     Value scale = code.broadcast(code.load(factor, {panel, lane})), row = code.add(first, lane);
     code.loop(code.index(0), paddedE, shape.lanes, [&](Value c) {
-      code.storeVector(code.mulF(scale, code.loadVector(output, {row, c})), output, {row, c});
+      code.storeVector(code.mulF(scale, code.loadVector(current.output, {row, c})), current.output, {row, c});
     });
   });
 }

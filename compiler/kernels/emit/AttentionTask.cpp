@@ -30,35 +30,115 @@ AttentionTask::AttentionTask(Code &code, kernel::AttentionOp op, const Target &t
 
 LogicalResult AttentionTask::run(Value task) {
   place(task);
-  loadQueries();
-  Value zero = code.index(0);
-  if (decided)
-    visibility->summarizeQueries(queriesSeeing(zero, s));
+  prepare();
+  attempt([&](Value careful) {
+    Value count = code.max(spans(), code.index(1)), several = code.less(code.index(1), count);
+    code.loop(code.index(0), count, 1, [&](Value number) {
+      // The first one counts even where it sees no key.
+      Value first = code.equal(number, code.index(0)), seen = span(number, careful);
+      code.branch(code.logicalAnd(several, code.logicalOr(first, seen)), [&] {
+        code.branch(code.logicalNot(first), [&] { merge(before); });
+        copy(current, before);
+      });
+    });
+    code.branch(several, [&] { copy(before, current); });
+    return anyNotFinite();
+  });
+  finish();
+  return result;
+}
 
+//===-- Spans -----------------------------------------------------------------------------------------------------===//
+
+void AttentionTask::prepare() {
+  loadQueries();
+  if (decided)
+    visibility->summarizeQueries(queriesSeeing(code.index(0), s));
+}
+
+void AttentionTask::attempt(llvm::function_ref<Value(Value careful)> body) {
   Type flag = code.b.getI1Type();
   auto again = scf::WhileOp::create(code.b, code.loc, flag, code.boolean(false));
   OpBuilder::InsertionGuard guard(code.b);
-  Block *before = code.b.createBlock(&again.getBefore(), {}, flag, code.loc);
-  Value careful = before->getArgument(0);
-  start();
-  code.loop(zero, s, shape.keys, [&](Value begin) { keyBlock(begin, careful); });
-  Value bad = finish();
+  Block *block = code.b.createBlock(&again.getBefore(), {}, flag, code.loc);
+  Value careful = block->getArgument(0), bad = body(careful);
   scf::ConditionOp::create(code.b, code.loc, code.logicalAnd(bad, code.logicalNot(careful)), code.boolean(true));
   Block *after = code.b.createBlock(&again.getAfter(), {}, flag, code.loc);
   scf::YieldOp::create(code.b, code.loc, after->getArguments());
-  return result;
+}
+
+Value AttentionTask::span(Value number, Value careful) {
+  Value begin = code.mul(number, spanKeys), end = code.min(code.add(begin, spanKeys), s);
+  start(code.equal(number, code.index(0)));
+  return code.carry(begin, end, shape.keys, code.boolean(false), [&](Value key, ValueRange sofar) {
+    return Code::Values{code.logicalOr(sofar[0], keyBlock(key, careful))};
+  })[0];
+}
+
+void AttentionTask::merge(const Partial &earlier) {
+  Value zero = code.index(0);
+  if (softmax())
+    code.loop(zero, panels, 1, [&](Value panel) {
+      for (int v = 0; v < shape.vectors; ++v) {
+        Value lane = code.index(v * shape.lanes);
+        auto load = [&](Value memref) { return code.loadVector(memref, {panel, lane}); };
+        Value old = load(earlier.maximum), own = load(current.maximum), most = code.maxOrSecond(old, own);
+        Value base = orZero(most), oldFactor = power(code.subF(old, base)), ownFactor = power(code.subF(own, base));
+        code.storeVector(most, current.maximum, {panel, lane});
+        code.storeVector(code.fma(load(current.sum), ownFactor, code.mulF(load(earlier.sum), oldFactor)), current.sum,
+                         {panel, lane});
+        code.storeVector(oldFactor, blockMaximum, {panel, lane});
+        code.storeVector(ownFactor, factor, {panel, lane});
+      }
+    });
+  code.loop(zero, rows, 1, [&](Value row) {
+    Value panel = code.div(row, code.index(shape.panel())), lane = code.rem(row, code.index(shape.panel()));
+    auto spread = [&](Value memref) { return code.broadcast(code.load(memref, {panel, lane})); };
+    Value oldFactor = softmax() ? spread(blockMaximum) : Value(), ownFactor = softmax() ? spread(factor) : Value();
+    code.loop(zero, paddedE, shape.lanes, [&](Value c) {
+      Value old = code.loadVector(earlier.output, {row, c}), own = code.loadVector(current.output, {row, c});
+      Value sum = softmax() ? code.fma(own, ownFactor, code.mulF(old, oldFactor)) : code.addF(old, own);
+      code.storeVector(sum, current.output, {row, c});
+    });
+  });
+}
+
+void AttentionTask::copy(const Partial &from, const Partial &to) {
+  Value zero = code.index(0);
+  code.loop(zero, panels, 1, [&](Value panel) {
+    for (int v = 0; v < shape.vectors; ++v)
+      for (auto [source, target] : {std::pair(from.maximum, to.maximum), std::pair(from.sum, to.sum)}) {
+        Value lane = code.index(v * shape.lanes);
+        code.storeVector(code.loadVector(source, {panel, lane}), target, {panel, lane});
+      }
+  });
+  code.loop(zero, rows, 1, [&](Value row) {
+    code.loop(zero, paddedE, shape.lanes,
+              [&](Value c) { code.storeVector(code.loadVector(from.output, {row, c}), to.output, {row, c}); });
+  });
 }
 
 //===-- Memory ----------------------------------------------------------------------------------------------------===//
 
-void AttentionTask::reserveRows(ScratchLayout &layout) {
+AttentionTask::Partial AttentionTask::reservePartial(ScratchLayout &layout, Value rows) {
   int64_t columns = typeOf(op.getV()).getShape().back();
   int64_t padded = ShapedType::isDynamic(columns) ? dynamic : llvm::divideCeil(columns, shape.lanes) * shape.lanes;
-  SmallVector<Value> width;
+  SmallVector<Value> sizes;
+  if (rows)
+    sizes.push_back(rows);
   if (ShapedType::isDynamic(padded))
-    width.push_back(paddedE);
-  output = layout.allocate({shape.rows(), padded}, width);
-  for (Value *row : {&maximum, &sum, &blockMaximum, &factor})
+    sizes.push_back(paddedE);
+  Partial partial;
+  partial.output = layout.allocate({rows ? dynamic : shape.rows(), padded}, sizes);
+  for (Value *row : {&partial.maximum, &partial.sum})
+    *row = layout.allocate({shape.panels, shape.panel()}, {});
+  return partial;
+}
+
+void AttentionTask::reserveRows(ScratchLayout &layout) {
+  current = reservePartial(layout, nullptr);
+  before = reservePartial(layout, nullptr);
+  for (Value *row : {&blockMaximum, &factor})
     *row = layout.allocate({shape.panels, shape.panel()}, {});
   if (needsCopy(op.getV()))
     valueCopy = layout.allocate({shape.keys, dynamic}, {e});
@@ -66,26 +146,27 @@ void AttentionTask::reserveRows(ScratchLayout &layout) {
 
 bool AttentionTask::needsCopy(Value memref) { return !isF32(memref) || !hasUnitColumns(memref); }
 
-/// No key seen yet: maximum -inf (or the sink's), sum 0 (or the sink's share), output 0.
-void AttentionTask::start() {
+/// No key seen yet: maximum -inf (or the sink's), sum 0 (or the sink's share), output 0. Sinks belong to the first
+/// span.
+void AttentionTask::start(Value isFirst) {
   Value zero = code.index(0), none = code.splat(0);
   if (softmax())
     code.loop(zero, panels, 1, [&](Value p) {
       for (int v = 0; v < shape.vectors; ++v) {
         Value first = code.splat(-std::numeric_limits<float>::infinity()), share = none;
         if (op.getSinks()) {
-          Value x = sinksOf(p, v);
-          first = wholeNumber(x);
-          share = power(code.subF(x, orZero(first)));
+          Value x = sinksOf(p, v), whole = wholeNumber(x);
+          share = code.select(isFirst, power(code.subF(x, orZero(whole))), none);
+          first = code.select(isFirst, whole, first);
         }
         Value lane = code.index(v * shape.lanes);
-        code.storeVector(first, maximum, {p, lane});
-        code.storeVector(share, sum, {p, lane});
+        code.storeVector(first, current.maximum, {p, lane});
+        code.storeVector(share, current.sum, {p, lane});
       }
     });
   Value last = code.mul(panels, shape.panel());
   code.loop(zero, last, 1, [&](Value row) {
-    code.loop(zero, paddedE, shape.lanes, [&](Value c) { code.storeVector(none, output, {row, c}); });
+    code.loop(zero, paddedE, shape.lanes, [&](Value c) { code.storeVector(none, current.output, {row, c}); });
   });
 }
 
@@ -102,13 +183,18 @@ Value AttentionTask::sinksOf(Value panel, int vector) {
 
 //===-- A block of keys -------------------------------------------------------------------------------------------===//
 
-void AttentionTask::keyBlock(Value begin, Value careful) {
+/// Whether a row may see some of its keys.
+Value AttentionTask::keyBlock(Value begin, Value careful) {
   Keys keys{begin, code.min(code.index(shape.keys), code.sub(s, begin))};
-  if (!decided)
-    return block(keys, careful);
+  if (!decided) {
+    block(keys, careful);
+    return code.boolean(true);
+  }
   Box box = queriesSeeing(begin, code.add(begin, keys.count));
   visibility->summarizeKeys(box);
-  code.branch(code.logicalNot(visibility->query(box).none), [&] { block(keys, careful); });
+  Value seen = code.logicalNot(visibility->query(box).none);
+  code.branch(seen, [&] { block(keys, careful); });
+  return seen;
 }
 
 Value AttentionTask::blockView(Value memref, ValueRange batch, const Keys &keys, Value copy, Value columns) {
@@ -154,7 +240,7 @@ void AttentionTask::addCarefully(Value row, Value begin, Value end, llvm::functi
   Value hiddenBits = arith::ConstantOp::create(code.b, code.loc, code.b.getI32IntegerAttr(INT32_MIN));
   code.loop(code.index(0), e, shape.lanes, [&](Value column) {
     Value inside = code.laneMask(code.sub(e, column));
-    Value init = code.loadVector(output, {row, column});
+    Value init = code.loadVector(current.output, {row, column});
     Code::Values sums = code.carry(begin, end, 1, init, [&](Value k, ValueRange sofar) {
       Value w = weight(k);
       Value hidden = code.equal(code.bitcast(w, bits), hiddenBits);
@@ -165,19 +251,18 @@ void AttentionTask::addCarefully(Value row, Value begin, Value end, llvm::functi
             return Code::Values{code.fma(code.broadcast(w), v, sofar[0])};
           });
     });
-    code.storeVector(sums[0], output, {row, column});
+    code.storeVector(sums[0], current.output, {row, column});
   });
 }
 
 //===-- Outputs ---------------------------------------------------------------------------------------------------===//
 
-/// Writes the rows; gives whether some element is not finite.
-Value AttentionTask::finish() {
+void AttentionTask::finish() {
   Value zero = code.index(0), one = code.splat(1), none = code.splat(0);
   if (softmax())
     code.loop(zero, panels, 1, [&](Value panel) {
       for (int v = 0; v < shape.vectors; ++v) {
-        Value lane = code.index(v * shape.lanes), total = code.loadVector(sum, {panel, lane});
+        Value lane = code.index(v * shape.lanes), total = code.loadVector(current.sum, {panel, lane});
         Value empty = code.compareF(arith::CmpFPredicate::OEQ, total, none);
         Value inverse = arith::DivFOp::create(code.b, code.loc, one, total);
         code.storeVector(code.select(empty, none, inverse), factor, {panel, lane});
@@ -185,15 +270,19 @@ Value AttentionTask::finish() {
       if (op.getLse())
         writeSums(panel);
     });
-  Value bad = code.carry(zero, rows, 1, none, [&](Value row, ValueRange sofar) {
+  code.loop(zero, rows, 1, [&](Value row) {
     Value panel = code.div(row, code.index(shape.panel())), lane = code.rem(row, code.index(shape.panel()));
-    Value scale = softmax() ? code.load(factor, {panel, lane}) : Value();
-    writeRow(row, scale);
-    Code::Values inner = code.carry(zero, paddedE, shape.lanes, sofar, [&](Value c, ValueRange x) {
+    writeRow(row, softmax() ? code.load(factor, {panel, lane}) : Value());
+  });
+}
+
+Value AttentionTask::anyNotFinite() {
+  Value zero = code.index(0), none = code.splat(0);
+  Value bad = code.carry(zero, rows, 1, none, [&](Value row, ValueRange sofar) {
+    return code.carry(zero, paddedE, shape.lanes, sofar, [&](Value c, ValueRange x) {
       // 0 * y is NaN where y is not finite.
-      return Code::Values{code.fma(code.loadVector(output, {row, c}), none, x[0])};
+      return Code::Values{code.fma(code.loadVector(current.output, {row, c}), none, x[0])};
     });
-    return inner;
   })[0];
   Value unordered = code.compareF(arith::CmpFPredicate::UNO, bad, bad);
   return vector::ReductionOp::create(code.b, code.loc, vector::CombiningKind::OR, unordered);
@@ -208,16 +297,17 @@ void AttentionTask::writeRow(Value row, Value factor) {
   auto vectors = [&] {
     Value adjacent = matrixAt(code, out, at.batch, /*assumeUnit=*/true).memref;
     Value whole = code.sub(e, code.rem(e, code.index(shape.lanes)));
-    code.loop(zero, whole, shape.lanes,
-              [&](Value c) { code.storeVector(scaled(code.loadVector(output, {row, c})), adjacent, {at.query, c}); });
+    code.loop(zero, whole, shape.lanes, [&](Value c) {
+      code.storeVector(scaled(code.loadVector(current.output, {row, c})), adjacent, {at.query, c});
+    });
     code.branch(code.less(whole, e), [&] {
-      code.storeMasked(scaled(code.loadVector(output, {row, whole})), adjacent, {at.query, whole},
+      code.storeMasked(scaled(code.loadVector(current.output, {row, whole})), adjacent, {at.query, whole},
                        code.laneMask(code.sub(e, whole)));
     });
   };
   auto elements = [&] {
     code.loop(zero, e, 1,
-              [&](Value c) { code.store(scaled(code.load(output, {row, c})), matrix.memref, {at.query, c}); });
+              [&](Value c) { code.store(scaled(code.load(current.output, {row, c})), matrix.memref, {at.query, c}); });
   };
   if (matrix.unitColumns)
     vectors();
@@ -231,10 +321,10 @@ void AttentionTask::writeSums(Value panel) {
   MathBuilder math(code.b, code.loc, target);
   for (int v = 0; v < shape.vectors; ++v) {
     Value lane = code.index(v * shape.lanes);
-    Value most = code.loadVector(maximum, {panel, lane});
+    Value most = code.loadVector(current.maximum, {panel, lane});
     if (inLog2())
       most = code.mulF(most, logTwo);
-    Value lse = code.addF(most, math.log(code.loadVector(sum, {panel, lane})));
+    Value lse = code.addF(most, math.log(code.loadVector(current.sum, {panel, lane})));
     // The block's maximum is free by now.
     code.storeVector(lse, blockMaximum, {panel, lane});
   }

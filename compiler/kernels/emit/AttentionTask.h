@@ -1,14 +1,17 @@
 // One task of kernel.attention: some rows of queries against all keys. The frame that its two variants share.
 //
-//   for each block of keys (shape.keys of them, anchored at key 0) that some row sees:
-//     scores of the rows, score region, mask, each row's maximum over the block
-//     rescale where the running maximum moved; weights = 2^(score - maximum); sum += weights
-//     output += weights V
+//   for each span of keys (spanKeys of them, from key 0):
+//     for each block of its keys (shape.keys of them) that some row sees:
+//       scores of the rows, score region, mask, each row's maximum over the block
+//       rescale where the running maximum moved; weights = 2^(score - maximum); sum += weights
+//       output += weights V
+//     merge output and sum with those of the spans before
 //   y = output / sum
 //
 // AttentionQueryLanes (many queries) has queries in the lanes, AttentionKeyLanes (few) keys. Each element is computed
 // by the same chains in both, so they give the same bits: a product is one chain over the head's columns, sum and
-// output are chains over the keys.
+// output are chains over the keys of a span, and spans are merged in order. So a span can be a task of its own: few
+// queries leave a *partial* result of each span in memory that all tasks share, and further tasks merge them.
 //
 // The running maximum is a whole number that moves only when exceeded by a factor of 2^8, and a row that doesn't move
 // is multiplied by exactly 1: a row's bits depend on its own query and visible keys alone. For scores in units of log
@@ -59,9 +62,13 @@ public:
   virtual ~AttentionTask() = default;
 
   virtual mlir::Value tasks() = 0;
+  /// Tasks behind these, which run when all of them have ended.
+  virtual mlir::Value finishTasks() { return code.index(0); }
   /// Lays out the task's memory in `scratch` (null: sizes only) and gives its bytes.
   virtual mlir::Value reserve(mlir::Value scratch) = 0;
-  mlir::LogicalResult run(mlir::Value task);
+  /// Likewise what all tasks share.
+  virtual mlir::Value reserveShared(mlir::Value) { return code.index(0); }
+  virtual mlir::LogicalResult run(mlir::Value task);
 
 protected:
   using Box = Visibility::Box;
@@ -74,6 +81,13 @@ protected:
     mlir::Value query;
   };
 
+  /// Accumulators over some keys: output [row][column]; per row, [panel][lane], the running maximum and the sum of
+  /// weights.
+  struct Partial {
+    mlir::Value output, maximum, sum;
+  };
+  static constexpr int64_t spanKeys = 1024;
+
   /// Sets `rows`, `panels` and the visibility of task number `task`.
   virtual void place(mlir::Value task) = 0;
   virtual void loadQueries() = 0;
@@ -82,8 +96,25 @@ protected:
   virtual Box queriesSeeing(mlir::Value keyBegin, mlir::Value keyEnd) = 0;
   virtual void block(const Keys &keys, mlir::Value careful) = 0;
 
+  // Spans.
+  mlir::Value spans() { return code.ceilDiv(s, spanKeys); }
+  /// What comes before the first block of keys.
+  void prepare();
+  /// `body`, which gives whether some element is not finite; where one is, again, carefully.
+  void attempt(llvm::function_ref<mlir::Value(mlir::Value careful)> body);
+  /// The keys of a span, from nothing; gives whether a row may see some of them.
+  mlir::Value span(mlir::Value number, mlir::Value careful);
+  /// The accumulators take in what `before` has of the spans before theirs.
+  void merge(const Partial &before);
+  void copy(const Partial &from, const Partial &to);
+  /// Writes the rows.
+  void finish();
+  /// Whether some element of the output is not finite.
+  mlir::Value anyNotFinite();
+
   // Memory.
   void reserveRows(ScratchLayout &layout);
+  Partial reservePartial(ScratchLayout &layout, mlir::Value rows);
   static bool needsCopy(mlir::Value memref);
   /// The block's rows of K or V as f32 with adjacent columns: where they lie, or copied to `copy`.
   mlir::Value blockView(mlir::Value memref, mlir::ValueRange batch, const Keys &keys, mlir::Value copy,
@@ -135,18 +166,18 @@ protected:
   mlir::Value rows, panels;
   bool decided; ///< blocks of keys that nobody sees are skipped: there is a mask, and it is the same for all rows
   std::optional<Visibility> visibility;
-  // Scratch: output [row][column]; per row, [panel][lane], the running maximum, the sum, this block's maximum, a
+  // Scratch: the accumulators of the span that runs and those of all spans before; per row this block's maximum and a
   // factor.
-  mlir::Value output, maximum, sum, blockMaximum, factor, valueCopy;
+  Partial current, before;
+  mlir::Value blockMaximum, factor, valueCopy;
   mlir::Value valueView; ///< the current block's, [key, column], columns adjacent
 
 private:
-  void start();
+  void start(mlir::Value first);
   mlir::Value sinksOf(mlir::Value panel, int vector);
-  void keyBlock(mlir::Value begin, mlir::Value careful);
+  mlir::Value keyBlock(mlir::Value begin, mlir::Value careful);
   void copyRows(mlir::Value memref, mlir::ValueRange batch, const Keys &keys, mlir::Value copy, mlir::Value columns);
   void rescale(mlir::Value panel, mlir::ValueRange factors);
-  mlir::Value finish();
   void writeRow(mlir::Value row, mlir::Value factor);
   void writeSums(mlir::Value panel);
   mlir::Value wholeNumber(mlir::Value x);

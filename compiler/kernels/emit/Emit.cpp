@@ -32,7 +32,9 @@ public:
   LogicalResult emit() {
     return success(
         succeeded(emitSize(".tasks", [&](IRMapping &outer) { return emitter.emitTasks(builder, outer); })) &&
+        succeeded(emitSize(".finish", [&](IRMapping &outer) { return emitter.emitFinish(builder, outer); })) &&
         succeeded(emitSize(".scratch", [&](IRMapping &outer) { return emitter.emitScratch(builder, outer); })) &&
+        succeeded(emitSize(".shared", [&](IRMapping &outer) { return emitter.emitShared(builder, outer); })) &&
         succeeded(emitRun()));
   }
 
@@ -68,9 +70,9 @@ private:
     IRMapping outer;
     Type index = builder.getIndexType(), pointer = LLVM::LLVMPointerType::get(builder.getContext());
     Type bytes = MemRefType::get({ShapedType::kDynamic}, builder.getI8Type());
-    func::FuncOp function = open(".run", pointer, {index, index, bytes}, builder.getI32Type(), outer);
-    auto last = function.getArguments().take_back(3);
-    if (failed(emitter.emitRun(builder, outer, {function.getArgument(0), last[0], last[1], last[2]})))
+    func::FuncOp function = open(".run", pointer, {index, index, bytes, bytes}, builder.getI32Type(), outer);
+    auto last = function.getArguments().take_back(4);
+    if (failed(emitter.emitRun(builder, outer, {function.getArgument(0), last[0], last[1], last[2], last[3]})))
       return failure();
     Value zero = arith::ConstantOp::create(builder, loc, builder.getI32IntegerAttr(0));
     func::ReturnOp::create(builder, loc, zero);
@@ -83,6 +85,13 @@ private:
   Location loc;
 };
 } // namespace
+
+FailureOr<Value> ScheduleEmitter::emitFinish(OpBuilder &builder, IRMapping &) {
+  return Value(arith::ConstantIndexOp::create(builder, builder.getUnknownLoc(), 0));
+}
+FailureOr<Value> ScheduleEmitter::emitShared(OpBuilder &builder, IRMapping &) {
+  return Value(arith::ConstantIndexOp::create(builder, builder.getUnknownLoc(), 0));
+}
 
 void fovea::kernels::loadEmissionDialects(MLIRContext &context) {
   context.loadDialect<arith::ArithDialect, math::MathDialect, memref::MemRefDialect, scf::SCFDialect, func::FuncDialect,

@@ -9,8 +9,10 @@
 namespace fovea::kernels {
 
 /// Replaces every kernel.func @f(A…) of `module` by func.funcs for `target`:
-///   @f.tasks(A…) -> index, @f.scratch(A…) -> index: from sizes alone, memrefs may be null;
-///   @f.run(%exec: !llvm.ptr, A…, %begin: index, %end: index, %scratch: memref<?xi8>) -> i32: 0.
+///   @f.tasks(A…) -> index, @f.finish(A…) -> index, @f.scratch(A…) -> index, @f.shared(A…) -> index: from sizes
+///     alone, memrefs may be null;
+///   @f.run(%exec: !llvm.ptr, A…, %begin: index, %end: index, %scratch: memref<?xi8>, %shared: memref<?xi8>) -> i32: 0.
+/// Tasks [tasks, tasks + finish) are run when all before have ended.
 /// kernel.check becomes a call of the private @fovea_fail(exec, i32 code, ptr place, i64 index, i64 value, i64 low, i64
 /// high), declared where it is used. Launches are left as they are, their symbols dangling, for `program`; the module
 /// is verified after them.

@@ -118,8 +118,9 @@ mlir::Value lastStride(Code &code, mlir::Value memref);
 /// Row-major f32 memory in a task's scratch, laid out one after the other at multiples of 64 bytes.
 class ScratchLayout {
 public:
-  /// `base` may be null: then only sizes are summed up.
-  ScratchLayout(Code &code, mlir::Value base) : code(code), base(base), used(code.index(0)) {}
+  /// From byte `begin` of `base`, which may be null: then only sizes are summed up.
+  ScratchLayout(Code &code, mlir::Value base, mlir::Value begin) : code(code), base(base), used(begin) {}
+  ScratchLayout(Code &code, mlir::Value base) : ScratchLayout(code, base, code.index(0)) {}
   /// A memref of `shape` (kDynamic entries take their size from `sizes`).
   mlir::Value allocate(llvm::ArrayRef<int64_t> shape, mlir::ValueRange sizes, mlir::Type element = {});
   mlir::Value bytes() const { return used; }

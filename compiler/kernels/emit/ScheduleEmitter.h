@@ -14,8 +14,9 @@ namespace fovea::kernels {
 struct RunArguments {
   mlir::Value exec;    ///< !llvm.ptr, for failures only
   mlir::Value begin;   ///< index: the tasks of this call ...
-  mlir::Value end;     ///< ... are [begin, end)
+  mlir::Value end;     ///< ... are [begin, end): either all below the number of tasks, or none
   mlir::Value scratch; ///< memref<?xi8>, 64-byte aligned, at least as long as `scratch` said
+  mlir::Value shared;  ///< memref<?xi8>, likewise: one for all tasks
 };
 
 /// Emits one schedule op. Each method is called once, in a function of its own: `outer` maps what the schedule op uses
@@ -33,6 +34,10 @@ public:
   virtual mlir::FailureOr<mlir::Value> emitTasks(mlir::OpBuilder &builder, mlir::IRMapping &outer) = 0;
   /// Bytes of scratch (index) that each thread needs, from sizes alone; a constant 0 where none.
   virtual mlir::FailureOr<mlir::Value> emitScratch(mlir::OpBuilder &builder, mlir::IRMapping &outer) = 0;
+  /// The number of tasks behind those that run when all of them have ended, and the bytes that all share (index), from
+  /// sizes alone. Most kernels have neither.
+  virtual mlir::FailureOr<mlir::Value> emitFinish(mlir::OpBuilder &builder, mlir::IRMapping &outer);
+  virtual mlir::FailureOr<mlir::Value> emitShared(mlir::OpBuilder &builder, mlir::IRMapping &outer);
   /// The work of the tasks [begin, end).
   virtual mlir::LogicalResult emitRun(mlir::OpBuilder &builder, mlir::IRMapping &outer,
                                       const RunArguments &arguments) = 0;

@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define FOVEA_ABI_VERSION 3
+#define FOVEA_ABI_VERSION 4
 #define FOVEA_MAX_RANK 16
 
 /* Element types as they lie in memory; bool is one byte, 0 or 1. */
@@ -84,6 +84,7 @@ typedef struct fovea_launch {
   fovea_task_fn run;
   const void *args;
   int64_t tasks;
+  int64_t finish; /* tasks [tasks, tasks + finish) run after all others have ended; 0 for most kernels */
   int64_t flops; /* arithmetic of all tasks together; 0 where unknown */
   int64_t bytes; /* bytes of operands read and written once */
   const char *path; /* source path within the layer that runs, e.g. "attention.scores"; may be null */
@@ -118,6 +119,7 @@ struct fovea_exec {
   int32_t dumping; /* whether to call services->dump */
   int32_t threads; /* upper bound of concurrent tasks */
   const fovea_path *path; /* of the layer that runs, innermost first; null in an entry */
+  unsigned char *shared;  /* what the tasks of a launch leave for each other; 64-byte aligned */
   /* the runtime's own fields follow */
 };
 
@@ -135,7 +137,7 @@ typedef struct fovea_frame {
 
 /* The runtime takes the outcome from the exec. */
 typedef int32_t (*fovea_entry_fn)(fovea_exec *exec, const fovea_frame *frame);
-/* Bytes of the arena, for these symbols, without per-thread scratch; -1 where a size overflows. */
+/* Bytes for these symbols (an arena's without scratch and shared memory); -1 where a size overflows. */
 typedef int64_t (*fovea_size_fn)(const int64_t *symbols);
 
 /* The code of one entry for one target. */
@@ -143,6 +145,7 @@ typedef struct fovea_entry_code {
   fovea_entry_fn run;
   fovea_size_fn arena_bytes;
   fovea_size_fn scratch_bytes; /* per thread; a multiple of 64 */
+  fovea_size_fn shared_bytes;  /* of fovea_exec::shared; likewise */
   fovea_dim arena_formula;     /* the same, for people */
 } fovea_entry_code;
 

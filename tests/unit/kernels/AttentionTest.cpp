@@ -16,10 +16,12 @@ constexpr int64_t batches = 2, heads = 2, longest = 160;
 
 /// What the regions capture: one value of each for all cases.
 struct Captures {
-  Array<float> bias{std::vector<int64_t>{longest, longest}};
-  Array<int8_t> padding{std::vector<int64_t>{batches, longest}};
-  Array<int64_t> document{std::vector<int64_t>{longest}};
-  Array<int8_t> allowed{std::vector<int64_t>{longest, longest}};
+  explicit Captures(int64_t longest = ::longest)
+      : bias({longest, longest}), padding({batches, longest}), document({longest}), allowed({longest, longest}) {}
+  Array<float> bias;
+  Array<int8_t> padding;
+  Array<int64_t> document;
+  Array<int8_t> allowed;
 };
 
 struct Variant {
@@ -156,7 +158,8 @@ struct Problem {
   Problem(Layout layout, int64_t t, int64_t s, int64_t d, int64_t e, uint64_t seed)
       : q({batches, heads, t, d}, stridesOf(layout, t, d), 0.0f), k({batches, heads, s, d}, stridesOf(layout, s, d), 0),
         v({batches, heads, s, e}, stridesOf(layout, s, e), 0), out({batches, heads, t, e}, stridesOf(layout, t, e), -7),
-        lse({batches, heads, t}, -7.0f), sinks({batches, heads}) {
+        lse({batches, heads, t}, -7.0f), sinks({batches, heads}), captures(std::max(longest, s)) {
+    int64_t longest = captures.document.size();
     Random random(seed);
     random.fill(q, -2, 2), random.fill(k, -2, 2), random.fill(v, -2, 2), random.fill(sinks, -2, 2);
     random.fill(captures.bias, -2, 2);
@@ -251,6 +254,39 @@ TEST_CASE("attention agrees with the oracle for all odd sizes") {
         check(kernels, variant, p, 1 + number % 3);
       }
     Problem p(layout, 131, 150, 64, 40, 1);
+    check(kernels, variant, p);
+  });
+}
+
+TEST_CASE("spans of keys are merged: the oracle's numbers, and the same bits for few and many queries") {
+  forAll([](Kernels &kernels, const Variant &variant, Layout layout) {
+    for (int64_t s : {1024, 1025, 2111}) {
+      Problem many(layout, 19, s, 20, 24, uint64_t(s)), few(layout, 3, s, 20, 24, uint64_t(s));
+      many.captures.padding.at(0, s / 3) = 1; // some key is there
+      for (int64_t i = 1024; i < s; ++i)      // in batch 1, none of the second span and after
+        many.captures.padding.at(1, i) = 0;
+      check(kernels, variant, many, 2);
+      few.captures = many.captures, few.sinks = many.sinks, few.k = many.k, few.v = many.v;
+      for (int64_t b = 0; b < batches; ++b)
+        for (int64_t h = 0; h < heads; ++h)
+          for (int64_t t = 0; t < 3; ++t)
+            for (int64_t c = 0; c < 20; ++c)
+              few.q.at(b, h, t, c) = many.q.at(b, h, t, c);
+      check(kernels, variant, few);
+      bool same = true;
+      for (int64_t b = 0; b < batches; ++b)
+        for (int64_t h = 0; h < heads; ++h)
+          for (int64_t t = 0; t < 3; ++t) {
+            for (int64_t c = 0; c < 24; ++c)
+              same &= !std::memcmp(&few.out.at(b, h, t, c), &many.out.at(b, h, t, c), sizeof(float));
+            same &= !variant.lse || !std::memcmp(&few.lse.at(b, h, t), &many.lse.at(b, h, t), sizeof(float));
+          }
+      CHECK(same);
+    }
+    // NaN in the second span, hidden or not.
+    Problem p(layout, 5, 1100, 8, 19, 12);
+    for (int64_t c = 0; c < 19; ++c)
+      p.v.at(0, 0, 1090, c) = std::nanf("");
     check(kernels, variant, p);
   });
 }

@@ -175,28 +175,39 @@ int64_t Kernels::scratchBytes(const std::string &name, const std::vector<Argumen
   return call(name + ".scratch", flatten(arguments));
 }
 
+int64_t Kernels::sharedBytes(const std::string &name, const std::vector<Argument> &arguments) {
+  return call(name + ".shared", flatten(arguments));
+}
+
 std::vector<Failure> Kernels::run(const std::string &name, const std::vector<Argument> &arguments, int64_t chunk,
                                   bool backwards) {
   std::vector<Failure> result;
   failures = &result;
-  int64_t count = tasks(name, arguments), bytes = scratchBytes(name, arguments);
-  std::vector<unsigned char> memory(bytes + 128, 0xff); // NaN, so that what is read before it is written shows
-  int64_t scratch = (reinterpret_cast<int64_t>(memory.data()) + 63) / 64 * 64;
-  std::vector<int64_t> slots = {0};
-  std::vector<int64_t> own = flatten(arguments);
+  std::vector<int64_t> own = flatten(arguments), slots = {0};
   slots.insert(slots.end(), own.begin(), own.end());
-  slots.insert(slots.end(), {0, 0, scratch, scratch, 0, bytes, 1});
-  Impl::Packed packed = impl->find(name + ".run");
-  std::vector<int64_t> starts;
-  for (int64_t begin = 0; begin < count; begin += chunk)
-    starts.push_back(begin);
-  if (backwards)
-    std::reverse(starts.begin(), starts.end());
-  for (int64_t begin : starts) {
-    slots[1 + own.size()] = begin;
-    slots[2 + own.size()] = std::min(begin + chunk, count);
-    packed(slots.data());
+  slots.insert(slots.end(), {0, 0});
+  std::vector<std::vector<unsigned char>> memories;
+  for (int64_t bytes : {scratchBytes(name, arguments), sharedBytes(name, arguments)}) {
+    memories.emplace_back(bytes + 128, 0xff); // NaN, so that what is read before it is written shows
+    int64_t begin = (reinterpret_cast<int64_t>(memories.back().data()) + 63) / 64 * 64;
+    slots.insert(slots.end(), {begin, begin, 0, bytes, 1});
   }
+  Impl::Packed packed = impl->find(name + ".run");
+  auto runTasks = [&](int64_t first, int64_t end) {
+    std::vector<int64_t> starts;
+    for (int64_t begin = first; begin < end; begin += chunk)
+      starts.push_back(begin);
+    if (backwards)
+      std::reverse(starts.begin(), starts.end());
+    for (int64_t begin : starts) {
+      slots[1 + own.size()] = begin;
+      slots[2 + own.size()] = std::min(begin + chunk, end);
+      packed(slots.data());
+    }
+  };
+  int64_t count = tasks(name, arguments);
+  runTasks(0, count);
+  runTasks(count, count + call(name + ".finish", own));
   failures = nullptr;
   return result;
 }

@@ -115,7 +115,9 @@ public:
 
   int64_t tasks(const std::string &name, const std::vector<Argument> &arguments);
   int64_t scratchBytes(const std::string &name, const std::vector<Argument> &arguments);
-  /// Runs all tasks, `chunk` a call, with poisoned scratch; in reverse order where `backwards`. Returns what failed.
+  int64_t sharedBytes(const std::string &name, const std::vector<Argument> &arguments);
+  /// Runs all tasks, `chunk` a call, with poisoned memory; in reverse order where `backwards`, those that finish behind
+  /// all others. Returns what failed.
   std::vector<Failure> run(const std::string &name, const std::vector<Argument> &arguments, int64_t chunk = 1,
                            bool backwards = false);
   /// Calls a plain func.func of the text.

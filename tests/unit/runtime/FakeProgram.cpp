@@ -49,10 +49,10 @@ template <typename T> void store(void *to, int64_t i, T value) {
 
 /// Runs one launch whose argument block is the frame; it claims work enough for several threads.
 int32_t launch(fovea_exec *exec, const fovea_frame *frame, const fovea_kernel_info *info, fovea_task_fn run,
-               int64_t tasks) {
+               int64_t tasks, int64_t finish = 0) {
   fovea_path stage = {"stage", exec->path}, layer = {"layers.0", &stage};
   exec->path = &layer;
-  fovea_launch one = {info, run, frame, tasks, tasks * 1'000'000, tasks * 4'000'000, "scores"};
+  fovea_launch one = {info, run, frame, tasks, finish, tasks * 1'000'000, tasks * 4'000'000, "scores"};
   int32_t result = exec->services->parallel(exec, &one);
   exec->path = stage.outer;
   return result;
@@ -132,15 +132,26 @@ int32_t pushEntry(fovea_exec *, const fovea_frame *frame) {
 
 int32_t slowTask(fovea_exec *exec, const void *args, int64_t begin, int64_t end, void *scratch) {
   auto *frame = static_cast<const fovea_frame *>(args);
-  if (reinterpret_cast<uintptr_t>(scratch) % 64 || reinterpret_cast<uintptr_t>(frame->arena) % 64) {
+  if (reinterpret_cast<uintptr_t>(scratch) % 64 || reinterpret_cast<uintptr_t>(exec->shared) % 64 ||
+      reinterpret_cast<uintptr_t>(frame->arena) % 64) {
     exec->services->fail(exec, FOVEA_FAIL_ASSERT, "alignment", begin, 0, 0, 0);
     return 1;
   }
   memset(scratch, 1, 128); // its own, all of it: a sanitizer watches
+  auto *shared = reinterpret_cast<double *>(exec->shared);
+  if (begin >= frame->symbols[0]) { // the one that finishes
+    for (int64_t i = 0; i < frame->symbols[0]; ++i)
+      if (shared[i] != load<float>(frame->inputs[0], i)) {
+        exec->services->fail(exec, FOVEA_FAIL_ASSERT, "a task is missing", i, 0, 0, 0);
+        return 1;
+      }
+    return 0;
+  }
   if (onTask)
     onTask(exec, begin, end);
   for (int64_t i = begin; i < end; ++i) {
     reinterpret_cast<float *>(frame->arena)[i] = load<float>(frame->inputs[0], i);
+    shared[i] = load<float>(frame->inputs[0], i);
     store(frame->outputs[0], i, reinterpret_cast<float *>(frame->arena)[i] + 1);
   }
   return 0;
@@ -148,7 +159,7 @@ int32_t slowTask(fovea_exec *exec, const void *args, int64_t begin, int64_t end,
 
 int32_t slowEntry(fovea_exec *exec, const fovea_frame *frame) {
   static const fovea_kernel_info info = {"slow", "map", PLACE(6)};
-  return launch(exec, frame, &info, slowTask, frame->symbols[0]);
+  return launch(exec, frame, &info, slowTask, frame->symbols[0], 1);
 }
 
 int32_t doubleBias(fovea_exec *, const fovea_frame *frame) {
@@ -160,12 +171,15 @@ int32_t doubleBias(fovea_exec *, const fovea_frame *frame) {
 int64_t noBytes(const int64_t *) { return 0; }
 int64_t slowArena(const int64_t *symbols) { return symbols[0] * 4; }
 int64_t slowScratch(const int64_t *) { return 128; }
+int64_t slowShared(const int64_t *symbols) { return symbols[0] * 8; }
 
-const fovea_entry_code code[] = {
-    {addEntry, noBytes, noBytes, {nullptr, 0, "0"}},    {affineEntry, noBytes, noBytes, {nullptr, 0, "0"}},
-    {lookupEntry, noBytes, noBytes, {nullptr, 0, "0"}}, {tailEntry, noBytes, noBytes, {nullptr, 0, "0"}},
-    {pushEntry, noBytes, noBytes, {nullptr, 0, "0"}},   {slowEntry, slowArena, slowScratch, {nullptr, 0, "4*N"}}};
-const fovea_entry_code prepare[] = {{doubleBias, noBytes, noBytes, {nullptr, 0, "0"}}};
+const fovea_entry_code code[] = {{addEntry, noBytes, noBytes, noBytes, {nullptr, 0, "0"}},
+                                 {affineEntry, noBytes, noBytes, noBytes, {nullptr, 0, "0"}},
+                                 {lookupEntry, noBytes, noBytes, noBytes, {nullptr, 0, "0"}},
+                                 {tailEntry, noBytes, noBytes, noBytes, {nullptr, 0, "0"}},
+                                 {pushEntry, noBytes, noBytes, noBytes, {nullptr, 0, "0"}},
+                                 {slowEntry, slowArena, slowScratch, slowShared, {nullptr, 0, "4*N"}}};
+const fovea_entry_code prepare[] = {{doubleBias, noBytes, noBytes, noBytes, {nullptr, 0, "0"}}};
 const fovea_derived derived[] = {{"bias.doubled", 16, 0, FOVEA_F32}};
 const int32_t direct[] = {0}; // `weight`
 const char *const impossible[] = {"avx9000", nullptr};

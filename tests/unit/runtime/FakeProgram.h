@@ -16,7 +16,8 @@ namespace fovea::test {
 ///   lookup(ids: i64[N]) -> i64[N]                 fails where an id is not in [0, 10)
 ///   tail(x: f32[2*N], start: i64) -> f32[2*N - start]   start is the symbol S
 ///   push(x: f32[B], at: i64) -> f32[B, limit]     writes a column of the state `keys`, f32[B, limit], at first -1
-///   slow(x: f32[N]) -> f32[N]                     calls `onTask` in every task; uses the arena and scratch
+///   slow(x: f32[N]) -> f32[N]                     calls `onTask` in every task; uses the arena and scratch;
+///                                                 one more task, at the end, finds what all others left in shared memory
 const fovea_program *fakeProgram();
 
 enum FakeEntry { Add, Affine, Lookup, Tail, Push, Slow };

@@ -170,6 +170,24 @@ TEST_CASE("cancel: ends a run, not the next one") {
   }
 }
 
+TEST_CASE("a launch's last tasks run when all others have ended, on any number of threads") {
+  for (int32_t threads : {1, 2, 5}) {
+    fovea_context_options options = {};
+    options.threads = threads;
+    Loaded loaded(&options);
+    onTask = [](fovea_exec *, int64_t begin, int64_t) { usleep(begin % 7 * 10); };
+    for (int64_t count : {1, 2, 17, 100}) {
+      std::vector<float> x(static_cast<size_t>(count)), y(x);
+      for (size_t i = 0; i < x.size(); ++i)
+        x[i] = static_cast<float>(i + 1);
+      fovea_tensor in = tensor(FOVEA_F32, {count}, x), out = tensor(FOVEA_F32, {count}, y);
+      CHECK(fovea_run(loaded.context, Slow, &in, 1, &out, 1, &loaded.error) == FOVEA_OK);
+      CHECK(y.back() == x.back() + 1);
+    }
+    onTask = nullptr;
+  }
+}
+
 TEST_CASE("threads: two really work, and the trace shows both") {
   fovea_context_options options = {};
   options.threads = 2;

@@ -114,6 +114,7 @@ private:
     Value inside;   ///< mask of the last ones; null: all
     bool fetchRows; ///< of V, ahead
   };
+  Value nextBlock(const Keys &keys);
   void valueTile(ValueRange tile, const Keys &keys, const Columns &at);
 
   const int accumulators;          ///< that hide the multiply-add's latency
@@ -428,6 +429,16 @@ void KeyLanes::values(const Keys &keys) {
   });
 }
 
+/// The next block's keys, to fetch from; null where columns may be apart.
+Value KeyLanes::nextBlock(const Keys &keys) {
+  Value k = mapped(op.getK());
+  if (!hasUnitColumns(k))
+    return nullptr;
+  SmallVector<OpFoldResult> offsets{code.add(keys.begin, shape.keys), code.b.getIndexAttr(0)},
+      sizes{code.b.getIndexAttr(shape.keys), d}, strides(2, code.b.getIndexAttr(1));
+  return memref::SubViewOp::create(code.b, code.loc, matrixAt(code, k, batch).memref, offsets, sizes, strides);
+}
+
 void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   Code::Values columns, init;
   for (int v = 0; v < at.vectors; ++v)
@@ -443,15 +454,14 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
                 }};
   constexpr int64_t rowsAhead = 4;
   int64_t width = cast<MemRefType>(op.getV().getType()).getShape().back();
-  Value k = mapped(op.getK()), nextKeys = code.add(keys.begin, shape.keys);
-  Value keyMatrix = hasUnitColumns(k) ? matrixAt(code, k, batch).memref : Value();
+  Value nextKeys = nextBlock(keys);
   loop.every = [&](Value key, int) {
     if (at.fetchRows && !ShapedType::isDynamic(width) && !valueCopy)
       for (int64_t c = 0; c < width; c += lineBytes / 4)
         fetch(valueView, code.add(key, rowsAhead), code.index(c), nearest);
-    for (Value c : columns)
-      if (keyMatrix)
-        fetch(keyMatrix, code.add(nextKeys, key), c, secondLevel);
+    if (nextKeys)
+      for (int v = 0; v < at.vectors; v += std::max<int>(1, lineBytes / 4 / shape.lanes))
+        fetch(nextKeys, key, columns[v], secondLevel);
   };
   Code::Values x = multiplyAccumulate(code, loop, code.index(0), keys.count, init);
   for (auto [r, row] : llvm::enumerate(tile))

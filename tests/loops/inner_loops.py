@@ -39,7 +39,13 @@ SHORT = {
     ("x86-64-v3", 8, 16, 2, True): "attention_",  # values of one row, first columns
     ("x86-64-v3", 8, 16, 8, True): "attention_",  # values of four rows, first columns
     ("x86-64-v3", 8, 32, 16, True): "attention_",  # values of four rows, other columns
-    ("x86-64-v3", 6, 48, 24, False): "fovea_tile_3x1x",
+    # So do products of few rows, each panel of which is read once.
+    ("x86-64-v4", 3, 24, 8, True): "fovea_tile_1x1x",
+    ("x86-64-v4", 6, 48, 16, True): "fovea_tile_2x1x",
+    ("x86-64-v4", 9, 72, 24, True): "fovea_tile_3x1x",
+    ("x86-64-v4", 12, 96, 32, True): "fovea_tile_4x1x",
+    ("x86-64-v3", 8, 64, 16, True): "fovea_tile_2x2x",
+    ("x86-64-v3", 6, 48, 24, True): "fovea_tile_3x1x",
     ("x86-64-v3", 8, 64, 32, True): "fovea_tile_4x1x",  # the same tile without fetching reaches it
 }
 

@@ -25,10 +25,13 @@ namespace {
 constexpr int64_t fewestRows = 48, mostRows = 256;
 /// Multiply-adds a task has at least, where the shape allows: some ten microseconds.
 constexpr int64_t taskWork = int64_t(1) << 19;
-/// Accumulators that keep two multiply-add pipes of latency 4 busy.
-constexpr int chains = 8;
+/// What a tile of few rows reads of B in a step at least, as f32: with less in a multiply-add's latency it waits for
+/// its own sums, with more it reads more streams than the processor foresees.
+constexpr int stepBytes = 192;
 /// Steps of a tile for which it fetches some lines of the packed panel after its own, and the bytes of a line.
 constexpr int64_t stepsPerFetch = 4, lineBytes = 64;
+/// How far ahead a tile that is alone fetches its own panels.
+constexpr int64_t ownAhead = 6144;
 /// Below this many rows an unpacked B is read in place.
 constexpr int64_t packRows = 16;
 
@@ -56,7 +59,7 @@ int panelsOf(const TileShape &tile, int rows) {
     int accumulators = rows * panels * tile.vectors;
     return accumulators + (rows == 1 ? 2 : panels * tile.vectors + 2) <= tile.registers;
   };
-  int wanted = (chains + rows * tile.vectors - 1) / (rows * tile.vectors);
+  int wanted = llvm::divideCeil(stepBytes, tile.panel() * 4);
   while (wanted > 1 && !fits(wanted))
     --wanted;
   return wanted;
@@ -108,17 +111,17 @@ struct TileFunction {
   bool unitLhs;   // columns of A are adjacent
   bool packedRhs; // B is [rows, panel], panel p begins at row offset[p]; otherwise at column offset[p]
   int linesAhead; // fetched every few steps; where any, there is one more argument: the row of B to begin with
+  bool fetchOwn;  // its own panels' rows are fetched ahead of their use
   Type lhsElement, rhsElement;
 };
 
-StringRef letter(Type element) {
-  return element.isF32() ? "f" : element.isF16() ? "h" : element.isBF16() ? "b" : "i";
-}
+StringRef letter(Type element) { return element.isF32() ? "f" : element.isF16() ? "h" : element.isBF16() ? "b" : "i"; }
 
 std::string nameOf(const TileFunction &f, const TileShape &tile) {
   return ("fovea_tile_" + Twine(f.rows) + "x" + Twine(f.panels) + "x" + Twine(tile.vectors) + "x" + Twine(tile.lanes) +
           "_" + letter(f.lhsElement) + (f.unitLhs ? "u" : "s") + "_" + letter(f.rhsElement) +
-          (f.packedRhs ? "p" : "n") + (f.linesAhead ? "a" + std::to_string(f.linesAhead) : ""))
+          (f.packedRhs ? "p" : "n") + (f.linesAhead ? "a" + std::to_string(f.linesAhead) : "") +
+          (f.fetchOwn ? "o" : ""))
       .str();
 }
 
@@ -146,6 +149,17 @@ void fetchAhead(Code &code, const TileFunction &f, Value b, Value from, Value k)
                                /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
 }
 
+/// Fetches rows of the tile's own panels some kilobytes ahead of their use: a tile that is alone streams them from far
+/// away. The last ones are those of the panel that follows. Addresses beyond B are harmless.
+void fetchOwn(Code &code, const TileFunction &f, const TileShape &tile, Value b, ValueRange offsets, Value k) {
+  int64_t bytes = f.rhsElement.getIntOrFloatBitWidth() / 8, ahead = ownAhead / (tile.panel() * bytes);
+  for (Value offset : offsets)
+    for (int64_t line = 0; line < linesOf(tile, f.rhsElement); ++line)
+      memref::PrefetchOp::create(code.b, code.loc, b,
+                                 ValueRange{code.add(code.add(offset, k), ahead), code.index(line * lineBytes / bytes)},
+                                 /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+}
+
 void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &body) {
   Value a = body.getArgument(0), b = body.getArgument(1), out = body.getArgument(2), row = body.getArgument(3),
         k = body.getArgument(4);
@@ -167,9 +181,11 @@ void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &
                   Value at = f.packedRhs ? code.add(offsets[v / tile.vectors], k) : k;
                   return code.loadVector(b, {at, columns[v]});
                 }};
-  if (f.linesAhead)
+  if (f.linesAhead || f.fetchOwn)
     loop.every = [&](Value k, int step) {
-      if (step % stepsPerFetch == 0)
+      if (step % stepsPerFetch == 0 && f.fetchOwn)
+        fetchOwn(code, f, tile, b, offsets, k);
+      else if (step % stepsPerFetch == 0)
         fetchAhead(code, f, b, body.getArguments().back(), k);
     };
   Code::Values zero(f.rows * vectors, code.splat(0));
@@ -351,7 +367,7 @@ private:
   }
 
   void call(int rows, Value row, Value p, Value last, bool inPlace) {
-    TileFunction f{rows, panelsOf(tile, rows), true, !inPlace, 0, element(operands.lhs), element(operands.rhs)};
+    TileFunction f{rows, panelsOf(tile, rows), true, !inPlace, 0, false, element(operands.lhs), element(operands.rhs)};
     Code::Values arguments{nullptr, rhsView(inPlace), sums, row, grid.k};
     for (int i = 0; i < f.panels; ++i) {
       // Beyond the last panel the last one is computed again.
@@ -364,7 +380,8 @@ private:
       arguments[0] = matrixAt(code, operands.lhs, batch, unit).memref;
       func::CallOp::create(code.b, code.loc, tileFunction(code, module, f, tile), arguments);
     };
-    if (!operands.packed || 2 * rows <= tile.rows) // so few rows are mostly a block of one tile
+    f.fetchOwn = operands.packed && 2 * rows <= tile.rows; // so few rows are mostly a block of one tile
+    if (!operands.packed || f.fetchOwn)
       return withLhs(emit);
     // The tiles of a panel take turns: evenly where they are many, otherwise the first two do it. A single tile, which
     // waits for its own panel, would only be held up.
@@ -378,8 +395,7 @@ private:
       arguments.pop_back();
     };
     code.branch(
-        severalTiles,
-        [&] { code.branch(manyTiles, [&] { fetching(1); }, [&] { fetching(std::max(1, lines / 2)); }); },
+        severalTiles, [&] { code.branch(manyTiles, [&] { fetching(1); }, [&] { fetching(std::max(1, lines / 2)); }); },
         [&] {
           f.linesAhead = 0;
           withLhs(emit);

@@ -2,6 +2,7 @@
 """Builds the programs of the table, times them beside the machine's limits, prints the table and writes JSON.
 
     benchmarks/run.py [--build DIR] [--only TEXT] [--rounds N] [--seconds S] [--json FILE] [--check] [--peers [--python FILE]]
+    benchmarks/run.py --sweep [--build DIR] [--only TEXT]
 
 A row's share is the time at the physical limit over the time measured: 1.0 is the limit, the slower of flops over the FMA
 peak and bytes over the read bandwidth of the level of memory that holds them, both measured in the same process, between
@@ -22,6 +23,7 @@ import sys
 import processes
 import programs
 import rows
+import sweep
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -167,10 +169,13 @@ def main():
     parser.add_argument("--seconds", type=float, default=1.0, help="of timed runs, a row and round")
     parser.add_argument("--json", help="write the results here (default: bench/results.json in the build folder)")
     parser.add_argument("--check", action="store_true", help="compare with benchmarks/results.json")
+    parser.add_argument("--sweep", action="store_true", help="instead: all sizes of a range, for those at which a kernel falls off")
     parser.add_argument("--peers", action="store_true", help="run other systems as well")
     parser.add_argument("--python", help="of the peers' virtual environment (default: venv/bin/python in the build folder)")
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
+    if options.sweep:
+        return 0 if sweep.run(options.build, options.only) else 1
     options.python = options.python or os.path.join(options.build, "venv", "bin", "python")
     os.makedirs(os.path.join(options.build, "bench"), exist_ok=True)
     with open(os.path.join(HERE, "peers", "reference.json")) as file:

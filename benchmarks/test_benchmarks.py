@@ -12,10 +12,24 @@ import programs
 import report
 import rows
 import run
+import sweep
 
 
 def figures(share, binds="FMA", **more):
     return dict(share=share, binds=binds, seconds=[1.0, 1.0, 1.0], limit_seconds=share, gflops=1, gbs=1) | more
+
+
+class Sweep(unittest.TestCase):
+    def test_a_straight_line_is_its_own_trend(self):
+        self.assertEqual([round(r, 9) for r in sweep.ratios([(n, 3.0 + 2 * n) for n in range(1, 40)])], [1.0] * 39)
+
+    def test_what_sticks_out_is_found_and_nothing_else(self):
+        points = [(n, float(n)) for n in range(1, 60)]
+        points[30] = (31, 31 * 1.3)
+        self.assertEqual([size for size, _ in sweep.outliers(points)], [31])
+
+    def test_a_step_up_is_not_what_sticks_out(self):
+        self.assertEqual(sweep.outliers([(n, 10.0 if n < 20 else 12.0) for n in range(1, 60)]), [])
 
 
 class Rows(unittest.TestCase):

@@ -2,16 +2,19 @@
 //
 //   fovea-bench LIB.so ENTRY --input 1,128 --input 1,128%2 --input =512 [--weights F] [--size NAME=N] [--threads N]
 //               [--seconds S] [--cold] --flops N --bytes N
+//   fovea-bench LIB.so ENTRY --sweep 1:300 --input x,768 [--weights F]
 //
 // An input is a shape, the integers of which are below 100 or what follows `%`, or a number. Floats are in [-1, 1),
 // bools true; states hold what inputs do. With several threads the same is measured with one, in turn. With --cold the
 // inputs and the weights are driven out of the caches' upper levels by reading 64 MiB before each run. Tensors lie as
-// the runtime's own memory does: on huge pages where there are any. Prints one line of JSON.
+// the runtime's own memory does: on huge pages where there are any. Prints one line of JSON. A sweep runs all
+// sizes of a range in the place of `x`, three times over, and prints each one's least seconds.
 #include "fovea/fovea.h"
 #include "runtime/main/Limits.h"
 
 #include <algorithm>
 #include <chrono>
+#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,6 +25,8 @@
 #include <vector>
 
 namespace {
+
+constexpr int64_t swept = -1; ///< a size in the place of which those of the sweep are put
 
 struct Input {
   std::vector<int64_t> shape;
@@ -37,6 +42,7 @@ struct Options {
   int threads = 1;
   double seconds = 1, flops = 0, bytes = 0;
   bool cold = false;
+  int64_t first = 0, last = 0; ///< of the sweep; none where 0
 };
 
 [[noreturn]] void fail(const std::string &message) {
@@ -54,8 +60,12 @@ Input parseInput(const char *text) {
     return input;
   }
   char *end = nullptr;
-  for (; *text && *text != '%'; text = *end == ',' ? end + 1 : end)
-    input.shape.push_back(std::strtoll(text, &end, 10));
+  for (; *text && *text != '%'; text = *end == ',' ? end + 1 : end) {
+    bool isSwept = *text == 'x';
+    input.shape.push_back(isSwept ? swept : std::strtoll(text, &end, 10));
+    if (isSwept)
+      end = const_cast<char *>(text) + 1;
+  }
   if (*text == '%')
     input.below = std::strtoll(text + 1, nullptr, 10);
   return input;
@@ -85,6 +95,10 @@ Options parse(int argc, char **argv) {
       options.flops = std::atof(value());
     } else if (word == "--bytes") {
       options.bytes = std::atof(value());
+    } else if (word == "--sweep") {
+      if (std::sscanf(value(), "%" SCNd64 ":%" SCNd64, &options.first, &options.last) != 2 || options.first < 1 ||
+          options.last < options.first)
+        fail("--sweep takes FIRST:LAST");
     } else if (word == "--cold") {
       options.cold = true;
     } else {
@@ -189,6 +203,7 @@ Timed prepare(const Options &options, const fovea_program *program, fovea_model 
     tensor.dtype = table.inputs[i].dtype;
     tensor.rank = int32_t(options.inputs[i].shape.size());
     std::copy(options.inputs[i].shape.begin(), options.inputs[i].shape.end(), tensor.shape);
+    std::replace(tensor.shape, tensor.shape + tensor.rank, swept, options.last);
     timed.inputs.push_back(tensor);
   }
   allocate(timed.inputs);
@@ -264,6 +279,41 @@ Measured measure(const Options &options, fovea::rt::Limits &limits, std::vector<
   return best;
 }
 
+/// Gives the inputs the sweep's size `n`, of which they have room for the last one.
+void resize(Timed &timed, const Options &options, int64_t n) {
+  for (size_t i = 0; i < timed.inputs.size(); ++i)
+    for (size_t axis = 0; axis < options.inputs[i].shape.size(); ++axis)
+      if (options.inputs[i].shape[axis] == swept)
+        timed.inputs[i].shape[axis] = n;
+  std::vector<void *> memory;
+  for (const fovea_tensor &output : timed.outputs)
+    memory.push_back(output.data);
+  fovea_error error;
+  if (fovea_infer_shapes(timed.context, timed.entry, timed.inputs.data(), int32_t(timed.inputs.size()),
+                         timed.outputs.data(), int32_t(timed.outputs.size()), &error))
+    fail(error.message);
+  for (size_t i = 0; i < memory.size(); ++i)
+    timed.outputs[i].data = memory[i];
+}
+
+/// Sizes take turns, so that a slow moment doesn't stay with one.
+void sweep(const Options &options, Timed &timed) {
+  constexpr int turns = 3;
+  constexpr double atLeast = 3e-4;
+  std::vector<double> least(options.last - options.first + 1, 1e9);
+  for (int turn = 0; turn < turns; ++turn)
+    for (int64_t n = options.first; n <= options.last; ++n) {
+      resize(timed, options, n);
+      timed.run();
+      timed.times.clear();
+      for (double begin = now(); timed.times.size() < 3 || now() - begin < atLeast;)
+        timed.time();
+      least[n - options.first] = std::min(least[n - options.first], timed.quantile(0));
+    }
+  for (int64_t n = options.first; n <= options.last; ++n)
+    std::printf("%" PRId64 " %.9f\n", n, least[n - options.first]);
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -274,6 +324,10 @@ int main(int argc, char **argv) {
   if (fovea_model_load(program, options.weights.empty() ? nullptr : options.weights.c_str(), nullptr, &model, &error))
     fail(error.message);
   std::vector<Timed> timed{prepare(options, program, model, options.threads)};
+  if (options.first) {
+    sweep(options, timed[0]);
+    return 0;
+  }
   if (options.threads > 1)
     timed.push_back(prepare(options, program, model, 1));
   fovea::rt::Limits limits;

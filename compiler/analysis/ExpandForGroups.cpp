@@ -51,7 +51,7 @@ struct Ops {
   }
 };
 
-/// m = max, 0 where it is -inf; e = exp(x - m); 0 where the sum of e is 0, else e / sum.
+/// m = max, 0 where it is -inf; e = exp(x - m); 0 where the sum of e is 0, else e / sum. A sink takes part in both.
 void expandSoftmax(graph::SoftmaxOp op) {
   OpBuilder b(op);
   Ops ops{b, op.getLoc()};
@@ -63,7 +63,9 @@ void expandSoftmax(graph::SoftmaxOp op) {
   for (int64_t i = 0; i < type.getRank(); ++i)
     if (i != axis)
       others.push_back(i);
-  Value max = ops.reduce("max", x, axis);
+  Value max = ops.reduce("max", x, axis), sink = op.getSink();
+  if (sink)
+    max = graph::MaxOp::create(b, op.getLoc(), max, sink);
   ArrayRef<DimExpr> rows = cast<graph::TensorType>(max.getType()).getDims();
   Value zeros = ops.broadcast(ops.constant(element, 0), {}, rows);
   Value lowest = ops.broadcast(ops.constant(element, -std::numeric_limits<double>::infinity()), {}, rows);
@@ -71,6 +73,10 @@ void expandSoftmax(graph::SoftmaxOp op) {
   Value shifted = graph::SubOp::create(b, op.getLoc(), type, x, ops.broadcast(shift, others, type.getDims()));
   Value e = graph::ExpOp::create(b, op.getLoc(), type, shifted);
   Value sum = ops.reduce("sum", e, axis);
+  if (sink) {
+    Value share = graph::ExpOp::create(b, op.getLoc(), graph::SubOp::create(b, op.getLoc(), sink, shift));
+    sum = graph::AddOp::create(b, op.getLoc(), sum, share);
+  }
   Value empty = ops.broadcast(ops.compareEqual(sum, zeros), others, type.getDims());
   Value share = graph::DivOp::create(b, op.getLoc(), type, e, ops.broadcast(sum, others, type.getDims()));
   Value zero = ops.broadcast(ops.constant(element, 0), {}, type.getDims());

@@ -327,11 +327,12 @@ static Expected<Tensor> evaluateSoftmax(const Scope &scope, graph::SoftmaxOp op)
   result->absent.resize(result->count());
   for (int64_t o = 0; o < view.outer; ++o)
     for (int64_t i = 0; i < view.inner; ++i) {
-      double m = -infinity, sum = 0;
+      double sink = op.getSink() ? scope.get(op.getSink()).reals[o * view.inner + i] : -infinity, m = sink;
       for (int64_t k = 0; k < view.size; ++k)
         m = propagatingMax(m, x.reals[view.at(o, k, i)]);
       if (m == -infinity)
         m = 0;
+      double sum = std::exp(sink - m);
       for (int64_t k = 0; k < view.size; ++k)
         sum += std::exp(x.reals[view.at(o, k, i)] - m);
       for (int64_t k = 0; k < view.size; ++k) {

@@ -1,6 +1,7 @@
 // Matching of attention by axis labels. See FuseAttention.cpp for the rewrite.
 #include "compiler/passes/AttentionMatch.h"
 
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/SetVector.h"
 
 using namespace mlir;
@@ -12,12 +13,6 @@ static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(va
 
 static std::string opName(Operation *op) { return op->getName().stripDialect().str(); }
 
-static bool isFloatCast(Operation *op) {
-  auto convert = dyn_cast<graph::CastOp>(op);
-  return convert && isa<FloatType>(typeOf(convert.getX()).getElementType()) &&
-         isa<FloatType>(typeOf(convert.getResult()).getElementType());
-}
-
 namespace {
 
 class AttentionMatcher {
@@ -28,7 +23,13 @@ public:
   LogicalResult run();
 
 private:
-  LogicalResult findProduct();
+  bool isPointwise() { return !match.softmax; }
+  ArrayRef<int64_t> productLabels(bool ofWeights) {
+    return ofWeights == match.weightsAreLhs ? match.product.getLhsLabels() : match.product.getRhsLabels();
+  }
+  Value weightsOperand() { return match.product->getOperand(match.weightsAreLhs ? 0 : 1); }
+  LogicalResult placeSoftmax(const Node *weights);
+  LogicalResult placeSink();
   const Node *unscaledWeights(const Node *node);
   LogicalResult labelWeights();
   LogicalResult findScores();
@@ -45,7 +46,6 @@ private:
   AttentionMatch &match;
   ChainReport &report;
   ElementExpressions &expressions;
-  bool weightsAreLhs = true;
   TensorLabels weightsLabels;   // of product's operand
   Operation *scaling = nullptr; // a product with the weights
   std::map<std::pair<Operation *, int64_t>, Label> ownLabels;
@@ -62,36 +62,31 @@ llvm::SmallVector<Label> flat(const TensorLabels &labels) {
 
 } // namespace
 
-/// Follows the weights upward through layouts and casts, each used once, to the contraction.
-LogicalResult AttentionMatcher::findProduct() {
-  Value value = match.softmax.getResult();
-  while (true) {
-    if (value.use_empty())
-      return report.failed("the weights are not used", match.softmax.getLoc());
-    if (!value.hasOneUse()) {
-      Operation *other = nullptr;
-      for (Operation *user : value.getUsers())
-        if (!other || !isa<graph::ContractOp>(user))
-          other = user;
-      return report.failed("the weights have more than one use: they are also read by " + opName(other),
-                           other->getLoc());
+TensorLabels AttentionMatch::laidOut(ArrayRef<AxisLabels> axes) const {
+  TensorLabels result;
+  for (Label label : batch)
+    result.push_back({label});
+  llvm::append_range(result, axes);
+  return result;
+}
+
+WeightsUses fovea::usesOfWeights(graph::SoftmaxOp softmax) {
+  WeightsUses uses;
+  SmallVector<Value> work{softmax.getResult()};
+  while (!work.empty()) {
+    for (OpOperand &use : work.pop_back_val().getUses()) {
+      Operation *user = use.getOwner();
+      auto contract = dyn_cast<graph::ContractOp>(user);
+      bool isScaled = isa<graph::MulOp>(user) || (isa<graph::DivOp>(user) && use.getOperandNumber() == 0);
+      if (contract && !contract.getPacked())
+        uses.products.push_back({contract, use.getOperandNumber() == 0});
+      else if (isa<graph::ReshapeOp, graph::TransposeOp>(user) || isFloatCast(user) || isScaled)
+        work.push_back(user->getResult(0));
+      else
+        uses.other = user;
     }
-    OpOperand &use = *value.use_begin();
-    Operation *user = use.getOwner();
-    if (auto contract = dyn_cast<graph::ContractOp>(user)) {
-      if (contract.getPacked())
-        return report.failed("the weights meet a packed operand", contract.getLoc());
-      match.product = contract;
-      weightsAreLhs = use.getOperandNumber() == 0;
-      return success();
-    }
-    if (isa<graph::BroadcastOp>(user))
-      return report.failed("the weights are broadcast before they are summed", user->getLoc());
-    bool isScaled = isa<graph::MulOp>(user) || (isa<graph::DivOp>(user) && use.getOperandNumber() == 0);
-    if (!isLayout(user) && !isFloatCast(user) && !isScaled)
-      return report.failed("the weights are used by " + opName(user) + ", not by a contraction", user->getLoc());
-    value = user->getResult(0);
   }
+  return uses;
 }
 
 Label AttentionMatcher::summedLabel(graph::ContractOp contract, int64_t label, DimExpr size) {
@@ -147,32 +142,54 @@ const Node *AttentionMatcher::unscaledWeights(const Node *node) {
 /// Reads the weights at labels of the product's operand, down to the softmax's axes.
 LogicalResult AttentionMatcher::labelWeights() {
   weightsLabels = expressions.expand(root);
-  const Node *node = expressions.element(match.product->getOperand(weightsAreLhs ? 0 : 1), weightsLabels);
+  const Node *node = expressions.element(weightsOperand(), weightsLabels);
   if (!node)
     return failure(); // a split: run again
+  SmallVector<Label> summed;
+  for (auto [label, axis] : llvm::zip_equal(productLabels(true), weightsLabels))
+    if (!llvm::is_contained(match.product.getOutLabels(), label))
+      llvm::append_range(summed, axis);
+  if (isPointwise()) {
+    match.top = weightsOperand();
+    match.topLabels = weightsLabels;
+    match.key.assign(summed.begin(), summed.end());
+  } else if (failed(placeSoftmax(node))) {
+    return failure();
+  }
+  // What is summed must be the keys, all of them and no more.
+  for (Label label : match.key)
+    if (!llvm::is_contained(summed, label))
+      return report.failed("the softmax is not over the axis that the contraction sums", match.place());
+  if (summed.size() != match.key.size())
+    return report.failed("the weights are summed over another axis as well as the keys", match.product.getLoc());
+  match.v = match.product->getOperand(match.weightsAreLhs ? 1 : 0);
+  match.vLabels = operandLabels(match.product, !match.weightsAreLhs, productLabels(true), weightsLabels);
+  return success();
+}
+
+/// The softmax's labels and its keys, where the weights are its result times factors.
+LogicalResult AttentionMatcher::placeSoftmax(const Node *node) {
   node = unscaledWeights(node);
   if (node->kind != Node::Leaf || node->value != match.softmax.getResult())
     return report.failed("a reshape between the softmax and the contraction does not follow the axes",
                          node->value.getLoc());
-  match.softmaxLabels = node->labels;
+  match.top = match.softmax.getX();
+  match.topLabels = node->labels;
   match.key = node->labels[match.softmax.getAxis()];
   for (const AttentionMatch::Factor &factor : match.factors)
     if (factor.node->dependsOnAny(match.key))
       return report.failed("the weights are multiplied by what differs from key to key", scaling->getLoc());
-  // What is summed must be the keys, all of them and no more.
-  ArrayRef<int64_t> mine = weightsAreLhs ? match.product.getLhsLabels() : match.product.getRhsLabels();
-  SmallVector<Label> summed;
-  for (auto [label, axis] : llvm::zip_equal(mine, weightsLabels))
-    if (!llvm::is_contained(match.product.getOutLabels(), label))
-      llvm::append_range(summed, axis);
-  for (Label label : match.key)
-    if (!llvm::is_contained(summed, label))
-      return report.failed("the softmax is not over the axis that the contraction sums", match.softmax.getLoc());
-  if (summed.size() != match.key.size())
-    return report.failed("the weights are summed over another axis as well as the keys", match.product.getLoc());
-  match.v = match.product->getOperand(weightsAreLhs ? 1 : 0);
-  match.vLabels = operandLabels(match.product, !weightsAreLhs, mine, weightsLabels);
-  return success();
+  return placeSink();
+}
+
+LogicalResult AttentionMatcher::placeSink() {
+  match.sink = nullptr;
+  if (!match.softmax.getSink())
+    return success();
+  TensorLabels rows = match.topLabels;
+  rows.erase(rows.begin() + match.softmax.getAxis());
+  match.sink = expressions.element(match.softmax.getSink(), rows);
+  return success(match.sink != nullptr);
 }
 
 /// The node of `contract` in the expression; whether it is read at two places; a reduction that it is under.
@@ -203,7 +220,7 @@ const Node *AttentionMatcher::scoreNode(const Node *rootNode, graph::ContractOp 
 LogicalResult AttentionMatcher::findScores() {
   llvm::SetVector<Value> reached;
   SmallVector<graph::ContractOp> contracts;
-  reached.insert(match.softmax.getX());
+  reached.insert(match.top);
   for (size_t i = 0; i < reached.size(); ++i) {
     Operation *op = reached[i].getDefiningOp();
     if (!op)
@@ -214,7 +231,7 @@ LogicalResult AttentionMatcher::findScores() {
       reached.insert(op->operand_begin(), op->operand_end());
   }
   if (contracts.empty()) {
-    blame(match.softmax.getX());
+    blame(match.top);
     return failure();
   }
   llvm::stable_sort(contracts, [](graph::ContractOp a, graph::ContractOp b) {
@@ -256,14 +273,14 @@ void AttentionMatcher::blame(Value from) {
                             " stands between",
                         inTheWay->getLoc());
   else
-    (void)report.failed("the scores do not come from a contraction", match.softmax.getLoc());
+    (void)report.failed("the scores do not come from a contraction", match.place());
 }
 
 LogicalResult AttentionMatcher::tryScores(graph::ContractOp contract) {
   match.scores = contract;
   if (contract.getPacked())
     return report.failed("the scores' contraction has a packed operand", contract.getLoc());
-  const Node *rootNode = expressions.element(match.softmax.getX(), match.softmaxLabels);
+  const Node *rootNode = expressions.element(match.top, match.topLabels);
   if (!rootNode)
     return failure();
   bool isTwice = false;
@@ -284,30 +301,32 @@ LogicalResult AttentionMatcher::tryScores(graph::ContractOp contract) {
   return assignRoles();
 }
 
-/// Everything that depends on the scores must stay within the chain, or end in another softmax: that one computes them
-/// again where it is fused, which costs less than holding them.
+/// The chain: what depends on the scores, element by element. Other uses of them are no hindrance: they compute the
+/// scores again, or hold them where they must be held.
 LogicalResult AttentionMatcher::checkUses() {
   match.chain.clear();
   bool isShared = false;
+  Operation *other = nullptr;
   SmallVector<Value> work{match.scores.getResult()};
   while (!work.empty()) {
-    Value value = work.pop_back_val();
-    for (Operation *user : value.getUsers()) {
-      if (isa<graph::SoftmaxOp>(user)) {
-        isShared |= user != match.softmax;
+    for (Operation *user : work.pop_back_val().getUsers()) {
+      if (isOpTriviallyDead(user) || user == match.product || user == match.softmax)
         continue;
+      if (isLayout(user) || isa<graph::ElementwiseOpInterface>(user)) {
+        if (match.chain.insert(user))
+          work.push_back(user->getResult(0));
+      } else if (isa<graph::SoftmaxOp>(user)) {
+        isShared = true;
+      } else {
+        other = user;
       }
-      if (!isLayout(user) && !isa<graph::ElementwiseOpInterface>(user))
-        return report.failed("the scores have another use: " + opName(user), user->getLoc());
-      if (user->use_empty())
-        continue;
-      if (match.chain.insert(user))
-        work.push_back(user->getResult(0));
     }
   }
   report.proved("the scores are an elementwise function of a contraction");
   if (isShared)
     report.proved("another softmax reads the scores: they are computed for each");
+  if (other)
+    report.proved("the scores are also read by " + opName(other) + ", for which they are computed again");
   return success();
 }
 
@@ -328,9 +347,9 @@ LogicalResult AttentionMatcher::assignRoles() {
     return report.failed(keysLeft == keys && keysRight == keys
                              ? "the softmax is over an axis that both factors of the scores share, not over keys"
                              : "the softmax is over axes of both factors of the scores",
-                         match.softmax.getLoc());
+                         match.place());
   if (keysLeft + keysRight != keys)
-    return report.failed("the softmax is over more than the keys of the contraction", match.softmax.getLoc());
+    return report.failed("the softmax is over more than the keys of the contraction", match.place());
   bool keysAreLeft = keys ? keysLeft : false;
   match.q = keysAreLeft ? scores.getRhs() : scores.getLhs();
   match.k = keysAreLeft ? scores.getLhs() : scores.getRhs();
@@ -340,7 +359,7 @@ LogicalResult AttentionMatcher::assignRoles() {
   for (auto [label, axis] : llvm::zip_equal(keysAreLeft ? scores.getRhsLabels() : scores.getLhsLabels(), match.qLabels))
     if (!llvm::is_contained(out, label))
       llvm::append_range(match.inner, axis);
-  report.proved("softmax over the key axis");
+  report.proved(isPointwise() ? "weights are a function of each score alone" : "softmax over the key axis");
   return checkValues();
 }
 
@@ -350,7 +369,7 @@ LogicalResult AttentionMatcher::checkValues() {
   match.batch.clear();
   match.query.clear();
   match.value.clear();
-  SmallVector<Label> weights = flat(match.softmaxLabels);
+  SmallVector<Label> weights = flat(match.topLabels);
   for (Label label : inValue)
     if (!llvm::is_contained(weights, label))
       match.value.push_back(label);
@@ -366,8 +385,7 @@ LogicalResult AttentionMatcher::checkValues() {
   // The result's labels.
   match.resultLabels.clear();
   auto find = [&](int64_t label) -> AxisLabels {
-    ArrayRef<int64_t> mine = weightsAreLhs ? match.product.getLhsLabels() : match.product.getRhsLabels();
-    ArrayRef<int64_t> theirs = weightsAreLhs ? match.product.getRhsLabels() : match.product.getLhsLabels();
+    ArrayRef<int64_t> mine = productLabels(true), theirs = productLabels(false);
     if (auto found = llvm::find(mine, label); found != mine.end())
       return weightsLabels[found - mine.begin()];
     return match.vLabels[llvm::find(theirs, label) - theirs.begin()];
@@ -385,22 +403,48 @@ LogicalResult AttentionMatcher::checkValues() {
   return success();
 }
 
+/// c s, where c is the same for all keys and queries.
+static bool isLinear(const Node *node, AttentionMatch &match) {
+  while (node->kind == Node::Op && !node->children.empty()) {
+    auto isFixed = [&](const Node *child) {
+      return !child->dependsOnAny(match.key) && !child->dependsOnAny(match.query);
+    };
+    if (node->dynOp<graph::CastOp>() || node->dynOp<graph::NegOp>() ||
+        ((node->dynOp<graph::MulOp>() || node->dynOp<graph::DivOp>()) && isFixed(node->children[1])))
+      node = node->children[0];
+    else if (node->dynOp<graph::MulOp>() && isFixed(node->children[0]))
+      node = node->children[1];
+    else
+      return false;
+  }
+  return node->kind == Node::Leaf && node->value == match.scores.getResult();
+}
+
 LogicalResult AttentionMatcher::run() {
-  if (failed(findProduct()))
-    return failure();
-  root = expressions.newLabels(typeOf(match.product->getOperand(weightsAreLhs ? 0 : 1)));
+  root = expressions.newLabels(typeOf(weightsOperand()));
   return expressions.solve([&]() -> LogicalResult {
     report.facts.clear();
     report.failure.clear();
-    if (failed(labelWeights()))
+    if (failed(labelWeights()) || failed(findScores()))
       return failure();
-    return findScores();
+    if (!isPointwise())
+      return success();
+    if (match.query.empty())
+      return report.failed("there is one query only", match.place());
+    return failure(isLinear(expressions.element(match.top, match.topLabels), match));
   });
 }
 
-LogicalResult fovea::matchAttention(graph::SoftmaxOp softmax, AttentionMatch &match, ChainReport &report) {
+LogicalResult fovea::matchAttention(graph::SoftmaxOp softmax, WeightsUse use, AttentionMatch &match,
+                                    ChainReport &report) {
   match.softmax = softmax;
+  match.product = use.product;
+  match.weightsAreLhs = use.isLhs;
   return AttentionMatcher(match, report).run();
+}
+
+LogicalResult fovea::matchPointwise(WeightsUse use, AttentionMatch &match, ChainReport &report) {
+  return matchAttention(graph::SoftmaxOp(), use, match, report);
 }
 
 bool fovea::isChain(graph::SoftmaxOp softmax) {
@@ -412,7 +456,7 @@ bool fovea::isChain(graph::SoftmaxOp softmax) {
         continue;
       if (isa<graph::ContractOp>(op))
         return true;
-      if (isLayout(op) || isa<graph::ElementwiseOpInterface>(op))
+      if (isLayout(op) || isa<graph::ElementwiseOpInterface, graph::SliceOp, graph::ConcatOp>(op))
         next(op, work);
     }
     return false;

@@ -6,22 +6,35 @@
 
 namespace fovea {
 
+/// Where weights, through layouts, casts and factors, meet values.
+struct WeightsUse {
+  graph::ContractOp product;
+  bool isLhs;
+};
+struct WeightsUses {
+  llvm::SmallVector<WeightsUse, 1> products;
+  mlir::Operation *other = nullptr; ///< what else reads them, through whatever layouts
+};
+WeightsUses usesOfWeights(graph::SoftmaxOp softmax);
+
 /// A chain that is an attention. Labels are those of `expressions`.
 struct AttentionMatch {
   ElementExpressions expressions;
 
-  graph::ContractOp scores; ///< q k^T
-  graph::SoftmaxOp softmax;
+  graph::ContractOp scores;  ///< q k^T
+  graph::SoftmaxOp softmax;  ///< null: the weights are a function of each score alone
   graph::ContractOp product; ///< weights v
+  bool weightsAreLhs = true;
+  mlir::Value top;        ///< what the score region computes: the softmax's operand, or the weights themselves
+  TensorLabels topLabels; ///< of `top`
   mlir::Value q, k, v;
   TensorLabels qLabels, kLabels, vLabels;
-  TensorLabels scoreLabels;   ///< of `scores`' result
-  TensorLabels softmaxLabels; ///< of `softmax`'s operand
-  TensorLabels resultLabels;  ///< of `product`'s result
+  TensorLabels scoreLabels;  ///< of `scores`' result
+  TensorLabels resultLabels; ///< of `product`'s result
 
   AxisLabels batch; ///< one axis of the attention each
   AxisLabels query; ///< none or one
-  AxisLabels key;   ///< the softmax's axis
+  AxisLabels key;   ///< the softmax's axis, or what `product` sums
   AxisLabels inner; ///< summed in `scores`
   AxisLabels value; ///< v's own
   /// Factors of the weights (or divisors) that do not depend on the keys: they go to the result.
@@ -30,13 +43,22 @@ struct AttentionMatch {
     bool divides;
   };
   llvm::SmallVector<Factor, 2> factors;
-  /// Ops between `scores` and `softmax` that depend on the scores.
+  const ElementExpressions::Node *sink = nullptr; ///< the softmax's, without the key
+  /// Ops between `scores` and `top` that depend on the scores.
   llvm::SetVector<mlir::Operation *> chain;
+
+  mlir::Location place() { return softmax ? softmax.getLoc() : top.getLoc(); }
+  /// Labels of the attention's own layout: batches, then these.
+  TensorLabels laidOut(llvm::ArrayRef<AxisLabels> axes) const;
 };
 
-/// Matches the chain through `softmax` and its one user chain up to a contraction. What was proved and what failed is
-/// written to `report`.
-llvm::LogicalResult matchAttention(graph::SoftmaxOp softmax, AttentionMatch &match, ChainReport &report);
+/// Matches the chain through `softmax` and one of its products. What was proved and what failed is written to `report`.
+llvm::LogicalResult matchAttention(graph::SoftmaxOp softmax, WeightsUse use, AttentionMatch &match,
+                                   ChainReport &report);
+
+/// Matches f(q k^T) v, where f is any function of each score, captured tensors and indices, but not linear in the
+/// scores with one factor for all of them: such a product may be taken in another order.
+llvm::LogicalResult matchPointwise(WeightsUse use, AttentionMatch &match, ChainReport &report);
 
 /// Whether a contraction feeds the softmax or uses it, through any ops but another softmax: only then is it a chain.
 bool isChain(graph::SoftmaxOp softmax);

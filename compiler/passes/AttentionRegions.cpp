@@ -3,14 +3,15 @@
 
 #include "compiler/analysis/IndexBounds.h"
 #include "compiler/analysis/PointProgram.h"
+#include "compiler/passes/AttentionMasks.h"
 #include "dialects/graph/Places.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
 
-#include <cmath>
-
 using namespace mlir;
 using namespace fovea;
+
+using Mask = AttentionMasks::Mask;
 
 static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
 
@@ -19,130 +20,30 @@ namespace {
 class RegionBuilder {
 public:
   RegionBuilder(AttentionMatch &match, ChainReport &report)
-      : match(match), report(report), bounds(match.softmax->getParentOfType<graph::FuncOp>()) {}
-  FailureOr<Value> run();
+      : match(match), report(report), bounds(match.product->getParentOfType<graph::FuncOp>()), masks(match, bounds) {}
+  FailureOr<BuiltAttention> run();
 
 private:
-  using Step = llvm::function_ref<LogicalResult(Value condition, bool isNegated, ValueRange indices)>;
-
-  Value keepsNegativeInfinity(Operation *op);
-  void collectMasks();
-  LogicalResult buildRegions(graph::AttentionOp op);
   LogicalResult buildScore(graph::AttentionOp op);
   LogicalResult buildMask(graph::AttentionOp op);
-  SmallVector<Value> softmaxIndices(PointProgram &program, Block *block, bool hasScore);
+  SmallVector<Value> topIndices(PointProgram &program, Block *block, bool hasScore);
   PointCallbacks callbacks(OpBuilder &builder, Value score, PointProgram **program);
   bool isCaptured(Value value);
   bool hasTensor(Value value, unsigned depth = 0);
   void describe();
   graph::AttentionOp build(OpBuilder &builder, bool &isWidened);
-  Value scale(OpBuilder &builder, Value result, const AttentionMatch::Factor &factor);
+  Value buildSinks(OpBuilder &builder, graph::AttentionOp op);
+  Value scale(OpBuilder &builder, Value result, Value by, const TensorLabels &labels, bool divides);
 
   AttentionMatch &match;
   ChainReport &report;
   IndexBounds bounds;
   llvm::SetVector<Value> captures;
-  /// What hides keys on top of the chain: a selection between the scores and -inf, or an addend that is 0 or -inf.
-  struct Mask {
-    Operation *op;                                    ///< of the chain
-    Value scores;                                     ///< its operand
-    SmallVector<Value, 2> conditions;                 ///< where all hold the key is seen ...
-    SmallVector<bool, 2> isInverse;                   ///< ... or, for each, where it does not hold
-    SmallVector<SmallVector<Operation *>, 2> layouts; ///< from `op` to the condition: how its elements are found
-  };
-  SmallVector<Mask> masks;
-  bool isAddend(Value addend, SmallVector<Operation *> layouts, Mask &mask);
+  AttentionMasks masks;
   llvm::DenseMap<Value, bool> tensors;
 };
 
 } // namespace
-
-//===-- Masks -----------------------------------------------------------------------------------------------------===//
-
-static bool isNegativeInfinity(Value value) { return constantValue(value) == -std::numeric_limits<double>::infinity(); }
-
-/// The operand of a chain op through which -inf comes out as -inf; null where it may not.
-Value RegionBuilder::keepsNegativeInfinity(Operation *op) {
-  auto isPositive = [&](Value value) { return bounds.realRangeOf(value).low.value_or(0) > 0; };
-  auto isBelowInfinity = [&](Value value) { return bounds.realRangeOf(value).high.has_value(); };
-  if (isLayout(op))
-    return op->getOperand(0);
-  if (auto convert = dyn_cast<graph::CastOp>(op))
-    return isa<FloatType>(typeOf(convert.getX()).getElementType()) ? convert.getX() : Value();
-  if (auto div = dyn_cast<graph::DivOp>(op)) {
-    RealRange by = bounds.realRangeOf(div.getRhs()); // -inf / 0 is -inf
-    return by.low.value_or(-1) >= 0 && by.high ? div.getLhs() : Value();
-  }
-  if (auto mul = dyn_cast<graph::MulOp>(op))
-    return isPositive(mul.getRhs()) ? mul.getLhs() : isPositive(mul.getLhs()) ? mul.getRhs() : Value();
-  if (auto add = dyn_cast<graph::AddOp>(op))
-    return isBelowInfinity(add.getRhs()) ? add.getLhs() : isBelowInfinity(add.getLhs()) ? add.getRhs() : Value();
-  if (auto sub = dyn_cast<graph::SubOp>(op))
-    return bounds.realRangeOf(sub.getRhs()).low ? sub.getLhs() : Value();
-  return Value();
-}
-
-/// Whether `addend` is 0 or -inf: where(m, 0, -inf), log(m) of a truth value, or sums of such. Then `mask` is extended.
-bool RegionBuilder::isAddend(Value addend, SmallVector<Operation *> layouts, Mask &mask) {
-  Operation *op = addend.getDefiningOp();
-  while (isLayout(op)) {
-    layouts.push_back(op);
-    op = op->getOperand(0).getDefiningOp();
-  }
-  auto hides = [&](Value condition, bool isInverse) {
-    mask.conditions.push_back(condition);
-    mask.isInverse.push_back(isInverse);
-    mask.layouts.push_back(layouts);
-    return true;
-  };
-  if (auto select = dyn_cast_or_null<graph::SelectOp>(op)) {
-    bool isInverse = isNegativeInfinity(select.getLhs());
-    Value hidden = isInverse ? select.getLhs() : select.getRhs(), seen = isInverse ? select.getRhs() : select.getLhs();
-    return isNegativeInfinity(hidden) && constantValue(seen) == 0 && hides(select.getCondition(), isInverse);
-  }
-  if (auto add = dyn_cast_or_null<graph::AddOp>(op))
-    return isAddend(add.getLhs(), layouts, mask) && isAddend(add.getRhs(), layouts, mask);
-  auto log = dyn_cast_or_null<graph::LogOp>(op);
-  if (!log)
-    return false;
-  op = log.getX().getDefiningOp();
-  while (isLayout(op)) {
-    layouts.push_back(op);
-    op = op->getOperand(0).getDefiningOp();
-  }
-  auto convert = dyn_cast_or_null<graph::CastOp>(op);
-  return convert && typeOf(convert.getX()).getElementType().isInteger(1) && hides(convert.getX(), false);
-}
-
-void RegionBuilder::collectMasks() {
-  Value value = match.softmax.getX();
-  auto isInChain = [&](Value operand) { return match.chain.contains(operand.getDefiningOp()); };
-  while (Operation *op = value.getDefiningOp()) {
-    if (!match.chain.contains(op))
-      return;
-    if (auto select = dyn_cast<graph::SelectOp>(op)) {
-      bool isInverse = isNegativeInfinity(select.getLhs());
-      if ((!isInverse && !isNegativeInfinity(select.getRhs())) || isInChain(select.getCondition()))
-        return;
-      value = isInverse ? select.getRhs() : select.getLhs();
-      masks.push_back({op, value, {select.getCondition()}, {isInverse}, {{}}});
-      continue;
-    }
-    if (isa<graph::AddOp>(op)) {
-      bool leftIsScores = isInChain(op->getOperand(0)) || op->getOperand(0) == match.scores.getResult();
-      Value scores = op->getOperand(leftIsScores ? 0 : 1), addend = op->getOperand(leftIsScores ? 1 : 0);
-      Mask mask{op, scores, {}, {}, {}};
-      if (!isInChain(addend) && addend != match.scores.getResult() && isAddend(addend, {}, mask)) {
-        masks.push_back(std::move(mask));
-        value = scores;
-        continue;
-      }
-    }
-    value = keepsNegativeInfinity(op);
-    if (!value)
-      return;
-  }
-}
 
 //===-- What is read ----------------------------------------------------------------------------------------------===//
 
@@ -195,10 +96,7 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
   result.isLeaf = [this, score](Value value) {
     if (score && value == match.scores.getResult())
       return true;
-    for (const Mask &mask : masks)
-      if (score && mask.op == value.getDefiningOp())
-        return true;
-    return isCaptured(value);
+    return (score && masks.removing(value)) || isCaptured(value);
   };
   result.read = [this, &builder, score, program](Value value, ValueRange indices, Value) -> FailureOr<Value> {
     if (score && value == match.scores.getResult()) {
@@ -208,9 +106,8 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
       return arith::TruncFOp::create(builder, value.getLoc(), type, score).getResult();
     }
     // What a mask hides never counts: the score goes past it.
-    for (const Mask &mask : masks)
-      if (score && mask.op == value.getDefiningOp())
-        return (*program)->element(mask.scores, indices);
+    if (const Mask *mask = score ? masks.removing(value) : nullptr)
+      return (*program)->element(mask->scores, indices);
     captures.insert(value);
     return graph::AtOp::create(builder, value.getLoc(), typeOf(value).getElementType(), value, indices).getResult();
   };
@@ -219,9 +116,9 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
 
 //===-- Regions ---------------------------------------------------------------------------------------------------===//
 
-/// The softmax's indices from the block's: batch..., t, j.
-SmallVector<Value> RegionBuilder::softmaxIndices(PointProgram &program, Block *block, bool hasScore) {
-  Location loc = match.softmax.getLoc();
+/// The indices of `top` from the block's: batch..., t, j.
+SmallVector<Value> RegionBuilder::topIndices(PointProgram &program, Block *block, bool hasScore) {
+  Location loc = match.place();
   const ElementExpressions &expressions = match.expressions;
   llvm::DenseMap<Label, Value> values;
   size_t argument = hasScore;
@@ -237,7 +134,7 @@ SmallVector<Value> RegionBuilder::softmaxIndices(PointProgram &program, Block *b
   for (auto [label, value] : llvm::zip_equal(match.key, keys))
     values[label] = value;
   SmallVector<Value> indices;
-  for (const AxisLabels &axis : match.softmaxLabels) {
+  for (const AxisLabels &axis : match.topLabels) {
     SmallVector<Value> parts = llvm::map_to_vector(axis, [&](Label label) { return values[label]; });
     indices.push_back(program.linearize(parts, sizesOf(axis), loc));
   }
@@ -253,12 +150,12 @@ static Block *addBlock(OpBuilder &builder, Region &region, Location loc, size_t 
 
 LogicalResult RegionBuilder::buildScore(graph::AttentionOp op) {
   OpBuilder builder(op.getContext());
-  Location loc = match.softmax.getLoc();
+  Location loc = match.place();
   Block *block = addBlock(builder, op.getScore(), loc, match.batch.size() + 2, true);
   PointProgram *self = nullptr;
   PointProgram program(builder, callbacks(builder, block->getArgument(0), &self));
   self = &program;
-  FailureOr<Value> score = program.element(match.softmax.getX(), softmaxIndices(program, block, true));
+  FailureOr<Value> score = program.element(match.top, topIndices(program, block, true));
   if (failed(score))
     return report.failed("the score cannot be written as a function of indices", loc);
   Value result = *score;
@@ -271,27 +168,24 @@ LogicalResult RegionBuilder::buildScore(graph::AttentionOp op) {
 }
 
 LogicalResult RegionBuilder::buildMask(graph::AttentionOp op) {
-  if (masks.empty())
+  if (masks.masks.empty())
     return success();
   OpBuilder builder(op.getContext());
-  Location loc = match.softmax.getLoc();
+  Location loc = match.place();
   Block *block = addBlock(builder, op.getMask(), loc, match.batch.size() + 2, false);
   PointProgram *self = nullptr;
   PointProgram program(builder, callbacks(builder, Value(), &self));
   self = &program;
-  SmallVector<Value> indices = softmaxIndices(program, block, false);
-  Value value = match.softmax.getX(), visible;
+  SmallVector<Value> indices = topIndices(program, block, false);
+  Value visible;
   size_t next = 0;
-  while (next < masks.size()) {
-    Operation *source = value.getDefiningOp();
-    const Mask &mask = masks[next];
-    if (source != mask.op) {
-      Value inner = keepsNegativeInfinity(source);
+  for (Operation *source : masks.path) {
+    if (source != masks.masks[next].op) {
       if (isLayout(source))
         indices = program.layoutIndices(source, indices);
-      value = inner;
       continue;
     }
+    const Mask &mask = masks.masks[next++];
     for (auto [condition, isInverse, layouts] : llvm::zip_equal(mask.conditions, mask.isInverse, mask.layouts)) {
       SmallVector<Value> at = indices;
       for (Operation *layout : layouts)
@@ -306,8 +200,6 @@ LogicalResult RegionBuilder::buildMask(graph::AttentionOp op) {
       }
       visible = visible ? arith::AndIOp::create(builder, source->getLoc(), visible, seen).getResult() : seen;
     }
-    value = mask.scores;
-    ++next;
   }
   graph::YieldOp::create(builder, loc, visible);
   return success();
@@ -317,7 +209,7 @@ LogicalResult RegionBuilder::buildMask(graph::AttentionOp op) {
 
 /// Says what masks and captures are.
 void RegionBuilder::describe() {
-  for (const Mask &mask : masks) {
+  for (const Mask &mask : masks.masks) {
     bool comparesIndices = llvm::none_of(mask.conditions, [&](Value condition) { return hasTensor(condition); });
     std::string fact = isa<graph::AddOp>(mask.op) ? "mask, added as 0 or -inf: " : "mask: ";
     report.proved(fact + (comparesIndices ? "from indices alone (tiles can be skipped)" : "from tensors"));
@@ -342,16 +234,8 @@ void RegionBuilder::describe() {
 /// The op with operands in its layout, without captures and regions.
 graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
   // The softmax's place, the path of what comes out.
-  Location loc = withPath(match.softmax.getLoc(), pathOf(match.product.getLoc())), pathless = withPath(loc, "");
+  Location loc = withPath(match.place(), pathOf(match.product.getLoc())), pathless = withPath(loc, "");
   const ElementExpressions &expressions = match.expressions;
-  auto layout = [&](AxisLabels row, AxisLabels column) {
-    TensorLabels result;
-    for (Label label : match.batch)
-      result.push_back({label});
-    result.push_back(std::move(row));
-    result.push_back(std::move(column));
-    return result;
-  };
   Type element = typeOf(match.q).getElementType();
   isWidened = element != typeOf(match.k).getElementType() || element != typeOf(match.v).getElementType();
   auto operand = [&](Value value, const TensorLabels &from, const TensorLabels &to) {
@@ -359,18 +243,40 @@ graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
       value = graph::CastOp::create(builder, pathless, typeOf(value).cloneWith(builder.getF32Type()), value);
     return relabel(builder, pathless, expressions, value, from, to);
   };
-  Value q = operand(match.q, match.qLabels, layout(match.query, match.inner));
-  Value k = operand(match.k, match.kLabels, layout(match.key, match.inner));
-  Value v = operand(match.v, match.vLabels, layout(match.key, match.value));
+  Value q = operand(match.q, match.qLabels, match.laidOut({match.query, match.inner}));
+  Value k = operand(match.k, match.kLabels, match.laidOut({match.key, match.inner}));
+  Value v = operand(match.v, match.vLabels, match.laidOut({match.key, match.value}));
   SmallVector<DimExpr> dims = llvm::to_vector(typeOf(q).getDims());
   dims.back() = typeOf(v).getDims().back();
   graph::TensorType type = typeOf(q).cloneWith(dims);
   return graph::AttentionOp::create(builder, loc, TypeRange(type), q, k, v, ValueRange(), Value(),
-                                    builder.getStringAttr("softmax"));
+                                    builder.getStringAttr(match.softmax ? "softmax" : "pointwise"));
 }
 
-FailureOr<Value> RegionBuilder::run() {
-  collectMasks();
+/// The softmax's sink, one of each batch, as an operand. One that differs from query to query comes after: it scales
+/// the result by sum / (sum + exp(sink)), which is sigmoid(lse - sink), lse being without it.
+Value RegionBuilder::buildSinks(OpBuilder &builder, graph::AttentionOp op) {
+  OpBuilder::InsertionGuard guard(builder);
+  builder.setInsertionPoint(op);
+  TensorLabels rows = match.laidOut({match.query});
+  bool isOfBatch = llvm::all_of(match.sink->labels, [&](const AxisLabels &axis) {
+    return llvm::all_of(axis, [&](Label label) { return !llvm::is_contained(match.query, label); });
+  });
+  Value sink = match.sink->value;
+  if (!typeOf(sink).getElementType().isF32())
+    sink = graph::CastOp::create(builder, op.getLoc(), typeOf(sink).cloneWith(builder.getF32Type()), sink);
+  if (isOfBatch) {
+    report.proved("a logit beside the scores takes part in the sum");
+    sink = relabel(builder, op.getLoc(), match.expressions, sink, match.sink->labels, match.laidOut({}));
+    op.getSinksMutable().assign(sink);
+    return Value();
+  }
+  report.proved("a logit of each query beside the scores takes part in the sum: the result is scaled by it");
+  sink = relabel(builder, op.getLoc(), match.expressions, sink, match.sink->labels, rows);
+  return sink;
+}
+
+FailureOr<BuiltAttention> RegionBuilder::run() {
   OpBuilder builder(match.product);
   bool isWidened = false;
   graph::AttentionOp op = build(builder, isWidened);
@@ -380,34 +286,54 @@ FailureOr<Value> RegionBuilder::run() {
   }
   op.getCapturesMutable().assign(captures.getArrayRef());
   describe();
-  TensorLabels labels;
-  for (Label label : match.batch)
-    labels.push_back({label});
-  labels.push_back(match.query);
-  labels.push_back(match.value);
+  Value sink = match.sink ? buildSinks(builder, op) : Value();
+  if (sink)
+    op = withLogSum(op);
   Value result = op.getResult();
   Type element = typeOf(match.product.getResult()).getElementType();
   if (typeOf(result).getElementType() != element)
     result = graph::CastOp::create(builder, op.getLoc(), typeOf(result).cloneWith(element), result);
-  result = relabel(builder, op.getLoc(), match.expressions, result, labels, match.resultLabels);
+  result = relabel(builder, op.getLoc(), match.expressions, result, match.laidOut({match.query, match.value}),
+                   match.resultLabels);
   for (const AttentionMatch::Factor &factor : match.factors)
-    result = scale(builder, result, factor);
-  return result;
+    result = scale(builder, result, factor.node->value, factor.node->labels, factor.divides);
+  if (sink) {
+    Location loc = match.place();
+    Value share =
+        graph::SigmoidOp::create(builder, loc, graph::SubOp::create(builder, loc, op.getLse(), sink).getResult());
+    result = scale(builder, result, share, match.laidOut({match.query}), false);
+  }
+  return BuiltAttention{op, result, !sink};
 }
 
-/// The result times a factor of the weights, in the result's type.
-Value RegionBuilder::scale(OpBuilder &builder, Value result, const AttentionMatch::Factor &factor) {
-  Location loc = match.softmax.getLoc();
+/// The result times a factor, or divided by it, in the result's type.
+Value RegionBuilder::scale(OpBuilder &builder, Value result, Value by, const TensorLabels &labels, bool divides) {
+  Location loc = match.place();
   Type element = typeOf(result).getElementType();
-  Value by = factor.node->value;
   if (typeOf(by).getElementType() != element)
     by = graph::CastOp::create(builder, loc, typeOf(by).cloneWith(element), by);
-  by = relabel(builder, loc, match.expressions, by, factor.node->labels, match.resultLabels);
-  if (factor.divides)
+  by = relabel(builder, loc, match.expressions, by, labels, match.resultLabels);
+  if (divides)
     return graph::DivOp::create(builder, loc, result, by);
   return graph::MulOp::create(builder, loc, result, by);
 }
 
-FailureOr<Value> fovea::buildAttention(AttentionMatch &match, ChainReport &report) {
+graph::AttentionOp fovea::withLogSum(graph::AttentionOp op) {
+  if (op.getLse())
+    return op;
+  OpBuilder builder(op);
+  graph::TensorType queries = typeOf(op.getQ());
+  Type types[] = {op.getResult().getType(),
+                  graph::TensorType::get(op.getContext(), queries.getDims().drop_back(), builder.getF32Type())};
+  auto both = graph::AttentionOp::create(builder, op.getLoc(), types, op.getQ(), op.getK(), op.getV(), op.getCaptures(),
+                                         op.getSinks(), op.getNormalizerAttr());
+  both.getScore().takeBody(op.getScore());
+  both.getMask().takeBody(op.getMask());
+  op.getResult().replaceAllUsesWith(both.getResult());
+  op.erase();
+  return both;
+}
+
+FailureOr<BuiltAttention> fovea::buildAttention(AttentionMatch &match, ChainReport &report) {
   return RegionBuilder(match, report).run();
 }

@@ -5,8 +5,17 @@
 
 namespace fovea {
 
-/// Builds the op in front of `match.product` and returns what replaces that op's result. Nothing is erased.
-/// Writes to `report` what the score reads and what the mask is. Fails where a region cannot be built (then recorded).
-llvm::FailureOr<mlir::Value> buildAttention(AttentionMatch &match, ChainReport &report);
+struct BuiltAttention {
+  graph::AttentionOp op;
+  mlir::Value result; ///< what replaces the product's result
+  bool hasAllLogits;  ///< the op's log-sum-exp is that of all that its weights are normalised by
+};
+
+/// Builds the op in front of `match.product`. Nothing is replaced or erased. Writes to `report` what the score reads
+/// and what the mask is. Fails where a region cannot be built (then recorded).
+llvm::FailureOr<BuiltAttention> buildAttention(AttentionMatch &match, ChainReport &report);
+
+/// `op` with the result `lse`, in its place.
+graph::AttentionOp withLogSum(graph::AttentionOp op);
 
 } // namespace fovea

@@ -15,6 +15,12 @@ bool fovea::isLayout(Operation *op) {
   return isa_and_nonnull<graph::BroadcastOp, graph::ReshapeOp, graph::TransposeOp>(op);
 }
 
+bool fovea::isFloatCast(Operation *op) {
+  auto convert = dyn_cast_or_null<graph::CastOp>(op);
+  return convert && isa<FloatType>(typeOf(convert.getX()).getElementType()) &&
+         isa<FloatType>(typeOf(convert.getResult()).getElementType());
+}
+
 //===-- Labels ----------------------------------------------------------------------------------------------------===//
 
 Label ElementExpressions::newLabel(DimExpr size) {

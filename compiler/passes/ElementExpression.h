@@ -104,4 +104,7 @@ std::optional<double> constantValue(mlir::Value value);
 /// Whether an op only moves elements (broadcast, transpose, reshape).
 bool isLayout(mlir::Operation *op);
 
+/// Whether an op converts floats to floats.
+bool isFloatCast(mlir::Operation *op);
+
 } // namespace fovea

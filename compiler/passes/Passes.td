@@ -46,13 +46,14 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
     Before: exp(x - m) / sum(exp(x - m)) over one axis (or several), where m is the maximum over it, anything else or
     nothing; division or multiplication by the reciprocal; exp(x - m - log(sum)), exp(x - logsumexp), exp(log_softmax);
     powers of a constant instead of exponentials; exponentials that a mask multiplies or chooses, `exp(x - m) * f32(mask)`, in both places;
-    with the guards `where(m == -inf, 0, m)` and `where(z == 0, 0, e / z)` or without; with kept or reshaped axes.
+    with the guards `where(m == -inf, 0, m)` and `where(z == 0, 0, e / z)` or without; with kept or reshaped axes. The sum may have one addend
+    more, exp(sink - m) or, where no maximum is taken, a positive number: that is a sink.
     Weights that are normalised after a contraction, contract(e, v) / z, become contract(softmax, v).
     After: `graph.softmax` of x, -inf where masked (of x - m, where m is not the maximum of x along the axis, or null: that is the same
     function), in x's layout.
     Elements are compared as expressions over indices (ElementExpressions), never as ops.
     Declines when: the denominator is not the sum, over the same axis, of the same exponentials (another axis, a missing
-    or a further addend, a product).
+    or a further addend, a product), a maximum is taken from the exponentials and not from the addend.
     Numerical effect: as graph.softmax. Equal to the stable spelling with both guards, up to the order of the sum.
     Unguarded or unstabilised spellings gain: 0 instead of NaN where all of x is -inf or hidden, no overflow for large x; what a mask hides
     does not count, NaN included.
@@ -61,8 +62,22 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
                     Statistic<"numMoved", "moved", "Normalisations moved before a contraction">];
 }
 
+def RaiseSlices : FoveaPass<"graph-raise-slices"> {
+  let summary = "slices of attention weights and scores are taken of what these are computed from";
+  let description = [{
+    Before: slice(softmax(scores)) along another axis than the keys, slice(scores) before a softmax, with elementwise ops and layouts anywhere
+    between. After: the slice is taken of q (or k) instead, and all that follows is computed for it alone.
+    Before: slice(softmax(concat(scores, logit))) that leaves out the logit, of which there is one. After: softmax(scores) with
+    the logit as its sink.
+    Requires: graph-recognize-softmax.
+    Exact; the share of a sink is added to the sum after the keys'.
+    Declines when: a reshape splits or merges the sliced axis, nothing between the slice and its source is a softmax or a contraction.
+  }];
+  let statistics = [Statistic<"numRaised", "raised", "Slices raised">];
+}
+
 def FuseAttention : FoveaPass<"graph-fuse-attention"> {
-  let summary = "fuses contract, elementwise score, softmax over the keys, contract into graph.attention";
+  let summary = "fuses contract, elementwise score, softmax over the keys (or none), contract into graph.attention";
   let description = [{
     Before: contract(q, k) -> any elementwise function of the product, captured tensors and indices -> graph.softmax along
     the key axis -> contract with v over that axis. Axes are matched by labels: transposes, broadcasts, reshapes
@@ -71,10 +86,14 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     lack are broadcasts), a score region and, for selections of -inf above it, a mask region; captured tensors are
     read by graph.at. Addends of 0 or -inf, `where(m, 0, -inf)`, are masks as well. Factors of the weights that do not depend on the keys
     multiply the result instead.
+    A softmax's sink is the op's where it differs by batch axes only; one of each query scales the result, by sigmoid(lse - sink).
+    Without a softmax, contract(f(contract(q, k)), v) with f any function of each score that is not c times it, c the same for all keys and queries, becomes
+    a pointwise graph.attention; what makes weights exactly 0 is its mask: selections of 0 or factors 0 of the weights, and -inf before what makes 0 of it.
+    Other uses of the scores and of the weights stay as they are, and compute them for themselves. A softmax with several products becomes several ops.
     Requires: graph-recognize-softmax.
-    Declines when: the softmax is not over the key axis, keys are a batch axis or belong to both factors, the scores, their functions
-    or the weights have other uses (another softmax of the scores apart: they are computed for each), the weights are summed over another axis too, a value depends on the query, something
-    that is not elementwise (a reduction, a gather) reads the scores, a reshape does not follow the axes.
+    Declines when: the softmax is not over the key axis, keys are a batch axis or belong to both factors, the weights are summed over another axis too,
+    something that is not elementwise (a reduction, a gather) stands between, a reshape does not follow the axes; without a softmax also where there is one query only and where
+    keys and values depend on params alone (a perceptron: its matrices are better packed).
     Each chain, fused or not, is recorded in the module's `graph.fusion_report`; so are exponentials of scores that are summed with values
     and are no softmax. In functions with `require_fused` a
     softmax of a contraction that is not fused is an error.

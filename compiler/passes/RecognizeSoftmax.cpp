@@ -27,25 +27,49 @@ static bool canRelabel(const Node *node, const TensorLabels &labels) {
   });
 }
 
-/// The score of what was found in a tensor with `labels`: in its base, and -inf where it is masked.
-static Value buildScore(OpBuilder &builder, Location loc, const ElementExpressions &expressions, const Softmax &softmax,
-                        const TensorLabels &labels) {
-  Value score = relabel(builder, loc, expressions, softmax.score->value, softmax.score->labels, labels);
-  auto type = cast<graph::TensorType>(score.getType());
-  auto number = [&](double value) -> Value {
+namespace {
+/// Builds what was found where the root has these labels.
+struct SoftmaxBuilder {
+  OpBuilder &builder;
+  Location loc;
+  const ElementExpressions &expressions;
+  const Softmax &softmax;
+
+  Value number(graph::TensorType type, double value) {
     Value scalar = graph::ConstantOp::create(builder, loc, type.cloneWith(ArrayRef<DimExpr>()),
                                              FloatAttr::get(type.getElementType(), value));
-    return graph::BroadcastOp::create(builder, loc, type, scalar, ArrayRef<int64_t>());
-  };
-  if (softmax.base != 0)
-    score = graph::MulOp::create(builder, loc, score, number(std::log(softmax.base)));
-  for (auto [condition, isInverse] : softmax.masks) {
-    Value hidden = number(-std::numeric_limits<double>::infinity());
-    Value seen = relabel(builder, loc, expressions, condition->value, condition->labels, labels);
-    score = graph::SelectOp::create(builder, loc, type, seen, isInverse ? hidden : score, isInverse ? score : hidden);
+    return type.getRank() ? graph::BroadcastOp::create(builder, loc, type, scalar, ArrayRef<int64_t>()) : scalar;
   }
-  return score;
-}
+
+  /// A node of an exponent in a tensor with `labels`, in base e.
+  Value logit(const Node *node, const TensorLabels &labels) {
+    Value value = relabel(builder, loc, expressions, node->value, node->labels, labels);
+    if (softmax.base == 0)
+      return value;
+    return graph::MulOp::create(builder, loc, value,
+                                number(cast<graph::TensorType>(value.getType()), std::log(softmax.base)));
+  }
+
+  /// The score: -inf where it is masked.
+  Value score(const TensorLabels &labels) {
+    Value score = logit(softmax.score, labels);
+    auto type = cast<graph::TensorType>(score.getType());
+    for (auto [condition, isInverse] : softmax.masks) {
+      Value hidden = number(type, -std::numeric_limits<double>::infinity());
+      Value seen = relabel(builder, loc, expressions, condition->value, condition->labels, labels);
+      score = graph::SelectOp::create(builder, loc, type, seen, isInverse ? hidden : score, isInverse ? score : hidden);
+    }
+    return score;
+  }
+
+  /// Null where there is none; `rows` are the score's type and labels without the key.
+  Value sink(graph::TensorType type, const TensorLabels &rows) {
+    if (!softmax.sink)
+      return Value();
+    return softmax.sink->node ? logit(softmax.sink->node, rows) : number(type, softmax.sink->number);
+  }
+};
+} // namespace
 
 /// graph.softmax of what was found, in a tensor with `labels`; null where its score cannot be had there.
 static Value buildSoftmax(OpBuilder &builder, Location loc, const ElementExpressions &expressions,
@@ -56,7 +80,7 @@ static Value buildSoftmax(OpBuilder &builder, Location loc, const ElementExpress
   if (!isThere || type.getElementType() != element)
     return Value();
   // Along an axis of its own, or along the last axis of a relabelled tensor.
-  TensorLabels order;
+  TensorLabels order, rows;
   int64_t axis = -1;
   for (auto [position, axisLabels] : llvm::enumerate(labels)) {
     if (axisLabels == softmax.key)
@@ -69,13 +93,23 @@ static Value buildSoftmax(OpBuilder &builder, Location loc, const ElementExpress
       order.push_back(rest);
   }
   if (axis >= 0) {
-    order = labels;
+    order = rows = labels;
+    rows.erase(rows.begin() + axis);
   } else {
     axis = order.size();
+    rows = order;
     order.push_back(softmax.key);
   }
-  Value score = buildScore(builder, loc, expressions, softmax, order);
-  Value weights = graph::SoftmaxOp::create(builder, loc, score.getType(), score, axis);
+  if (softmax.sink && softmax.sink->node &&
+      (!canRelabel(softmax.sink->node, rows) ||
+       cast<graph::TensorType>(softmax.sink->node->value.getType()).getElementType() != element))
+    return Value();
+  SoftmaxBuilder build{builder, loc, expressions, softmax};
+  Value score = build.score(order);
+  SmallVector<DimExpr> dims = llvm::to_vector(cast<graph::TensorType>(score.getType()).getDims());
+  dims.erase(dims.begin() + axis);
+  Value sink = build.sink(type.cloneWith(ArrayRef<DimExpr>(dims)), rows);
+  Value weights = graph::SoftmaxOp::create(builder, loc, score.getType(), score, sink, axis);
   return relabel(builder, loc, expressions, weights, order, labels);
 }
 

@@ -172,10 +172,67 @@ bool SoftmaxMatcher::isMasked(const Node *node, const Terms &terms, ArrayRef<Mas
   return true;
 }
 
-/// `numerator` over `sum`, a sum of exponentials: the same ones?
-std::optional<Softmax> SoftmaxMatcher::ofSum(const Exponential &numerator, const Node *sum, AxisLabels key) {
-  if (!isReduce(sum, "sum") || key.size() != sum->bound.size() || key.empty())
+/// A sum over keys, or one with an addend.
+std::optional<SoftmaxMatcher::Denominator> SoftmaxMatcher::denominator(const Node *node) {
+  if (isReduce(node, "sum"))
+    return Denominator{node, nullptr};
+  if (!node->dynOp<graph::AddOp>())
     return std::nullopt;
+  for (size_t side : {0, 1})
+    if (isReduce(node->children[side], "sum"))
+      return Denominator{node->children[side], node->children[1 - side]};
+  return std::nullopt;
+}
+
+/// The part of a sum that is made of `terms`: x of (x - m) + b for {x}.
+const Node *SoftmaxMatcher::partOf(const Node *argument, const Terms &terms) {
+  if (termsOf(argument) == terms)
+    return argument;
+  if (argument->dynOp<graph::AddOp>() || argument->dynOp<graph::SubOp>() || argument->dynOp<graph::NegOp>())
+    for (const Node *child : argument->children)
+      if (const Node *found = partOf(child, terms))
+        return found;
+  return nullptr;
+}
+
+/// b^x / (sum(b^x) + share), where `share` is an exponential itself, or a number. A maximum that is subtracted in both
+/// drops out.
+std::optional<Softmax> SoftmaxMatcher::withSink(const Exponential &numerator, const Node *argument, const Node *share,
+                                                AxisLabels key) {
+  auto isMaximum = [&](const Node *term) {
+    const Node *inner = unguardedMax(term);
+    return !term->dependsOnAny(key) && (isReduce(inner, "max") || inner->dynOp<graph::MaxOp>());
+  };
+  std::optional<double> number = share->kind == Node::Op ? constantValue(share->value) : std::nullopt;
+  std::optional<Exponential> other = number ? std::nullopt : exponential(share);
+  bool isOne =
+      number ? *number > 0 && std::isfinite(*number) : other && other->masks.empty() && other->base == numerator.base;
+  if (!isOne || share->dependsOnAny(key))
+    return std::nullopt;
+  Terms score = numerator.exponent, sink = other ? other->exponent : Terms();
+  for (auto [term, coefficient] : numerator.exponent) {
+    if (coefficient != -1 || !isMaximum(term))
+      continue;
+    auto same = sink.find(term);
+    if (same == sink.end() || same->second != -1)
+      return std::nullopt; // a shift of the keys alone
+    score.erase(term);
+    sink.erase(same);
+  }
+  Softmax found{partOf(argument, score), key, numerator.base, numerator.masks, Sink{nullptr, 0}};
+  if (number)
+    found.sink->number = std::log(*number);
+  else if (!sink.empty())
+    found.sink->node = partOf(other->argument, sink);
+  return found.score && (sink.empty() || found.sink->node) ? std::optional(found) : std::nullopt;
+}
+
+/// `numerator` over a sum of exponentials: the same ones?
+std::optional<Softmax> SoftmaxMatcher::ofSum(const Exponential &numerator, const Node *total, AxisLabels key) {
+  std::optional<Denominator> parts = denominator(total);
+  if (!parts || key.size() != parts->sum->bound.size() || key.empty())
+    return std::nullopt;
+  const Node *sum = parts->sum;
   // Bound labels and the keys may be in another order: there are few.
   llvm::sort(key);
   do {
@@ -184,6 +241,8 @@ std::optional<Softmax> SoftmaxMatcher::ofSum(const Exponential &numerator, const
     if (!summed || !(*summed == numerator))
       continue;
     const Node *argument = numerator.argument ? numerator.argument : summed->argument;
+    if (parts->share)
+      return withSink(numerator, argument, parts->share, key);
     // The maximum over the key drops out, and with it the guard for rows of -inf.
     for (auto [term, coefficient] : numerator.exponent) {
       const Node *maximum = coefficient == -1 ? unguardedMax(term) : nullptr;

@@ -28,12 +28,19 @@ struct Exponential {
   }
 };
 
+/// A logit that has a share of the denominator only: a node, in the softmax's base, or a number, in base e.
+struct Sink {
+  const ElementExpressions::Node *node = nullptr;
+  double number = 0;
+};
+
 /// What was found: the softmax over `key` of `score` (times the logarithm of its base), -inf where it is masked.
 struct Softmax {
   const ElementExpressions::Node *score = nullptr;
   AxisLabels key;
   double base = 0;
   Masks masks;
+  std::optional<Sink> sink = std::nullopt;
 };
 
 class SoftmaxMatcher {
@@ -60,7 +67,14 @@ private:
   std::optional<Quotient> quotient(const Node *node);
   std::optional<Quotient> guardedQuotient(const Node *node);
   std::optional<Exponential> exponential(const Node *node);
-  std::optional<Softmax> ofSum(const Exponential &numerator, const Node *sum, AxisLabels key);
+  struct Denominator {
+    const Node *sum, *share; ///< the sum over the keys; what is added to it, or null
+  };
+  std::optional<Denominator> denominator(const Node *node);
+  std::optional<Softmax> ofSum(const Exponential &numerator, const Node *denominator, AxisLabels key);
+  std::optional<Softmax> withSink(const Exponential &numerator, const Node *argument, const Node *share,
+                                  AxisLabels key);
+  const Node *partOf(const Node *argument, const Terms &terms);
   std::optional<Softmax> ofExponential(const Node *weights);
   bool isMasked(const Node *node, const Terms &terms, llvm::ArrayRef<Mask> masks);
   bool isConstant(const Node *node, double value);

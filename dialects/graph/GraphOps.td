@@ -256,11 +256,15 @@ def Graph_ArgmaxOp : Graph_Pure<"argmax"> {
 
 //===-- Made by passes --------------------------------------------------------------------------------------------===//
 
-def Graph_SoftmaxOp : Graph_Pure<"softmax", [SameOperandsAndResultType]> {
+def Graph_SoftmaxOp : Graph_Pure<"softmax", [AllTypesMatch<["x", "result"]>]> {
   let summary = "softmax along an axis, by the numerical contract";
-  let description = "m = max; where m is -inf take 0; e = exp(x - m); 0 where the sum of e is 0; else e / sum. (C1) axis in range; (C2) floats.";
-  let arguments = (ins Graph_Tensor:$x, I64Attr:$axis);
-  let assemblyFormat = "$x attr-dict `:` type($result)";
+  let description = [{
+    m = max; where m is -inf take 0; e = exp(x - m); 0 where the sum of e is 0; else e / sum. `sink` is one logit more in the maximum and the sum, of which
+    no weight is given: softmax off by one has 0 there.
+      (C1) axis in range; (C2) floats; (C3) the sink has x's sizes without the axis, and its element type.
+  }];
+  let arguments = (ins Graph_Tensor:$x, Optional<Graph_Tensor>:$sink, I64Attr:$axis);
+  let assemblyFormat = "$x (`sink` $sink^)? attr-dict `:` type($result) (`,` type($sink)^)?";
   let hasVerifier = 1;
 }
 

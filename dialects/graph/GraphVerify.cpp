@@ -339,6 +339,12 @@ LogicalResult SoftmaxOp::verify() {
     return emitOpError("(C1) axis ") << getAxis() << " is not one of " << getType();
   if (!isFloat(getType()))
     return emitOpError("(C2) is defined for floats, got ") << getType();
+  if (!getSink())
+    return success();
+  SmallVector<DimExpr> rows = llvm::to_vector(getType().getDims());
+  rows.erase(rows.begin() + getAxis());
+  if (getSink().getType() != getType().cloneWith(ArrayRef<DimExpr>(rows)))
+    return emitOpError("(C3) has a sink of ") << getSink().getType() << " for " << getType();
   return success();
 }
 

@@ -585,6 +585,15 @@ graph.func @f(%a: !graph.tensor<[4, 2], i64>) {
 
 // -----
 
+// softmax (C3)
+graph.func @f(%a: !graph.tensor<[4, 2], f32>, %s: !graph.tensor<[2], f32>) {
+  // expected-error@+1 {{(C3) has a sink of}}
+  %0 = graph.softmax %a sink %s {axis = 1} : <[4, 2], f32>, !graph.tensor<[2], f32>
+  graph.return
+}
+
+// -----
+
 // pack (C1): rank
 graph.func @f(%a: !graph.tensor<[4], f32>) {
   // expected-error@+1 {{(C1) packs [K, N] in panels}}

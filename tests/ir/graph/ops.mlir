@@ -152,6 +152,9 @@ graph.func @sums<[B, T]>(%x: !graph.tensor<[B, T, 8], f32>, %w: !graph.tensor<[2
   %1 = graph.contract %x [0, 1, 2], %p [2, 3] -> [0, 1, 3] {packed} : <[B, T, 8], f32>, <[2, 8, 16], f32> -> <[B, T, 24], f32>
   // CHECK: graph.reduce "max" %{{.*}} [0, 2] : <[B, T, 8], f32> -> <[T], f32>
   %2 = graph.reduce "max" %x [0, 2] : <[B, T, 8], f32> -> <[T], f32>
+  // CHECK: graph.softmax %{{.*}} sink %{{.*}} {axis = 1 : i64} : <[B, T, 8], f32>, !graph.tensor<[B, 8], f32>
+  %sink = graph.reduce "max" %x [1] : <[B, T, 8], f32> -> <[B, 8], f32>
+  %sunk = graph.softmax %x sink %sink {axis = 1} : <[B, T, 8], f32>, !graph.tensor<[B, 8], f32>
   // CHECK: graph.argmax %{{.*}} {axis = 2 : i64} : <[B, T, 8], f32> -> <[B, T], i64>
   %3 = graph.argmax %x {axis = 2} : <[B, T, 8], f32> -> <[B, T], i64>
   // CHECK: graph.softmax %{{.*}} {axis = 2 : i64} : <[B, T, 8], f32>

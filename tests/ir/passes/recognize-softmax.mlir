@@ -115,7 +115,38 @@ graph.func @other_maximum<[B, S]>(%x: !graph.tensor<[B, S], f32>) -> !graph.tens
 
 // -----
 
-// Must not fire: the sum of other exponentials, one more in the sum, another axis' sum, a mean, no exponential.
+// A share of the sum that no weight is given of is a sink: an exponential, from which the maximum is taken as well, or a
+// number, whose logarithm it is.
+// CHECK-LABEL: graph.func @sinks
+// CHECK-SAME: %[[X:.*]]: !graph.tensor<[B, S], f32>, %[[SINK:.*]]: !graph.tensor<[B], f32>
+// CHECK: graph.softmax %[[X]] sink %[[SINK]] {axis = 1 : i64}
+// CHECK: %[[ZERO:.*]] = graph.constant 0.000000e+00
+// CHECK: %[[ZEROS:.*]] = graph.broadcast %[[ZERO]] [] {{.*}} -> <[B], f32>
+// CHECK: graph.softmax %[[X]] sink %[[ZEROS]] {axis = 1 : i64}
+graph.func @sinks<[B, S]>(%x: !graph.tensor<[B, S], f32>, %s: !graph.tensor<[B], f32>) -> (!graph.tensor<[B, S], f32>, !graph.tensor<[B, S], f32>) {
+  %m = graph.reduce "max" %x [1] : !graph.tensor<[B, S], f32> -> !graph.tensor<[B], f32>
+  %mb = graph.broadcast %m [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, S], f32>
+  %d = graph.sub %x, %mb : !graph.tensor<[B, S], f32>
+  %e = graph.exp %d : !graph.tensor<[B, S], f32>
+  %z = graph.reduce "sum" %e [1] : !graph.tensor<[B, S], f32> -> !graph.tensor<[B], f32>
+  %c = graph.sub %s, %m : !graph.tensor<[B], f32>
+  %share = graph.exp %c : !graph.tensor<[B], f32>
+  %sum = graph.add %share, %z : !graph.tensor<[B], f32>
+  %sumb = graph.broadcast %sum [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, S], f32>
+  %y = graph.div %e, %sumb : !graph.tensor<[B, S], f32>
+  %f = graph.exp %x : !graph.tensor<[B, S], f32>
+  %zf = graph.reduce "sum" %f [1] : !graph.tensor<[B, S], f32> -> !graph.tensor<[B], f32>
+  %one = graph.constant 1.0 : f32 : !graph.tensor<[], f32>
+  %ones = graph.broadcast %one [] : !graph.tensor<[], f32> -> !graph.tensor<[B], f32>
+  %sum1 = graph.add %zf, %ones : !graph.tensor<[B], f32>
+  %sum1b = graph.broadcast %sum1 [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, S], f32>
+  %y1 = graph.div %f, %sum1b : !graph.tensor<[B, S], f32>
+  graph.return %y, %y1 : !graph.tensor<[B, S], f32>, !graph.tensor<[B, S], f32>
+}
+
+// -----
+
+// Must not fire: the sum of other exponentials, a share that the maximum is not taken from, another axis' sum, a mean, no exponential.
 // CHECK-LABEL: graph.func @misses
 // CHECK-NOT: graph.softmax
 graph.func @misses<[B]>(%x: !graph.tensor<[B, B], f32>, %w: !graph.tensor<[B, B], f32>) -> (!graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>, !graph.tensor<[B, B], f32>) {
@@ -127,9 +158,14 @@ graph.func @misses<[B]>(%x: !graph.tensor<[B, B], f32>, %w: !graph.tensor<[B, B]
   %y0 = graph.div %e, %zfb : !graph.tensor<[B, B], f32>
   %one = graph.constant 1.0 : f32 : !graph.tensor<[], f32>
   %ones = graph.broadcast %one [] : !graph.tensor<[], f32> -> !graph.tensor<[B], f32>
-  %z1 = graph.add %z, %ones : !graph.tensor<[B], f32>
+  %m = graph.reduce "max" %x [1] : !graph.tensor<[B, B], f32> -> !graph.tensor<[B], f32>
+  %mb = graph.broadcast %m [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, B], f32>
+  %d = graph.sub %x, %mb : !graph.tensor<[B, B], f32>
+  %ed = graph.exp %d : !graph.tensor<[B, B], f32>
+  %zd = graph.reduce "sum" %ed [1] : !graph.tensor<[B, B], f32> -> !graph.tensor<[B], f32>
+  %z1 = graph.add %zd, %ones : !graph.tensor<[B], f32>
   %z1b = graph.broadcast %z1 [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, B], f32>
-  %y1 = graph.div %e, %z1b : !graph.tensor<[B, B], f32>
+  %y1 = graph.div %ed, %z1b : !graph.tensor<[B, B], f32>
   %zt = graph.broadcast %z [1] : !graph.tensor<[B], f32> -> !graph.tensor<[B, B], f32>
   %y2 = graph.div %e, %zt : !graph.tensor<[B, B], f32>
   %mx = graph.reduce "max" %e [1] : !graph.tensor<[B, B], f32> -> !graph.tensor<[B], f32>

@@ -46,6 +46,9 @@ DimExpr ChainWriter::sizeOf(StringRef labels) {
     case 's':
       size = size * DimExpr::symbol("S");
       break;
+    case 'x':
+      size = size * (DimExpr::symbol("S") + DimExpr(1));
+      break;
     case 'u':
       size = size * DimExpr::symbol("U");
       break;
@@ -122,6 +125,31 @@ Tensor ChainWriter::sliced(Tensor x, char label) {
                                  builder.getI64IntegerAttr(axisOf(x, label)), graph::DimAttr(),
                                  builder.getI64IntegerAttr(1)),
           x.axes};
+}
+
+Tensor ChainWriter::withLogit(Tensor x, Tensor logit, bool isFirst) {
+  x = relayout(x, single(x.labels()));
+  size_t axis = axisOf(x, 's');
+  Axes column = x.axes, axes = x.axes;
+  column[axis] = "";
+  axes[axis] = "x";
+  Value values[] = {x.value, relayout(logit, column).value};
+  if (isFirst)
+    std::swap(values[0], values[1]);
+  return {graph::ConcatOp::create(builder, loc(), typeOf(axes, elementOf(x)), ValueRange(values),
+                                  builder.getI64IntegerAttr(axis)),
+          axes};
+}
+
+Tensor ChainWriter::withoutLogit(Tensor x, bool isFirst) {
+  x = relayout(x, single(x.labels()));
+  size_t axis = axisOf(x, 'x');
+  Axes axes = x.axes;
+  axes[axis] = "s";
+  return {graph::SliceOp::create(builder, loc(), typeOf(axes, elementOf(x)), x.value, Value(),
+                                 builder.getI64IntegerAttr(axis), graph::DimAttr::get(builder.getContext(), isFirst),
+                                 builder.getI64IntegerAttr(1)),
+          axes};
 }
 
 Tensor ChainWriter::gathered(Tensor table, Tensor index) {
@@ -286,7 +314,7 @@ Tensor ChainWriter::softmaxOp(Tensor x, char label) {
   size_t axis = pick(axes.size() + 1);
   axes.insert(axes.begin() + axis, std::string(1, label));
   x = relayout(x, axes);
-  return {graph::SoftmaxOp::create(builder, loc(), x.value.getType(), x.value, axis), axes};
+  return {graph::SoftmaxOp::create(builder, loc(), x.value.getType(), x.value, Value(), axis), axes};
 }
 
 OwningOpRef<ModuleOp> ChainWriter::finish(std::vector<Tensor> results) {

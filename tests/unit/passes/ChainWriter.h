@@ -18,7 +18,8 @@ struct Tensor {
   std::string labels() const;
 };
 
-/// One function of one chain. Labels: b batch, h and r heads, t queries, s keys, u other keys, d inner size, e values.
+/// One function of one chain. Labels: b batch, h and r heads, t queries, s keys, x keys and one logit more, u other
+/// keys, d inner size, e values.
 class ChainWriter {
 public:
   ChainWriter(mlir::MLIRContext &context, unsigned seed);
@@ -56,6 +57,9 @@ public:
   /// x backwards along a label, or x[offset] for a rank-0 offset that is 0.
   Tensor reversed(Tensor x, char label);
   Tensor sliced(Tensor x, char label);
+  /// x along `s` with a logit behind it (or before), along `x`; and the elements of x without it, along `s` again.
+  Tensor withLogit(Tensor x, Tensor logit, bool isFirst);
+  Tensor withoutLogit(Tensor x, bool isFirst);
   /// table[clip(index)] for a table of 3.
   Tensor gathered(Tensor table, Tensor index);
 

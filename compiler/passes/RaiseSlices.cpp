@@ -1,0 +1,222 @@
+// slice(f(softmax(g(contract(q, k))))) becomes f(softmax(g(contract(slice(q), k)))): weights or scores of which a part
+// is read are computed for that part. Pays because the whole is queries by keys, which nothing else holds once
+// attention is fused. A slice along the keys of softmax(concat(scores, logit)) that leaves the logit out becomes a
+// softmax with a sink. Numerical effect: exact; with a sink the sum has the logit's share last.
+#include "compiler/passes/ElementExpression.h"
+#include "compiler/passes/Passes.h"
+
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "llvm/ADT/SetVector.h"
+
+namespace fovea {
+#define GEN_PASS_DEF_RAISESLICES
+#include "compiler/passes/Passes.h.inc"
+} // namespace fovea
+
+using namespace mlir;
+using namespace fovea;
+
+static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
+
+/// Whether an op of `Ops` is reached from `from` by `next`, through layouts and elementwise ops.
+template <typename... Ops, typename Next> static bool reaches(SmallVector<Operation *> from, Next next) {
+  llvm::SetVector<Operation *> seen(from.begin(), from.end());
+  for (size_t i = 0; i < seen.size() && seen.size() < 256; ++i) {
+    Operation *op = seen[i];
+    if (isa_and_nonnull<Ops...>(op))
+      return true;
+    if (op && (isLayout(op) || isa<graph::ElementwiseOpInterface>(op)))
+      for (Operation *other : next(op))
+        seen.insert(other);
+  }
+  return false;
+}
+
+static SmallVector<Operation *> sourcesOf(Operation *op) {
+  return llvm::map_to_vector(op->getOperands(), [](Value operand) { return operand.getDefiningOp(); });
+}
+static SmallVector<Operation *> usersOf(Operation *op) { return llvm::to_vector(op->getUsers()); }
+
+namespace {
+/// Which elements along an axis.
+struct Part {
+  Value offset; ///< or null ...
+  DimExpr start;
+  int64_t step;
+  DimExpr size;
+};
+
+/// Takes a part of values by taking it of what they are computed from.
+class Raiser {
+public:
+  Raiser(graph::SliceOp slice, Part part) : builder(slice), slice(slice), part(part) {}
+
+  /// The part of `value` along `axis`.
+  Value sliced(Value value, int64_t axis) {
+    auto [entry, isNew] = known.try_emplace({value, axis}, Value());
+    if (!isNew)
+      return entry->second;
+    Value result = raised(value, axis);
+    if (!result)
+      result = graph::SliceOp::create(
+          builder, slice.getLoc(), partType(value, axis), value, part.offset, builder.getI64IntegerAttr(axis),
+          part.offset ? graph::DimAttr() : graph::DimAttr::get(builder.getContext(), part.start),
+          builder.getI64IntegerAttr(part.step));
+    return known[{value, axis}] = result;
+  }
+
+  bool hasRaised = false;  ///< through a softmax or a contraction
+  bool hasPiece = false;   ///< a whole operand of a concatenation along the axis
+  bool cutsPieces = false; ///< another part of one
+
+private:
+  graph::TensorType partType(Value value, int64_t axis) {
+    SmallVector<DimExpr> dims = llvm::to_vector(typeOf(value).getDims());
+    dims[axis] = part.size;
+    return typeOf(value).cloneWith(ArrayRef<DimExpr>(dims));
+  }
+
+  /// `op` with other operands, of the type that the part of its result has.
+  Value clone(Operation *op, ArrayRef<Value> operands, int64_t axis) {
+    Operation *copy = builder.clone(*op);
+    copy->setOperands(operands);
+    copy->getResult(0).setType(partType(op->getResult(0), axis));
+    return copy->getResult(0);
+  }
+
+  Value raised(Value value, int64_t axis);
+  Value raisedLayout(Operation *op, int64_t axis);
+  Value raisedConcat(graph::ConcatOp concat, int64_t axis);
+  Value raisedSoftmax(graph::SoftmaxOp softmax, int64_t axis);
+  Value raisedContract(graph::ContractOp contract, int64_t axis);
+
+  OpBuilder builder;
+  graph::SliceOp slice;
+  const Part part;
+  llvm::DenseMap<std::pair<Value, int64_t>, Value> known;
+};
+} // namespace
+
+Value Raiser::raised(Value value, int64_t axis) {
+  Operation *op = value.getDefiningOp();
+  if (isLayout(op))
+    return raisedLayout(op, axis);
+  if (auto softmax = dyn_cast_or_null<graph::SoftmaxOp>(op))
+    return raisedSoftmax(softmax, axis);
+  if (auto contract = dyn_cast_or_null<graph::ContractOp>(op))
+    return raisedContract(contract, axis);
+  if (auto concat = dyn_cast_or_null<graph::ConcatOp>(op))
+    return raisedConcat(concat, axis);
+  if (!isa_and_nonnull<graph::ElementwiseOpInterface>(op))
+    return Value();
+  return clone(op, llvm::map_to_vector(op->getOperands(), [&](Value operand) { return sliced(operand, axis); }), axis);
+}
+
+Value Raiser::raisedLayout(Operation *op, int64_t axis) {
+  Value x = op->getOperand(0);
+  if (auto broadcast = dyn_cast<graph::BroadcastOp>(op)) {
+    auto mine = llvm::find(broadcast.getAxes(), axis);
+    if (mine != broadcast.getAxes().end())
+      x = sliced(x, mine - broadcast.getAxes().begin());
+    return clone(op, x, axis);
+  }
+  if (auto transpose = dyn_cast<graph::TransposeOp>(op))
+    return clone(op, sliced(x, transpose.getPermutation()[axis]), axis);
+  // A reshape that leaves the axis as it is.
+  ArrayRef<DimExpr> from = typeOf(x).getDims(), to = typeOf(op->getResult(0)).getDims();
+  DimExpr before(1), sofar(1);
+  for (DimExpr dim : to.take_front(axis))
+    before = before * dim;
+  for (auto [position, dim] : llvm::enumerate(from)) {
+    if (sofar == before && dim == to[axis] && !dim.isConstant(1))
+      return clone(op, sliced(x, position), axis);
+    sofar = sofar * dim;
+  }
+  return Value();
+}
+
+/// Along its axis only where the part is one of its operands.
+Value Raiser::raisedConcat(graph::ConcatOp concat, int64_t axis) {
+  if (int64_t(concat.getAxis()) != axis)
+    return Value();
+  DimExpr start(0);
+  for (Value piece : concat.getXs()) {
+    if (!part.offset && part.step == 1 && part.start == start && typeOf(piece).getDim(axis) == part.size) {
+      hasPiece = true;
+      return piece;
+    }
+    start = start + typeOf(piece).getDim(axis);
+  }
+  cutsPieces = true;
+  return Value();
+}
+
+/// Along another axis than the keys; or along the keys of a concatenation of which all is read but one logit at an end.
+Value Raiser::raisedSoftmax(graph::SoftmaxOp softmax, int64_t axis) {
+  int64_t keys = softmax.getAxis();
+  if (axis != keys) {
+    hasRaised = true;
+    SmallVector<Value> operands{sliced(softmax.getX(), axis)};
+    if (softmax.getSink())
+      operands.push_back(sliced(softmax.getSink(), axis - (axis > keys)));
+    return clone(softmax, operands, axis);
+  }
+  bool isLast = part.start == DimExpr(0);
+  if (part.offset || part.step != 1 || softmax.getSink() || (!isLast && part.start != DimExpr(1)) ||
+      part.size + DimExpr(1) != typeOf(softmax.getX()).getDim(keys))
+    return Value();
+  Raiser scores(slice, part), logit(slice, {Value(), isLast ? part.size : DimExpr(0), 1, DimExpr(1)});
+  Value x = scores.sliced(softmax.getX(), keys), other = logit.sliced(softmax.getX(), keys);
+  if (!scores.hasPiece || scores.cutsPieces || logit.cutsPieces)
+    return Value();
+  hasRaised = true;
+  SmallVector<DimExpr> rows = llvm::to_vector(typeOf(other).getDims());
+  rows.erase(rows.begin() + keys);
+  Value sink =
+      graph::ReshapeOp::create(builder, slice.getLoc(), typeOf(other).cloneWith(ArrayRef<DimExpr>(rows)), other);
+  return graph::SoftmaxOp::create(builder, softmax.getLoc(), x.getType(), x, sink, keys);
+}
+
+Value Raiser::raisedContract(graph::ContractOp contract, int64_t axis) {
+  if (contract.getPacked())
+    return Value();
+  hasRaised = true;
+  int64_t label = contract.getOutLabels()[axis];
+  SmallVector<Value> operands;
+  for (auto [operand, labels] :
+       {std::pair(contract.getLhs(), contract.getLhsLabels()), std::pair(contract.getRhs(), contract.getRhsLabels())}) {
+    auto mine = llvm::find(labels, label);
+    operands.push_back(mine == labels.end() ? operand : sliced(operand, mine - labels.begin()));
+  }
+  return clone(contract, operands, axis);
+}
+
+namespace {
+class RaiseSlices : public fovea::impl::RaiseSlicesBase<RaiseSlices> {
+  void runOnOperation() override {
+    SmallVector<graph::SliceOp> slices;
+    getOperation().walk([&](graph::SliceOp slice) { slices.push_back(slice); });
+    // From behind: what reads a slice may be one itself, and goes up through it.
+    for (graph::SliceOp slice : llvm::reverse(slices)) {
+      SmallVector<Operation *> source{slice.getX().getDefiningOp()};
+      bool isOfWeights = reaches<graph::SoftmaxOp>(source, sourcesOf);
+      bool isOfScores =
+          reaches<graph::ContractOp>(source, sourcesOf) && reaches<graph::SoftmaxOp>(usersOf(slice), usersOf);
+      if (!isOfWeights && !isOfScores)
+        continue;
+      Raiser raiser(slice, {slice.getOffset(), slice.getOffset() ? DimExpr(0) : slice.getStart()->getValue(),
+                            int64_t(slice.getStep()), typeOf(slice.getResult()).getDim(slice.getAxis())});
+      Value result = raiser.sliced(slice.getX(), slice.getAxis());
+      if (!raiser.hasRaised)
+        continue;
+      slice.getResult().replaceAllUsesWith(result);
+      ++numRaised;
+    }
+    // What no one reads whole any more, and what was built in vain.
+    for (auto function : getOperation().getOps<graph::FuncOp>())
+      for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
+        if (isOpTriviallyDead(&op))
+          op.erase();
+  }
+};
+} // namespace

@@ -1,0 +1,84 @@
+"""What NumPy says, in float64, to the entries of tests/numeric/attention.fov: every formula with the whole scores."""
+import numpy as np
+
+SIZES = {"many": (2, 3, 37, 70), "few": (2, 2, 3, 131)}  # B, H, T, S: queries in the lanes, keys in the lanes
+D, E = 9, 18
+
+
+def inputs(size, seed):
+    """Arguments by name. The second half of the first batch's keys is hidden, and all of the last batch's but one."""
+    generator = np.random.default_rng(seed)
+    b, h, t, s = SIZES[size]
+
+    def uniform(*shape, largest=1.0):
+        return generator.uniform(-largest, largest, shape).astype(np.float32)
+
+    seen = np.ones((b, s), bool)
+    seen[0, s // 2:] = False
+    seen[-1, 1:] = False
+    return {"q": uniform(b, h, t, D), "k": uniform(b, h, s, D), "v": uniform(b, h, s, E), "seen": seen,
+            "sinks": uniform(h, largest=3), "query_sinks": uniform(b, h, t, largest=3)}
+
+
+def scores(q, k):
+    return np.einsum("bhtd,bhsd->bhts", q, k)
+
+
+def apply(weights, v):
+    return np.einsum("bhts,bhse->bhte", weights, v)
+
+
+def gap(q, k):
+    t, s = q.shape[-2], k.shape[-2]
+    return np.arange(t)[:, None] + s - t - np.arange(s)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def softmax(x, sink=None):
+    m = x.max(-1, keepdims=True)
+    if sink is not None:
+        m = np.maximum(m, sink)
+    e = np.exp(x - m)
+    return e / (e.sum(-1, keepdims=True) + (0 if sink is None else np.exp(sink - m)))
+
+
+def hide(seen, x, by=-np.inf):
+    return np.where(seen[:, None, None, :], x, by)
+
+
+def sigmoid_causal(q, k, v):
+    return apply(sigmoid(scores(q, k) / np.sqrt(D)) * (gap(q, k) >= 0), v)
+
+
+def sigmoid_padded(q, k, v, seen):
+    return apply(hide(seen, sigmoid(scores(q, k) / np.sqrt(D)), 0), v)
+
+
+def squared_relu(q, k, v, seen):
+    return apply(hide(seen, np.maximum(scores(q, k), 0) ** 2, 0), v) / k.shape[-2]
+
+
+def retention(q, k, v, seen):
+    return apply(hide(seen, scores(q, k) * np.where(gap(q, k) >= 0, 0.9 ** gap(q, k).astype(float), 0), 0), v)
+
+
+def sink(q, k, v, sinks):
+    return apply(softmax(scores(q, k), sinks[:, None, None]), v)
+
+
+def sink_by_hand(q, k, v, sinks, seen):
+    return apply(softmax(hide(seen, scores(q, k)), sinks[:, None, None]), v)
+
+
+def sink_of_query(q, k, v, query_sinks):
+    return apply(softmax(scores(q, k), query_sinks[..., None]), v)
+
+
+def off_by_one(q, k, v):
+    return apply(softmax(scores(q, k), 0.0), v)
+
+
+ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, retention, sink, sink_by_hand, sink_of_query, off_by_one]

@@ -51,36 +51,57 @@ struct Ops {
   }
 };
 
-/// m = max, 0 where it is -inf; e = exp(x - m); 0 where the sum of e is 0, else e / sum. A sink takes part in both.
+/// Exponentials along an axis less the maximum, which may have a sink beside it.
+struct Exponentials {
+  Value shift;            ///< the maximum, 0 where it is -inf
+  Value values;           ///< exp(x - shift)
+  Value sum;              ///< with the sink's share
+  SmallVector<int64_t> others;
+
+  Exponentials(Ops ops, Value x, int64_t axis, Value sink) {
+    auto type = cast<graph::TensorType>(x.getType());
+    for (int64_t i = 0; i < type.getRank(); ++i)
+      if (i != axis)
+        others.push_back(i);
+    Value max = ops.reduce("max", x, axis);
+    if (sink)
+      max = graph::MaxOp::create(ops.b, ops.loc, max, sink);
+    ArrayRef<DimExpr> rows = cast<graph::TensorType>(max.getType()).getDims();
+    Type element = type.getElementType();
+    Value zeros = ops.broadcast(ops.constant(element, 0), {}, rows);
+    Value lowest = ops.broadcast(ops.constant(element, -std::numeric_limits<double>::infinity()), {}, rows);
+    shift = graph::SelectOp::create(ops.b, ops.loc, ops.compareEqual(max, lowest), zeros, max);
+    Value shifted = graph::SubOp::create(ops.b, ops.loc, type, x, ops.broadcast(shift, others, type.getDims()));
+    values = graph::ExpOp::create(ops.b, ops.loc, type, shifted);
+    sum = ops.reduce("sum", values, axis);
+    if (!sink)
+      return;
+    Value share = graph::ExpOp::create(ops.b, ops.loc, graph::SubOp::create(ops.b, ops.loc, sink, shift).getResult());
+    sum = graph::AddOp::create(ops.b, ops.loc, sum, share);
+  }
+};
+
+/// 0 where the sum of the exponentials is 0, else their shares of it.
 void expandSoftmax(graph::SoftmaxOp op) {
   OpBuilder b(op);
   Ops ops{b, op.getLoc()};
-  Value x = op.getX();
-  auto type = cast<graph::TensorType>(x.getType());
-  Type element = type.getElementType();
-  int64_t axis = op.getAxis();
-  SmallVector<int64_t> others;
-  for (int64_t i = 0; i < type.getRank(); ++i)
-    if (i != axis)
-      others.push_back(i);
-  Value max = ops.reduce("max", x, axis), sink = op.getSink();
-  if (sink)
-    max = graph::MaxOp::create(b, op.getLoc(), max, sink);
-  ArrayRef<DimExpr> rows = cast<graph::TensorType>(max.getType()).getDims();
-  Value zeros = ops.broadcast(ops.constant(element, 0), {}, rows);
-  Value lowest = ops.broadcast(ops.constant(element, -std::numeric_limits<double>::infinity()), {}, rows);
-  Value shift = graph::SelectOp::create(b, op.getLoc(), ops.compareEqual(max, lowest), zeros, max);
-  Value shifted = graph::SubOp::create(b, op.getLoc(), type, x, ops.broadcast(shift, others, type.getDims()));
-  Value e = graph::ExpOp::create(b, op.getLoc(), type, shifted);
-  Value sum = ops.reduce("sum", e, axis);
-  if (sink) {
-    Value share = graph::ExpOp::create(b, op.getLoc(), graph::SubOp::create(b, op.getLoc(), sink, shift));
-    sum = graph::AddOp::create(b, op.getLoc(), sum, share);
-  }
-  Value empty = ops.broadcast(ops.compareEqual(sum, zeros), others, type.getDims());
-  Value share = graph::DivOp::create(b, op.getLoc(), type, e, ops.broadcast(sum, others, type.getDims()));
-  Value zero = ops.broadcast(ops.constant(element, 0), {}, type.getDims());
+  auto type = cast<graph::TensorType>(op.getX().getType());
+  Exponentials e(ops, op.getX(), op.getAxis(), op.getSink());
+  auto spread = [&](Value row) { return ops.broadcast(row, e.others, type.getDims()); };
+  Value zero = ops.constant(type.getElementType(), 0);
+  Value zeros = ops.broadcast(zero, {}, cast<graph::TensorType>(e.sum.getType()).getDims());
+  Value empty = spread(ops.compareEqual(e.sum, zeros));
+  Value share = graph::DivOp::create(b, op.getLoc(), type, e.values, spread(e.sum));
+  zero = ops.broadcast(zero, {}, type.getDims());
   op.replaceAllUsesWith(Value(graph::SelectOp::create(b, op.getLoc(), empty, zero, share)));
+  op.erase();
+}
+
+void expandLogSum(graph::LogSumExpOp op) {
+  OpBuilder b(op);
+  Exponentials e(Ops{b, op.getLoc()}, op.getX(), op.getAxis(), Value());
+  Value sum = graph::LogOp::create(b, op.getLoc(), e.sum);
+  op.replaceAllUsesWith(Value(graph::AddOp::create(b, op.getLoc(), e.shift, sum)));
   op.erase();
 }
 
@@ -155,14 +176,18 @@ void mergeSummedAxes(graph::ContractOp op, ArrayRef<int64_t> summed) {
 
 void expandForGroups(Operation *function) {
   SmallVector<graph::SoftmaxOp> softmaxes;
+  SmallVector<graph::LogSumExpOp> logSums;
   SmallVector<graph::ContractOp> contracts;
   function->walk([&](Operation *op) {
-    if (auto softmax = dyn_cast<graph::SoftmaxOp>(op))
+    if (auto logSum = dyn_cast<graph::LogSumExpOp>(op))
+      logSums.push_back(logSum);
+    else if (auto softmax = dyn_cast<graph::SoftmaxOp>(op))
       softmaxes.push_back(softmax);
     else if (auto contract = dyn_cast<graph::ContractOp>(op); contract && !contract.getPacked())
       contracts.push_back(contract);
   });
   llvm::for_each(softmaxes, expandSoftmax);
+  llvm::for_each(logSums, expandLogSum);
   for (graph::ContractOp contract : contracts) {
     SmallVector<int64_t> summed = summedLabels(contract);
     if (summed.empty())

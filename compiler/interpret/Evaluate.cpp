@@ -344,6 +344,26 @@ static Expected<Tensor> evaluateSoftmax(const Scope &scope, graph::SoftmaxOp op)
   return result;
 }
 
+static Expected<Tensor> evaluateLogSumExp(const Scope &scope, graph::LogSumExpOp op) {
+  Expected<Tensor> result = makeTensor(scope, op, op.getType());
+  if (!result)
+    return result;
+  const Tensor &x = scope.get(op.getX());
+  AxisView view(x.shape, op.getAxis());
+  for (int64_t o = 0; o < view.outer; ++o)
+    for (int64_t i = 0; i < view.inner; ++i) {
+      double m = -infinity, sum = 0;
+      for (int64_t k = 0; k < view.size; ++k)
+        m = propagatingMax(m, x.reals[view.at(o, k, i)]);
+      if (m == -infinity)
+        m = 0;
+      for (int64_t k = 0; k < view.size; ++k)
+        sum += std::exp(x.reals[view.at(o, k, i)] - m);
+      result->reals[o * view.inner + i] = m + std::log(sum);
+    }
+  return result;
+}
+
 //===-- Values ----------------------------------------------------------------------------------------------------===//
 
 static Expected<Tensor> evaluateConstant(const Scope &scope, graph::ConstantOp op) {
@@ -432,6 +452,7 @@ static Expected<Tensor> evaluateOne(const Scope &scope, Operation *op) {
       .Case([&](graph::ReduceOp o) { return evaluateReduce(scope, o); })
       .Case([&](graph::ArgmaxOp o) { return evaluateArgmax(scope, o); })
       .Case([&](graph::SoftmaxOp o) { return evaluateSoftmax(scope, o); })
+      .Case([&](graph::LogSumExpOp o) { return evaluateLogSumExp(scope, o); })
       .Default([&](Operation *o) -> Expected<Tensor> {
         return failAt(o, "the interpreter has no meaning for '" + o->getName().getStringRef() + "'");
       });

@@ -176,7 +176,7 @@ bool AttentionMasks::collectMask(Operation *op, Hidden hidden) {
 
 AttentionMasks::AttentionMasks(AttentionMatch &match, IndexBounds &bounds) : match(match), bounds(bounds) {
   Value value = match.top;
-  Hidden hidden = match.softmax ? Hidden::NegativeInfinity : Hidden::Zero;
+  Hidden hidden = match.isPointwise() ? Hidden::Zero : Hidden::NegativeInfinity;
   while (Operation *op = value.getDefiningOp()) {
     if (!match.chain.contains(op))
       break;

@@ -23,7 +23,6 @@ public:
   LogicalResult run();
 
 private:
-  bool isPointwise() { return !match.softmax; }
   ArrayRef<int64_t> productLabels(bool ofWeights) {
     return ofWeights == match.weightsAreLhs ? match.product.getLhsLabels() : match.product.getRhsLabels();
   }
@@ -65,8 +64,9 @@ llvm::SmallVector<Label> flat(const TensorLabels &labels) {
 TensorLabels AttentionMatch::laidOut(ArrayRef<AxisLabels> axes) const {
   TensorLabels result;
   for (Label label : batch)
-    result.push_back({label});
-  llvm::append_range(result, axes);
+    result.push_back(expressions.expand({label}));
+  for (const AxisLabels &axis : axes)
+    result.push_back(expressions.expand(axis));
   return result;
 }
 
@@ -80,7 +80,7 @@ WeightsUses fovea::usesOfWeights(graph::SoftmaxOp softmax) {
       bool isScaled = isa<graph::MulOp>(user) || (isa<graph::DivOp>(user) && use.getOperandNumber() == 0);
       if (contract && !contract.getPacked())
         uses.products.push_back({contract, use.getOperandNumber() == 0});
-      else if (isa<graph::ReshapeOp, graph::TransposeOp>(user) || isFloatCast(user) || isScaled)
+      else if (isa<graph::ReshapeOp, graph::TransposeOp, graph::NegOp>(user) || isFloatCast(user) || isScaled)
         work.push_back(user->getResult(0));
       else
         uses.other = user;
@@ -117,15 +117,18 @@ TensorLabels AttentionMatcher::operandLabels(graph::ContractOp contract, bool is
 static bool isMadeOf(const Node *node, Value softmax) {
   if (node->kind == Node::Leaf)
     return node->value == softmax;
-  bool follows = node->dynOp<graph::CastOp>() || node->dynOp<graph::MulOp>() || node->dynOp<graph::DivOp>();
+  bool follows = node->dynOp<graph::CastOp>() || node->dynOp<graph::MulOp>() || node->dynOp<graph::DivOp>() ||
+                 node->dynOp<graph::NegOp>();
   return follows && llvm::any_of(node->children, [&](const Node *child) { return isMadeOf(child, softmax); });
 }
 
 /// The weights without casts and without factors, which are noted.
 const Node *AttentionMatcher::unscaledWeights(const Node *node) {
   match.factors.clear();
+  match.isNegative = false;
   while (node->kind == Node::Op) {
-    if (node->dynOp<graph::CastOp>()) {
+    if (node->dynOp<graph::CastOp>() || node->dynOp<graph::NegOp>()) {
+      match.isNegative ^= bool(node->dynOp<graph::NegOp>());
       node = node->children[0];
       continue;
     }
@@ -141,6 +144,12 @@ const Node *AttentionMatcher::unscaledWeights(const Node *node) {
 
 /// Reads the weights at labels of the product's operand, down to the softmax's axes.
 LogicalResult AttentionMatcher::labelWeights() {
+  if (auto logSum = dyn_cast<graph::LogSumExpOp>(match.anchor)) {
+    match.top = logSum.getX();
+    match.topLabels = expressions.expand(root);
+    match.key = match.topLabels[logSum.getAxis()];
+    return success();
+  }
   weightsLabels = expressions.expand(root);
   const Node *node = expressions.element(weightsOperand(), weightsLabels);
   if (!node)
@@ -149,7 +158,7 @@ LogicalResult AttentionMatcher::labelWeights() {
   for (auto [label, axis] : llvm::zip_equal(productLabels(true), weightsLabels))
     if (!llvm::is_contained(match.product.getOutLabels(), label))
       llvm::append_range(summed, axis);
-  if (isPointwise()) {
+  if (match.isPointwise()) {
     match.top = weightsOperand();
     match.topLabels = weightsLabels;
     match.key.assign(summed.begin(), summed.end());
@@ -310,18 +319,19 @@ LogicalResult AttentionMatcher::checkUses() {
   SmallVector<Value> work{match.scores.getResult()};
   while (!work.empty()) {
     for (Operation *user : work.pop_back_val().getUsers()) {
-      if (isOpTriviallyDead(user) || user == match.product || user == match.softmax)
+      if (isOpTriviallyDead(user) || user == match.anchor || user == match.softmax)
         continue;
       if (isLayout(user) || isa<graph::ElementwiseOpInterface>(user)) {
         if (match.chain.insert(user))
           work.push_back(user->getResult(0));
-      } else if (isa<graph::SoftmaxOp>(user)) {
+      } else if (isa<graph::SoftmaxOp, graph::LogSumExpOp>(user)) {
         isShared = true;
       } else {
         other = user;
       }
     }
   }
+  match.hasOtherUses = isShared || other;
   report.proved("the scores are an elementwise function of a contraction");
   if (isShared)
     report.proved("another softmax reads the scores: they are computed for each");
@@ -359,7 +369,7 @@ LogicalResult AttentionMatcher::assignRoles() {
   for (auto [label, axis] : llvm::zip_equal(keysAreLeft ? scores.getRhsLabels() : scores.getLhsLabels(), match.qLabels))
     if (!llvm::is_contained(out, label))
       llvm::append_range(match.inner, axis);
-  report.proved(isPointwise() ? "weights are a function of each score alone" : "softmax over the key axis");
+  report.proved(match.isPointwise() ? "weights are a function of each score alone" : "softmax over the key axis");
   return checkValues();
 }
 
@@ -382,8 +392,9 @@ LogicalResult AttentionMatcher::checkValues() {
     (isQuery ? match.query : match.batch).push_back(label);
   }
   std::reverse(match.batch.begin(), match.batch.end());
-  // The result's labels.
   match.resultLabels.clear();
+  if (!match.product)
+    return success();
   auto find = [&](int64_t label) -> AxisLabels {
     ArrayRef<int64_t> mine = productLabels(true), theirs = productLabels(false);
     if (auto found = llvm::find(mine, label); found != mine.end())
@@ -421,13 +432,14 @@ static bool isLinear(const Node *node, AttentionMatch &match) {
 }
 
 LogicalResult AttentionMatcher::run() {
-  root = expressions.newLabels(typeOf(weightsOperand()));
+  auto logSum = dyn_cast<graph::LogSumExpOp>(match.anchor);
+  root = expressions.newLabels(typeOf(logSum ? logSum.getX() : weightsOperand()));
   return expressions.solve([&]() -> LogicalResult {
     report.facts.clear();
     report.failure.clear();
     if (failed(labelWeights()) || failed(findScores()))
       return failure();
-    if (!isPointwise())
+    if (!match.isPointwise())
       return success();
     if (match.query.empty())
       return report.failed("there is one query only", match.place());
@@ -438,13 +450,18 @@ LogicalResult AttentionMatcher::run() {
 LogicalResult fovea::matchAttention(graph::SoftmaxOp softmax, WeightsUse use, AttentionMatch &match,
                                     ChainReport &report) {
   match.softmax = softmax;
-  match.product = use.product;
+  match.anchor = match.product = use.product;
   match.weightsAreLhs = use.isLhs;
   return AttentionMatcher(match, report).run();
 }
 
 LogicalResult fovea::matchPointwise(WeightsUse use, AttentionMatch &match, ChainReport &report) {
   return matchAttention(graph::SoftmaxOp(), use, match, report);
+}
+
+LogicalResult fovea::matchLogSum(graph::LogSumExpOp logSum, AttentionMatch &match, ChainReport &report) {
+  match.anchor = logSum;
+  return AttentionMatcher(match, report).run();
 }
 
 bool fovea::isChain(graph::SoftmaxOp softmax) {

@@ -21,9 +21,10 @@ WeightsUses usesOfWeights(graph::SoftmaxOp softmax);
 struct AttentionMatch {
   ElementExpressions expressions;
 
-  graph::ContractOp scores;  ///< q k^T
-  graph::SoftmaxOp softmax;  ///< null: the weights are a function of each score alone
-  graph::ContractOp product; ///< weights v
+  graph::ContractOp scores;          ///< q k^T
+  graph::SoftmaxOp softmax;          ///< null: the weights are a function of each score alone, or there are none
+  graph::ContractOp product;         ///< weights v; null: only the log-sum-exp of the scores is wanted
+  mlir::Operation *anchor = nullptr; ///< what the attention stands in front of: the product or the log-sum-exp
   bool weightsAreLhs = true;
   mlir::Value top;        ///< what the score region computes: the softmax's operand, or the weights themselves
   TensorLabels topLabels; ///< of `top`
@@ -43,11 +44,15 @@ struct AttentionMatch {
     bool divides;
   };
   llvm::SmallVector<Factor, 2> factors;
+  bool isNegative = false; ///< so are the weights: the result is negated
   const ElementExpressions::Node *sink = nullptr; ///< the softmax's, without the key
   /// Ops between `scores` and `top` that depend on the scores.
   llvm::SetVector<mlir::Operation *> chain;
 
-  mlir::Location place() { return softmax ? softmax.getLoc() : top.getLoc(); }
+  bool hasOtherUses = false; ///< of the scores
+
+  bool isPointwise() { return !softmax && product; }
+  mlir::Location place() { return softmax ? softmax.getLoc() : product ? top.getLoc() : anchor->getLoc(); }
   /// Labels of the attention's own layout: batches, then these.
   TensorLabels laidOut(llvm::ArrayRef<AxisLabels> axes) const;
 };
@@ -59,6 +64,9 @@ llvm::LogicalResult matchAttention(graph::SoftmaxOp softmax, WeightsUse use, Att
 /// Matches f(q k^T) v, where f is any function of each score, captured tensors and indices, but not linear in the
 /// scores with one factor for all of them: such a product may be taken in another order.
 llvm::LogicalResult matchPointwise(WeightsUse use, AttentionMatch &match, ChainReport &report);
+
+/// Matches the log-sum-exp of scores, of which nothing else is wanted.
+llvm::LogicalResult matchLogSum(graph::LogSumExpOp logSum, AttentionMatch &match, ChainReport &report);
 
 /// Whether a contraction feeds the softmax or uses it, through any ops but another softmax: only then is it a chain.
 bool isChain(graph::SoftmaxOp softmax);

@@ -20,7 +20,7 @@ namespace {
 class RegionBuilder {
 public:
   RegionBuilder(AttentionMatch &match, ChainReport &report)
-      : match(match), report(report), bounds(match.product->getParentOfType<graph::FuncOp>()), masks(match, bounds) {}
+      : match(match), report(report), bounds(match.anchor->getParentOfType<graph::FuncOp>()), masks(match, bounds) {}
   FailureOr<BuiltAttention> run();
 
 private:
@@ -226,18 +226,28 @@ void RegionBuilder::describe() {
     auto has = [&](const TensorLabels &labels) {
       return llvm::any_of(labels, [&](const AxisLabels &axis) { return llvm::is_contained(axis, label); });
     };
-    if (has(match.qLabels) && (!has(match.kLabels) || !has(match.vLabels)))
+    if (has(match.qLabels) && (!has(match.kLabels) || (match.v && !has(match.vLabels))))
       report.proved("keys or values are shared along an axis of " + match.expressions.sizeOf(label).str());
   }
+}
+
+/// Values of no columns, for keys of which only the log-sum-exp is wanted.
+static Value noColumns(OpBuilder &builder, Location loc, Value k) {
+  graph::TensorType type = typeOf(k);
+  SmallVector<DimExpr> dims = llvm::to_vector(type.getDims());
+  dims.back() = DimExpr(0);
+  return graph::SliceOp::create(builder, loc, type.cloneWith(ArrayRef<DimExpr>(dims)), k, Value(),
+                                builder.getI64IntegerAttr(dims.size() - 1),
+                                graph::DimAttr::get(builder.getContext(), 0), builder.getI64IntegerAttr(1));
 }
 
 /// The op with operands in its layout, without captures and regions.
 graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
   // The softmax's place, the path of what comes out.
-  Location loc = withPath(match.place(), pathOf(match.product.getLoc())), pathless = withPath(loc, "");
+  Location loc = withPath(match.place(), pathOf(match.anchor->getLoc())), pathless = withPath(loc, "");
   const ElementExpressions &expressions = match.expressions;
   Type element = typeOf(match.q).getElementType();
-  isWidened = element != typeOf(match.k).getElementType() || element != typeOf(match.v).getElementType();
+  isWidened = element != typeOf(match.k).getElementType() || (match.v && element != typeOf(match.v).getElementType());
   auto operand = [&](Value value, const TensorLabels &from, const TensorLabels &to) {
     if (isWidened && !typeOf(value).getElementType().isF32())
       value = graph::CastOp::create(builder, pathless, typeOf(value).cloneWith(builder.getF32Type()), value);
@@ -245,12 +255,13 @@ graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
   };
   Value q = operand(match.q, match.qLabels, match.laidOut({match.query, match.inner}));
   Value k = operand(match.k, match.kLabels, match.laidOut({match.key, match.inner}));
-  Value v = operand(match.v, match.vLabels, match.laidOut({match.key, match.value}));
+  Value v = match.v ? operand(match.v, match.vLabels, match.laidOut({match.key, match.value}))
+                    : noColumns(builder, pathless, k);
   SmallVector<DimExpr> dims = llvm::to_vector(typeOf(q).getDims());
   dims.back() = typeOf(v).getDims().back();
   graph::TensorType type = typeOf(q).cloneWith(dims);
   return graph::AttentionOp::create(builder, loc, TypeRange(type), q, k, v, ValueRange(), Value(),
-                                    builder.getStringAttr(match.softmax ? "softmax" : "pointwise"));
+                                    builder.getStringAttr(match.isPointwise() ? "pointwise" : "softmax"));
 }
 
 /// The softmax's sink, one of each batch, as an operand. One that differs from query to query comes after: it scales
@@ -277,7 +288,7 @@ Value RegionBuilder::buildSinks(OpBuilder &builder, graph::AttentionOp op) {
 }
 
 FailureOr<BuiltAttention> RegionBuilder::run() {
-  OpBuilder builder(match.product);
+  OpBuilder builder(match.anchor);
   bool isWidened = false;
   graph::AttentionOp op = build(builder, isWidened);
   if (failed(buildScore(op)) || failed(buildMask(op))) {
@@ -289,6 +300,8 @@ FailureOr<BuiltAttention> RegionBuilder::run() {
   Value sink = match.sink ? buildSinks(builder, op) : Value();
   if (sink)
     op = withLogSum(op);
+  if (!match.product)
+    return BuiltAttention{op, Value(), true};
   Value result = op.getResult();
   Type element = typeOf(match.product.getResult()).getElementType();
   if (typeOf(result).getElementType() != element)
@@ -297,6 +310,8 @@ FailureOr<BuiltAttention> RegionBuilder::run() {
                    match.resultLabels);
   for (const AttentionMatch::Factor &factor : match.factors)
     result = scale(builder, result, factor.node->value, factor.node->labels, factor.divides);
+  if (match.isNegative)
+    result = graph::NegOp::create(builder, match.place(), result);
   if (sink) {
     Location loc = match.place();
     Value share =

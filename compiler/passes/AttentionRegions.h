@@ -7,8 +7,8 @@ namespace fovea {
 
 struct BuiltAttention {
   graph::AttentionOp op;
-  mlir::Value result; ///< what replaces the product's result
-  bool hasAllLogits;  ///< the op's log-sum-exp is that of all that its weights are normalised by
+  mlir::Value result;       ///< what replaces the product's result
+  bool hasAllLogits = true; ///< the op's log-sum-exp is that of all that its weights are normalised by
 };
 
 /// Builds the op in front of `match.product`. Nothing is replaced or erased. Writes to `report` what the score reads

@@ -9,7 +9,8 @@
 #include "compiler/passes/Roles.h"
 #include "dialects/graph/Places.h"
 
-#include "mlir/IR/Verifier.h"
+#include "mlir/Analysis/TopologicalSortUtils.h"
+#include "llvm/ADT/SetVector.h"
 
 namespace fovea {
 #define GEN_PASS_DEF_FUSEATTENTION
@@ -19,7 +20,171 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
+static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
+
+static std::string nameOf(Operation *op) { return op->getName().stripDialect().str(); }
+
+/// Erases an op without uses, and then its operands' ops where they have none left; but not `keep`.
+static void eraseDead(Operation *dead, Operation *keep = nullptr) {
+  llvm::SetVector<Operation *> work;
+  work.insert(dead);
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val();
+    if (op == keep || !isOpTriviallyDead(op))
+      continue;
+    for (Value operand : op->getOperands())
+      if (Operation *source = operand.getDefiningOp())
+        work.insert(source);
+    op->erase();
+  }
+}
+
+/// The log-sum-exp of an attention's rows, as a tensor of `type` whose axes have labels `rows`.
+static Value logSumOf(OpBuilder &builder, BuiltAttention &built, AttentionMatch &match, const TensorLabels &rows,
+                      graph::TensorType type) {
+  built.op = withLogSum(built.op);
+  Location loc = match.place();
+  Value lse = relabel(builder, loc, match.expressions, built.op.getLse(), match.laidOut({match.query}), rows);
+  return lse.getType() == type ? lse : graph::CastOp::create(builder, loc, type, lse);
+}
+
+static TensorLabels withoutAxis(TensorLabels labels, int64_t axis) {
+  labels.erase(labels.begin() + axis);
+  return labels;
+}
+
+/// Labels at which an element reads the scores; null where it does not.
+static const TensorLabels *scoreLabels(const ElementExpressions::Node *node, Value scores) {
+  llvm::SetVector<const ElementExpressions::Node *> seen;
+  seen.insert(node);
+  for (size_t i = 0; i < seen.size(); ++i) {
+    if (seen[i]->kind == ElementExpressions::Node::Leaf && seen[i]->value == scores)
+      return &seen[i]->labels;
+    seen.insert(seen[i]->children.begin(), seen[i]->children.end());
+  }
+  return nullptr;
+}
+
+/// Puts `by` in the place of `run` wherever an axis has it. Labels of the two are never equal.
+static void replaceRun(TensorLabels &labels, ArrayRef<Label> run, ArrayRef<Label> by) {
+  for (AxisLabels &axis : labels)
+    if (auto found = std::search(axis.begin(), axis.end(), run.begin(), run.end());
+        !run.empty() && found != axis.end()) {
+      found = axis.erase(found, found + run.size());
+      axis.insert(found, by.begin(), by.end());
+    }
+}
+
+/// The labels of a log-sum-exp's result, where it is that of a matched softmax's operand in whatever layout.
+static std::optional<TensorLabels> labelsOf(graph::LogSumExpOp logSum, AttentionMatch &match) {
+  ElementExpressions &expressions = match.expressions;
+  TensorLabels root = expressions.newLabels(typeOf(logSum.getX()));
+  auto result = expressions.solve([&]() -> std::optional<TensorLabels> {
+    TensorLabels labels = expressions.expand(root), top = expressions.expand(match.topLabels);
+    const ElementExpressions::Node *theirs = expressions.element(match.top, top);
+    const ElementExpressions::Node *mine = theirs ? expressions.element(logSum.getX(), labels) : nullptr;
+    const TensorLabels *from = mine ? scoreLabels(mine, match.scores.getResult()) : nullptr;
+    const TensorLabels *to = from ? scoreLabels(theirs, match.scores.getResult()) : nullptr;
+    if (!to)
+      return std::nullopt;
+    // Where both read the scores, the labels are the same; one may have split an axis that the other has whole.
+    for (auto [one, other] : llvm::zip_equal(*from, *to))
+      if (one.size() == other.size())
+        for (auto [label, its] : llvm::zip_equal(one, other))
+          replaceRun(labels, label, its);
+      else
+        replaceRun(labels, one, other);
+    AxisLabels key = labels[logSum.getAxis()], keys = expressions.expand(match.key);
+    bool isSame = std::is_permutation(key.begin(), key.end(), keys.begin(), keys.end()) &&
+                  expressions.element(logSum.getX(), labels) == theirs;
+    return isSame ? std::optional(withoutAxis(labels, logSum.getAxis())) : std::nullopt;
+  });
+  match.topLabels = expressions.expand(match.topLabels);
+  return result;
+}
+
 namespace {
+/// What reads a softmax's weights, or the log-sum-exp of its scores, beside a product with values.
+class LogSumServer {
+public:
+  explicit LogSumServer(graph::SoftmaxOp softmax) : softmax(softmax) {}
+
+  /// The first attention serves that does not depend on what it would serve.
+  void offer(BuiltAttention attention, std::unique_ptr<AttentionMatch> itsMatch, size_t chain) {
+    if (match || !attention.hasAllLogits)
+      return;
+    llvm::SetVector<Operation *> behind;
+    behind.insert(attention.op);
+    for (size_t i = 0; i < behind.size(); ++i)
+      for (Value operand : behind[i]->getOperands())
+        if (Operation *op = operand.getDefiningOp())
+          behind.insert(op);
+    if (behind.contains(softmax))
+      return;
+    // With a sink the attention's log-sum-exp has that in the sum.
+    if (!softmax.getSink())
+      softmax->getParentOfType<graph::FuncOp>().walk([&](graph::LogSumExpOp logSum) {
+        if (logSum->use_empty() || behind.contains(logSum))
+          return;
+        if (std::optional<TensorLabels> labels = labelsOf(logSum, *itsMatch))
+          logSums.push_back({logSum, *labels});
+      });
+    built = attention;
+    match = std::move(itsMatch);
+    place = chain;
+  }
+
+  void serve(FusionReport &report) {
+    if (!match || (logSums.empty() && softmax->use_empty()))
+      return;
+    OpBuilder builder(match->place().getContext());
+    built.op = withLogSum(built.op);
+    builder.setInsertionPointAfter(built.op);
+    for (auto &[logSum, labels] : logSums) {
+      TensorLabels rows =
+          llvm::map_to_vector(labels, [&](const AxisLabels &axis) { return match->expressions.expand(axis); });
+      logSum.replaceAllUsesWith(logSumOf(builder, built, *match, rows, logSum.getType()));
+      report.chains[place].proved("the log-sum-exp of the scores is a result as well");
+    }
+    if (!softmax->use_empty()) {
+      report.chains[place].proved("the weights are also read by " + nameOf(*softmax->user_begin()) +
+                                  ": they are computed for it again, from the log-sum-exp");
+      softmax.replaceAllUsesWith(weights(builder));
+    }
+    // Readers may stand before the attention.
+    sortTopologically(softmax->getBlock());
+  }
+
+private:
+  /// exp(x - lse), 0 where there is nothing to see.
+  Value weights(OpBuilder &builder) {
+    Location loc = softmax.getLoc();
+    graph::TensorType type = softmax.getType(), wide = type.cloneWith(builder.getF32Type());
+    auto converted = [&](Value x, graph::TensorType to) -> Value {
+      return x.getType() == to ? x : graph::CastOp::create(builder, loc, to, x);
+    };
+    Value lse = built.op.getLse();
+    graph::TensorType rows = typeOf(lse);
+    auto number = [&](double value) -> Value {
+      Value scalar =
+          graph::ConstantOp::create(builder, loc, rows.cloneWith(ArrayRef<DimExpr>()), builder.getF32FloatAttr(value));
+      return rows.getRank() ? graph::BroadcastOp::create(builder, loc, rows, scalar, ArrayRef<int64_t>()) : scalar;
+    };
+    Value isEmpty = graph::CompareOp::create(builder, loc, rows.cloneWith(builder.getI1Type()), "eq", lse,
+                                             number(-std::numeric_limits<double>::infinity()));
+    Value shift = graph::SelectOp::create(builder, loc, rows, isEmpty, number(0), lse);
+    shift = relabel(builder, loc, match->expressions, shift, match->laidOut({match->query}), match->topLabels);
+    Value difference = graph::SubOp::create(builder, loc, converted(softmax.getX(), wide), shift);
+    return converted(graph::ExpOp::create(builder, loc, difference), type);
+  }
+
+  graph::SoftmaxOp softmax;
+  SmallVector<std::pair<graph::LogSumExpOp, TensorLabels>> logSums; ///< and labels of its result
+  BuiltAttention built;
+  std::unique_ptr<AttentionMatch> match;
+  size_t place = 0; ///< of its chain in the report
+};
+
 class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
   void runOnOperation() override {
     FusionReport report;
@@ -27,6 +192,7 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
     for (auto function : getOperation().getOps<graph::FuncOp>()) {
       size_t before = report.chains.size();
       fuseSoftmaxes(function, report);
+      fuseLogSums(function, report);
       fusePointwise(function, report);
       function.walk([&](graph::ContractOp product) {
         ChainReport chain(product.getLoc());
@@ -63,30 +229,65 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
         fuse(softmax, report);
   }
 
-  /// Every product of the softmax's weights with values becomes an attention of its own.
+  /// Every product of the softmax's weights with values becomes an attention of its own. What else reads the weights,
+  /// or the log-sum-exp of the scores, is served by one of them.
   void fuse(graph::SoftmaxOp softmax, FusionReport &report) {
     llvm::SmallPtrSet<Operation *, 4> tried;
+    LogSumServer server(softmax);
     while (true) {
       WeightsUses uses = usesOfWeights(softmax);
       auto next = llvm::find_if(uses.products, [&](WeightsUse use) { return !tried.contains(use.product); });
-      bool isLast = next == uses.products.end();
-      if (isLast && !tried.empty())
-        return;
-      ChainReport &chain = report.chains.emplace_back(softmax.getLoc());
-      if (isLast) {
-        (void)(uses.other ? chain.failed("the weights are used by " + opName(uses.other) + ", not by a contraction",
-                                         uses.other->getLoc())
-                          : chain.failed("the weights are not used", softmax.getLoc()));
-        ++numDeclined;
-        return;
+      if (next == uses.products.end()) {
+        if (tried.empty())
+          declineUnused(softmax, uses, report);
+        break;
       }
       tried.insert(next->product);
-      AttentionMatch match;
-      if (!fuse(matchAttention(softmax, *next, match, chain), match, chain))
+      auto match = std::make_unique<AttentionMatch>();
+      ChainReport &chain = report.chains.emplace_back(softmax.getLoc());
+      FailureOr<BuiltAttention> built = fuse(matchAttention(softmax, *next, *match, chain), *match, chain);
+      if (failed(built))
         continue;
-      eraseDead(match.product, softmax);
-      if (softmax->use_empty())
-        return eraseDead(softmax);
+      eraseDead(match->product, softmax);
+      server.offer(*built, std::move(match), report.chains.size() - 1);
+    }
+    server.serve(report);
+    eraseDead(softmax);
+  }
+
+  /// Weights that meet no values. Where they are a part of others, these do.
+  void declineUnused(graph::SoftmaxOp softmax, const WeightsUses &uses, FusionReport &report) {
+    if (softmax->hasAttr(graph::names::part))
+      return;
+    ChainReport &chain = report.chains.emplace_back(softmax.getLoc());
+    (void)(uses.other ? chain.failed("the weights are used by " + nameOf(uses.other) + ", not by a contraction",
+                                     uses.other->getLoc())
+                      : chain.failed("the weights are not used", softmax.getLoc()));
+    ++numDeclined;
+  }
+
+  /// Log-sum-exps that no attention has served, of scores that nothing else reads: held, these would be the largest
+  /// tensor.
+  void fuseLogSums(graph::FuncOp function, FusionReport &report) {
+    SmallVector<graph::LogSumExpOp> logSums;
+    function.walk([&](graph::LogSumExpOp logSum) { logSums.push_back(logSum); });
+    for (graph::LogSumExpOp logSum : logSums) {
+      if (logSum->use_empty()) {
+        eraseDead(logSum);
+        continue;
+      }
+      ChainReport chain(logSum.getLoc());
+      AttentionMatch match;
+      if (failed(matchLogSum(logSum, match, chain)) || match.hasOtherUses || match.query.empty())
+        continue;
+      FailureOr<BuiltAttention> built = fuse(success(), match, chain);
+      if (failed(built))
+        continue;
+      OpBuilder builder(logSum);
+      logSum.replaceAllUsesWith(
+          logSumOf(builder, *built, match, withoutAxis(match.topLabels, logSum.getAxis()), logSum.getType()));
+      eraseDead(logSum);
+      report.chains.push_back(chain);
     }
   }
 
@@ -108,7 +309,7 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
             (params.isConstant(match.k) && params.isConstant(match.v)))
           continue;
         chain.place = match.place();
-        if (!fuse(success(), match, chain))
+        if (failed(fuse(success(), match, chain)))
           continue;
         report.chains.push_back(chain);
         dead.push_back(product);
@@ -118,21 +319,20 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
       eraseDead(product);
   }
 
-  bool fuse(LogicalResult matched, AttentionMatch &match, ChainReport &chain) {
+  FailureOr<BuiltAttention> fuse(LogicalResult matched, AttentionMatch &match, ChainReport &chain) {
     FailureOr<BuiltAttention> built = failure();
     if (succeeded(matched))
       built = buildAttention(match, chain);
     chain.fused = succeeded(built);
     if (!chain.fused) {
       ++numDeclined;
-      return false;
+      return failure();
     }
     ++numFused;
-    match.product.getResult().replaceAllUsesWith(built->result);
-    return true;
+    if (match.product)
+      match.product.getResult().replaceAllUsesWith(built->result);
+    return built;
   }
-
-  static std::string opName(Operation *op) { return op->getName().stripDialect().str(); }
 
   /// A cheap look before the expensive one: a contraction is behind, and something that is computed of its elements.
   static bool mayBeWeights(Value weights) {
@@ -149,21 +349,6 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
         reached.insert(op->operand_begin(), op->operand_end());
     }
     return false;
-  }
-
-  /// Erases an op without uses, and then its operands' ops where they have none left; but not `keep`.
-  static void eraseDead(Operation *dead, Operation *keep = nullptr) {
-    llvm::SetVector<Operation *> work;
-    work.insert(dead);
-    while (!work.empty()) {
-      Operation *op = work.pop_back_val();
-      if (op == keep || !isOpTriviallyDead(op))
-        continue;
-      for (Value operand : op->getOperands())
-        if (Operation *source = operand.getDefiningOp())
-          work.insert(source);
-      op->erase();
-    }
   }
 };
 } // namespace

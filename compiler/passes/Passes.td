@@ -51,6 +51,8 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
     Weights that are normalised after a contraction, contract(e, v) / z, become contract(softmax, v).
     After: `graph.softmax` of x, -inf where masked (of x - m, where m is not the maximum of x along the axis, or null: that is the same
     function), in x's layout.
+    The logarithm of such a sum, log(sum(exp(x))) or m + log(sum(exp(x - m))), becomes `graph.logsumexp` of x, where a contraction gives x: attention may
+    then give it.
     Elements are compared as expressions over indices (ElementExpressions), never as ops.
     Declines when: the denominator is not the sum, over the same axis, of the same exponentials (another axis, a missing
     or a further addend, a product), a maximum is taken from the exponentials and not from the addend.
@@ -59,7 +61,8 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
     does not count, NaN included.
   }];
   let statistics = [Statistic<"numRaised", "raised", "Softmaxes recognised">,
-                    Statistic<"numMoved", "moved", "Normalisations moved before a contraction">];
+                    Statistic<"numMoved", "moved", "Normalisations moved before a contraction">,
+                    Statistic<"numLogSums", "log-sums", "Logarithms of sums of exponentials recognised">];
 }
 
 def RaiseSlices : FoveaPass<"graph-raise-slices"> {
@@ -76,6 +79,19 @@ def RaiseSlices : FoveaPass<"graph-raise-slices"> {
   let statistics = [Statistic<"numRaised", "raised", "Slices raised">];
 }
 
+def DistributeWeights : FoveaPass<"graph-distribute-weights"> {
+  let summary = "sums of attention weights times values become sums of attentions";
+  let description = [{
+    Before: contract(a + b, v), also with differences, negations, factors, divisors and layouts anywhere over the sum, where an addend is the
+    result of graph.softmax (but for layouts, casts and factors). After: contract(a, v) + contract(b, v).
+    Requires: graph-recognize-softmax, graph-raise-slices.
+    Numerical effect: reassociates. The result is off by the roundings of each product, which are relative to sum |a v| and sum |b v|, not to what is
+    left of them: where a and b nearly cancel, that is up to (sum |a v| + sum |b v|) / sum |(a - b) v| times more than before.
+    Declines when: no addend is a softmax's, a cast to fewer bits stands over the sum.
+  }];
+  let statistics = [Statistic<"numDistributed", "distributed", "Products of sums taken apart">];
+}
+
 def FuseAttention : FoveaPass<"graph-fuse-attention"> {
   let summary = "fuses contract, elementwise score, softmax over the keys (or none), contract into graph.attention";
   let description = [{
@@ -89,7 +105,8 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     A softmax's sink is the op's where it differs by batch axes only; one of each query scales the result, by sigmoid(lse - sink).
     Without a softmax, contract(f(contract(q, k)), v) with f any function of each score that is not c times it, c the same for all keys and queries, becomes
     a pointwise graph.attention; what makes weights exactly 0 is its mask: selections of 0 or factors 0 of the weights, and -inf before what makes 0 of it.
-    Other uses of the scores and of the weights stay as they are, and compute them for themselves. A softmax with several products becomes several ops.
+    A graph.logsumexp of the same scores is the op's second result, and alone that of an op with values of no columns. Of what else reads the weights
+    they are computed again, as exp(score - lse); the scores are where they are read otherwise. A softmax with several products becomes several ops.
     Requires: graph-recognize-softmax.
     Declines when: the softmax is not over the key axis, keys are a batch axis or belong to both factors, the weights are summed over another axis too,
     something that is not elementwise (a reduction, a gather) stands between, a reshape does not follow the axes; without a softmax also where there is one query only and where

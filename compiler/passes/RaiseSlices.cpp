@@ -159,7 +159,9 @@ Value Raiser::raisedSoftmax(graph::SoftmaxOp softmax, int64_t axis) {
     SmallVector<Value> operands{sliced(softmax.getX(), axis)};
     if (softmax.getSink())
       operands.push_back(sliced(softmax.getSink(), axis - (axis > keys)));
-    return clone(softmax, operands, axis);
+    Value weights = clone(softmax, operands, axis);
+    weights.getDefiningOp()->setDiscardableAttr(graph::names::part, builder.getUnitAttr());
+    return weights;
   }
   bool isLast = part.start == DimExpr(0);
   if (part.offset || part.step != 1 || softmax.getSink() || (!isLast && part.start != DimExpr(1)) ||

@@ -1,10 +1,12 @@
 // exp(x - m) / sum(exp(x - m)), in any spelling, becomes graph.softmax; contract(exp(x - m), v) / sum becomes
-// contract(softmax, v). Pays because graph.softmax is one kernel, and what attention fusion looks for.
-// Numerical effect: see Passes.td.
+// contract(softmax, v); m + log(sum(exp(x - m))) of products becomes graph.logsumexp. Pays because graph.softmax is one
+// kernel, and what attention fusion looks for. Numerical effect: see Passes.td.
 //
 // Matching is in SoftmaxMatch.cpp.
 #include "compiler/passes/Passes.h"
 #include "compiler/passes/SoftmaxMatch.h"
+
+#include "llvm/ADT/SetVector.h"
 
 #include <cmath>
 
@@ -113,6 +115,45 @@ static Value buildSoftmax(OpBuilder &builder, Location loc, const ElementExpress
   return relabel(builder, loc, expressions, weights, order, labels);
 }
 
+/// graph.logsumexp of what was found, in a tensor with `labels`; null where its score cannot be had there.
+static Value buildLogSum(OpBuilder &builder, Location loc, const ElementExpressions &expressions, const LogSum &found,
+                         const TensorLabels &labels, graph::TensorType type) {
+  TensorLabels all = labels;
+  all.push_back(found.key);
+  bool isThere = canRelabel(found.score, all) &&
+                 llvm::all_of(found.masks, [&](auto &mask) { return canRelabel(mask.first, all); });
+  if (!isThere || cast<graph::TensorType>(found.score->value.getType()).getElementType() != type.getElementType())
+    return Value();
+  Softmax softmax{found.score, found.key, 0, found.masks};
+  Value score = SoftmaxBuilder{builder, loc, expressions, softmax}.score(all);
+  return graph::LogSumExpOp::create(builder, loc, type, score, labels.size());
+}
+
+/// Whether a contraction gives the scores: then attention may give the log-sum-exp. Others stay as they are written.
+static bool isOfContraction(Value score) {
+  llvm::SetVector<Value> reached;
+  reached.insert(score);
+  for (size_t i = 0; i < reached.size() && reached.size() < 256; ++i) {
+    Operation *op = reached[i].getDefiningOp();
+    if (isa_and_nonnull<graph::ContractOp>(op))
+      return true;
+    if (op && (isLayout(op) || isa<graph::ElementwiseOpInterface>(op)))
+      reached.insert(op->operand_begin(), op->operand_end());
+  }
+  return false;
+}
+
+/// A cheap look: a logarithm, or one that something is added to.
+static bool mayBeLogSum(Operation *op) {
+  auto isLog = [](Value value) {
+    Operation *op = value.getDefiningOp();
+    while (isLayout(op))
+      op = op->getOperand(0).getDefiningOp();
+    return isa_and_nonnull<graph::LogOp>(op);
+  };
+  return isa<graph::LogOp>(op) || (isa<graph::AddOp>(op) && llvm::any_of(op->getOperands(), isLog));
+}
+
 /// A cheap look before the expensive one: a sum, or a logarithm of one, is near.
 static bool mayBeSoftmax(Operation *op) {
   if (!isa<graph::DivOp, graph::MulOp, graph::SelectOp, graph::ExpOp>(op))
@@ -155,9 +196,10 @@ class RecognizeSoftmax : public fovea::impl::RecognizeSoftmaxBase<RecognizeSoftm
         op.erase();
         continue;
       }
-      if (!mayBeSoftmax(&op))
-        continue;
-      if (Value value = raise(op)) {
+      Value value = mayBeSoftmax(&op) ? raise(op) : Value();
+      if (!value && mayBeLogSum(&op))
+        value = raiseLogSum(op);
+      if (value) {
         op.getResult(0).replaceAllUsesWith(value);
         op.erase();
       }
@@ -192,6 +234,26 @@ class RecognizeSoftmax : public fovea::impl::RecognizeSoftmaxBase<RecognizeSoftm
       return weights;
     }
     return moved ? move(builder, op, expressions, *moved, root) : Value();
+  }
+
+  Value raiseLogSum(Operation &op) {
+    Value value = op.getResult(0);
+    auto type = cast<graph::TensorType>(value.getType());
+    ElementExpressions expressions;
+    TensorLabels root = expressions.newLabels(type);
+    SoftmaxMatcher matcher(expressions);
+    std::optional<LogSum> found;
+    expressions.solve([&] {
+      const Node *node = expressions.element(value, expressions.expand(root));
+      found = node ? matcher.matchLogSum(node) : std::nullopt;
+      return true;
+    });
+    if (!found || !isOfContraction(found->score->value))
+      return Value();
+    OpBuilder builder(&op);
+    Value raised = buildLogSum(builder, op.getLoc(), expressions, *found, expressions.expand(root), type);
+    numLogSums += raised != nullptr;
+    return raised;
   }
 
   Value move(OpBuilder &builder, Operation &op, const ElementExpressions &expressions,

@@ -127,6 +127,11 @@ static const Node *indicator(const Node *node) {
   return isTruth ? node->children[0] : nullptr;
 }
 
+/// e / z, or one of its guards.
+static bool isQuotient(const Node *node) {
+  return node->dynOp<graph::DivOp>() || node->dynOp<graph::SelectOp>() || node->dynOp<graph::MulOp>();
+}
+
 std::optional<Exponential> SoftmaxMatcher::exponential(const Node *node) {
   if (node->dynOp<graph::ExpOp>())
     return Exponential{node->children[0], termsOf(node->children[0]), 0, {}};
@@ -135,6 +140,18 @@ std::optional<Exponential> SoftmaxMatcher::exponential(const Node *node) {
         node->children[0]->kind == Node::Op ? constantValue(node->children[0]->value) : std::nullopt;
     bool grows = base && *base > 0 && std::isfinite(*base) && *base != 1;
     return grows ? std::optional(Exponential{node->children[1], termsOf(node->children[1]), *base, {}}) : std::nullopt;
+  }
+  if (auto softmax = node->kind == Node::Leaf ? node->value.getDefiningOp<graph::SoftmaxOp>() : graph::SoftmaxOp();
+      softmax && !softmax.getSink()) {
+    const Node *score = expressions.element(softmax.getX(), node->labels);
+    AxisLabels key = node->labels[softmax.getAxis()];
+    llvm::sort(key);
+    return score ? std::optional(Exponential{score, termsOf(score), 0, {}, key}) : std::nullopt;
+  }
+  if (std::optional<Softmax> weights = isQuotient(node) ? matchWeights(node) : std::nullopt;
+      weights && !weights->sink) {
+    llvm::sort(weights->key);
+    return Exponential{weights->score, termsOf(weights->score), weights->base, weights->masks, weights->key};
   }
   const Node *inner = nullptr, *condition = nullptr;
   bool isInverse = false;
@@ -152,9 +169,11 @@ std::optional<Exponential> SoftmaxMatcher::exponential(const Node *node) {
       }
   }
   std::optional<Exponential> result = inner ? exponential(inner) : std::nullopt;
-  if (result)
+  if (result) {
     result->masks.push_back({condition, isInverse});
-  return result;
+    return result;
+  }
+  return std::nullopt;
 }
 
 /// Whether `node` is a sum of `terms`, where some of `masks` may hide parts of it.
@@ -205,8 +224,8 @@ std::optional<Softmax> SoftmaxMatcher::withSink(const Exponential &numerator, co
   };
   std::optional<double> number = share->kind == Node::Op ? constantValue(share->value) : std::nullopt;
   std::optional<Exponential> other = number ? std::nullopt : exponential(share);
-  bool isOne =
-      number ? *number > 0 && std::isfinite(*number) : other && other->masks.empty() && other->base == numerator.base;
+  bool isOne = number ? *number > 0 && std::isfinite(*number)
+                      : other && other->masks.empty() && other->shared.empty() && other->base == numerator.base;
   if (!isOne || share->dependsOnAny(key))
     return std::nullopt;
   Terms score = numerator.exponent, sink = other ? other->exponent : Terms();
@@ -232,6 +251,12 @@ std::optional<Softmax> SoftmaxMatcher::ofSum(const Exponential &numerator, const
   std::optional<Denominator> parts = denominator(total);
   if (!parts || key.size() != parts->sum->bound.size() || key.empty())
     return std::nullopt;
+  // Weights that are divided by their sum once more: the first sum drops out where it is over the same keys.
+  if (AxisLabels keys = key; !numerator.shared.empty()) {
+    llvm::sort(keys);
+    if (keys != numerator.shared || parts->share)
+      return std::nullopt;
+  }
   const Node *sum = parts->sum;
   // Bound labels and the keys may be in another order: there are few.
   llvm::sort(key);
@@ -270,7 +295,7 @@ std::optional<Softmax> SoftmaxMatcher::ofExponential(const Node *weights) {
     if (coefficient != -1 || !term->dynOp<graph::LogOp>())
       continue;
     const Node *sum = safeDenominator(term->children[0]);
-    Exponential numerator{nullptr, terms, 0, {}};
+    Exponential numerator{nullptr, terms, 0, {}, {}};
     numerator.exponent.erase(term);
     if (std::optional<Softmax> found = ofSum(numerator, sum, keysOf(weights, sum)))
       return found;
@@ -286,6 +311,33 @@ std::optional<Softmax> SoftmaxMatcher::matchWeights(const Node *weights) {
   if (!numerator)
     return std::nullopt;
   return ofSum(*numerator, parts->denominator, keysOf(parts->numerator, parts->denominator));
+}
+
+std::optional<LogSum> SoftmaxMatcher::matchLogSum(const Node *value) {
+  auto isMaximum = [&](const Node *term) { return isReduce(unguardedMax(term), "max"); };
+  for (Terms terms = termsOf(value); auto [term, coefficient] : terms) {
+    if (coefficient != 1 || !term->dynOp<graph::LogOp>())
+      continue;
+    const Node *sum = safeDenominator(term->children[0]);
+    std::optional<Exponential> summed = isReduce(sum, "sum") ? exponential(sum->children[0]) : std::nullopt;
+    if (!summed || summed->base != 0 || !summed->shared.empty())
+      continue;
+    // What is taken from the exponents is added to the logarithm, with its guard or without.
+    Terms score = summed->exponent, rest = terms;
+    rest.erase(term);
+    for (auto [shift, times] : summed->exponent)
+      for (auto [added, sofar] : rest)
+        if (times == -sofar && unguardedMax(shift) == unguardedMax(added)) {
+          score.erase(shift);
+          rest.erase(added);
+          break;
+        }
+    bool isShifted = llvm::any_of(score, [&](auto &part) { return part.second < 0 && isMaximum(part.first); });
+    const Node *found = rest.empty() && !isShifted ? partOf(summed->argument, score) : nullptr;
+    if (found)
+      return LogSum{found, AxisLabels(sum->bound.begin(), sum->bound.end()), summed->masks};
+  }
+  return std::nullopt;
 }
 
 std::optional<SoftmaxMatcher::Moved> SoftmaxMatcher::matchMoved(const Node *value) {

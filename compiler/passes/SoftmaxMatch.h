@@ -21,8 +21,9 @@ struct Exponential {
   Terms exponent;
   double base = 0; ///< 0: e
   Masks masks;
+  AxisLabels shared = {}; ///< divided by its sum over these already: a softmax
   bool operator==(const Exponential &other) const {
-    return exponent == other.exponent && base == other.base &&
+    return exponent == other.exponent && base == other.base && shared == other.shared &&
            llvm::all_of(masks, [&](const Mask &mask) { return llvm::is_contained(other.masks, mask); }) &&
            llvm::all_of(other.masks, [&](const Mask &mask) { return llvm::is_contained(masks, mask); });
   }
@@ -43,6 +44,13 @@ struct Softmax {
   std::optional<Sink> sink = std::nullopt;
 };
 
+/// What was found: the logarithm of the sum over `key` of exp(score), -inf where it is masked.
+struct LogSum {
+  const ElementExpressions::Node *score = nullptr;
+  AxisLabels key;
+  Masks masks;
+};
+
 class SoftmaxMatcher {
 public:
   using Node = ElementExpressions::Node;
@@ -50,6 +58,8 @@ public:
 
   /// Whether `weights` is a softmax over some of its labels.
   std::optional<Softmax> matchWeights(const Node *weights);
+  /// Whether `value` is log(sum(exp(x))), or m + log(sum(exp(x - m))).
+  std::optional<LogSum> matchLogSum(const Node *value);
   /// Whether `value` is contract(e, v) / sum(e): the leaf of the contraction, the operand that is e, and its softmax.
   struct Moved {
     const Node *product;

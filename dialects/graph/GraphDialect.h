@@ -50,7 +50,8 @@ namespace names {
 inline constexpr llvm::StringLiteral input = "graph.input", param = "graph.param", state = "graph.state",
                                      derived = "graph.derived", output = "graph.output",
                                      scalarSymbol = "graph.scalar_symbol", model = "graph.model",
-                                     params = "graph.params", states = "graph.states";
+                                     params = "graph.params", states = "graph.states",
+                                     part = "graph.part"; ///< of a softmax: a slice of another one's rows
 } // namespace names
 
 /// Parses a size expression: names, integers, + - *, floordiv, mod, max, min, parentheses.

@@ -268,6 +268,17 @@ def Graph_SoftmaxOp : Graph_Pure<"softmax", [AllTypesMatch<["x", "result"]>]> {
   let hasVerifier = 1;
 }
 
+def Graph_LogSumExpOp : Graph_Pure<"logsumexp"> {
+  let summary = "the logarithm of the sum of exponentials along an axis";
+  let description = [{
+    m = max; where m is -inf take 0; m + log(sum(exp(x - m))); -inf where the sum is 0.
+      (C1) axis in range; (C2) floats; (C3) the result has x's sizes without the axis, and its element type.
+  }];
+  let arguments = (ins Graph_Tensor:$x, I64Attr:$axis);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
+  let hasVerifier = 1;
+}
+
 def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> {
   let summary = "normaliser(score(q k^T)) v with the score, the mask and the normaliser as regions";
   let description = [{

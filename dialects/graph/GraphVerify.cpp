@@ -334,17 +334,31 @@ LogicalResult ArgmaxOp::verify() {
 
 //===-- Made by passes --------------------------------------------------------------------------------------------===//
 
+/// x's type without the axis that a softmax or a log-sum-exp is over.
+static Tensor rowsOf(Tensor x, int64_t axis) {
+  SmallVector<DimExpr> rows = llvm::to_vector(x.getDims());
+  rows.erase(rows.begin() + axis);
+  return x.cloneWith(ArrayRef<DimExpr>(rows));
+}
+
 LogicalResult SoftmaxOp::verify() {
   if (!inRange(getAxis(), getType()))
     return emitOpError("(C1) axis ") << getAxis() << " is not one of " << getType();
   if (!isFloat(getType()))
     return emitOpError("(C2) is defined for floats, got ") << getType();
-  if (!getSink())
-    return success();
-  SmallVector<DimExpr> rows = llvm::to_vector(getType().getDims());
-  rows.erase(rows.begin() + getAxis());
-  if (getSink().getType() != getType().cloneWith(ArrayRef<DimExpr>(rows)))
+  if (getSink() && getSink().getType() != rowsOf(getType(), getAxis()))
     return emitOpError("(C3) has a sink of ") << getSink().getType() << " for " << getType();
+  return success();
+}
+
+LogicalResult LogSumExpOp::verify() {
+  Tensor x = typeOf(getX());
+  if (!inRange(getAxis(), x))
+    return emitOpError("(C1) axis ") << getAxis() << " is not one of " << x;
+  if (!isFloat(x))
+    return emitOpError("(C2) is defined for floats, got ") << x;
+  if (getType() != rowsOf(x, getAxis()))
+    return emitOpError("(C3) gives ") << rowsOf(x, getAxis()) << ", not " << getType();
   return success();
 }
 

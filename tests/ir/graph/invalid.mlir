@@ -594,6 +594,33 @@ graph.func @f(%a: !graph.tensor<[4, 2], f32>, %s: !graph.tensor<[2], f32>) {
 
 // -----
 
+// logsumexp (C1)
+graph.func @f(%a: !graph.tensor<[4, 2], f32>) {
+  // expected-error@+1 {{(C1) axis 2 is not one of}}
+  %0 = graph.logsumexp %a {axis = 2} : <[4, 2], f32> -> <[4], f32>
+  graph.return
+}
+
+// -----
+
+// logsumexp (C2)
+graph.func @f(%a: !graph.tensor<[4, 2], i64>) {
+  // expected-error@+1 {{(C2) is defined for floats}}
+  %0 = graph.logsumexp %a {axis = 1} : <[4, 2], i64> -> <[4], i64>
+  graph.return
+}
+
+// -----
+
+// logsumexp (C3)
+graph.func @f(%a: !graph.tensor<[4, 2], f32>) {
+  // expected-error@+1 {{(C3) gives}}
+  %0 = graph.logsumexp %a {axis = 1} : <[4, 2], f32> -> <[2], f32>
+  graph.return
+}
+
+// -----
+
 // pack (C1): rank
 graph.func @f(%a: !graph.tensor<[4], f32>) {
   // expected-error@+1 {{(C1) packs [K, N] in panels}}

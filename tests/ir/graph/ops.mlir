@@ -155,6 +155,8 @@ graph.func @sums<[B, T]>(%x: !graph.tensor<[B, T, 8], f32>, %w: !graph.tensor<[2
   // CHECK: graph.softmax %{{.*}} sink %{{.*}} {axis = 1 : i64} : <[B, T, 8], f32>, !graph.tensor<[B, 8], f32>
   %sink = graph.reduce "max" %x [1] : <[B, T, 8], f32> -> <[B, 8], f32>
   %sunk = graph.softmax %x sink %sink {axis = 1} : <[B, T, 8], f32>, !graph.tensor<[B, 8], f32>
+  // CHECK: graph.logsumexp %{{.*}} {axis = 0 : i64} : <[B, T, 8], f32> -> <[T, 8], f32>
+  %lse = graph.logsumexp %x {axis = 0} : <[B, T, 8], f32> -> <[T, 8], f32>
   // CHECK: graph.argmax %{{.*}} {axis = 2 : i64} : <[B, T, 8], f32> -> <[B, T], i64>
   %3 = graph.argmax %x {axis = 2} : <[B, T, 8], f32> -> <[B, T], i64>
   // CHECK: graph.softmax %{{.*}} {axis = 2 : i64} : <[B, T, 8], f32>

@@ -234,14 +234,63 @@ graph.func @between<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[
 
 // -----
 
-// Weights that are returned as well.
+// Weights that are returned as well are computed again, from the log-sum-exp.
+// CHECK: "the weights are also read by return: they are computed for it again, from the log-sum-exp"
 // CHECK-LABEL: graph.func @shown
-// CHECK: graph.attention
+// CHECK: %[[S:.*]] = graph.contract
+// CHECK: %[[Y:.*]], %[[LSE:.*]] = graph.attention
+// CHECK: %[[EMPTY:.*]] = graph.compare "eq" %[[LSE]]
+// CHECK: %[[SHIFT:.*]] = graph.select %[[EMPTY]], %{{.*}}, %[[LSE]]
+// CHECK: %[[B:.*]] = graph.broadcast %[[SHIFT]] [0]
+// CHECK: %[[D:.*]] = graph.sub %[[S]], %[[B]]
+// CHECK: %[[W:.*]] = graph.exp %[[D]]
+// CHECK: graph.return %[[Y]], %[[W]]
 graph.func @shown<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> (!graph.tensor<[T, 32], f32>, !graph.tensor<[T, S], f32>) {
   %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
   %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
   %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
   graph.return %y, %p : !graph.tensor<[T, 32], f32>, !graph.tensor<[T, S], f32>
+}
+
+// -----
+
+// A log-sum-exp of the same scores is a result of the attention, in another layout too; alone it has one without columns.
+// CHECK: "the log-sum-exp of the scores is a result as well"
+// CHECK-LABEL: graph.func @log_sum
+// CHECK: %[[Y:.*]], %[[LSE:.*]] = graph.attention
+// CHECK: graph.return %[[Y]], %[[LSE]]
+// CHECK-LABEL: graph.func @log_sum_alone
+// CHECK-SAME: %[[Q:.*]]: !graph.tensor<[T, 64], f32>, %[[K:.*]]: !graph.tensor<[S, 64], f32>
+// CHECK: %[[V:.*]] = graph.slice %[[K]] {axis = 1 : i64, start = #graph.dim<0>} : <[S, 64], f32> -> <[S, 0], f32>
+// CHECK: %{{.*}}, %[[LSE:.*]] = graph.attention q(%[[Q]]) k(%[[K]]) v(%[[V]])
+// CHECK: graph.return %[[LSE]]
+graph.func @log_sum<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> (!graph.tensor<[T, 32], f32>, !graph.tensor<[T], f32>) {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %t = graph.transpose %s [1, 0] : !graph.tensor<[T, S], f32> -> !graph.tensor<[S, T], f32>
+  %l = graph.logsumexp %t {axis = 0} : !graph.tensor<[S, T], f32> -> !graph.tensor<[T], f32>
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y, %l : !graph.tensor<[T, 32], f32>, !graph.tensor<[T], f32>
+}
+graph.func @log_sum_alone<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>) -> !graph.tensor<[T], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %l = graph.logsumexp %s {axis = 1} : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  graph.return %l : !graph.tensor<[T], f32>
+}
+
+// -----
+
+// Must not serve: of scores that are scaled otherwise; alone where the scores are read as well.
+// CHECK-LABEL: graph.func @other_log_sum
+// CHECK: graph.contract
+// CHECK: graph.logsumexp
+graph.func @other_log_sum<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> (!graph.tensor<[T, 32], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, S], f32>) {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %d = graph.add %s, %s : !graph.tensor<[T, S], f32>
+  %l = graph.logsumexp %d {axis = 1} : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y, %l, %s : !graph.tensor<[T, 32], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, S], f32>
 }
 
 // -----

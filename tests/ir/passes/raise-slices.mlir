@@ -6,7 +6,7 @@
 // CHECK: %[[R:.*]] = graph.slice %[[Q]] {axis = 1 : i64, start = #graph.dim<0>} : <[H, T, 64], f32> -> <[H, 1, 64], f32>
 // CHECK: %[[S:.*]] = graph.contract %[[R]] [0, 1, 3], %[[K]] [0, 2, 3] -> [0, 1, 2]
 // CHECK: %[[X:.*]] = graph.mul %[[S]], %{{.*}} : <[H, 1, S], f32>
-// CHECK: %[[W:.*]] = graph.softmax %[[X]] {axis = 2 : i64} : <[H, 1, S], f32>
+// CHECK: %[[W:.*]] = graph.softmax %[[X]] {axis = 2 : i64, graph.part} : <[H, 1, S], f32>
 // CHECK-NEXT: graph.return %[[W]]
 graph.func @row<[H, T, S]>(%q: !graph.tensor<[H, T, 64], f32>, %k: !graph.tensor<[H, S, 64], f32>, %scale: !graph.tensor<[T], f32>) -> !graph.tensor<[H, 1, S], f32> {
   %s = graph.contract %q [0, 1, 3], %k [0, 2, 3] -> [0, 1, 2] : !graph.tensor<[H, T, 64], f32>, !graph.tensor<[H, S, 64], f32> -> !graph.tensor<[H, T, S], f32>

@@ -221,3 +221,70 @@ graph.func @unmasked<[T, S]>(%x: !graph.tensor<[T, S], f32>, %m: !graph.tensor<[
   %q = graph.div %f, %ys : !graph.tensor<[T, S], f32>
   graph.return %p, %q : !graph.tensor<[T, S], f32>, !graph.tensor<[T, S], f32>
 }
+
+// -----
+
+// The logarithm of the sum, where a contraction gives the scores: by way of the maximum, or not.
+// CHECK-LABEL: graph.func @log_sum
+// CHECK: %[[S:.*]] = graph.contract
+// CHECK: graph.logsumexp %[[S]] {axis = 1 : i64} : <[T, S], f32> -> <[T], f32>
+// CHECK: graph.logsumexp %[[S]] {axis = 1 : i64} : <[T, S], f32> -> <[T], f32>
+graph.func @log_sum<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>) -> (!graph.tensor<[T], f32>, !graph.tensor<[T], f32>) {
+  %x = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %m = graph.reduce "max" %x [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %mb = graph.broadcast %m [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, S], f32>
+  %d = graph.sub %x, %mb : !graph.tensor<[T, S], f32>
+  %e = graph.exp %d : !graph.tensor<[T, S], f32>
+  %z = graph.reduce "sum" %e [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %l = graph.log %z : !graph.tensor<[T], f32>
+  %y = graph.add %l, %m : !graph.tensor<[T], f32>
+  %f = graph.exp %x : !graph.tensor<[T, S], f32>
+  %zf = graph.reduce "sum" %f [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %u = graph.log %zf : !graph.tensor<[T], f32>
+  graph.return %y, %u : !graph.tensor<[T], f32>, !graph.tensor<[T], f32>
+}
+
+// -----
+
+// Must not fire: no contraction gives the scores; what is taken from the exponents is not added again (as in log_softmax).
+// CHECK-LABEL: graph.func @no_log_sum
+// CHECK-NOT: graph.logsumexp
+graph.func @no_log_sum<[T, S]>(%x: !graph.tensor<[T, S], f32>, %q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>) -> (!graph.tensor<[T], f32>, !graph.tensor<[T], f32>) {
+  %f = graph.exp %x : !graph.tensor<[T, S], f32>
+  %zf = graph.reduce "sum" %f [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %u = graph.log %zf : !graph.tensor<[T], f32>
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %m = graph.reduce "max" %s [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %mb = graph.broadcast %m [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, S], f32>
+  %d = graph.sub %s, %mb : !graph.tensor<[T, S], f32>
+  %e = graph.exp %d : !graph.tensor<[T, S], f32>
+  %z = graph.reduce "sum" %e [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %l = graph.log %z : !graph.tensor<[T], f32>
+  graph.return %u, %l : !graph.tensor<[T], f32>, !graph.tensor<[T], f32>
+}
+
+// -----
+
+// Weights of which a mask leaves some, divided by their sum: the softmax of what is left. Of a sum over another axis: not.
+// CHECK-LABEL: graph.func @renormalised
+// CHECK: %[[X:.*]] = graph.select %{{.*}}, %arg0
+// CHECK: graph.softmax %[[X]] {axis = 1 : i64}
+// CHECK-LABEL: graph.func @renormalised_otherwise
+// CHECK-COUNT-1: graph.softmax
+// CHECK-NOT: graph.softmax
+graph.func @renormalised<[T, S]>(%x: !graph.tensor<[T, S], f32>, %m: !graph.tensor<[T, S], i1>) -> !graph.tensor<[T, S], f32> {
+  %p = graph.softmax %x {axis = 1} : !graph.tensor<[T, S], f32>
+  %f = graph.cast %m : !graph.tensor<[T, S], i1> -> !graph.tensor<[T, S], f32>
+  %w = graph.mul %p, %f : !graph.tensor<[T, S], f32>
+  %z = graph.reduce "sum" %w [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %zb = graph.broadcast %z [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, S], f32>
+  %y = graph.div %w, %zb : !graph.tensor<[T, S], f32>
+  graph.return %y : !graph.tensor<[T, S], f32>
+}
+graph.func @renormalised_otherwise<[T, S]>(%x: !graph.tensor<[T, S], f32>) -> !graph.tensor<[T, S], f32> {
+  %p = graph.softmax %x {axis = 0} : !graph.tensor<[T, S], f32>
+  %z = graph.reduce "sum" %p [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %zb = graph.broadcast %z [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, S], f32>
+  %y = graph.div %p, %zb : !graph.tensor<[T, S], f32>
+  graph.return %y : !graph.tensor<[T, S], f32>
+}

@@ -43,6 +43,7 @@ struct Fixture {
     if (clean)
       passes.addPass(createCanonicalizerPass());
     passes.addPass(createRaiseSlices());
+    passes.addPass(createDistributeWeights());
     passes.addPass(createFuseAttention());
     CHECK(succeeded(passes.run(module)));
     return FusionReport::fromModule(module);
@@ -84,6 +85,23 @@ Weights maskedSoftmax(ChainWriter &w, Tensor x) {
   return {w.binary<graph::DivOp>(e, z), {}, {}};
 }
 
+/// Weights of which a mask leaves some, divided by their sum once more.
+Weights renormalised(ChainWriter &w, Tensor x) {
+  Tensor seen = condition(w, x), weights;
+  if (w.maybe(50)) {
+    weights = w.softmaxOp(x, 's');
+  } else {
+    Tensor e = w.unary<graph::ExpOp>(w.binary<graph::SubOp>(x, w.reduce("max", x, "s")));
+    weights = w.binary<graph::DivOp>(e, w.reduce("sum", e, "s"));
+  }
+  weights = w.maybe(50) ? w.binary<graph::MulOp>(w.cast(seen, w.builder.getF32Type()), weights)
+                        : w.select(seen, weights, w.constant(0));
+  Tensor z = w.reduce("sum", weights, "s");
+  if (w.maybe(30))
+    return {{}, weights, z};
+  return {w.binary<graph::DivOp>(weights, z), {}, {}};
+}
+
 /// A logit of some axes of x beside the scores: concatenated and dropped, or by hand.
 Weights softmaxWithSink(ChainWriter &w, Tensor x) {
   std::string labels;
@@ -123,9 +141,9 @@ Weights softmaxWithSink(ChainWriter &w, Tensor x) {
 }
 
 Weights softmax(ChainWriter &w, Tensor x, bool mayMove) {
-  unsigned spelling = w.pick(mayMove ? 13 : 8);
+  unsigned spelling = w.pick(mayMove ? 14 : 8);
   if (spelling > 10)
-    return softmaxWithSink(w, x);
+    return spelling == 13 ? renormalised(w, x) : softmaxWithSink(w, x);
   if (spelling == 0)
     return {w.softmaxOp(x, 's'), {}, {}};
   if (spelling == 9)
@@ -331,13 +349,33 @@ OwningOpRef<ModuleOp> pointwise(MLIRContext &context, unsigned seed) {
 }
 
 /// Weights or scores that are read otherwise as well: the first result is an attention's all the same.
-constexpr unsigned sharedKinds = 5;
+constexpr unsigned sharedKinds = 6;
+
+/// log(sum(exp(x))), plainly or by way of the maximum.
+Tensor logSum(ChainWriter &w, Tensor x) {
+  if (w.maybe(30))
+    return w.unary<graph::LogOp>(w.reduce("sum", w.unary<graph::ExpOp>(x), "s"));
+  Tensor m = w.reduce("max", x, "s"), shift = m;
+  if (w.maybe(50))
+    shift = w.select(w.compare("eq", m, w.constant(-infinity)), w.constant(0), m);
+  Tensor z = w.reduce("sum", w.unary<graph::ExpOp>(w.binary<graph::SubOp>(x, shift)), "s");
+  return w.binary<graph::AddOp>(w.unary<graph::LogOp>(z), w.maybe(50) ? m : shift);
+}
+
 OwningOpRef<ModuleOp> shared(MLIRContext &context, unsigned kind, unsigned seed) {
   ChainWriter w(context, seed);
   Tensor q = w.argument("bhtd"), k = w.argument("bhsd"), v = w.argument("bhse");
-  Tensor s = w.shuffled(w.contract(q, k, "d")), weights = softmax(w, s, false).weights;
+  Tensor s = w.shuffled(w.contract(q, k, "d"));
+  if (w.maybe(50))
+    s = w.select(condition(w, s), s, w.constant(-infinity));
+  Tensor weights;
+  do
+    weights = kind == 5 || w.maybe(50) ? softmax(w, s, false).weights : softmaxWithSink(w, s).weights;
+  while (!weights.value);
   Tensor y = w.contract(w.shuffled(weights), v, "s");
   switch (kind) {
+  case 5:
+    return w.finish({y, w.shuffled(logSum(w, s))});
   case 0:
     return w.finish({y, weights});
   case 1:
@@ -349,6 +387,27 @@ OwningOpRef<ModuleOp> shared(MLIRContext &context, unsigned kind, unsigned seed)
   default: // other values
     return w.finish({y, w.contract(weights, w.argument("bhse"), "s")});
   }
+}
+
+/// Sums of weights of several softmaxes times the same values: an attention each.
+OwningOpRef<ModuleOp> mixture(MLIRContext &context, unsigned seed, unsigned count) {
+  ChainWriter w(context, seed);
+  Tensor v = w.argument("bhse"), total;
+  for (unsigned i = 0; i < count; ++i) {
+    Tensor s = w.contract(w.argument("bhtd"), w.argument("bhsd"), "d"),
+           weights = softmax(w, w.shuffled(s), false).weights;
+    if (w.maybe(40))
+      weights = w.binary<graph::MulOp>(w.argument(w.maybe(50) ? "h" : ""), weights);
+    if (w.maybe(20))
+      weights = w.unary<graph::NegOp>(weights);
+    if (!total.value)
+      total = weights;
+    else
+      total = w.maybe(50) ? w.binary<graph::SubOp>(total, weights) : w.binary<graph::AddOp>(weights, total);
+    if (w.maybe(20))
+      total = w.binary<graph::DivOp>(total, w.constant(3));
+  }
+  return w.finish({w.shuffled(w.contract(w.shuffled(total), v, "s"))});
 }
 
 /// What looks like attention and is not, or must not be fused.
@@ -547,6 +606,20 @@ TEST_CASE_FIXTURE(Fixture, "chains fuse whose weights or scores have other uses"
     CHECK(countAttentions(*module) == (kind == 4 ? 2 : 1));
     for (const ChainReport &chain : report.chains)
       CHECK(chain.fused);
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "sums of weights become sums of attentions") {
+  for (unsigned seed = 0; seed < 90; ++seed) {
+    unsigned count = 2 + seed % 2;
+    OwningOpRef<ModuleOp> module = mixture(context, seed, count);
+    REQUIRE(succeeded(verify(*module)));
+    std::string before = print(*module);
+    std::vector<double> reference = interpret(*module, seed);
+    FusionReport report = fuse(*module, seed % 2);
+    INFO("seed ", seed, "\n", before, report.text(), print(*module));
+    CHECK(difference(reference, interpret(*module, seed)) < 1e-12);
+    CHECK(countAttentions(*module) == count);
   }
 }
 

@@ -8,6 +8,17 @@ static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(va
 
 static bool isNegativeInfinity(Value value) { return constantValue(value) == -std::numeric_limits<double>::infinity(); }
 
+/// where(x == -inf, 0, x), which is -inf nowhere.
+static bool isGuarded(Value value) {
+  Operation *op = value.getDefiningOp();
+  while (isLayout(op))
+    op = op->getOperand(0).getDefiningOp();
+  auto select = dyn_cast_or_null<graph::SelectOp>(op);
+  auto compare = select ? select.getCondition().getDefiningOp<graph::CompareOp>() : graph::CompareOp();
+  return compare && compare.getPredicate() == "eq" && compare.getLhs() == select.getRhs() &&
+         isNegativeInfinity(compare.getRhs()) && constantValue(select.getLhs()) == 0;
+}
+
 /// The operand of a chain op through which -inf comes out as -inf; null where it may not.
 Value AttentionMasks::keepsNegativeInfinity(Operation *op) {
   auto isPositive = [&](Value value) { return bounds.realRangeOf(value).low.value_or(0) > 0; };
@@ -25,7 +36,7 @@ Value AttentionMasks::keepsNegativeInfinity(Operation *op) {
   if (auto add = dyn_cast<graph::AddOp>(op))
     return isBelowInfinity(add.getRhs()) ? add.getLhs() : isBelowInfinity(add.getLhs()) ? add.getRhs() : Value();
   if (auto sub = dyn_cast<graph::SubOp>(op))
-    return bounds.realRangeOf(sub.getRhs()).low ? sub.getLhs() : Value();
+    return bounds.realRangeOf(sub.getRhs()).low || isGuarded(sub.getRhs()) ? sub.getLhs() : Value();
   return Value();
 }
 

@@ -103,6 +103,45 @@ static std::optional<TensorLabels> labelsOf(graph::LogSumExpOp logSum, Attention
   return result;
 }
 
+/// The softmax's weights from the log-sum-exp of an attention: exp(x - lse), 0 where there is nothing to see.
+static Value weightsOf(OpBuilder &builder, graph::SoftmaxOp softmax, const BuiltAttention &built,
+                       const AttentionMatch &match) {
+  Location loc = softmax.getLoc();
+  graph::TensorType type = softmax.getType(), wide = type.cloneWith(builder.getF32Type());
+  auto converted = [&](Value x, graph::TensorType to) -> Value {
+    return x.getType() == to ? x : graph::CastOp::create(builder, loc, to, x);
+  };
+  Value lse = graph::AttentionOp(built.op).getLse();
+  graph::TensorType rows = typeOf(lse);
+  auto number = [&](double value) -> Value {
+    Value scalar =
+        graph::ConstantOp::create(builder, loc, rows.cloneWith(ArrayRef<DimExpr>()), builder.getF32FloatAttr(value));
+    return rows.getRank() ? graph::BroadcastOp::create(builder, loc, rows, scalar, ArrayRef<int64_t>()) : scalar;
+  };
+  Value isEmpty = graph::CompareOp::create(builder, loc, rows.cloneWith(builder.getI1Type()), "eq", lse,
+                                           number(-std::numeric_limits<double>::infinity()));
+  Value shift = graph::SelectOp::create(builder, loc, rows, isEmpty, number(0), lse);
+  shift = relabel(builder, loc, match.expressions, shift, match.laidOut({match.query}), match.topLabels);
+  Value difference = graph::SubOp::create(builder, loc, converted(softmax.getX(), wide), shift);
+  return converted(graph::ExpOp::create(builder, loc, difference), type);
+}
+
+/// Products with what is computed of a softmax's weights element by element.
+static SmallVector<WeightsUse> productsOfChanged(graph::SoftmaxOp softmax) {
+  SmallVector<WeightsUse> products;
+  llvm::SetVector<Value> reached;
+  reached.insert(softmax.getResult());
+  for (size_t i = 0; i < reached.size() && reached.size() < 256; ++i)
+    for (OpOperand &use : reached[i].getUses()) {
+      Operation *user = use.getOwner();
+      if (auto product = dyn_cast<graph::ContractOp>(user))
+        products.push_back({product, use.getOperandNumber() == 0});
+      else if (isLayout(user) || isa<graph::ElementwiseOpInterface>(user))
+        reached.insert(user->getResult(0));
+    }
+  return products;
+}
+
 namespace {
 /// What reads a softmax's weights, or the log-sum-exp of its scores, beside a product with values.
 class LogSumServer {
@@ -149,35 +188,13 @@ public:
     if (!softmax->use_empty()) {
       report.chains[place].proved("the weights are also read by " + nameOf(*softmax->user_begin()) +
                                   ": they are computed for it again, from the log-sum-exp");
-      softmax.replaceAllUsesWith(weights(builder));
+      softmax.replaceAllUsesWith(weightsOf(builder, softmax, built, *match));
     }
     // Readers may stand before the attention.
     sortTopologically(softmax->getBlock());
   }
 
 private:
-  /// exp(x - lse), 0 where there is nothing to see.
-  Value weights(OpBuilder &builder) {
-    Location loc = softmax.getLoc();
-    graph::TensorType type = softmax.getType(), wide = type.cloneWith(builder.getF32Type());
-    auto converted = [&](Value x, graph::TensorType to) -> Value {
-      return x.getType() == to ? x : graph::CastOp::create(builder, loc, to, x);
-    };
-    Value lse = built.op.getLse();
-    graph::TensorType rows = typeOf(lse);
-    auto number = [&](double value) -> Value {
-      Value scalar =
-          graph::ConstantOp::create(builder, loc, rows.cloneWith(ArrayRef<DimExpr>()), builder.getF32FloatAttr(value));
-      return rows.getRank() ? graph::BroadcastOp::create(builder, loc, rows, scalar, ArrayRef<int64_t>()) : scalar;
-    };
-    Value isEmpty = graph::CompareOp::create(builder, loc, rows.cloneWith(builder.getI1Type()), "eq", lse,
-                                             number(-std::numeric_limits<double>::infinity()));
-    Value shift = graph::SelectOp::create(builder, loc, rows, isEmpty, number(0), lse);
-    shift = relabel(builder, loc, match->expressions, shift, match->laidOut({match->query}), match->topLabels);
-    Value difference = graph::SubOp::create(builder, loc, converted(softmax.getX(), wide), shift);
-    return converted(graph::ExpOp::create(builder, loc, difference), type);
-  }
-
   graph::SoftmaxOp softmax;
   SmallVector<std::pair<graph::LogSumExpOp, TensorLabels>> logSums; ///< and labels of its result
   BuiltAttention built;
@@ -234,6 +251,7 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
   void fuse(graph::SoftmaxOp softmax, FusionReport &report) {
     llvm::SmallPtrSet<Operation *, 4> tried;
     LogSumServer server(softmax);
+    size_t before = report.chains.size();
     while (true) {
       WeightsUses uses = usesOfWeights(softmax);
       auto next = llvm::find_if(uses.products, [&](WeightsUse use) { return !tried.contains(use.product); });
@@ -252,7 +270,52 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
       server.offer(*built, std::move(match), report.chains.size() - 1);
     }
     server.serve(report);
+    if (!softmax->use_empty() && !softmax.getSink())
+      fuseChanged(softmax, report, before);
     eraseDead(softmax);
+  }
+
+  /// Weights that are changed before they meet the values, `where(m, softmax(s), 0) @ v`: the log-sum-exp comes first,
+  /// in a pass over the keys of its own, then the weights are a function of each score. Where all their products are
+  /// pointwise attentions then; what was reported from `before` on is replaced.
+  void fuseChanged(graph::SoftmaxOp softmax, FusionReport &report, size_t before) {
+    SmallVector<WeightsUse> products = productsOfChanged(softmax);
+    if (products.empty())
+      return;
+    OpBuilder builder(softmax);
+    SmallVector<DimExpr> rows = llvm::to_vector(softmax.getType().getDims());
+    rows.erase(rows.begin() + softmax.getAxis());
+    auto logSum =
+        graph::LogSumExpOp::create(builder, softmax.getLoc(), softmax.getType().cloneWith(ArrayRef<DimExpr>(rows)),
+                                   softmax.getX(), softmax.getAxis());
+    ChainReport chain(softmax.getLoc());
+    AttentionMatch match;
+    FailureOr<BuiltAttention> built = failure();
+    if (succeeded(matchLogSum(logSum, match, chain)) && !match.query.empty())
+      built = buildAttention(match, chain);
+    if (succeeded(built)) {
+      built->op = withLogSum(built->op);
+      builder.setInsertionPoint(softmax);
+      Value weights = weightsOf(builder, softmax, *built, match);
+      softmax.replaceAllUsesWith(weights);
+      if (llvm::all_of(products, [](WeightsUse use) { return isPointwise(use); })) {
+        chain.fused = true;
+        chain.proved("the weights are changed before they meet the values: their log-sum-exp comes first");
+        report.chains.resize(before, chain);
+        report.chains.push_back(chain);
+        ++numFused;
+      } else {
+        weights.replaceAllUsesWith(softmax.getResult());
+        eraseDead(weights.getDefiningOp());
+      }
+    }
+    eraseDead(logSum, softmax.getX().getDefiningOp());
+  }
+
+  static bool isPointwise(WeightsUse use) {
+    AttentionMatch match;
+    ChainReport chain(use.product.getLoc());
+    return !use.product.getPacked() && succeeded(matchPointwise(use, match, chain));
   }
 
   /// Weights that meet no values. Where they are a part of others, these do.
@@ -304,9 +367,8 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
           continue;
         ChainReport chain(product.getLoc());
         AttentionMatch match;
-        // Keys and values that are both params are a layer of a perceptron.
-        if (failed(matchPointwise({product, isLhs}, match, chain)) ||
-            (params.isConstant(match.k) && params.isConstant(match.v)))
+        // What looks like scores is a linear layer where the keys are params.
+        if (failed(matchPointwise({product, isLhs}, match, chain)) || params.isConstant(match.k))
           continue;
         chain.place = match.place();
         if (failed(fuse(success(), match, chain)))

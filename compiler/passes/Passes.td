@@ -107,10 +107,12 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     a pointwise graph.attention; what makes weights exactly 0 is its mask: selections of 0 or factors 0 of the weights, and -inf before what makes 0 of it.
     A graph.logsumexp of the same scores is the op's second result, and alone that of an op with values of no columns. Of what else reads the weights
     they are computed again, as exp(score - lse); the scores are where they are read otherwise. A softmax with several products becomes several ops.
+    Weights of a softmax that are changed element by element before they meet the values, or are normalised over another axis than the contraction
+    sums, are exp(score - lse) with the log-sum-exp of an op of no columns, and then a function of each score.
     Requires: graph-recognize-softmax.
-    Declines when: the softmax is not over the key axis, keys are a batch axis or belong to both factors, the weights are summed over another axis too,
+    Declines when: keys are a batch axis or belong to both factors, the weights are summed over another axis too,
     something that is not elementwise (a reduction, a gather) stands between, a reshape does not follow the axes; without a softmax also where there is one query only and where
-    keys and values depend on params alone (a perceptron: its matrices are better packed).
+    the keys depend on params alone (a linear layer: its matrix is better packed).
     Each chain, fused or not, is recorded in the module's `graph.fusion_report`; so are exponentials of scores that are summed with values
     and are no softmax. In functions with `require_fused` a
     softmax of a contraction that is not fused is an error.

@@ -204,23 +204,39 @@ graph.func @alone<[B, T]>(%s: !graph.tensor<[B, T], f32>) -> !graph.tensor<[B, T
 
 // -----
 
-// Must not fire: over queries; a reduction of the scores; what is computed of the weights. The first fact that fails.
-// CHECK: failure = "the softmax is not over the axis that the contraction sums"
-// CHECK-SAME: failure = "a reduction of the scores stands between the contraction and the softmax"
-// CHECK-SAME: failure = "the weights are used by abs, not by a contraction"
+// Must not fire: a reduction of the scores. The first fact that fails.
+// CHECK: failure = "a reduction of the scores stands between the contraction and the softmax"
+// CHECK-LABEL: graph.func @centred
 // CHECK-NOT: graph.attention
-graph.func @queries<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, 32], f32> {
-  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
-  %p = graph.softmax %s {axis = 0} : !graph.tensor<[T, S], f32>
-  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
-  graph.return %y : !graph.tensor<[T, 32], f32>
-}
 graph.func @centred<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, 32], f32> {
   %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
   %r = graph.reduce "sum" %s [0] : !graph.tensor<[T, S], f32> -> !graph.tensor<[S], f32>
   %rb = graph.broadcast %r [1] : !graph.tensor<[S], f32> -> !graph.tensor<[T, S], f32>
   %c = graph.sub %s, %rb : !graph.tensor<[T, S], f32>
   %p = graph.softmax %c {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y : !graph.tensor<[T, 32], f32>
+}
+
+// -----
+
+// Weights that are changed, and such as are normalised over the queries: the log-sum-exp comes first, without columns.
+// CHECK-COUNT-2: "the weights are changed before they meet the values: their log-sum-exp comes first"
+// CHECK-LABEL: graph.func @queries
+// CHECK: %{{.*}}, %[[LSE:.*]] = graph.attention q(%arg1) k(%arg0)
+// CHECK: graph.attention q(%arg0) k(%arg1) v(%arg2) captures(%[[LSE]]) score {
+// CHECK: ^bb0(%[[S:.*]]: f32, %{{.*}}: index, %[[J:.*]]: index):
+// CHECK: graph.at %[[LSE]][%[[J]]]
+// CHECK: math.exp
+// CHECK: {normalizer = "pointwise"}
+// CHECK-NOT: graph.contract
+// CHECK-LABEL: graph.func @between
+// CHECK: graph.attention
+// CHECK: graph.attention
+// CHECK: math.absf
+graph.func @queries<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, 32], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.softmax %s {axis = 0} : !graph.tensor<[T, S], f32>
   %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
   graph.return %y : !graph.tensor<[T, 32], f32>
 }
@@ -343,7 +359,7 @@ graph.func @cosine<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S
 
 // -----
 
-// Must not fire: a perceptron, whose keys and values are params; scores that are only scaled, whose products may be reordered.
+// Must not fire: a perceptron, whose keys are params, and a linear layer before a product with something else; scores that are only scaled, whose products may be reordered.
 // CHECK-LABEL: graph.func @perceptron
 // CHECK-NOT: graph.attention
 graph.func @perceptron<[T]>(%x: !graph.tensor<[T, 64], f32>, %up: !graph.tensor<[256, 64], f32> {graph.param = "up"}, %down: !graph.tensor<[256, 64], f32> {graph.param = "down"}) -> !graph.tensor<[T, 64], f32> {
@@ -351,6 +367,14 @@ graph.func @perceptron<[T]>(%x: !graph.tensor<[T, 64], f32>, %up: !graph.tensor<
   %w = graph.sigmoid %s : !graph.tensor<[T, 256], f32>
   %y = graph.contract %w [1, 2], %down [2, 3] -> [1, 3] : !graph.tensor<[T, 256], f32>, !graph.tensor<[256, 64], f32> -> !graph.tensor<[T, 64], f32>
   graph.return %y : !graph.tensor<[T, 64], f32>
+}
+// CHECK-LABEL: graph.func @layer
+// CHECK-NOT: graph.attention
+graph.func @layer<[T, S]>(%x: !graph.tensor<[T, 64], f32>, %w: !graph.tensor<[32, 64], f32> {graph.param = "w"}, %b: !graph.tensor<[T, 32], f32>, %k: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, S], f32> {
+  %p = graph.contract %x [1, 3], %w [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[32, 64], f32> -> !graph.tensor<[T, 32], f32>
+  %q = graph.add %p, %b : !graph.tensor<[T, 32], f32>
+  %y = graph.contract %q [1, 2], %k [3, 2] -> [1, 3] : !graph.tensor<[T, 32], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, S], f32>
+  graph.return %y : !graph.tensor<[T, S], f32>
 }
 // CHECK-LABEL: graph.func @linear
 // CHECK-NOT: graph.attention
@@ -393,10 +417,13 @@ graph.func @sink_of_query<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.te
 
 // A miss is an error where the function says so.
 graph.func @required<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, 32], f32> attributes {require_fused} {
-  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
-  // expected-error @below {{attention is not fused: the softmax is not over the axis that the contraction sums}}
+  %r = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
   // expected-note @below {{this is why}}
-  %p = graph.softmax %s {axis = 0} : !graph.tensor<[T, S], f32>
+  %m = graph.reduce "sum" %r [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %mb = graph.broadcast %m [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, S], f32>
+  %s = graph.sub %r, %mb : !graph.tensor<[T, S], f32>
+  // expected-error @below {{attention is not fused: a reduction of the scores stands between the contraction and the softmax}}
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
   %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
   graph.return %y : !graph.tensor<[T, 32], f32>
 }

@@ -118,6 +118,14 @@ def renormalised(q, k, v, seen):
     return apply(softmax(hide(seen, scores(q, k))), v)
 
 
+def chosen_after(q, k, v, seen):
+    return apply(hide(seen, softmax(np.where(gap(q, k) >= 0, scores(q, k), -np.inf)), 0), v)
+
+
+def over_queries(q, k, v):
+    return apply(softmax(scores(q, k).swapaxes(-1, -2)).swapaxes(-1, -2), v) / k.shape[-2]
+
+
 def narrow_weights(q, k, v):
     """Without the rounding of the weights: see TOLERANCES."""
     return apply(softmax(scores(q, k)), v)
@@ -128,7 +136,8 @@ def cached(q, k, v):
 
 
 ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, retention, sink, sink_by_hand, sink_of_query, off_by_one, log_sums,
-           log_sum_alone, weights_too, nothing_seen, differential, renormalised, narrow_weights, cached]
+           log_sum_alone, weights_too, nothing_seen, differential, renormalised, chosen_after,
+           over_queries, narrow_weights, cached]
 
 # Weights in bf16 are off by half a unit in the last of 8 places, 2^-9 of themselves, and sum to 1; the values are up to 1.
 TOLERANCES = {"narrow_weights": 2**-9}

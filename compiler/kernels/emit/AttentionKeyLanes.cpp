@@ -429,10 +429,12 @@ void KeyLanes::values(const Keys &keys) {
   });
 }
 
-/// The next block's keys, to fetch from; null where columns may be apart.
+/// The next block's keys, to fetch from; null where columns may be apart, or where there is one block only: a view of
+/// what is known to lie outside is none.
 Value KeyLanes::nextBlock(const Keys &keys) {
   Value k = mapped(op.getK());
-  if (!hasUnitColumns(k))
+  std::optional<int64_t> count = getConstantIntValue(s);
+  if (!hasUnitColumns(k) || (count && *count <= shape.keys))
     return nullptr;
   SmallVector<OpFoldResult> offsets{code.add(keys.begin, shape.keys), code.b.getIndexAttr(0)},
       sizes{code.b.getIndexAttr(shape.keys), d}, strides(2, code.b.getIndexAttr(1));

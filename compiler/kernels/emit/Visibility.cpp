@@ -4,7 +4,6 @@
 
 #include "dialects/graph/Intervals.h"
 #include "mlir/IR/Matchers.h"
-#include "llvm/ADT/SetVector.h"
 #include "llvm/ADT/TypeSwitch.h"
 
 using namespace mlir;
@@ -88,8 +87,9 @@ Value testedForSign(arith::CmpIOp op) {
 
 } // namespace
 
-Visibility::Visibility(Code &code, Block *mask, const Target &target, const IRMapping &outer, ValueRange batch)
-    : code(code), mask(mask), target(target), outer(outer), batch(batch) {
+Visibility::Visibility(Code &code, Block *mask, const Target &target, const IRMapping &outer, ValueRange batch,
+                       std::optional<Tiles> tiles)
+    : code(code), mask(mask), target(target), outer(outer), batch(batch), tiles(tiles) {
   if (!mask)
     return;
   unsigned count = mask->getNumArguments();
@@ -132,6 +132,24 @@ void Visibility::collect(Value condition) {
   }
   if (on != both)
     addLeaf(condition);
+  else if (tiles && readsMemory(condition) && !llvm::is_contained(tiled, condition))
+    tiled.push_back(condition);
+}
+
+bool Visibility::readsMemory(Value value) {
+  return llvm::any_of(sliceOf(value), [](Operation *op) { return isa<kernel::LoadOp>(op); });
+}
+
+/// The ops of the region that `values` need.
+llvm::SetVector<Operation *> Visibility::sliceOf(ValueRange values) {
+  llvm::SetVector<Operation *> slice;
+  SmallVector<Value> work(values.begin(), values.end());
+  while (!work.empty()) {
+    Operation *op = work.pop_back_val().getDefiningOp();
+    if (op && op->getBlock() == mask && slice.insert(op))
+      llvm::append_range(work, op->getOperands());
+  }
+  return slice;
 }
 
 bool Visibility::collectRange(Value value) {
@@ -162,13 +180,7 @@ bool Visibility::collectRange(Value value) {
 }
 
 SmallVector<Value> Visibility::evaluate(ArrayRef<Value> values, unsigned axis, Value at) {
-  llvm::SetVector<Operation *> slice;
-  SmallVector<Value> work(values.begin(), values.end());
-  while (!work.empty()) {
-    Operation *op = work.pop_back_val().getDefiningOp();
-    if (op && op->getBlock() == mask && slice.insert(op))
-      llvm::append_range(work, op->getOperands());
-  }
+  llvm::SetVector<Operation *> slice = sliceOf(values);
   PointVectorizer point(code.b, code.loc, target, target.vectorLength, nullptr, outer);
   for (auto [i, index] : llvm::enumerate(batch))
     point.bind(mask->getArgument(i), LaneValue::uniform(index));
@@ -253,6 +265,92 @@ void Visibility::summarize(unsigned axis, Value begin, Value end) {
   }
 }
 
+void Visibility::summarizeTiles(const Box &box) {
+  tiledBox = box;
+  for (auto [number, condition] : llvm::enumerate(tiled))
+    code.loop(code.index(0), code.index(tiles->panels), 1, [&](Value panel) {
+      Value begin = code.add(box.queryBegin, code.mul(panel, tiles->queries));
+      Value end = code.min(code.add(begin, tiles->queries), box.queryEnd);
+      Value chunks = code.ceilDiv(code.sub(box.keyEnd, box.keyBegin), tiles->keys), none = code.index(0);
+      Code::Values bits = code.carry(none, chunks, 1, {none, none}, [&](Value chunk, ValueRange sofar) {
+        Value first = code.add(box.keyBegin, code.mul(chunk, tiles->keys));
+        auto [some, all] =
+            summarizeTile(condition, {begin, end, first, code.min(code.add(first, tiles->keys), box.keyEnd)});
+        Value bit = code.b.createOrFold<arith::ShLIOp>(code.loc, code.index(1), chunk);
+        return Code::Values{code.logicalOr(sofar[0], code.select(some, bit, none)),
+                            code.logicalOr(sofar[1], code.select(all, bit, none))};
+      });
+      for (int64_t i : {0, 1})
+        code.store(bits[i], tiles->summary, {code.index(number), panel, code.index(i)});
+    });
+}
+
+/// Whether some of the points are seen, and all.
+std::pair<Value, Value> Visibility::summarizeTile(Value condition, const Box &box) {
+  llvm::SetVector<Operation *> slice = sliceOf(condition);
+  Code::Values result{code.boolean(false), code.boolean(true)};
+  Type flags = code.vectorOf(code.b.getI1Type());
+  auto splat = [&](bool x) -> Value {
+    return arith::ConstantOp::create(code.b, code.loc, DenseElementsAttr::get(cast<VectorType>(flags), x));
+  };
+  for (int64_t from = 0; from < tiles->keys; from += code.lanes) {
+    Value first = code.add(box.keyBegin, from), inside = code.laneMask(code.sub(box.keyEnd, first));
+    // A vector beyond the last key has no lane that may be read.
+    Code::Values rows = code.choose(
+        code.less(first, box.keyEnd), {flags, flags},
+        [&] {
+          return code.carry(box.queryBegin, box.queryEnd, 1, {splat(false), splat(true)},
+                            [&](Value query, ValueRange sofar) {
+                              PointVectorizer point(code.b, code.loc, target, code.lanes, inside, outer);
+                              for (auto [i, index] : llvm::enumerate(batch))
+                                point.bind(mask->getArgument(i), LaneValue::uniform(index));
+                              point.bind(mask->getArgument(batch.size()), LaneValue::uniform(query));
+                              point.bind(mask->getArgument(batch.size() + 1), LaneValue::linear(first));
+                              for (Operation &op : *mask)
+                                if (slice.contains(&op) && failed(point.emit(op))) {
+                                  undecided = true;
+                                  return Code::Values(sofar);
+                                }
+                              Value seen = point.vector(condition);
+                              return Code::Values{code.logicalOr(sofar[0], seen), code.logicalAnd(sofar[1], seen)};
+                            });
+        },
+        [&] { return Code::Values{splat(false), splat(true)}; });
+    Value outside = arith::XOrIOp::create(code.b, code.loc, inside, splat(true));
+    auto reduce = [&](vector::CombiningKind kind, Value x) -> Value {
+      return vector::ReductionOp::create(code.b, code.loc, kind, x);
+    };
+    result[0] = code.logicalOr(result[0], reduce(vector::CombiningKind::OR, code.logicalAnd(rows[0], inside)));
+    result[1] = code.logicalAnd(result[1], reduce(vector::CombiningKind::AND, code.logicalOr(rows[1], outside)));
+  }
+  return {result[0], result[1]};
+}
+
+/// From the tiles that the box touches.
+Visibility::Answer Visibility::tileAnswer(int64_t condition, const Box &box) {
+  Value one = code.index(1);
+  auto bitsBelow = [&](Value chunk) { return code.sub(code.b.createOrFold<arith::ShLIOp>(code.loc, one, chunk), one); };
+  auto chunkOf = [&](Value key) { return code.div(code.sub(key, tiledBox.keyBegin), code.index(tiles->keys)); };
+  Value begin = chunkOf(box.keyBegin), end = code.add(chunkOf(code.sub(box.keyEnd, one)), one);
+  Value touched = code.sub(bitsBelow(end), bitsBelow(begin));
+  auto panelOf = [&](Value query) {
+    return code.div(code.sub(query, tiledBox.queryBegin), code.index(tiles->queries));
+  };
+  Value first = panelOf(box.queryBegin), last = panelOf(code.sub(box.queryEnd, one));
+  Value some = code.index(0), all = touched;
+  for (int64_t p = 0; p < tiles->panels; ++p) {
+    Value panel = code.index(p);
+    Value within = code.logicalAnd(code.compare(arith::CmpIPredicate::sle, first, panel),
+                                   code.compare(arith::CmpIPredicate::sle, panel, last));
+    auto bits = [&](int64_t which) {
+      return code.load(tiles->summary, {code.index(condition), panel, code.index(which)});
+    };
+    some = code.logicalOr(some, code.select(within, bits(0), code.index(0)));
+    all = code.logicalAnd(all, code.select(within, bits(1), touched));
+  }
+  return {code.equal(code.logicalAnd(some, touched), code.index(0)), code.equal(all, touched)};
+}
+
 Visibility::Answer Visibility::query(const Box &box) {
   if (!mask)
     return {code.boolean(false), code.boolean(true)};
@@ -281,6 +379,8 @@ Visibility::Answer Visibility::answer(Value condition, const Box &box) {
     if (x && y)
       return compare(comparison.getPredicate(), *x, *y);
   }
+  if (auto *found = llvm::find(tiled, condition); found != tiled.end())
+    return tileAnswer(found - tiled.begin(), box);
   return {code.boolean(false), code.boolean(false)};
 }
 

@@ -3,6 +3,7 @@
 // Few queries (at most half a vector of them) have keys in the lanes, many have queries there. Both compute every
 // element by the same chains, so they give the same bits.
 #include "compiler/kernels/emit/AttentionTask.h"
+#include "compiler/kernels/emit/AttentionVariants.h"
 #include "compiler/kernels/emit/ScheduleEmitter.h"
 
 using namespace mlir;

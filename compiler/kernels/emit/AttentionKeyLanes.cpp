@@ -11,32 +11,23 @@
 // values of the block before are added up, and from there in the order of addresses while the keys before are
 // multiplied.
 #include "compiler/kernels/emit/AttentionTask.h"
+#include "compiler/kernels/emit/AttentionVariants.h"
 
 using namespace mlir;
 
 namespace fovea::kernels {
 namespace {
 
-/// Whether a view repeats along `axis`.
-bool repeats(Value memref, int64_t axis) {
-  SmallVector<int64_t> strides;
-  int64_t offset;
-  return succeeded(cast<MemRefType>(memref.getType()).getStridesAndOffset(strides, offset)) && strides[axis] == 0;
-}
-
 class KeyLanes : public AttentionTask {
 public:
   KeyLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, {int(target.vectorLength), 1, 1, target.attentionKeys}, outer, exec),
-        accumulators(target.registers >= 32 ? 16 : 8) {
+        accumulators(target.registers >= 32 ? 16 : 8), sharedAxes(kernels::sharedAxes(op)) {
     group = t;
-    for (auto [axis, size] : llvm::enumerate(batchSizes))
-      if (repeats(op.getK(), axis) && repeats(op.getV(), axis)) {
-        sharedAxes.push_back(axis);
-        group = code.mul(group, size);
-      }
+    for (int64_t axis : sharedAxes)
+      group = code.mul(group, batchSizes[axis]);
     // One decision for all rows of a task.
-    decided = mask && llvm::none_of(sharedAxes, [&](int64_t axis) { return !mask->getArgument(axis).use_empty(); });
+    decided = mask && isMaskShared(op);
   }
 
   Value tasks() override { return code.mul(groups(), spanTasks()); }

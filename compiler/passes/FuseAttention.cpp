@@ -6,6 +6,7 @@
 #include "compiler/passes/AttentionRegions.h"
 #include "compiler/passes/NearMiss.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/passes/Remedies.h"
 #include "dialects/graph/Places.h"
 
 #include "mlir/IR/Verifier.h"
@@ -56,6 +57,8 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
     InFlightDiagnostic error = modelError(chain.place, "not-fused") << "attention is not fused: " << chain.failure;
     if (chain.failurePlace)
       error.attachNote(chain.failurePlace) << "this is why";
+    if (std::string help = remedyFor(chain.failure); !help.empty())
+      error.attachNote(chain.place) << "help: " << help;
     return failure();
   }
 
@@ -70,6 +73,8 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
       return;
     }
     ++numFused;
+    chain.scores = match.scores.getLoc();
+    chain.product = match.product.getLoc();
     match.product.getResult().replaceAllUsesWith(*result);
     eraseDead(match.product);
   }

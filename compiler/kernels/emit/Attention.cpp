@@ -28,6 +28,14 @@ public:
     return sizeOf(builder, outer, [](AttentionTask &task) { return task.reserveShared(nullptr); });
   }
 
+  ArrayRef<llvm::StringLiteral> variants() const override { return attentionVariantNames(); }
+
+  FailureOr<Value> emitVariant(OpBuilder &builder, IRMapping &outer) override {
+    Code code = codeAt(builder);
+    return code.select(few(code, outer), code.index(int64_t(AttentionVariant::FewQueries)),
+                       code.index(int64_t(AttentionVariant::ManyQueries)));
+  }
+
   LogicalResult emitRun(OpBuilder &builder, IRMapping &outer, const RunArguments &arguments) override {
     Code code = codeAt(builder);
     Value exec = hasChecks() ? arguments.exec : Value();

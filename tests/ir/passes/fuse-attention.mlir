@@ -246,6 +246,7 @@ graph.func @required<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<
   %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
   // expected-error @below {{attention is not fused: the softmax is not over the axis that the contraction sums}}
   // expected-note @below {{this is why}}
+  // expected-note @below {{help: take the softmax over the axis that is summed with the values}}
   %p = graph.softmax %s {axis = 0} : !graph.tensor<[T, S], f32>
   %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
   graph.return %y : !graph.tensor<[T, 32], f32>

@@ -219,8 +219,10 @@ private:
         run.flops = substitute(flops, at.sizes).str();
         run.bytes = substitute(bytes, at.sizes).str();
         run.scoreBytes = substitute(scoreBytes, at.sizes).str();
-        if (canRun(*at.entry))
+        if (canRun(*at.entry)) {
           run.at = amountsAt(at, dims, {flops, bytes, scoreBytes}, launches);
+          run.isTooLarge = !run.at;
+        }
       }
       std::string path = at.path;
       if (!chain.path.empty())
@@ -229,6 +231,7 @@ private:
     }
   }
 
+  /// nullopt where an amount does not fit 64 bits.
   std::optional<Amounts> amountsAt(const Reached &at, ArrayRef<DimExpr> dims, std::array<DimExpr, 3> formulas,
                                    ArrayRef<std::optional<AttentionLaunch>> launches) {
     Symbols symbols;
@@ -243,7 +246,7 @@ private:
                                    std::pair(formulas[2], &amounts.scoreBytes)}) {
       std::optional<int64_t> value = evaluate(formula, symbols);
       if (!value)
-        return std::nullopt; // too large to be told
+        return std::nullopt;
       *amount = *value;
     }
     if (llvm::any_of(values, [](int64_t value) { return value < 0; }))

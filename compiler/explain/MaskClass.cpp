@@ -3,6 +3,7 @@
 #include "compiler/explain/Scalars.h"
 
 #include "mlir/IR/Matchers.h"
+#include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
 
@@ -199,14 +200,15 @@ private:
   RegionReader reader;
 };
 
-/// "t", "t + 3", "t - 15", "t + (S-T)".
+/// "t", "t + 3", "t - 15", "t + past", "t + (S-T)".
 std::string relative(const std::string &offset) {
   if (offset == "0")
     return "t";
-  if (offset.find_first_not_of("0123456789") == std::string::npos)
-    return "t + " + offset;
-  if (offset[0] == '-' && offset.find_first_not_of("0123456789", 1) == std::string::npos)
-    return "t - " + offset.substr(1);
+  bool isNegative = offset[0] == '-';
+  std::string distance = isNegative ? offset.substr(1) : offset;
+  bool isOne = llvm::all_of(distance, [](char c) { return llvm::isAlnum(c) || c == '_'; }); // a number or a name
+  if (isOne)
+    return std::string("t ") + (isNegative ? "- " : "+ ") + distance;
   return "t + (" + offset + ")";
 }
 

@@ -85,6 +85,7 @@ struct Run {
   std::vector<std::string> paths; ///< the module path of each
   std::string flops, bytes, scoreBytes;
   std::optional<Amounts> at;
+  bool isTooLarge = false; ///< amounts at the sizes asked for do not fit 64 bits: there is no `at`
 };
 
 struct Chain {

@@ -60,7 +60,9 @@ private:
     row("product", score);
     if (attention.score != attention.scale && attention.score != "s")
       row("score", attention.score);
-    row("weights", fmt::format("{} over j, times v over {}", attention.normalizer, attention.values));
+    bool isPointwise = attention.normalizer == "pointwise";
+    row("weights", fmt::format("{}, times v over {}",
+                               isPointwise ? "the score itself" : attention.normalizer + " over j", attention.values));
     if (!attention.shared.empty())
       row("shared", "keys and values are the same along " + joined(attention.shared));
     row("mask", attention.mask.text() + (attention.mask.terms.empty() ? "" : " (" + attention.mask.formula + ")"));
@@ -109,6 +111,8 @@ private:
     if (run.at)
       for (const Tiles &tiles : run.at->tiles)
         costs.emplace_back("at", sizesOf(run.entry) + ": " + tilesText(*run.at, tiles));
+    else if (run.isTooLarge)
+      costs.emplace_back("at", sizesOf(run.entry) + ": amounts beyond 64 bits");
     return costs;
   }
 

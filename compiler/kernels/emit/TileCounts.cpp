@@ -3,6 +3,7 @@
 #include "compiler/kernels/emit/MaskRules.h"
 #include "compiler/kernels/emit/ScalarEvaluator.h"
 
+#include <cmath>
 #include <map>
 
 using namespace mlir;
@@ -149,11 +150,10 @@ public:
       else
         same *= size;
     }
-    int64_t looks = std::max<int64_t>(1, llvm::divideCeil(sizes.queries, counts.tileRows));
-    looks *= llvm::divideCeil(sizes.keys, counts.tileKeys);
+    double looks = std::ceil(double(sizes.queries) / counts.tileRows) * std::ceil(double(sizes.keys) / counts.tileKeys);
     for (int64_t axis : axes)
-      looks *= sizes.batch[axis];
-    if (looks > limit)
+      looks *= double(sizes.batch[axis]);
+    if (looks > double(limit))
       return std::nullopt;
     overBatch(axes);
     for (int64_t *count :

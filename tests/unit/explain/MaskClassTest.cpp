@@ -73,6 +73,8 @@ TEST_CASE("kinds of masks") {
       {"%n = arith.addi %t, %past : index\n %see = arith.cmpi sle, %j, %n : index",
        "causal with an offset: keys up to t + (S-T)", "j <= t + (S-T)"},
       {"%see = arith.cmpi sge, %j, %t : index", "keys from t", "j >= t"},
+      {"%n = graph.size <S>\n %d = arith.subi %t, %n : index\n %see = arith.cmpi sge, %j, %d : index",
+       "keys from t - S", "j >= t - S"},
       {"%n = arith.muli %t, %c5 : index\n %see = arith.cmpi sle, %j, %n : index", "a formula of query and key",
        "j <= t * 5"},
       // Windows: as two comparisons in either order, as a magnitude.

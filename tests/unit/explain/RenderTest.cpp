@@ -64,6 +64,13 @@ TEST_CASE("as text") {
         "1 of 2 chains fused\n");
 }
 
+TEST_CASE("amounts that no number can hold are said to be so") {
+  Report report = sample();
+  report.chains[0].runs[0].at.reset();
+  report.chains[0].runs[0].isTooLarge = true;
+  CHECK(renderText(report).find("  at       T=4096: amounts beyond 64 bits\n") != std::string::npos);
+}
+
 TEST_CASE("as JSON") {
   llvm::Expected<llvm::json::Value> json = llvm::json::parse(renderJson(sample()));
   REQUIRE(bool(json));

@@ -87,4 +87,5 @@ def main():
     expect("at" not in masks["chains"][0]["runs"][0] and masks["sizes"] == {}, "no numbers where no sizes are asked for")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -13,19 +13,6 @@ using namespace mlir;
 namespace fovea::explain {
 namespace {
 
-Place placeFrom(LocationAttr location) {
-  Place place;
-  if (!location)
-    return place;
-  SmallVector<PlaceFrame> frames = placeFrames(location);
-  if (const PlaceFrame *user = userFrame(frames)) {
-    place.file = user->place.getFilename().str();
-    place.line = user->place.getLine(), place.column = user->place.getColumn();
-  }
-  place.text = placeOf(location);
-  return place;
-}
-
 std::optional<int64_t> evaluate(DimExpr size, const Symbols &symbols) {
   return size.evaluate([&](std::string_view name) -> std::optional<int64_t> {
     auto found = symbols.find(name);
@@ -142,9 +129,11 @@ private:
     mine.path = (path.empty() ? pathOf(chain.place) : path).str();
     if (!chain.fused) {
       mine.failure = Failure{chain.failure, placeFrom(chain.failurePlace), remedyFor(chain.failure)};
+      mine.heldBytes = heldBytes(chain);
       return mine;
     }
     unsigned number = numbers[{chain.function, chain.result}]++;
+    ordinals[&chain] = number;
     graph::AttentionOp op = findAttention(chain, number);
     if (!op)
       return mine;
@@ -161,6 +150,19 @@ private:
       addRuns(mine, op, launches);
     }
     return mine;
+  }
+
+  /// The scores that a softmax left in the graph reads.
+  std::string heldBytes(const ChainReport &chain) {
+    std::string bytes;
+    if (auto function = input.fused.lookupSymbol<graph::FuncOp>(chain.function))
+      function.walk([&](graph::SoftmaxOp op) {
+        auto type = cast<graph::TensorType>(op.getX().getType());
+        DimExpr elements = type.getNumElements(), width(int64_t(type.getElementType().getIntOrFloatBitWidth() / 8));
+        if (op.getLoc() == chain.place && elements && elements * width)
+          bytes = (elements * width).str();
+      });
+    return bytes;
   }
 
   graph::AttentionOp findAttention(const ChainReport &chain, unsigned number) {
@@ -291,8 +293,8 @@ private:
         continue;
       if (!chain.fused)
         markMissed(function, chain, number, after);
-      else if (graph::AttentionOp op = findAttention(chain, 0))
-        after[op] += "chain" + number;
+      else if (graph::AttentionOp op = findAttention(chain, ordinals[&chain]))
+        addClass(op, number, after);
     }
     report.drawings.before = drawFunctions(input.before, functions, [&](Operation *op) { return before.lookup(op); });
     report.drawings.after = drawFunctions(input.fused, functions, [&](Operation *op) { return after.lookup(op); });
@@ -334,7 +336,12 @@ private:
     }
     for (Operation *op : ahead)
       if (behind.contains(op))
-        classes[op] += (classes[op].empty() ? "chain" : "") + number;
+        addClass(op, number, classes);
+  }
+
+  static void addClass(Operation *op, const std::string &number, DenseMap<Operation *, std::string> &classes) {
+    std::string &mine = classes[op];
+    mine += (mine.empty() ? "chain" : "") + number;
   }
 
   Input input; // handles
@@ -349,6 +356,7 @@ private:
       return std::pair(a.first, a.second.getAsOpaquePointer()) < std::pair(b.first, b.second.getAsOpaquePointer());
     }
   };
+  std::map<const ChainReport *, unsigned> ordinals;
   /// Chains met so far in a function at a place: copies of one line of the text.
   std::map<std::pair<std::string, LocationAttr>, unsigned, ByPlace> numbers;
 };

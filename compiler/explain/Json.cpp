@@ -32,7 +32,8 @@ Object maskJson(const Mask &mask) {
   return Object{{"text", mask.text()},
                 {"formula", mask.terms.empty() ? Value(nullptr) : Value(mask.formula)},
                 {"terms", listOf(mask.terms, [](const MaskTerm &term) {
-                   Object object{{"kind", maskKindName(term.kind)}, {"formula", term.formula}};
+                   Object object{
+                       {"kind", maskKindName(term.kind)}, {"formula", term.formula}, {"place", place(term.place)}};
                    if (!term.from.empty())
                      object["from"] = term.from;
                    if (!term.to.empty())
@@ -120,6 +121,7 @@ Value chainJson(const Chain &chain) {
                 {"fused", chain.fused},
                 {"facts", strings(chain.facts)},
                 {"failure", nullptr},
+                {"held_bytes", chain.heldBytes.empty() ? Value(nullptr) : Value(chain.heldBytes)},
                 {"attention", nullptr},
                 {"targets", listOf(chain.targets, targetJson)},
                 {"runs", listOf(chain.runs, runJson)}};

@@ -34,6 +34,8 @@ private:
     }
     MaskTerm term = classify(condition, false);
     term.formula = reader.text(condition);
+    if (Operation *op = condition.getDefiningOp())
+      term.place = placeFrom(LocationAttr(op->getLoc()));
     terms.push_back(std::move(term));
   }
 
@@ -192,7 +194,8 @@ private:
     auto from = llvm::find_if(terms, [](const MaskTerm &term) { return term.kind == MaskKind::From; });
     if (causal == terms.end() || from == terms.end())
       return;
-    MaskTerm window{MaskKind::Window, causal->formula + " and " + from->formula, from->from, causal->to};
+    MaskTerm window{MaskKind::Window, causal->formula + " and " + from->formula, from->from, causal->to,
+                    std::min(causal, from)->place};
     *std::min(causal, from) = window;
     terms.erase(std::max(causal, from));
   }
@@ -212,7 +215,9 @@ std::string relative(const std::string &offset) {
   return "t + (" + offset + ")";
 }
 
-std::string termText(const MaskTerm &term) {
+} // namespace
+
+std::string maskText(const MaskTerm &term) {
   switch (term.kind) {
   case MaskKind::Causal:
     return term.to == "0" ? "causal" : "causal with an offset: keys up to " + relative(term.to);
@@ -245,8 +250,6 @@ std::string termText(const MaskTerm &term) {
   return {};
 }
 
-} // namespace
-
 const char *maskKindName(MaskKind kind) {
   static const char *const names[] = {"causal",  "from",    "window",   "prefix", "documents", "blocks", "lengths",
                                       "padding", "queries", "diagonal", "tensor", "formula",   "other"};
@@ -256,7 +259,7 @@ const char *maskKindName(MaskKind kind) {
 std::string Mask::text() const {
   std::string result;
   for (const MaskTerm &term : terms)
-    result += (result.empty() ? "" : "; ") + termText(term);
+    result += (result.empty() ? "" : "; ") + maskText(term);
   return result.empty() ? "none" : result;
 }
 

@@ -1,7 +1,8 @@
 // What kind of mask a region is, from its structure: names and spellings do not matter.
 #pragma once
 
-#include <string>
+#include "compiler/explain/Place.h"
+
 #include <vector>
 
 namespace mlir {
@@ -26,20 +27,24 @@ enum class MaskKind {
   Other      ///< any other formula
 };
 
-/// Terms that must all hold for a key to be seen.
+/// What must hold, with the other terms, for a key to be seen.
 struct MaskTerm {
   MaskKind kind;
   std::string formula;  ///< over batch indices b0, b1, ..., the query t and the key j
   std::string from, to; ///< of Window, Causal, From: the first and last key relative to t; of Prefix: `to` its length
+  Place place{};
 };
 
 struct Mask {
   std::vector<MaskTerm> terms; ///< none: all keys are visible
   std::string formula;
 
-  /// "causal", "window of keys t - 15 to t, padding by key": for people.
+  /// "padding by key; window: keys t - 15 to t": for people.
   std::string text() const;
 };
+
+/// "causal", "window: keys t - 15 to t": for people.
+std::string maskText(const MaskTerm &term);
 
 /// "causal", "window", ...: as in JSON.
 const char *maskKindName(MaskKind kind);

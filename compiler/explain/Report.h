@@ -13,13 +13,6 @@
 
 namespace fovea::explain {
 
-/// Where something stands in the model's text.
-struct Place {
-  std::string file;
-  unsigned line = 0, column = 0; ///< 0: unknown
-  std::string text;              ///< as in messages: with the library's place behind the user's
-};
-
 /// Why a chain is not fused.
 struct Failure {
   std::string fact;
@@ -94,6 +87,7 @@ struct Chain {
   bool fused = false;
   std::vector<std::string> facts; ///< proved when it was matched, in order
   std::optional<Failure> failure; ///< where it is not fused
+  std::string heldBytes;          ///< then: the scores in memory, over the function's symbols; empty where not known
   std::optional<Attention> attention;
   std::vector<TargetRun> targets;
   std::vector<Run> runs;

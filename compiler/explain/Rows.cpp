@@ -31,6 +31,8 @@ public:
   RowWriter(const Report &report, const Chain &chain) : report(report), chain(chain) {}
 
   Rows run() {
+    if (!chain.heldBytes.empty())
+      row("holds", chain.heldBytes + " bytes of scores");
     if (chain.attention)
       write(*chain.attention);
     for (const TargetRun &target : chain.targets)
@@ -65,7 +67,11 @@ private:
                                isPointwise ? "the score itself" : attention.normalizer + " over j", attention.values));
     if (!attention.shared.empty())
       row("shared", "keys and values are the same along " + joined(attention.shared));
-    row("mask", attention.mask.text() + (attention.mask.terms.empty() ? "" : " (" + attention.mask.formula + ")"));
+    if (attention.mask.terms.empty())
+      row("mask", "none");
+    for (const MaskTerm &term : attention.mask.terms)
+      row("mask", fmt::format("{} ({}){}", maskText(term), term.formula,
+                              term.place.text.empty() ? "" : ", " + term.place.text));
     for (const Capture &capture : attention.captures)
       row("reads", fmt::format("{} {} at [{}], in the {}: by query {}, by key {}", capture.name, capture.type,
                                joined(capture.indices),

@@ -1,5 +1,6 @@
 #include "compiler/explain/Scalars.h"
 
+#include "compiler/explain/Place.h"
 #include "dialects/graph/Places.h"
 
 #include "mlir/IR/Matchers.h"
@@ -11,6 +12,19 @@
 using namespace mlir;
 
 namespace fovea::explain {
+
+Place placeFrom(LocationAttr location) {
+  Place place;
+  if (!location)
+    return place;
+  SmallVector<PlaceFrame> frames = placeFrames(location);
+  if (const PlaceFrame *user = userFrame(frames)) {
+    place.file = user->place.getFilename().str();
+    place.line = user->place.getLine(), place.column = user->place.getColumn();
+  }
+  place.text = placeOf(location);
+  return place;
+}
 
 //===-- Tensors ---------------------------------------------------------------------------------------------------===//
 

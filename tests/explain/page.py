@@ -117,7 +117,8 @@ def check_chain(section, chain):
     for row in next(section.all("table", "rows")).all("tr"):
         rows.setdefault(next(row.all("th")).text(), []).append(next(row.all("td")).text())
     attention, (runs,) = chain["attention"], chain["runs"]
-    expect(rows["mask"] == [f"{attention['mask']['text']} ({attention['mask']['formula']})"], f"the mask, not {rows['mask']}")
+    term = attention["mask"]["terms"][0]
+    expect(rows["mask"] == [f"{attention['mask']['text']} ({term['formula']}), {term['place']['text']}"], f"the mask, not {rows['mask']}")
     expect(all(variant["condition"] in rows["kernel"][0] for variant in chain["targets"][0]["variants"]), "the variants' conditions")
     expect(runs["flops"] in rows["costs"][0] and runs["bytes"] in rows["costs"][0], "operations and bytes")
     expect(str(len(runs["paths"])) in rows["runs"][0], "how often it runs")

@@ -12,14 +12,14 @@ TILES = {"target": TEXT, "variant": TEXT, "tiles?": NUMBER, "skipped?": NUMBER, 
          "flops?": NUMBER}
 AT = {"batch": [NUMBER], "queries": NUMBER, "keys": NUMBER, "flops": NUMBER, "bytes": NUMBER, "score_bytes": NUMBER, "tiles": [TILES]}
 RUN = {"entry": TEXT, "paths": [TEXT], "flops": TEXT, "bytes": TEXT, "score_bytes": TEXT, "at?": AT}
-MASK = {"text": TEXT, "formula": (TEXT, None), "terms": [{"kind": TEXT, "formula": TEXT, "from?": TEXT, "to?": TEXT}]}
+MASK = {"text": TEXT, "formula": (TEXT, None), "terms": [{"kind": TEXT, "formula": TEXT, "place": (PLACE, None), "from?": TEXT, "to?": TEXT}]}
 CAPTURE = {"name": TEXT, "type": TEXT, "regions": [TEXT], "indices": [TEXT], "by_query": TEXT, "by_key": TEXT}
 ATTENTION = {"batch": [TEXT], "queries": TEXT, "keys": TEXT, "inner": TEXT, "values": TEXT, "q": TEXT, "k": TEXT, "v": TEXT, "result": TEXT,
              "shared": [TEXT], "normalizer": TEXT, "score": TEXT, "scale": (TEXT, None), "mask": MASK, "captures": [CAPTURE]}
 VARIANT = {"name": TEXT, "condition": TEXT, "decided_by": TEXT}
 TARGET = {"target": TEXT, "tile_queries": NUMBER, "tile_keys": NUMBER, "variants": [VARIANT]}
 FAILURE = {"fact": TEXT, "place": (PLACE, None), "help": (TEXT, None)}
-CHAIN = {"place": (PLACE, None), "path": TEXT, "function": TEXT, "fused": FLAG, "facts": [TEXT], "failure": (FAILURE, None),
+CHAIN = {"place": (PLACE, None), "path": TEXT, "function": TEXT, "fused": FLAG, "held_bytes": (TEXT, None), "facts": [TEXT], "failure": (FAILURE, None),
          "attention": (ATTENTION, None), "targets": [TARGET], "runs": [RUN]}
 ARENA = {"target": TEXT, "formula": TEXT, "bytes": (NUMBER, None)}
 ENTRY = {"name": TEXT, "symbols": [TEXT], "arenas": [ARENA], "missing": [TEXT], "broken": [TEXT]}
@@ -81,6 +81,8 @@ def main():
     expect(at["tiles"][0] == {"target": "x86-64-v4", "variant": "many_queries", "tiles": 32, "skipped": 8, "full": 8, "masked": 16,
                               "open": 0, "flops": 15761408}, f"its tiles, not {at['tiles'][0]}")
     expect(len(causal["runs"][0]["paths"]) == 6, "its six layers")
+    expect(causal["attention"]["mask"]["terms"][0]["place"]["line"] > 0, "the place of the mask")
+    expect(missed["chains"][0]["held_bytes"] == "4*S*T", "the scores of a miss")
     # Every miss has its place and what would mend it.
     for chain in missed["chains"]:
         expect(chain["failure"]["help"] and chain["failure"]["place"]["line"] > 0, f"a place and help in {chain['failure']}")

@@ -3,6 +3,13 @@
 #include "compiler/explain/Scalars.h"
 #include "compiler/kernels/emit/AttentionTask.h"
 
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/SetVector.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
 using namespace mlir;
 
 namespace fovea::explain {
@@ -11,7 +18,7 @@ namespace {
 graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
 
 /// How one read moves through memory along `axis`, the tensor lying row by row.
-Access accessOf(const RegionReader &reader, graph::AtOp at, Value axis) {
+Access accessOf(RegionReader &reader, graph::AtOp at, Value axis) {
   Access access = Access::Broadcast;
   for (auto [i, index] : llvm::enumerate(at.getIndices())) {
     if (!reader.dependsOn(index, axis))
@@ -51,6 +58,50 @@ void describeScore(Attention &attention, graph::AttentionOp op) {
   attention.score = reader.text(reader.result());
 }
 
+/// A number that is to hide what it is added to or chosen for, and is finite.
+std::optional<double> lowNumber(Attribute constant) {
+  auto number = dyn_cast_or_null<FloatAttr>(constant);
+  double value = number ? number.getValueAsDouble() : 0;
+  return value <= -1000 && std::isfinite(value) ? std::optional(value) : std::nullopt;
+}
+
+void addHint(Attention &attention, double value, Operation *op) {
+  attention.hints.push_back({fmt::format("{:g} is finite and no mask: what it is to hide is computed all the same; "
+                                         "where(seen, score, -inf) hides keys, and tiles of them are skipped",
+                                         value),
+                             placeFrom(LocationAttr(op->getLoc()))});
+}
+
+/// Masks by large negative numbers, in the score region and in what it reads.
+void addHints(Attention &attention, graph::AttentionOp op) {
+  for (Operation &inner : op.getScore().front()) {
+    if (!isa<arith::SelectOp, arith::MulFOp, arith::AddFOp>(inner))
+      continue;
+    for (Value operand : inner.getOperands())
+      if (Attribute constant; matchPattern(operand, m_Constant(&constant)))
+        if (std::optional<double> low = lowNumber(constant))
+          return addHint(attention, *low, &inner);
+  }
+  llvm::SetVector<Operation *> behind;
+  for (Value tensor : op.getCaptures())
+    if (Operation *source = tensor.getDefiningOp())
+      behind.insert(source);
+  constexpr size_t most = 64; // what masks are made of is near
+  for (size_t i = 0; i < behind.size() && i < most; ++i) {
+    Operation *source = behind[i];
+    bool isElementwise = isa<graph::ElementwiseOpInterface>(source);
+    if (!isElementwise && !isa<graph::BroadcastOp, graph::ReshapeOp, graph::TransposeOp>(source))
+      continue;
+    for (Value operand : source->getOperands()) {
+      bool mayHide = isa<graph::MulOp, graph::SelectOp, graph::AddOp>(source);
+      if (std::optional<double> low = mayHide ? lowNumber(graph::getSplat(operand)) : std::nullopt)
+        return addHint(attention, *low, source);
+      if (Operation *next = operand.getDefiningOp())
+        behind.insert(next);
+    }
+  }
+}
+
 } // namespace
 
 const char *accessName(Access access) {
@@ -82,6 +133,7 @@ Attention describeAttention(graph::AttentionOp op) {
     addReads(capture, tensor, op.getMask());
     attention.captures.push_back(std::move(capture));
   }
+  addHints(attention, op);
   return attention;
 }
 

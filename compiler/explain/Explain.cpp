@@ -4,6 +4,7 @@
 #include "compiler/passes/FusionReport.h"
 #include "compiler/passes/Remedies.h"
 #include "dialects/graph/Places.h"
+#include "fovea/abi.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/SetVector.h"
@@ -37,15 +38,15 @@ bool holds(const program::Requirement &requirement, const Symbols &symbols) {
   if (!lhs || !rhs)
     return true;
   switch (requirement.relation) {
-  case 0:
+  case FOVEA_EQ:
     return *lhs == *rhs;
-  case 1:
+  case FOVEA_NE:
     return *lhs != *rhs;
-  case 2:
+  case FOVEA_LT:
     return *lhs < *rhs;
-  case 3:
+  case FOVEA_LE:
     return *lhs <= *rhs;
-  case 4:
+  case FOVEA_GT:
     return *lhs > *rhs;
   default:
     return *lhs >= *rhs;
@@ -92,7 +93,7 @@ private:
           mine.missing.push_back(symbol);
       }
       for (const program::Requirement &requirement : entry.requirements)
-        if (!input.sizes.empty() && mine.missing.empty() && !holds(requirement, values))
+        if (isComplete(entry) && !holds(requirement, values))
           mine.broken.push_back(requirement.message);
       for (Input::Lowered lowered : input.lowered) {
         auto arena = lowered.module.lookupSymbol<func::FuncOp>(entry.function + ".arena");
@@ -107,9 +108,8 @@ private:
     }
   }
 
-  bool isComplete(const program::Entry &entry) {
-    return !input.sizes.empty() && sizes[&entry].size() == entry.symbols.size();
-  }
+  /// Whether all sizes of the entry are known: it may have no symbols.
+  bool isComplete(const program::Entry &entry) { return sizes[&entry].size() == entry.symbols.size(); }
   /// Whether the entry runs at the sizes asked for.
   bool canRun(const program::Entry &entry) {
     return isComplete(entry) && llvm::all_of(entry.requirements, [&](const program::Requirement &requirement) {

@@ -71,7 +71,10 @@ Value attentionJson(const Attention &attention) {
                 {"score", attention.score},
                 {"scale", attention.scale.empty() ? Value(nullptr) : Value(attention.scale)},
                 {"mask", maskJson(attention.mask)},
-                {"captures", listOf(attention.captures, captureJson)}};
+                {"captures", listOf(attention.captures, captureJson)},
+                {"hints", listOf(attention.hints, [](const Hint &hint) {
+                   return Value(Object{{"text", hint.text}, {"place", place(hint.place)}});
+                 })}};
 }
 
 Value targetJson(const TargetRun &run) {

@@ -31,6 +31,12 @@ struct Capture {
   Access byQuery = Access::Broadcast, byKey = Access::Broadcast;
 };
 
+/// What would make a fused chain faster.
+struct Hint {
+  std::string text;
+  Place place;
+};
+
 /// What a fused chain computes. Sizes are over the symbols of its function.
 struct Attention {
   std::vector<std::string> batch;
@@ -42,6 +48,7 @@ struct Attention {
   std::string scale; ///< its head, which is taken into the queries: "s / 8"; empty where there is none
   Mask mask;
   std::vector<Capture> captures;
+  std::vector<Hint> hints;
 };
 
 /// How a fused chain runs on one target.

@@ -79,6 +79,12 @@ private:
                                : capture.inScore                 ? "score"
                                                                  : "mask",
                                accessName(capture.byQuery), accessName(capture.byKey)));
+    for (const Hint &hint : attention.hints)
+      write(hint);
+  }
+
+  void write(const Hint &hint) {
+    row("hint", hint.place.text.empty() ? hint.text : fmt::format("{} ({})", hint.text, hint.place.text));
   }
 
   static std::string decision(const std::string &by) {
@@ -112,13 +118,15 @@ private:
   }
 
   Rows costsOf(const Run &run) const {
+    std::string sizes = sizesOf(run.entry);
+    sizes += sizes.empty() ? "" : ": ";
     Rows costs{{"costs", fmt::format("{} operations, {} bytes; never holds {} bytes of scores", run.flops, run.bytes,
                                      run.scoreBytes)}};
     if (run.at)
       for (const Tiles &tiles : run.at->tiles)
-        costs.emplace_back("at", sizesOf(run.entry) + ": " + tilesText(*run.at, tiles));
+        costs.emplace_back("at", sizes + tilesText(*run.at, tiles));
     else if (run.isTooLarge)
-      costs.emplace_back("at", sizesOf(run.entry) + ": amounts beyond 64 bits");
+      costs.emplace_back("at", sizes + "amounts beyond 64 bits");
     return costs;
   }
 

@@ -5,7 +5,7 @@
 
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/StringSwitch.h"
-#include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/MathExtras.h"
 
 #include <fmt/format.h>
 
@@ -59,7 +59,8 @@ std::string tensorText(graph::TensorType type) {
 namespace {
 /// How tightly operators bind, as in the language.
 enum Precedence { lowest, orLevel, andLevel, notLevel, compareLevel, sumLevel, termLevel, unaryLevel, callLevel };
-constexpr unsigned deepest = 40;
+/// Ops of a formula that are shown, or looked at.
+constexpr unsigned longest = 100;
 
 struct Infix {
   const char *text;
@@ -134,23 +135,29 @@ std::string RegionReader::argumentText(BlockArgument argument) const {
   return "b" + std::to_string(number - hasScore);
 }
 
-std::string RegionReader::text(Value value, int precedence, unsigned depth) const {
-  if (auto argument = dyn_cast<BlockArgument>(value))
-    return argumentText(argument);
-  if (depth > deepest)
-    return "...";
-  return opText(value.getDefiningOp(), precedence, depth + 1);
+std::string RegionReader::text(Value value) {
+  budget = longest;
+  return textOf(value, lowest);
 }
 
-std::string RegionReader::callText(StringRef name, Operation *op, unsigned depth) const {
+std::string RegionReader::textOf(Value value, int precedence) {
+  if (auto argument = dyn_cast<BlockArgument>(value))
+    return argumentText(argument);
+  if (budget == 0)
+    return "...";
+  --budget;
+  return opText(value.getDefiningOp(), precedence);
+}
+
+std::string RegionReader::callText(StringRef name, Operation *op) {
   std::string result = name.str() + "(";
   for (auto [i, operand] : llvm::enumerate(op->getOperands()))
-    result += (i ? ", " : "") + text(operand, lowest, depth);
+    result += (i ? ", " : "") + textOf(operand, lowest);
   return result + ")";
 }
 
 /// `x // c` and `x % c`, which are written with the division that truncates and a correction.
-std::optional<std::string> RegionReader::floored(Operation *op, int precedence, unsigned depth) const {
+std::optional<std::string> RegionReader::floored(Operation *op, int precedence) {
   auto select = dyn_cast<arith::SelectOp>(op);
   Operation *plain = select ? select.getFalseValue().getDefiningOp() : nullptr;
   Operation *corrected = select ? select.getTrueValue().getDefiningOp() : nullptr;
@@ -160,7 +167,7 @@ std::optional<std::string> RegionReader::floored(Operation *op, int precedence, 
                      corrected->getOperand(1) == plain->getOperand(1);
   if ((!isQuotient && !isRemainder) || corrected->getOperand(0) != plain->getResult(0))
     return std::nullopt;
-  return opText(plain, precedence, depth);
+  return opText(plain, precedence);
 }
 
 static std::string constantText(Attribute constant) {
@@ -172,12 +179,12 @@ static std::string constantText(Attribute constant) {
   return std::to_string(integer.getValue().getSExtValue());
 }
 
-std::string RegionReader::opText(Operation *op, int precedence, unsigned depth) const {
+std::string RegionReader::opText(Operation *op, int precedence) {
   Attribute constant;
   if (matchPattern(op, m_Constant(&constant)) && isa<FloatAttr, IntegerAttr>(constant))
     return constantText(constant);
   if (onlyConverts(op))
-    return text(op->getOperand(0), precedence, depth);
+    return textOf(op->getOperand(0), precedence);
   if (auto size = dyn_cast<graph::SizeOp>(op)) {
     DimExpr value = size.getSize().getValue();
     return within(value.str(), value.kind() == DimExpr::Kind::Sum ? sumLevel : int(callLevel), precedence);
@@ -185,22 +192,22 @@ std::string RegionReader::opText(Operation *op, int precedence, unsigned depth) 
   if (auto at = dyn_cast<graph::AtOp>(op)) {
     std::string result = tensorName(at.getX());
     for (auto [i, index] : llvm::enumerate(at.getIndices()))
-      result += (i ? ", " : "[") + text(index, lowest, depth);
+      result += (i ? ", " : "[") + textOf(index, lowest);
     return at.getIndices().empty() ? result : result + "]";
   }
-  if (auto result = floored(op, precedence, depth))
+  if (auto result = floored(op, precedence))
     return *result;
   if (isa<arith::XOrIOp>(op) && matchPattern(op->getOperand(1), m_One()) && op->getResult(0).getType().isInteger(1))
-    return within("not " + text(op->getOperand(0), notLevel, depth), notLevel, precedence);
+    return within("not " + textOf(op->getOperand(0), notLevel), notLevel, precedence);
   if (isa<arith::NegFOp>(op))
-    return within("-" + text(op->getOperand(0), unaryLevel, depth), unaryLevel, precedence);
+    return within("-" + textOf(op->getOperand(0), unaryLevel), unaryLevel, precedence);
   if (const char *sign = comparisonOf(op)) {
-    std::string sides[] = {text(op->getOperand(0), sumLevel, depth), text(op->getOperand(1), sumLevel, depth)};
+    std::string sides[] = {textOf(op->getOperand(0), sumLevel), textOf(op->getOperand(1), sumLevel)};
     return within(sides[0] + " " + sign + " " + sides[1], compareLevel, precedence);
   }
   if (std::optional<Infix> infix = infixOf(op)) {
-    std::string left = text(op->getOperand(0), infix->level, depth);
-    std::string right = text(op->getOperand(1), infix->level + 1, depth);
+    std::string left = textOf(op->getOperand(0), infix->level);
+    std::string right = textOf(op->getOperand(1), infix->level + 1);
     return within(left + " " + infix->text + " " + right, infix->level, precedence);
   }
   StringRef name = llvm::StringSwitch<StringRef>(op->getName().getStringRef())
@@ -209,45 +216,61 @@ std::string RegionReader::opText(Operation *op, int precedence, unsigned depth) 
                        .Cases({"arith.minsi", "arith.minimumf", "arith.minnumf"}, "min")
                        .Cases({"math.absi", "math.absf"}, "abs")
                        .Default(op->getName().stripDialect());
-  return callText(name, op, depth);
+  return callText(name, op);
 }
 
 //===-- Sums ------------------------------------------------------------------------------------------------------===//
 
-bool RegionReader::dependsOn(Value value, Value argument) const {
+bool RegionReader::dependsOn(Value value, Value argument) {
   if (value == argument)
     return true;
   Operation *op = value.getDefiningOp();
-  return op && op->getBlock() == block &&
-         llvm::any_of(op->getOperands(), [&](Value x) { return dependsOn(x, argument); });
+  if (!op || op->getBlock() != block)
+    return false;
+  if (auto known = dependences.find({value, argument}); known != dependences.end())
+    return known->second;
+  bool result = llvm::any_of(op->getOperands(), [&](Value x) { return dependsOn(x, argument); });
+  return dependences[{value, argument}] = result;
 }
 
-bool RegionReader::readsTensor(Value value) const {
+bool RegionReader::readsTensor(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op || op->getBlock() != block)
     return false;
-  return isa<graph::AtOp>(op) || llvm::any_of(op->getOperands(), [&](Value x) { return readsTensor(x); });
+  if (auto known = reads.find(value); known != reads.end())
+    return known->second;
+  bool result = isa<graph::AtOp>(op) || llvm::any_of(op->getOperands(), [&](Value x) { return readsTensor(x); });
+  return reads[value] = result;
 }
 
 std::optional<RegionReader::Affine> scaled(RegionReader::Affine a, int64_t factor) {
-  a.query *= factor, a.key *= factor;
+  bool overflows = llvm::MulOverflow(a.query, factor, a.query) | llvm::MulOverflow(a.key, factor, a.key);
   a.rest = a.rest * DimExpr(factor);
   for (auto &[value, times] : a.uniform)
-    times *= factor;
-  return a.rest ? std::optional(a) : std::nullopt;
+    overflows |= bool(llvm::MulOverflow(times, factor, times));
+  return a.rest && !overflows ? std::optional(a) : std::nullopt;
 }
 
 std::optional<RegionReader::Affine> difference(const RegionReader::Affine &a, const RegionReader::Affine &b) {
   std::optional<RegionReader::Affine> result = scaled(b, -1);
   if (!result)
     return std::nullopt;
-  result->query += a.query, result->key += a.key;
+  bool overflows =
+      llvm::AddOverflow(result->query, a.query, result->query) | llvm::AddOverflow(result->key, a.key, result->key);
   result->rest = result->rest + a.rest;
   llvm::append_range(result->uniform, a.uniform);
-  return result->rest ? result : std::nullopt;
+  return result->rest && !overflows ? result : std::nullopt;
 }
 
-std::optional<RegionReader::Affine> RegionReader::affine(Value value) const {
+std::optional<RegionReader::Affine> RegionReader::affine(Value value) {
+  budget = longest;
+  return affineOf(value);
+}
+
+std::optional<RegionReader::Affine> RegionReader::affineOf(Value value) {
+  if (budget == 0)
+    return std::nullopt;
+  --budget;
   Affine result;
   APInt constant;
   if (value == query())
@@ -265,10 +288,10 @@ std::optional<RegionReader::Affine> RegionReader::affine(Value value) const {
       return result;
     }
     if (isa<arith::IndexCastOp, arith::ExtSIOp>(op))
-      return affine(op->getOperand(0));
+      return affineOf(op->getOperand(0));
     if (!isa<arith::AddIOp, arith::SubIOp, arith::MulIOp>(op))
       return std::nullopt;
-    auto a = affine(op->getOperand(0)), b = affine(op->getOperand(1));
+    auto a = affineOf(op->getOperand(0)), b = affineOf(op->getOperand(1));
     if (!a || !b)
       return std::nullopt;
     if (isa<arith::SubIOp>(op))

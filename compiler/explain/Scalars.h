@@ -27,9 +27,10 @@ public:
   mlir::Value key() const { return block->getArguments().back(); }
   mlir::Value result() const { return block->getTerminator()->getOperand(0); }
 
-  std::string text(mlir::Value value) const { return text(value, 0, 0); }
-  bool dependsOn(mlir::Value value, mlir::Value argument) const;
-  bool readsTensor(mlir::Value value) const;
+  /// Of long formulas the beginning.
+  std::string text(mlir::Value value);
+  bool dependsOn(mlir::Value value, mlir::Value argument);
+  bool readsTensor(mlir::Value value);
 
   /// t * query + j * key + rest + (the sum of `uniform`, which depend on neither and are no sizes).
   struct Affine {
@@ -37,20 +38,25 @@ public:
     DimExpr rest = DimExpr(0);
     llvm::SmallVector<std::pair<mlir::Value, int64_t>, 1> uniform; ///< value, factor
   };
-  std::optional<Affine> affine(mlir::Value value) const;
+  std::optional<Affine> affine(mlir::Value value);
 
 private:
-  std::string text(mlir::Value value, int precedence, unsigned depth) const;
-  std::string opText(mlir::Operation *op, int precedence, unsigned depth) const;
+  std::string textOf(mlir::Value value, int precedence);
+  std::string opText(mlir::Operation *op, int precedence);
   std::string argumentText(mlir::BlockArgument argument) const;
-  std::string callText(llvm::StringRef name, mlir::Operation *op, unsigned depth) const;
-  std::optional<std::string> floored(mlir::Operation *op, int precedence, unsigned depth) const;
+  std::string callText(llvm::StringRef name, mlir::Operation *op);
+  std::optional<std::string> floored(mlir::Operation *op, int precedence);
+  std::optional<Affine> affineOf(mlir::Value value);
 
   mlir::Block *block;
   bool hasScore;
+  /// Values are shared: without an end a formula may be longer than memory.
+  unsigned budget = 0;
+  llvm::DenseMap<std::pair<mlir::Value, mlir::Value>, bool> dependences;
+  llvm::DenseMap<mlir::Value, bool> reads;
 };
 
-/// `a - b`, `a * factor`; nullopt where sizes overflow.
+/// `a - b`, `a * factor`; nullopt where numbers overflow.
 std::optional<RegionReader::Affine> difference(const RegionReader::Affine &a, const RegionReader::Affine &b);
 std::optional<RegionReader::Affine> scaled(RegionReader::Affine a, int64_t factor);
 

@@ -150,3 +150,22 @@ TEST_CASE("formulas have the parentheses that they need and no others") {
   for (const MaskCase &mask : cases)
     CHECK(MaskRegion(mask.body).classify().formula == mask.formula);
 }
+
+TEST_CASE("formulas whose values are shared many times over come to an end") {
+  std::string body = "%x0 = arith.subi %t, %j : index\n";
+  for (int i = 0; i < 60; ++i)
+    body += "%x" + std::to_string(i + 1) + " = arith.muli %x" + std::to_string(i) + ", %x" + std::to_string(i) +
+            " : index\n";
+  Mask mask = MaskRegion(body + "%see = arith.cmpi sge, %x60, %c0 : index").classify();
+  REQUIRE(mask.terms.size() == 1);
+  CHECK(mask.terms[0].kind == MaskKind::Formula);
+  CHECK(mask.formula.size() < 1000);
+  CHECK(mask.formula.find("...") != std::string::npos);
+}
+
+TEST_CASE("factors beyond 64 bits are no sum") {
+  Mask mask = MaskRegion("%n = arith.constant 4611686018427387904 : index\n %x = arith.muli %t, %n : index\n"
+                         "%y = arith.muli %x, %n : index\n %see = arith.cmpi sge, %y, %j : index")
+                  .classify();
+  CHECK(mask.text() == "a formula of query and key");
+}

@@ -73,11 +73,13 @@ Value ProgramLowering::launchInfo(kernel::LaunchOp launch) {
   Value number = func::CallOp::create(b, loc, chooser, launch.getOperands()).getResult(0), info;
   for (auto [i, variant] : llvm::enumerate(chooser->getAttrOfType<ArrayAttr>(kernels::variantsAttr))) {
     Value mine = kernelInfo(kernel, cast<StringAttr>(variant).getValue(), loc);
-    Value isMine = info ? arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, number,
-                                                arith::ConstantIndexOp::create(b, loc, i))
-                              .getResult()
-                        : Value();
-    info = info ? arith::SelectOp::create(b, loc, isMine, mine, info).getResult() : mine;
+    if (!info) {
+      info = mine;
+      continue;
+    }
+    Value at = arith::ConstantIndexOp::create(b, loc, i);
+    Value isMine = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, number, at);
+    info = arith::SelectOp::create(b, loc, isMine, mine, info);
   }
   return info;
 }

@@ -127,8 +127,7 @@ class TileCounter {
 public:
   TileCounter(kernel::AttentionOp op, const Target &target, const AttentionSizes &sizes,
               std::function<std::optional<int64_t>(Value)> outer)
-      : op(op), target(target), sizes(sizes), outer(std::move(outer)),
-        formula(op.getMask().empty() ? nullptr : &op.getMask().front()) {
+      : op(op), sizes(sizes), outer(std::move(outer)), formula(op.getMask().empty() ? nullptr : &op.getMask().front()) {
     counts.variant = variantFor(target, sizes.queries);
     bool isFew = counts.variant == AttentionVariant::FewQueries;
     counts.tileRows = isFew ? target.vectorLength : target.attentionRows;
@@ -222,7 +221,6 @@ private:
   }
 
   kernel::AttentionOp op;
-  const Target &target;
   const AttentionSizes &sizes;
   std::function<std::optional<int64_t>(Value)> outer;
   MaskFormula formula;

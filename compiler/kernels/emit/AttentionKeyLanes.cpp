@@ -420,10 +420,13 @@ void KeyLanes::values(const Keys &keys) {
   });
 }
 
-/// The next block's keys, to fetch from; null where columns may be apart.
+/// The next block's keys, to fetch from; null where columns may be apart, and where all keys are one block.
 Value KeyLanes::nextBlock(const Keys &keys) {
   Value k = mapped(op.getK());
-  if (!hasUnitColumns(k))
+  ArrayRef<int64_t> extents = cast<MemRefType>(k.getType()).getShape();
+  int64_t all = extents[extents.size() - 2];
+  bool isOnly = !ShapedType::isDynamic(all) && all <= shape.keys;
+  if (!hasUnitColumns(k) || isOnly)
     return nullptr;
   SmallVector<OpFoldResult> offsets{code.add(keys.begin, shape.keys), code.b.getIndexAttr(0)},
       sizes{code.b.getIndexAttr(shape.keys), d}, strides(2, code.b.getIndexAttr(1));

@@ -182,13 +182,12 @@ private:
                                   const Attention &attention) {
     using kernels::AttentionVariant;
     TargetRun run{target.name.str(), target.attentionRows, target.attentionKeys, {}};
-    std::string limit = std::to_string(kernels::mostFewQueries(target));
-    std::optional<int64_t> queries = DimExpr::parse(attention.queries)->value();
-    for (auto [variant, relation] :
-         {std::pair(AttentionVariant::FewQueries, " <= "), std::pair(AttentionVariant::ManyQueries, " > ")}) {
-      std::string condition = attention.queries + relation + limit;
-      if (queries)
-        condition = kernels::variantFor(target, *queries) == variant ? "always" : "never";
+    auto taken = kernels::variantFor(target, DimExpr::parse(attention.queries)->value(),
+                                     DimExpr::parse(attention.keys)->value());
+    for (AttentionVariant variant : {AttentionVariant::FewQueries, AttentionVariant::ManyQueries}) {
+      std::string condition = kernels::conditionOf(variant, target, attention.queries, attention.keys);
+      if (taken)
+        condition = taken == variant ? "always" : "never";
       run.variants.push_back({kernels::attentionVariantNames()[int(variant)].str(), condition,
                               decisionName(kernels::decisionOf(launch.op, variant))});
     }
@@ -265,7 +264,7 @@ private:
   static Tiles tilesAt(const kernels::Target &target, const AttentionLaunch &launch,
                        const kernels::AttentionSizes &extent, const Symbols &symbols, int64_t flops) {
     Tiles tiles{target.name.str(),
-                kernels::attentionVariantNames()[int(kernels::variantFor(target, extent.queries))].str()};
+                kernels::attentionVariantNames()[int(*kernels::variantFor(target, extent.queries, extent.keys))].str()};
     auto counts = tilesOf(launch, target, extent, symbols);
     if (!counts)
       return tiles;

@@ -1,5 +1,7 @@
 #include "compiler/kernels/emit/AttentionVariants.h"
 
+#include "compiler/kernels/emit/NumberDomain.h"
+
 using namespace mlir;
 
 namespace fovea::kernels {
@@ -7,6 +9,45 @@ namespace fovea::kernels {
 ArrayRef<llvm::StringLiteral> attentionVariantNames() {
   static constexpr llvm::StringLiteral names[] = {"few_queries", "many_queries"};
   return names;
+}
+
+std::optional<AttentionVariant> variantFor(const Target &target, std::optional<int64_t> queries,
+                                           std::optional<int64_t> keys) {
+  NumberDomain domain;
+  Kleene few = areFewQueries(domain, target, queries, keys);
+  if (few == Kleene::Open)
+    return std::nullopt;
+  return few == Kleene::Yes ? AttentionVariant::FewQueries : AttentionVariant::ManyQueries;
+}
+
+namespace {
+/// Sizes and conditions as text; a condition has its negation beside it.
+struct TextDomain {
+  using Index = std::string;
+  struct Truth {
+    std::string holds, fails;
+  };
+  Index index(int64_t value) { return std::to_string(value); }
+  Truth lessOrEqual(const Index &a, const Index &b) { return {a + " <= " + b, a + " > " + b}; }
+  Truth less(const Index &a, const Index &b) { return {a + " < " + b, a + " >= " + b}; }
+  Truth equal(const Index &a, const Index &b) { return {a + " == " + b, a + " != " + b}; }
+  Truth both(const Truth &a, const Truth &b) { return {conjunction(a.holds, b.holds), a.fails + " or " + b.fails}; }
+  Truth either(const Truth &a, const Truth &b) { return negate(both(negate(a), negate(b))); }
+  Truth negate(const Truth &a) { return {a.fails, a.holds}; }
+
+private:
+  static std::string conjunction(const std::string &a, const std::string &b) { return factor(a) + " and " + factor(b); }
+  static std::string factor(const std::string &text) {
+    return StringRef(text).contains(" or ") ? "(" + text + ")" : text;
+  }
+};
+} // namespace
+
+std::string conditionOf(AttentionVariant variant, const Target &target, const std::string &queries,
+                        const std::string &keys) {
+  TextDomain domain;
+  TextDomain::Truth few = areFewQueries(domain, target, queries, keys);
+  return variant == AttentionVariant::FewQueries ? few.holds : few.fails;
 }
 
 /// Whether a view repeats along `axis`.

@@ -4,6 +4,9 @@
 #include "compiler/kernels/Target.h"
 #include "dialects/kernel/KernelDialect.h"
 
+#include <optional>
+#include <string>
+
 namespace fovea::kernels {
 
 /// Few queries have keys in the lanes, many have queries there.
@@ -12,11 +15,28 @@ enum class AttentionVariant { FewQueries, ManyQueries };
 /// "few_queries", "many_queries"; in the order of the enumeration.
 llvm::ArrayRef<llvm::StringLiteral> attentionVariantNames();
 
-/// Up to so many queries are few: half a vector of them.
-inline int64_t mostFewQueries(const Target &target) { return target.vectorLength / 2; }
-inline AttentionVariant variantFor(const Target &target, int64_t queries) {
-  return queries <= mostFewQueries(target) ? AttentionVariant::FewQueries : AttentionVariant::ManyQueries;
+/// Whether queries are few: at most half a vector of them. A handful with no more keys than lanes are as well off
+/// beside each other: keys in the lanes would hardly fill one vector.
+///
+/// One formula for the code of the selector, for numbers and for people (a domain as in MaskRules.h).
+template <typename Domain>
+typename Domain::Truth areFewQueries(Domain &domain, const Target &target, typename Domain::Index queries,
+                                     typename Domain::Index keys) {
+  constexpr int64_t handful = 4;
+  auto few = domain.lessOrEqual(queries, domain.index(target.vectorLength / 2));
+  if (target.vectorLength / 2 <= handful)
+    return few;
+  auto isHandful = domain.lessOrEqual(queries, domain.index(handful));
+  auto fillsVector = domain.negate(domain.lessOrEqual(keys, domain.index(target.vectorLength)));
+  return domain.both(few, domain.either(isHandful, fillsVector));
 }
+
+/// The variant that is taken; nullopt where it depends on a size that is not known.
+std::optional<AttentionVariant> variantFor(const Target &target, std::optional<int64_t> queries,
+                                           std::optional<int64_t> keys);
+/// "T <= 8", of sizes as text: when `variant` is taken.
+std::string conditionOf(AttentionVariant variant, const Target &target, const std::string &queries,
+                        const std::string &keys);
 
 /// Batch axes along which keys and values repeat: with few queries, all of their rows are one task's.
 llvm::SmallVector<int64_t> sharedAxes(kernel::AttentionOp op);

@@ -296,3 +296,24 @@ TEST_CASE("an unknown size leaves tiles open instead of guessing") {
   REQUIRE(counts);
   CHECK(counts->open == counts->tiles());
 }
+
+TEST_CASE("the variant that is taken, and when, as text") {
+  const Target &narrow = *lookupTarget("x86-64-v3"), &wide = *lookupTarget("x86-64-v4");
+  using V = AttentionVariant;
+  CHECK(variantFor(narrow, 4, 100) == V::FewQueries);
+  CHECK(variantFor(narrow, 5, 100) == V::ManyQueries);
+  CHECK(conditionOf(V::FewQueries, narrow, "T", "S") == "T <= 4");
+  CHECK(conditionOf(V::ManyQueries, narrow, "T", "S") == "T > 4");
+  // A handful of queries with few keys.
+  CHECK(variantFor(wide, 8, 17) == V::FewQueries);
+  CHECK(variantFor(wide, 8, 16) == V::ManyQueries);
+  CHECK(variantFor(wide, 4, 16) == V::FewQueries);
+  CHECK(variantFor(wide, 9, 100) == V::ManyQueries);
+  CHECK(conditionOf(V::FewQueries, wide, "T", "S") == "T <= 8 and (T <= 4 or S > 16)");
+  CHECK(conditionOf(V::ManyQueries, wide, "T", "S") == "T > 8 or T > 4 and S <= 16");
+  // What is not known is left open only where it matters.
+  CHECK(variantFor(wide, 3, std::nullopt) == V::FewQueries);
+  CHECK(variantFor(wide, 9, std::nullopt) == V::ManyQueries);
+  CHECK(variantFor(wide, 6, std::nullopt) == std::nullopt);
+  CHECK(variantFor(wide, std::nullopt, 100) == std::nullopt);
+}

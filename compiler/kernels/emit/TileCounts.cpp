@@ -27,8 +27,11 @@ public:
   using Box = Rules::Box;
 
   NumberVisibility(MaskFormula &formula, ArrayRef<int64_t> batch,
-                   const std::function<std::optional<int64_t>(Value)> &outer, Summaries &summaries)
-      : formula(formula), batch(batch), outer(outer), summaries(summaries), rules(domain, formula) {}
+                   const std::function<std::optional<int64_t>(Value)> &outer, Summaries &summaries, bool tilesMask)
+      : formula(formula), batch(batch), outer(outer), summaries(summaries), rules(domain, formula) {
+    if (tilesMask)
+      rules.useTiles([](size_t, const Box &) { return Rules::Answer{Kleene::Open, Kleene::Open}; });
+  }
 
   void summarize(unsigned axis, int64_t begin, int64_t end) {
     for (Value leaf : formula.summarised()) {
@@ -151,7 +154,7 @@ private:
 
   void overKeys(int64_t queryBegin, int64_t queryEnd, int64_t tasks, int64_t rows = 0) {
     rows = rows ? rows : queryEnd - queryBegin;
-    NumberVisibility visibility(formula, batch, outer, summaries);
+    NumberVisibility visibility(formula, batch, outer, summaries, /*tilesMask=*/!isFew());
     if (formula.hasMask() && isDecided) {
       visibility.summarize(MaskFormula::none, 0, 1);
       visibility.summarize(MaskFormula::queries, queryBegin, queryEnd);
@@ -207,7 +210,9 @@ MaskDecision decisionOf(kernel::AttentionOp op, AttentionVariant variant) {
   MaskFormula formula(&op.getMask().front());
   NumberDomain domain;
   MaskRules<NumberDomain> rules(domain, formula);
-  bool reads = false;
+  bool reads = variant == AttentionVariant::ManyQueries && !formula.tiled().empty();
+  if (reads)
+    rules.useTiles([](size_t, const auto &) { return MaskRules<NumberDomain>::Answer{Kleene::Open, Kleene::Open}; });
   for (Value leaf : formula.summarised()) {
     for (Operation *inner : formula.sliceOf(leaf))
       reads |= isa<kernel::LoadOp>(inner);

@@ -3,8 +3,8 @@
 Names of sizes: B batch, H heads of keys and values, T queries, S keys, D and E the heads' widths, P keys of the past,
 M keys that a mask knows.
 """
-from source import Entry, Unsupported, broadcastable, number
-from subgraph import translate
+from source import Entry, Unsupported, broadcastable, number, widened
+from subgraph import Text, translate
 
 # What `softmax_precision` may ask for. The softmax is f32 for all of them: f16 and bf16 get more than that, double less.
 PRECISIONS = {None, 1, 10, 11, 16}
@@ -16,7 +16,9 @@ class Operands:
     def __init__(self, node, entry):
         query, key, value = (node.input(place) for place in range(3))
         heads = node.attribute("q_num_heads"), node.attribute("kv_num_heads")
-        self.entry, self.rank = entry, len(query.shape)
+        self.entry, self.rank, self.type = entry, len(query.shape), query.type
+        if {key.type, value.type} != {query.type}:
+            raise Unsupported("operands of several types")
         if (self.rank == 3) != (None not in heads):
             raise Unsupported(f"rank {self.rank} with {heads} heads")
         self.key_count = key.shape[-2]
@@ -34,7 +36,7 @@ class Operands:
         if self.rank == 4:
             return self.entry.argument(tensor, ["B", heads, rows, width])
         text = self.entry.argument(tensor, ["B", rows, f"{heads} * {width}"])
-        return self.entry.let(tensor.name.lower(), f"split_heads({text}, {heads})")
+        return self.entry.let(tensor.name.lower(), f'rearrange({text}, "b t (h d) -> b h t d", h = {heads})')
 
     def join_past(self, key, value):
         """Puts the keys and values so far before the new ones."""
@@ -43,13 +45,18 @@ class Operands:
         self.k = self.entry.let("keys", f"concat([{past_key}, {self.k}], axis = 2)")
         self.v = self.entry.let("values", f"concat([{past_value}, {self.v}], axis = 2)")
 
+    def repeated(self, text):
+        """Keys or values, each for all query heads that share it."""
+        text = widened(text, self.type)
+        return f"repeat_heads({text}, {self.group})" if self.group > 1 else text
+
     def scores(self, scale):
-        keys = f"repeat_heads({self.k}, {self.group})" if self.group > 1 else self.k
-        return f"{self.q} @ {keys}.T * {number(scale)}" if scale else f"{self.q} @ {keys}.T / sqrt(D)"
+        by = "/ sqrt(D)" if scale is None else f"* {number(scale)}"
+        return f"{widened(self.q, self.type)} @ {self.repeated(self.k)}.T {by}"
 
     def output(self, weights):
         """The output, whose heads stand as the query's did: (sizes, value)."""
-        text = f"{weights} @ " + (f"repeat_heads({self.v}, {self.group})" if self.group > 1 else self.v)
+        text = f"{weights} @ {self.repeated(self.v)}"
         if self.rank == 3:
             return ["B", "T", f"{self.query_count} * E"], f"merge_heads({text})"
         return ["B", self.query_heads, "T", "E"], text
@@ -59,7 +66,7 @@ def take_mask(tensor, entry, axes, key_count):
     """The mask as an argument. One that knows fewer keys than there are hides the rest."""
     axes = broadcastable(tensor, axes)
     known = [*axes[:-1], axes[-1] if tensor.shape[-1] in (1, key_count) else "M"]
-    text = entry.argument(tensor, known)
+    text = entry.floats(tensor, known)
     if known == axes:
         return text
     rest = f"broadcast({'false' if tensor.type == 'bool' else '-inf'}, [{', '.join([*axes[:-1], f'{axes[-1]} - M'])}])"
@@ -117,9 +124,9 @@ def attention(node):
 
     entry.result(node.output(0), *operands.output(weights))
     if present_key:
-        entry.result(present_key, ["B", operands.heads, keys, "D"], operands.k)
+        entry.result(present_key, ["B", operands.heads, keys, "D"], operands.k, stored=True)
     if present_value:
-        entry.result(present_value, ["B", operands.heads, keys, "E"], operands.v)
+        entry.result(present_value, ["B", operands.heads, keys, "E"], operands.v, stored=True)
     if shown:
         entry.result(shown, ["B", operands.query_heads, "T", keys], "shown")
     return entry
@@ -132,11 +139,11 @@ def flex_attention(node):
     if node.attribute("softmax_precision") not in PRECISIONS:
         raise Unsupported("softmax_precision")
     score_mod, prob_mod = node.attribute("score_mod"), node.attribute("prob_mod")
-    scores = operands.scores(node.attribute("scale"))
+    scores = Text(operands.scores(node.attribute("scale")), loose=True)
     if score_mod:
         scores = translate(score_mod, scores, sizes)
-    weights = f"softmax({scores})"
+    weights = Text(f"softmax({scores.text})")
     if prob_mod:
         weights = translate(prob_mod, weights, sizes)
-    entry.result(node.output(0), *operands.output(weights))
+    entry.result(node.output(0), *operands.output(weights.tight()))
     return entry

@@ -6,7 +6,7 @@ def softmax(node):
     entry, x = Entry(), node.input(0)
     axis = node.attribute("axis", -1)
     sizes = [f"N{place}" for place in range(len(x.shape))]
-    entry.result(node.output(0), sizes, f"softmax({entry.argument(x, sizes)}, axis = {axis})")
+    entry.result(node.output(0), sizes, f"softmax({entry.floats(x, sizes)}, axis = {axis})")
     return entry
 
 
@@ -16,7 +16,7 @@ def rms_normalization(node):
     if node.attribute("stash_type", 1) != 1:
         raise Unsupported("stash_type")
     sizes = [f"N{place}" for place in range(len(x.shape))]
-    text, scale = entry.argument(x, sizes), entry.argument(weight, sizes[axis:])
+    text, scale = entry.floats(x, sizes), entry.floats(weight, sizes[axis:])
     axes = ", ".join(str(place) for place in range(axis % len(sizes), len(sizes)))
     mean = f"mean({text} ^ 2, axis = ({axes},), keep = true)"
     entry.result(node.output(0), sizes, f"{text} / sqrt({mean} + {number(epsilon)}) * {scale}")
@@ -30,10 +30,10 @@ def rotary_embedding(node):
     turn = "rotate_interleaved" if node.attribute("interleaved", 0) else "rotate"
     joined = len(x.shape) == 3
     sizes = ["B", "T", f"{heads} * D"] if joined else ["B", "H", "T", "D"]
-    text = entry.argument(x, sizes)
+    text = entry.floats(x, sizes)
     text = f"split_heads({text}, {heads})" if joined else text
     pairs = str(turned // 2) if turned else "D / 2"
-    tables = [entry.argument(table, ["P", pairs] if positions else ["B", "T", pairs]) for table in (cosines, sines)]
+    tables = [entry.floats(table, ["P", pairs] if positions else ["B", "T", pairs]) for table in (cosines, sines)]
     places = f"[{entry.argument(positions, ['B', 'T'])}]" if positions else ""
     value = f"{turn}({text}, {', '.join(f'{table}{places}[:, None]' for table in tables)})"
     entry.result(node.output(0), sizes, f"merge_heads({value})" if joined else value)
@@ -44,23 +44,26 @@ def tensor_scatter(node):
     """Writes the rows of an update into a cache, for each row of the batch from its own place on."""
     entry, (cache, update, at) = Entry(), (node.input(place) for place in range(3))
     circular = node.attribute("mode", "linear") == "circular"
-    if node.attribute("axis", -2) not in (-2, len(cache.shape) - 2):
-        raise Unsupported("axis")
-    sizes = ["B", *[f"N{place}" for place in range(len(cache.shape) - 3)], "S", "D"]
-    old, new = entry.argument(cache, sizes), entry.argument(update, [*sizes[:-2], "N", "D"])
+    rank = len(cache.shape)
+    if node.attribute("axis", -2) not in (-2, rank - 2) or rank not in (3, 4):
+        raise Unsupported(f"axis or rank {rank}")
+    sizes = ["B", "S", "D"] if rank == 3 else ["B", "H", "S", "D"]
+    tensors = [entry.floats(cache, sizes), entry.floats(update, ["N" if size == "S" else size for size in sizes])]
+    if rank == 4:
+        tensors = [f'rearrange({tensor}, "b h s d -> b s (h d)")' for tensor in tensors]
     places = entry.argument(at, ["B"]) if at else "broadcast(i64(0), [B])"
-    value = f"write_rows({old}, {new}, {places}{', circular = true' if circular else ''})"
-    entry.result(node.output(0), sizes, value)
+    value = f"write_rows({', '.join(tensors)}, {places}{', circular = true' if circular else ''})"
+    entry.result(node.output(0), sizes, value if rank == 3 else f'rearrange({value}, "b s (h d) -> b h s d", h = H)')
     return entry
 
 
 def causal_conv(node):
     entry, (x, weight, bias, past) = Entry(), (node.input(place) for place in range(4))
     activation, state = node.attribute("activation", "none"), node.output(1)
-    rows = f'rearrange({entry.argument(x, ["B", "C", "T"])}, "b c t -> b t c")'
-    taps = f'{entry.argument(weight, ["C", "1", "W"])}[:, 0]'
-    shift = entry.argument(bias, ["C"]) if bias else None
-    before = (f'rearrange({entry.argument(past, ["B", "C", "W - 1"])}, "b c t -> b t c")' if past
+    rows = f'rearrange({entry.floats(x, ["B", "C", "T"])}, "b c t -> b t c")'
+    taps = f'{entry.floats(weight, ["C", "1", "W"])}[:, 0]'
+    shift = entry.floats(bias, ["C"]) if bias else None
+    before = (f'rearrange({entry.floats(past, ["B", "C", "W - 1"])}, "b c t -> b t c")' if past
               else "broadcast(0.0, [B, W - 1, C])")
     entry.line(f"let y, last = causal_conv({rows}, {taps}, {before})")
     value = f"y + {shift}" if shift else "y"
@@ -86,14 +89,14 @@ def linear_attention(node):
     rows = query.shape[1]
 
     def split(tensor, count, width):
-        return f"split_heads({entry.argument(tensor, ['B', str(rows), f'{count} * {width}'])}, {count})"
+        return f"split_heads({entry.floats(tensor, ['B', str(rows), f'{count} * {width}'])}, {count})"
 
     queries = split(query, query_heads, "D")
     by = f"* {number(scale)}" if scale else "/ sqrt(D)"
     entry.let("q", f'rearrange({queries} {by}, "b (h g) t d -> b h g t d", h = {heads})')
     entry.let("k", split(key, heads, "D"))
     entry.let("v", split(value, heads, "E"))
-    start = entry.argument(past, ["B", str(heads), "D", "E"]) if past else f"broadcast(0.0, [B, {heads}, D, E])"
+    start = entry.floats(past, ["B", str(heads), "D", "E"]) if past else f"broadcast(0.0, [B, {heads}, D, E])"
     if decay:
         one = decay.shape[2] == heads
         fade = split(decay, heads, "1" if one else "D")

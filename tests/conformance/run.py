@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Runs ONNX's own node tests of attention and what surrounds it through Fovea.
 
-usage: run.py --fovea FOVEA --work FOLDER [--python PYTHON] [--required] [OPERATOR...]
+usage: run.py --fovea FOVEA --work FOLDER [--venv FOLDER] [--required] [OPERATOR...]
 
-For each case a `.fov` entry is written from the node's attributes and its inputs' types and shapes; one program an operator is built, run
-on the case's inputs, and its outputs are compared by ONNX's own comparison at the case's own tolerance. Cases in excluded.json are
-left out, with a reason. Without the package `onnx` this is skipped (exit code 77), or fails with --required.
+For each case an entry is written from the node's attributes and its inputs' types and shapes (attention.py, others.py); one program an
+operator is built and run on the cases' inputs; outputs are compared by ONNX's own comparison, at the case's own tolerance. Chains of
+Attention must be fused wherever scores or weights aren't outputs. Cases in excluded.json are left out, each with its reason.
+
+Without the package `onnx` (here or in --venv) this is skipped, exit code 77; with --required that is a failure.
 """
 import argparse
 import concurrent.futures
+import dataclasses
 import importlib.util
 import json
 import os
@@ -22,20 +25,21 @@ import others
 import source
 
 HERE = pathlib.Path(__file__).resolve().parent
-VERSION = "1.23.2"  # whose cases are counted; .ci/run installs it
 IMPORTS = ["positions", "windows", "recurrent", "caches"]
 
-# operator -> (what translates it, how many cases ONNX has, how many of them must agree)
+# operator -> (what translates it, how many cases ONNX 1.23.2 has)
 OPERATORS = {
-    "Attention": attention.attention,
-    "FlexAttention": attention.flex_attention,
-    "RotaryEmbedding": others.rotary_embedding,
-    "RMSNormalization": others.rms_normalization,
-    "LinearAttention": others.linear_attention,
-    "CausalConvWithState": others.causal_conv,
-    "TensorScatter": others.tensor_scatter,
-    "Softmax": others.softmax,
+    "Attention": (attention.attention, 93),
+    "FlexAttention": (attention.flex_attention, 11),
+    "LinearAttention": (others.linear_attention, 14),
+    "RotaryEmbedding": (others.rotary_embedding, 8),
+    "RMSNormalization": (others.rms_normalization, 19),
+    "CausalConvWithState": (others.causal_conv, 13),
+    "TensorScatter": (others.tensor_scatter, 3),
+    "Softmax": (others.softmax, 7),
 }
+# The output of Attention that shows scores or weights: a chain that has it can't be fused without them.
+SHOWN = {"Attention": "qk_matmul_output"}
 
 
 class Case:
@@ -76,10 +80,9 @@ def model_text(operator, cases):
     """(the model's source, {case's name: entry}). Cases with the same text share an entry: sizes are names."""
     entries, names = {}, {}
     for case in cases:
-        text = OPERATORS[operator](case.node)
+        entry = OPERATORS[operator][0](case.node)
         case.node.finish()
-        text = text.text("ENTRY")
-        names[case.name] = entries.setdefault(text, case.name)
+        names[case.name] = entries.setdefault(entry.text("ENTRY"), case.name)
     body = "\n".join(text.replace("entry ENTRY", f"entry {name}") for text, name in entries.items())
     return "".join(f"import {name}\n" for name in IMPORTS) + f"\nmodel {operator}() {{\n{body}}}\n", names
 
@@ -117,33 +120,102 @@ def difference(got, case):
     return None
 
 
-def check(operator, cases, fovea, work):
-    """Builds and runs the cases of an operator: {case's name: None or what is wrong}."""
+def changed(case):
+    """The expected outputs with one number that is off by twice what is allowed."""
+    outputs = [value.copy() for value in case.outputs.values()]
+    first = outputs[0].reshape(-1)[0].astype("float32")
+    tolerance = max(case.rtol, 2**-6 if outputs[0].dtype.name == "bfloat16" else 0) * abs(first) + case.atol
+    outputs[0].reshape(-1)[0] = first + 2 * tolerance
+    return outputs
+
+
+@dataclasses.dataclass
+class Report:
+    """What came out for one operator."""
+    operator: str
+    count: int                 # of ONNX's cases
+    failures: dict             # case's name or a subject -> what is wrong
+    agree: int = 0
+    fused: int | None = None   # cases whose chains are all fused, where an operator has chains to be fused
+
+    def line(self):
+        fused = "" if self.fused is None else f" ({self.fused} fused)"
+        return f"{self.operator} {self.agree} of {self.count}{fused}"
+
+
+def fused_entries(fovea, path):
+    """{entry: whether every chain in it is fused} of those that have a chain."""
+    said = run([fovea, "explain", "--json", path])
+    result = {}
+    for chain in json.loads(said.stdout)["chains"]:
+        entry = chain["function"].rpartition(".")[2]
+        result[entry] = result.get(entry, True) and chain["fused"]
+    return result
+
+
+def check(operator, cases, excluded, fovea, work):
+    """Builds and runs the cases of an operator."""
+    report = Report(operator, len(cases), {})
+    if len(cases) != OPERATORS[operator][1]:
+        report.failures[operator] = f"{len(cases)} cases, expected {OPERATORS[operator][1]}: another version of onnx?"
+    cases = [case for case in cases if case.name not in excluded]
     text, entries = model_text(operator, cases)
     path, program = work / f"{operator}.fov", work / operator
     path.write_text(text)
     built = run([fovea, "build", path, "-o", program])
     if built.returncode:
-        return {case.name: f"{path} can't be built: {built.stderr}" for case in cases}
-    return {case.name: difference(outputs_of(program, entries[case.name], case, work), case) for case in cases}
+        report.failures[operator] = f"{path} can't be built:\n{built.stderr}"
+        return report
+    for case in cases:
+        why = difference(outputs_of(program, entries[case.name], case, work), case)
+        if why:
+            report.failures[case.name] = why
+        report.agree += why is None
+        if not difference(changed(case), case):
+            report.failures[case.name] = "the comparison doesn't notice a wrong number"
+    if operator in SHOWN:
+        fused = fused_entries(fovea, path)
+        report.fused = sum(fused.get(entries[case.name], False) for case in cases)
+        for case in cases:
+            if SHOWN[operator] not in case.outputs and not fused.get(entries[case.name], False):
+                report.failures[case.name] = f"not fused: `fovea explain {path}` says why"
+    return report
+
+
+def find_onnx(venv, required):
+    """Goes on in the virtual environment's Python where only that has onnx."""
+    if importlib.util.find_spec("onnx"):
+        return
+    python = venv / "bin/python" if venv else None
+    if python and python.exists() and pathlib.Path(sys.prefix).resolve() != venv.resolve():
+        os.execv(python, [str(python), *sys.argv])
+    print("run.py: the package onnx is not here: " + ("this needs it" if required else "skipped"))
+    sys.exit(1 if required else 77)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fovea", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--venv", type=pathlib.Path)
     parser.add_argument("--required", action="store_true")
     parser.add_argument("operators", nargs="*", metavar="OPERATOR", default=list(OPERATORS))
     arguments = parser.parse_args()
+    find_onnx(arguments.venv, arguments.required)
     arguments.work.mkdir(parents=True, exist_ok=True)
     excluded = json.loads((HERE / "excluded.json").read_text())
-    all = cases_of(arguments.operators)
-    for operator, cases in all.items():
-        chosen = [case for case in cases if case.name not in excluded]
-        found = check(operator, chosen, arguments.fovea, arguments.work)
-        for name, why in found.items():
-            if why: print(f"{name}: {why}")
-        print(operator, sum(why is None for why in found.values()), "of", len(cases))
+    cases = cases_of(arguments.operators)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        reports = list(pool.map(lambda operator: check(operator, cases[operator], excluded, arguments.fovea, arguments.work), cases))
+    for report in reports:
+        for name, why in report.failures.items():
+            print(f"{name}: {why}\n")
+    for name, why in excluded.items():
+        print(f"excluded: {name}: {why}")
+    for report in reports:
+        print(report.line())
+    sys.exit(any(report.failures for report in reports))
 
 
-main()
+if __name__ == "__main__":
+    main()

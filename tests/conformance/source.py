@@ -6,6 +6,10 @@ TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "float64": "f64
          "int8": "i8", "bool": "bool"}
 
 
+# Those in which nothing is computed: `f32(x)` stands for such a tensor.
+STORED = {"f16", "bf16", "f64"}
+
+
 class Unsupported(Exception):
     """What a node asks for and the translation does not know."""
 
@@ -52,13 +56,20 @@ class Entry:
         self.arguments, self.results, self.lines = [], [], []
 
     def argument(self, tensor, dimensions):
-        """Takes a tensor under its own name; returns what stands for it in expressions, floats as f32."""
-        self.arguments.append(f"{tensor.name}: {typed(tensor, dimensions)}")
-        return f"f32({tensor.name})" if tensor.type in ("f16", "bf16", "f64") else tensor.name
+        """Takes a tensor under its own name."""
+        if len(dimensions) != len(tensor.shape):
+            raise Unsupported(f"{tensor.name} of rank {len(tensor.shape)}")
+        self.arguments.append(f"{tensor.name}: {tensor.type}[{', '.join(dimensions)}]")
+        return tensor.name
 
-    def result(self, tensor, dimensions, value):
-        value = f"{tensor.type}({value})" if tensor.type in ("f16", "bf16", "f64") else value
-        self.results.append((tensor.name, typed(tensor, dimensions), value))
+    def floats(self, tensor, dimensions):
+        """The same; what stands for it in the body is f32, in which everything is computed."""
+        return widened(self.argument(tensor, dimensions), tensor.type)
+
+    def result(self, tensor, dimensions, value, stored=False):
+        """Gives a tensor back; `value` is f32, or of the tensor's own type where it is `stored`."""
+        value = value if stored or tensor.type not in STORED else f"{tensor.type}({value})"
+        self.results.append((tensor.name, f"{tensor.type}[{', '.join(dimensions)}]", value))
 
     def let(self, name, value):
         self.lines.append(f"let {name} = {value}")
@@ -77,16 +88,14 @@ class Entry:
         return f"  entry {name}({', '.join(self.arguments)}) -> {results} {{\n{body}  }}\n"
 
 
-def typed(tensor, dimensions):
-    if len(dimensions) != len(tensor.shape):
-        raise Unsupported(f"{tensor.name} of rank {len(tensor.shape)}")
-    return f"{tensor.type}[{', '.join(dimensions)}]"
+def widened(text, type):
+    return f"f32({text})" if type in STORED else text
 
 
 def number(value):
     """A float32 attribute as a literal: the shortest one that is the same float32."""
     import numpy
-    return {"inf": "inf", "-inf": "-inf", "nan": "nan"}.get(text := str(numpy.float32(value)), text)
+    return str(numpy.float32(value))
 
 
 def broadcastable(tensor, dimensions):

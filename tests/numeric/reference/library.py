@@ -95,6 +95,11 @@ def rotated(x, cosines, sines, positions):
     return dict(halves=torch.cat([halves.real, halves.imag, rest], -1), pairs=torch.cat([torch.view_as_real(pairs).flatten(-2), rest], -1))
 
 
+def attention_repeated(q, k, v, bias):
+    weights = torch.softmax(q @ k.repeat_interleave(3, dim=1).mT / math.sqrt(q.shape[-1]) + bias, -1)
+    return dict(full=F.scaled_dot_product_attention(q, k, v, enable_gqa=True), biased=weights @ v.repeat_interleave(3, dim=1), weights=weights)
+
+
 def states(state, k, v, rate):
     return dict(linear=state + torch.einsum("bhd,bhe->bhde", k, v),
                 delta=torch.stack([torch.stack([s + r * torch.outer(key, value - s.T @ key) for s, key, value, r in zip(*heads)])
@@ -181,3 +186,4 @@ def cases(m):
     angles = rand(11, 3) * 3
     yield "rotated", dict(x=rand(2, 3, 4, 10), cosines=angles.cos(), sines=angles.sin(), positions=torch.tensor([[0, 1, 2, 3], [10, 0, 5, 5]])), rotated
     yield "conv_causal", dict(x=x, weight=rand(DIM, 4), past=rand(3, 3, DIM)), conv_causal
+    yield "attention_repeated", dict(q=rand(2, 9, 5, 8), k=k, v=v, bias=rand(9, 5, 33)), attention_repeated

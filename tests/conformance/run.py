@@ -4,8 +4,8 @@
 usage: run.py --fovea FOVEA --work FOLDER [--venv FOLDER] [--required] [OPERATOR...]
 
 For each case an entry is written from the node's attributes and its inputs' types and shapes (attention.py, others.py); one program an
-operator is built and run on the cases' inputs; outputs are compared by ONNX's own comparison, at the case's own tolerance. Chains of
-Attention must be fused wherever scores or weights aren't outputs. Cases in excluded.json are left out, each with its reason.
+operator is built and run on the cases' inputs; outputs are compared by ONNX's own comparison, at the case's own tolerance. Attention
+must be fused wherever scores or weights aren't outputs. Cases in excluded.json are left out, each with its reason.
 
 Without the package `onnx` (here or in --venv) this is skipped, exit code 77; with --required that is a failure.
 """
@@ -38,8 +38,8 @@ OPERATORS = {
     "TensorScatter": (others.tensor_scatter, 3),
     "Softmax": (others.softmax, 7),
 }
-# The output of Attention that shows scores or weights: a chain that has it can't be fused without them.
-SHOWN = {"Attention": "qk_matmul_output"}
+# Operators whose chains are to be fused, and the output that shows scores or weights: a case that has it needs them in memory.
+FUSED = {"Attention": "qk_matmul_output", "FlexAttention": None}
 
 
 class Case:
@@ -173,11 +173,11 @@ def check(operator, cases, excluded, fovea, work):
         report.agree += why is None
         if not difference(changed(case), case):
             report.failures[case.name] = "the comparison doesn't notice a wrong number"
-    if operator in SHOWN:
+    if operator in FUSED:
         fused = fused_entries(fovea, path)
         report.fused = sum(fused.get(entries[case.name], False) for case in cases)
         for case in cases:
-            if SHOWN[operator] not in case.outputs and not fused.get(entries[case.name], False):
+            if FUSED[operator] not in case.outputs and not fused.get(entries[case.name], False):
                 report.failures[case.name] = f"not fused: `fovea explain {path}` says why"
     return report
 

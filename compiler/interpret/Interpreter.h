@@ -31,7 +31,8 @@ struct HostTensor {
   static HostTensor zeros(std::vector<int64_t> shape, sema::DType dtype);
 
   bool isFloat() const {
-    return dtype == sema::DType::F32 || dtype == sema::DType::F16 || dtype == sema::DType::BF16 || dtype == sema::DType::F64;
+    return dtype == sema::DType::F32 || dtype == sema::DType::F16 || dtype == sema::DType::BF16 ||
+           dtype == sema::DType::F64;
   }
   int64_t count() const;
   /// Element i as a double, whatever the type.

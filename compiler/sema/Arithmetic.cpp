@@ -427,7 +427,7 @@ Entity Elaborator::tensorArithmetic(const std::string &op, const Entity &a, cons
   bool equality = op == "==" || op == "!=";
   if ((boolean ? dtype != DType::Bool : dtype == DType::Bool && !equality) || dtype == DType::F64) {
     diagnostics.report(diag::badOperand, span, op, describe(Entity::ofTensor(x)))
-        .help(boolean                ? "`and` and `or` take bool"
+        .help(boolean               ? "`and` and `or` take bool"
               : dtype == DType::F64 ? "f64 is stored only: compute with `f32(x)`"
                                     : "cast with `f32(x)` or `i64(x)` first");
     return {};

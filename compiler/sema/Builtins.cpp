@@ -127,8 +127,7 @@ Entity runReduce(Elaborator &e, const Builtin &builtin, const Args &args, Span s
   Builder &builder = *e.frame->builder;
   TensorType type = builder.type(v.id);
   bool logical = builtin.op == "any" || builtin.op == "all", mean = builtin.op == "mean";
-  if (logical != (type.dtype == DType::Bool) || (mean && !isFloat(type.dtype)) ||
-      type.dtype == DType::F64) {
+  if (logical != (type.dtype == DType::Bool) || (mean && !isFloat(type.dtype)) || type.dtype == DType::F64) {
     e.diagnostics.report(diag::badOperand, args[0].span, builtin.op, e.describe(v))
         .help(logical ? "`any` and `all` take bool" : "cast it first: `f32(x)`");
     return {};

@@ -269,14 +269,15 @@ std::unique_ptr<MemberDecl> ParserImpl::member() {
 /// By letters, or by what other systems call it.
 static std::string nearestType(const std::string &word) {
   static constexpr std::pair<std::string_view, const char *> others[] = {
-      {"float32", "f32"},   {"fp32", "f32"},     {"float16", "f16"}, {"fp16", "f16"},   {"half", "f16"},
-      {"bfloat16", "bf16"}, {"float64", "f64"}, {"double", "f64"}, {"int64", "i64"},    {"long", "i64"},    {"int32", "i32"},  {"int8", "i8"},
-      {"bool8", "bool"},    {"boolean", "bool"}, {"Tensor", "f32"},  {"tensor", "f32"}, {"string", "str"}};
+      {"float32", "f32"},   {"fp32", "f32"},    {"float16", "f16"}, {"fp16", "f16"},     {"half", "f16"},
+      {"bfloat16", "bf16"}, {"float64", "f64"}, {"double", "f64"},  {"int64", "i64"},    {"long", "i64"},
+      {"int32", "i32"},     {"int8", "i8"},     {"bool8", "bool"},  {"boolean", "bool"}, {"Tensor", "f32"},
+      {"tensor", "f32"},    {"string", "str"}};
   for (auto [spelling, type] : others)
     if (word == spelling)
       return type;
-  return nearest(word,
-                 {"f32", "f16", "bf16", "f64", "i64", "i32", "i8", "bool", "float", "int", "function", "like", "str", "any"});
+  return nearest(word, {"f32", "f16", "bf16", "f64", "i64", "i32", "i8", "bool", "float", "int", "function", "like",
+                        "str", "any"});
 }
 
 TypeExpr ParserImpl::type() {

@@ -123,7 +123,9 @@ static void fillElements(int32_t dtype, double value, int64_t elements, unsigned
     bits = dtype == FOVEA_F16 ? narrowF16(narrow) : narrowBF16(narrow);
   if (dtype == FOVEA_BOOL)
     whole = value != 0;
-  const void *from = dtype == FOVEA_F64 ? static_cast<const void *>(&value) : isFloat(dtype) ? static_cast<const void *>(&bits) : &whole;
+  const void *from = dtype == FOVEA_F64 ? static_cast<const void *>(&value)
+                     : isFloat(dtype)   ? static_cast<const void *>(&bits)
+                                        : &whole;
   memcpy(element, from, size);
   for (int64_t i = 0; i < elements; ++i)
     memcpy(to + static_cast<size_t>(i) * size, element, size);

@@ -145,9 +145,9 @@ class Report:
 
 def fused_entries(fovea, path):
     """{entry: whether every chain in it is fused} of those that have a chain."""
-    said = run([fovea, "explain", "--json", path])
-    result = {}
-    for chain in json.loads(said.stdout)["chains"]:
+    chains, result = [], {}
+    json.loads(run([fovea, "explain", "--json", path]).stdout, object_hook=lambda o: chains.append(o) if "fused" in o else o)
+    for chain in chains:
         entry = chain["function"].rpartition(".")[2]
         result[entry] = result.get(entry, True) and chain["fused"]
     return result

@@ -146,7 +146,7 @@ class Report:
 def fused_entries(fovea, path):
     """{entry: whether every chain in it is fused} of those that have a chain."""
     chains, result = [], {}
-    json.loads(run([fovea, "explain", "--json", path]).stdout, object_hook=lambda o: chains.append(o) if "fused" in o else o)
+    json.loads(run([fovea, "explain", "--format=json", path]).stdout, object_hook=lambda o: chains.append(o) if "fused" in o else o)
     for chain in chains:
         entry = chain["function"].rpartition(".")[2]
         result[entry] = result.get(entry, True) and chain["fused"]

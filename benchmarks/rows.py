@@ -31,14 +31,21 @@ class Row:
         return dataclasses.replace(self, name=self.name + ", cold", cold=True, goal=None)
 
 
+SEEN = {"causal": None, "window": 256, "mixed": 1024}  # keys up to the query's own that it sees; None: all of these
+
+
 def attention(entry, s, goal=None):
-    """B 1, H 12, D 64: two matmuls of S x S x D a head; half of it is seen under a causal mask."""
+    """B 1, H 12, D 64: two matmuls of S x S x D a head, of which pairs that a mask hides don't count."""
     heads, d = 12, 64
-    pairs = s * (s + 1) // 2 if entry == "causal" else s * s
+    pairs = s * s
+    if entry in SEEN:
+        n = min(s, SEEN[entry] or s)
+        pairs = n * (n + 1) // 2 + (s - n) * n
     shape = f"1,{heads},{s},{d}"
     biased = entry == "biased"
+    captured = {"biased": [f"{heads},{s},{s}"], "mixed": [f"{heads}"]}.get(entry, [])
     return Row(f"attention {entry} {s}", "benchmarks/models/attention.fov", entry,
-               [shape] * 3 + ([f"{heads},{s},{s}"] if biased else []), flops=4 * heads * d * pairs,
+               [shape] * 3 + captured, flops=4 * heads * d * pairs,
                bytes=4 * heads * s * (4 * d + (s if biased else 0)), goal=goal,
                peer=dict(kind="attention", heads=heads, s=s, d=d, entry=entry))
 
@@ -119,6 +126,8 @@ def one_thread():
     for s, goal in ((128, .65), (512, .76), (1024, .80), (2048, .82), (4096, .83)):
         yield attention("causal", s, goal)
     yield attention("biased", 1024)
+    yield attention("window", 4096)
+    yield attention("mixed", 4096)
     for keys, goal in ((1024, .60), (4096, .80), (16384, .85)):
         yield decode(keys, goal)
     for m, n, k in ((128, 384, 384), (128, 1536, 384), (128, 384, 1536), (512, 768, 768), (512, 3072, 768), (2048, 768, 768)):

@@ -27,8 +27,37 @@ def attention(work):
         def forward(self, q, k, v, bias=None):
             return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=work["entry"] == "causal")
 
+    if work["entry"] in rows.SEEN and rows.SEEN[work["entry"]]:
+        return windowed(work, inputs)
     if work["entry"] == "biased":
         inputs.append(torch.randn(1, work["heads"], work["s"], work["s"]))
+    return Attention(), inputs
+
+
+def windowed(work, inputs):
+    """Keys up to the query's own within a window; `mixed` scores are bounded and sloped. Compiled: flex_attention, which skips
+    blocks; otherwise with the mask as a tensor, and where scores are changed in plain operations."""
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    size, s = rows.SEEN[work["entry"]], work["s"]
+    mixed = work["entry"] == "mixed"
+    slopes = torch.rand(work["heads"])
+    back = torch.arange(s)[:, None] - torch.arange(s)
+    seen = (back >= 0) & (back < size)
+    blocks = create_block_mask(lambda b, h, t, j: (t >= j) & (t - j < size), None, None, s, s, device="cpu")
+
+    def score(x, b, h, t, j):
+        return 20 * torch.tanh(x / 20) - slopes[h] * (t - j)
+
+    class Attention(torch.nn.Module):
+        def forward(self, q, k, v):
+            if torch.compiler.is_compiling() and not torch.compiler.is_exporting():
+                return flex_attention(q, k, v, score_mod=score if mixed else None, block_mask=blocks)
+            if not mixed:
+                return functional.scaled_dot_product_attention(q, k, v, attn_mask=seen)
+            x = 20 * torch.tanh(q @ k.mT / work["d"] ** 0.5 / 20) - slopes[:, None, None] * back
+            return torch.softmax(x.masked_fill(~seen, -torch.inf), -1) @ v
+
     return Attention(), inputs
 
 

@@ -92,6 +92,8 @@ Type Importer::element(sema::DType dtype) {
     return builder.getI8Type();
   case sema::DType::Bool:
     return builder.getI1Type();
+  case sema::DType::F64:
+    return builder.getF64Type();
   }
   return {};
 }

@@ -53,6 +53,8 @@ sema::DType interpret::dtypeOf(Type element) {
     return sema::DType::F16;
   if (element.isBF16())
     return sema::DType::BF16;
+  if (element.isF64())
+    return sema::DType::F64;
   if (isa<FloatType>(element))
     return sema::DType::F32;
   switch (element.getIntOrFloatBitWidth()) {

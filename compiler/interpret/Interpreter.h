@@ -30,7 +30,10 @@ struct HostTensor {
   /// All zero.
   static HostTensor zeros(std::vector<int64_t> shape, sema::DType dtype);
 
-  bool isFloat() const { return dtype == sema::DType::F32 || dtype == sema::DType::F16 || dtype == sema::DType::BF16; }
+  bool isFloat() const {
+    return dtype == sema::DType::F32 || dtype == sema::DType::F16 || dtype == sema::DType::BF16 ||
+           dtype == sema::DType::F64;
+  }
   int64_t count() const;
   /// Element i as a double, whatever the type.
   double real(int64_t i) const { return isFloat() ? reals[i] : static_cast<double>(ints[i]); }

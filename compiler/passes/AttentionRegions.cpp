@@ -207,27 +207,12 @@ LogicalResult RegionBuilder::buildMask(graph::AttentionOp op) {
 
 //===-- The op ----------------------------------------------------------------------------------------------------===//
 
-/// Says what masks and captures are.
+/// Says what is a mask. What is read, and how, can be seen of the op.
 void RegionBuilder::describe() {
   for (const Mask &mask : masks.masks) {
     bool comparesIndices = llvm::none_of(mask.conditions, [&](Value condition) { return hasTensor(condition); });
     std::string fact = isa<graph::AddOp>(mask.op) ? "mask, added as 0 or -inf: " : "mask: ";
     report.proved(fact + (comparesIndices ? "from indices alone (tiles can be skipped)" : "from tensors"));
-  }
-  for (Value capture : captures) {
-    std::string text;
-    llvm::raw_string_ostream out(text);
-    out << "reads a tensor of " << capture.getType();
-    if (auto contract = capture.getDefiningOp<graph::ContractOp>())
-      out << ", which another contraction computes";
-    report.proved(text);
-  }
-  for (Label label : match.batch) {
-    auto has = [&](const TensorLabels &labels) {
-      return llvm::any_of(labels, [&](const AxisLabels &axis) { return llvm::is_contained(axis, label); });
-    };
-    if (has(match.qLabels) && (!has(match.kLabels) || (match.v && !has(match.vLabels))))
-      report.proved("keys or values are shared along an axis of " + match.expressions.sizeOf(label).str());
   }
 }
 
@@ -291,6 +276,7 @@ FailureOr<BuiltAttention> RegionBuilder::run() {
   OpBuilder builder(match.anchor);
   bool isWidened = false;
   graph::AttentionOp op = build(builder, isWidened);
+  report.result = op.getLoc();
   if (failed(buildScore(op)) || failed(buildMask(op))) {
     op.erase();
     return failure();

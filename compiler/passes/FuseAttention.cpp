@@ -6,6 +6,7 @@
 #include "compiler/passes/AttentionRegions.h"
 #include "compiler/passes/NearMiss.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/passes/Remedies.h"
 #include "compiler/passes/Roles.h"
 #include "dialects/graph/Places.h"
 
@@ -235,6 +236,8 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
     InFlightDiagnostic error = modelError(chain.place, "not-fused") << "attention is not fused: " << chain.failure;
     if (chain.failurePlace)
       error.attachNote(chain.failurePlace) << "this is why";
+    if (std::string help = remedyFor(chain.failure); !help.empty())
+      error.attachNote(chain.place) << "help: " << help;
     return failure();
   }
 
@@ -391,6 +394,8 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
       return failure();
     }
     ++numFused;
+    chain.scores = match.scores.getLoc();
+    chain.product = (match.product ? match.product : match.anchor)->getLoc();
     if (match.product)
       match.product.getResult().replaceAllUsesWith(built->result);
     return built;

@@ -1,11 +1,7 @@
-// The fusion report's attribute, text and JSON.
+// The fusion report as the module's attribute. How it is shown: compiler/explain.
 #include "compiler/passes/FusionReport.h"
 
-#include "dialects/graph/Places.h"
-
 #include "mlir/IR/Builders.h"
-#include "llvm/Support/JSON.h"
-#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 using namespace fovea;
@@ -28,6 +24,9 @@ FusionReport FusionReport::fromModule(ModuleOp module) {
     chain.function = text("function");
     chain.failure = text("failure");
     chain.failurePlace = record.getAs<LocationAttr>("failure_place");
+    chain.scores = record.getAs<LocationAttr>("scores");
+    chain.product = record.getAs<LocationAttr>("product");
+    chain.result = record.getAs<LocationAttr>("result");
     chain.fused = bool(record.getAs<UnitAttr>("fused"));
     if (auto facts = record.getAs<ArrayAttr>("facts"))
       for (auto fact : facts.getAsRange<StringAttr>())
@@ -51,61 +50,14 @@ void FusionReport::addTo(ModuleOp module) const {
       record.set("fused", builder.getUnitAttr());
     if (!chain.failure.empty())
       record.set("failure", builder.getStringAttr(chain.failure));
-    if (chain.failurePlace)
-      record.set("failure_place", chain.failurePlace);
+    for (auto [name, location] : {std::pair<StringRef, LocationAttr>{"failure_place", chain.failurePlace},
+                                  {"scores", chain.scores},
+                                  {"product", chain.product},
+                                  {"result", chain.result}})
+      if (location)
+        record.set(name, location);
     records.push_back(record.getDictionary(module.getContext()));
   }
   if (!records.empty())
     module->setAttr(attributeName, builder.getArrayAttr(records));
-}
-
-static std::string placeAndPath(Location location) {
-  std::string place = placeOf(location), path = pathOf(location).str();
-  if (place.empty())
-    place = "unknown place";
-  return path.empty() ? place : place + " (" + path + ")";
-}
-
-std::string FusionReport::text() const {
-  std::string result;
-  llvm::raw_string_ostream out(result);
-  size_t fused = 0;
-  for (const ChainReport &chain : chains) {
-    fused += chain.fused;
-    out << placeAndPath(chain.place) << ": " << (chain.fused ? "fused" : "not fused");
-    if (!chain.function.empty())
-      out << ", in " << chain.function;
-    out << "\n";
-    for (const std::string &fact : chain.facts)
-      out << "  + " << fact << "\n";
-    if (!chain.failure.empty()) {
-      out << "  - " << chain.failure;
-      if (std::string place = chain.failurePlace ? placeOf(chain.failurePlace) : ""; !place.empty())
-        out << " (" << place << ")";
-      out << "\n";
-    }
-  }
-  out << fused << " of " << chains.size() << (chains.size() == 1 ? " chain" : " chains") << " fused\n";
-  return result;
-}
-
-std::string FusionReport::json() const {
-  llvm::json::Array list;
-  for (const ChainReport &chain : chains) {
-    llvm::json::Object record{{"place", placeOf(chain.place)},
-                              {"path", pathOf(chain.place)},
-                              {"function", chain.function},
-                              {"fused", chain.fused},
-                              {"facts", llvm::json::Array(chain.facts)}};
-    if (!chain.failure.empty()) {
-      record["failure"] = chain.failure;
-      record["failure_place"] = chain.failurePlace ? placeOf(chain.failurePlace) : "";
-    }
-    list.push_back(std::move(record));
-  }
-  std::string result;
-  llvm::raw_string_ostream(result) << llvm::formatv("{0:2}",
-                                                    llvm::json::Value(llvm::json::Object{{"chains", std::move(list)}}))
-                                   << "\n";
-  return result;
 }

@@ -17,6 +17,8 @@ struct ChainReport {
   std::vector<std::string> facts; ///< proved, in order
   std::string failure;            ///< what failed first, where not fused
   mlir::LocationAttr failurePlace;
+  /// Where fused: the places of the two contractions, and that of the op that they became.
+  mlir::LocationAttr scores, product, result;
 
   explicit ChainReport(mlir::Location place) : place(place) {}
   void proved(std::string fact) { facts.push_back(std::move(fact)); }
@@ -37,11 +39,6 @@ struct FusionReport {
   static FusionReport fromModule(mlir::ModuleOp module);
   /// Adds the chains to those that the module has already.
   void addTo(mlir::ModuleOp module) const;
-
-  /// For people: a paragraph a chain, and a line that counts.
-  std::string text() const;
-  /// `{"chains": [{"place", "path", "function", "fused", "facts", "failure", "failure_place"}]}`.
-  std::string json() const;
 };
 
 } // namespace fovea

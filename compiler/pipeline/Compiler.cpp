@@ -114,7 +114,9 @@ LogicalResult Compiler::State::report(Diagnostic &diagnostic) {
     SmallVector<PlaceFrame> where = placeFrames(note.getLocation());
     const PlaceFrame *user = userFrame(where);
     source::Span span = user ? spanOf(*user) : source::Span();
-    if (span.valid())
+    if (std::string text = note.str(); StringRef(text).consume_front("help: "))
+      shown.help = text.substr(strlen("help: "));
+    else if (span.valid())
       shown.labels.push_back({span, note.str()});
     else
       shown.notes.push_back(note.str());
@@ -271,10 +273,11 @@ bool Compiler::import() {
   return state->graph && succeeded(state->runPasses(*state->graph, "", points::afterImport));
 }
 
-bool Compiler::optimize() {
-  return succeeded(state->runPasses(*state->graph, phases::beforeFusion, points::beforeFusion)) &&
-         succeeded(state->runPasses(*state->graph, phases::fusion, points::afterFusion));
+bool Compiler::simplify() {
+  return succeeded(state->runPasses(*state->graph, phases::beforeFusion, points::beforeFusion));
 }
+
+bool Compiler::fuse() { return succeeded(state->runPasses(*state->graph, phases::fusion, points::afterFusion)); }
 
 OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage, program::Interface &interface) {
   OwningOpRef<ModuleOp> module(cast<ModuleOp>(graph()->clone()));

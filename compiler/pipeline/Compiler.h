@@ -63,7 +63,10 @@ public:
   /// Imports the typed model: `graph()` is then the unoptimised meaning, what the interpreter runs.
   bool import();
   /// Inlines, simplifies, fuses: target-independent. `graph()` is then optimised.
-  bool optimize();
+  bool optimize() { return simplify() && fuse(); }
+  /// The two halves: `graph()` is then whole layers in canonical form, and that with attention, merged projections.
+  bool simplify();
+  bool fuse();
   mlir::ModuleOp graph();
 
   /// Lowers the optimised graph for one target up to `stage` (Fused, Kernel, Vector or LLVM dialect of the latter).

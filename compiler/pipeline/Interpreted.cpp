@@ -13,7 +13,7 @@ using interpret::HostTensor;
 
 static sema::DType dtypeOf(int32_t dtype) {
   static constexpr sema::DType types[] = {sema::DType::F32, sema::DType::F16, sema::DType::BF16, sema::DType::I64,
-                                          sema::DType::I32, sema::DType::I8,  sema::DType::Bool};
+                                          sema::DType::I32, sema::DType::I8,  sema::DType::Bool, sema::DType::F64};
   return types[dtype];
 }
 
@@ -32,6 +32,8 @@ template <class T> static void store(void *data, int64_t i, T value) {
 }
 
 static double loadReal(int32_t dtype, const void *data, int64_t i) {
+  if (dtype == FOVEA_F64)
+    return load<double>(data, i);
   if (dtype == FOVEA_F32)
     return load<float>(data, i);
   return APFloat(semanticsOf(dtype), APInt(16, load<uint16_t>(data, i))).convertToDouble();
@@ -44,6 +46,8 @@ static int64_t loadInt(int32_t dtype, const void *data, int64_t i) {
 }
 
 static void storeReal(int32_t dtype, void *data, int64_t i, double value) {
+  if (dtype == FOVEA_F64)
+    return store(data, i, value);
   if (dtype == FOVEA_F32)
     return store(data, i, static_cast<float>(value));
   APFloat rounded(value);
@@ -96,7 +100,7 @@ static void offer(fovea_exec *exec, const std::string &path, const HostTensor &v
     stride *= value.shape[axis];
   }
   layout.insert(layout.end(), strides.begin(), strides.end());
-  static_assert(int(sema::DType::F32) == FOVEA_F32 && int(sema::DType::Bool) == FOVEA_BOOL);
+  static_assert(int(sema::DType::F32) == FOVEA_F32 && int(sema::DType::F64) == FOVEA_F64);
   auto dtype = static_cast<int32_t>(value.dtype);
   std::vector<char> data(value.count() * sizeof(int64_t)); // the widest type
   write(value, dtype, data.data());

@@ -9,7 +9,7 @@ using namespace llvm;
 namespace fovea::program {
 
 std::string describeTensor(const TensorSpec &spec) {
-  static constexpr const char *dtypes[] = {"f32", "f16", "bf16", "i64", "i32", "i8", "bool"};
+  static constexpr const char *dtypes[] = {"f32", "f16", "bf16", "i64", "i32", "i8", "bool", "f64"};
   std::string text = dtypes[spec.dtype];
   if (spec.dims.empty())
     return text;

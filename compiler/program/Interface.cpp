@@ -29,6 +29,8 @@ int32_t dtypeOf(Type type) {
     return FOVEA_F16;
   if (type.isBF16())
     return FOVEA_BF16;
+  if (type.isF64())
+    return FOVEA_F64;
   switch (type.getIntOrFloatBitWidth()) {
   case 64:
     return FOVEA_I64;

@@ -1,3 +1,4 @@
+#include "compiler/kernels/emit/Emit.h"
 #include "compiler/kernels/lower/EmitDim.h"
 #include "compiler/program/ProgramLowering.h"
 
@@ -43,8 +44,8 @@ Value ProgramLowering::text(Location loc, StringRef value) {
 }
 
 /// The address of the kernel's fovea_kernel_info.
-Value ProgramLowering::kernelInfo(StringRef kernel, Location loc) {
-  std::string name = (kernel + ".info").str();
+Value ProgramLowering::kernelInfo(StringRef kernel, StringRef variant, Location loc) {
+  std::string shown = variant.empty() ? kernel.str() : (kernel + "." + variant).str(), name = shown + ".info";
   auto global = module.lookupSymbol<LLVM::GlobalOp>(name);
   if (!global) {
     OpBuilder::InsertionGuard guard(b);
@@ -53,13 +54,34 @@ Value ProgramLowering::kernelInfo(StringRef kernel, Location loc) {
     global = LLVM::GlobalOp::create(b, loc, type, /*isConstant=*/true, LLVM::Linkage::Internal, name, Attribute());
     b.createBlock(&global.getInitializerRegion());
     KernelInfo known = kernels.lookup(kernel);
-    Value fields[] = {text(loc, kernel), text(loc, known.kind), text(loc, known.place)};
+    Value fields[] = {text(loc, shown), text(loc, known.kind), text(loc, known.place)};
     Value info = LLVM::PoisonOp::create(b, loc, type);
     for (auto [i, value] : llvm::enumerate(fields))
       info = LLVM::InsertValueOp::create(b, loc, info, value, ArrayRef<int64_t>{static_cast<int64_t>(i)});
     LLVM::ReturnOp::create(b, loc, info);
   }
   return LLVM::AddressOfOp::create(b, loc, global);
+}
+
+/// The record of the variant that runs at these sizes.
+Value ProgramLowering::launchInfo(kernel::LaunchOp launch) {
+  Location loc = launch.getLoc();
+  StringRef kernel = launch.getKernel();
+  func::FuncOp chooser = lookup(kernel + ".variant");
+  if (!chooser)
+    return kernelInfo(kernel, "", loc);
+  Value number = func::CallOp::create(b, loc, chooser, launch.getOperands()).getResult(0), info;
+  for (auto [i, variant] : llvm::enumerate(chooser->getAttrOfType<ArrayAttr>(kernels::variantsAttr))) {
+    Value mine = kernelInfo(kernel, cast<StringAttr>(variant).getValue(), loc);
+    if (!info) {
+      info = mine;
+      continue;
+    }
+    Value at = arith::ConstantIndexOp::create(b, loc, i);
+    Value isMine = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, number, at);
+    info = arith::SelectOp::create(b, loc, isMine, mine, info);
+  }
+  return info;
 }
 
 /// `fovea_fail(exec, code, place, index, value, low, high)`: services->fail.
@@ -148,7 +170,7 @@ void ProgramLowering::lowerLaunch(kernel::LaunchOp launch) {
   for (auto [i, value] : llvm::enumerate(words))
     LLVM::StoreOp::create(b, loc, value, field(loc, block, 8 * i));
   auto set = [&](int64_t offset, Value value) { LLVM::StoreOp::create(b, loc, value, field(loc, record, offset)); };
-  set(offsetof(fovea_launch, info), kernelInfo(kernel, loc));
+  set(offsetof(fovea_launch, info), launchInfo(launch));
   set(offsetof(fovea_launch, run), addressOf(task, loc));
   set(offsetof(fovea_launch, args), block);
   set(offsetof(fovea_launch, tasks), tasks);

@@ -39,7 +39,8 @@ private:
     return LLVM::LoadOp::create(b, loc, ptr, field(loc, base, offset));
   }
   Value text(Location loc, StringRef value);
-  Value kernelInfo(StringRef kernel, Location loc);
+  Value kernelInfo(StringRef kernel, StringRef variant, Location loc);
+  Value launchInfo(kernel::LaunchOp launch);
   Value addressOf(func::FuncOp function, Location loc) {
     Value reference = func::ConstantOp::create(b, loc, function.getFunctionType(), function.getSymName());
     return UnrealizedConversionCastOp::create(b, loc, TypeRange{ptr}, reference).getResult(0);

@@ -269,9 +269,12 @@ Entity Elaborator::evalUnary(const syntax::Expr &e) {
   std::optional<ValueId> id = toTensor(v, e.span);
   if (!id)
     return {};
-  bool isBool = frame->builder->type(*id).dtype == DType::Bool;
-  if (isBool != (e.text == "not")) {
-    diagnostics.report(diag::badOperand, e.span, e.text, describe(Entity::ofTensor(*id)));
+  DType dtype = frame->builder->type(*id).dtype;
+  bool isBool = dtype == DType::Bool;
+  if (isBool != (e.text == "not") || dtype == DType::F64) {
+    auto report = diagnostics.report(diag::badOperand, e.span, e.text, describe(Entity::ofTensor(*id)));
+    if (dtype == DType::F64)
+      report.help("f64 is stored only: compute with `f32(x)`");
     return {};
   }
   return Entity::ofTensor(frame->builder->unary(isBool ? "not" : "neg", *id, e.span));
@@ -422,9 +425,11 @@ Entity Elaborator::tensorArithmetic(const std::string &op, const Entity &a, cons
   DType dtype = builder.type(x).dtype;
   bool compares = isComparison(op), boolean = op == "and" || op == "or";
   bool equality = op == "==" || op == "!=";
-  if (boolean ? dtype != DType::Bool : dtype == DType::Bool && !equality) {
+  if ((boolean ? dtype != DType::Bool : dtype == DType::Bool && !equality) || dtype == DType::F64) {
     diagnostics.report(diag::badOperand, span, op, describe(Entity::ofTensor(x)))
-        .help(boolean ? "`and` and `or` take bool" : "cast with `f32(x)` or `i64(x)` first");
+        .help(boolean               ? "`and` and `or` take bool"
+              : dtype == DType::F64 ? "f64 is stored only: compute with `f32(x)`"
+                                    : "cast with `f32(x)` or `i64(x)` first");
     return {};
   }
   if (!broadcastTogether("`" + op + "`", {&x, &y}, {lhs, rhs}, span))
@@ -444,7 +449,7 @@ Entity Elaborator::tensorArithmetic(const std::string &op, const Entity &a, cons
 }
 
 Entity Elaborator::power(const Entity &a, const Entity &b, Span span) {
-  if (!a.is(Kind::Tensor) || !isFloat(frame->builder->type(a.id).dtype)) {
+  if (!a.is(Kind::Tensor) || !computes(frame->builder->type(a.id).dtype)) {
     if (b.is(Kind::Tensor) && a.asNumber()) { // 0.9 ^ step
       Builder &builder = *frame->builder;
       DType dtype = builder.type(b.id).dtype;

@@ -50,7 +50,7 @@ Entity runUnary(Elaborator &e, const Builtin &builtin, const Args &args, Span sp
   if (!id)
     return {};
   DType dtype = e.frame->builder->type(*id).dtype;
-  if (!isFloat(dtype) && !(builtin.op == "abs" && isInteger(dtype))) {
+  if (!computes(dtype) && !(builtin.op == "abs" && isInteger(dtype))) {
     e.diagnostics.report(diag::badOperand, args[0].span, builtin.op, e.describe(v)).help("cast it first: `f32(x)`");
     return {};
   }
@@ -127,7 +127,7 @@ Entity runReduce(Elaborator &e, const Builtin &builtin, const Args &args, Span s
   Builder &builder = *e.frame->builder;
   TensorType type = builder.type(v.id);
   bool logical = builtin.op == "any" || builtin.op == "all", mean = builtin.op == "mean";
-  if (logical != (type.dtype == DType::Bool) || (mean && !isFloat(type.dtype))) {
+  if (logical != (type.dtype == DType::Bool) || (mean && !isFloat(type.dtype)) || type.dtype == DType::F64) {
     e.diagnostics.report(diag::badOperand, args[0].span, builtin.op, e.describe(v))
         .help(logical ? "`any` and `all` take bool" : "cast it first: `f32(x)`");
     return {};
@@ -180,7 +180,7 @@ Entity runArgmax(Elaborator &e, const Builtin &builtin, const Args &args, Span s
     return wrong(e, args, 0, "x", "argmax", "a tensor");
   Builder &builder = *e.frame->builder;
   TensorType type = builder.type(v.id);
-  if (type.dtype == DType::Bool) {
+  if (type.dtype == DType::Bool || type.dtype == DType::F64) {
     e.diagnostics.report(diag::badOperand, args[0].span, "argmax", e.describe(v)).help("cast it first: `f32(x)`");
     return {};
   }
@@ -433,7 +433,7 @@ std::map<std::string, Builtin> makeBuiltins() {
     t[op] = {{"x"}, 1, runUnary, op};
   for (const char *op : {"sum", "prod", "max", "min", "any", "all", "mean"})
     t[op] = {{"x", "axis", "keep"}, 1, runReduce, op};
-  for (const char *op : {"f32", "f16", "bf16", "i64", "i32", "i8", "bool"})
+  for (const char *op : {"f32", "f16", "bf16", "f64", "i64", "i32", "i8", "bool"})
     t[op] = {{"x"}, 1, runCast, op};
   t["maximum"] = {{"a", "b"}, 2, runExtremum, "max"};
   t["minimum"] = {{"a", "b"}, 2, runExtremum, "min"};

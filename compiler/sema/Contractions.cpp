@@ -37,7 +37,7 @@ Entity Elaborator::matmul(const Entity &a, const Entity &b, const syntax::Expr *
       return {};
     }
   TensorType ta = builder.type(a.id), tb = builder.type(b.id);
-  if (!isFloat(ta.dtype) && ta.dtype == tb.dtype) {
+  if (!computes(ta.dtype) && ta.dtype == tb.dtype) {
     diagnostics.report(diag::badOperand, span, "@", sema::describe(ta))
         .help("it takes floats: cast with `f32(x)` first");
     return {};

@@ -117,7 +117,7 @@ bool Einsum::checkOperands() {
     return fail(fmt::format("the pattern has {} operands, but {} are given", pattern.inputs.size(), args.size() - 1));
   for (size_t i = 0; i < pattern.inputs.size(); ++i) {
     const Entity &v = args[i + 1].value;
-    if (!v.is(Entity::Kind::Tensor) || !isFloat(builder.type(v.id).dtype)) {
+    if (!v.is(Entity::Kind::Tensor) || !computes(builder.type(v.id).dtype)) {
       elaborator.diagnostics.report(diag::argumentType, args[i + 1].span, "x", "einsum", "a tensor of floats",
                                     elaborator.describe(v));
       return false;

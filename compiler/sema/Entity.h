@@ -126,7 +126,9 @@ struct Instance {
 
 const char *dtypeName(DType dtype);
 std::optional<DType> dtypeFromName(std::string_view name);
-inline bool isFloat(DType d) { return d == DType::F32 || d == DType::F16 || d == DType::BF16; }
+/// Floats in which something is computed; f64 is stored, moved about and cast.
+inline bool computes(DType d) { return d == DType::F32 || d == DType::F16 || d == DType::BF16; }
+inline bool isFloat(DType d) { return computes(d) || d == DType::F64; }
 inline bool isInteger(DType d) { return d == DType::I64 || d == DType::I32 || d == DType::I8; }
 std::string describe(const TensorType &type); // "f32[B, T]"
 std::string joinDims(const std::vector<DimExpr> &dims);

@@ -12,7 +12,7 @@
 
 namespace fovea::sema {
 
-enum class DType { F32, F16, BF16, I64, I32, I8, Bool };
+enum class DType { F32, F16, BF16, I64, I32, I8, Bool, F64 }; // numbered as fovea_dtype
 
 /// A tensor type; rank 0 is a scalar. Sizes are at least 0.
 struct TensorType {

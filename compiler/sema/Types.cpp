@@ -5,7 +5,7 @@ using namespace fovea::sema;
 
 static constexpr std::pair<const char *, DType> dtypes[] = {
     {"f32", DType::F32}, {"f16", DType::F16}, {"bf16", DType::BF16}, {"i64", DType::I64},
-    {"i32", DType::I32}, {"i8", DType::I8},   {"bool", DType::Bool}};
+    {"i32", DType::I32}, {"i8", DType::I8},   {"bool", DType::Bool}, {"f64", DType::F64}};
 
 const char *sema::dtypeName(DType dtype) {
   for (auto [name, d] : dtypes)

@@ -269,14 +269,15 @@ std::unique_ptr<MemberDecl> ParserImpl::member() {
 /// By letters, or by what other systems call it.
 static std::string nearestType(const std::string &word) {
   static constexpr std::pair<std::string_view, const char *> others[] = {
-      {"float32", "f32"},   {"fp32", "f32"},     {"float16", "f16"}, {"fp16", "f16"},   {"half", "f16"},
-      {"bfloat16", "bf16"}, {"int64", "i64"},    {"long", "i64"},    {"int32", "i32"},  {"int8", "i8"},
-      {"bool8", "bool"},    {"boolean", "bool"}, {"Tensor", "f32"},  {"tensor", "f32"}, {"string", "str"}};
+      {"float32", "f32"},   {"fp32", "f32"},    {"float16", "f16"}, {"fp16", "f16"},     {"half", "f16"},
+      {"bfloat16", "bf16"}, {"float64", "f64"}, {"double", "f64"},  {"int64", "i64"},    {"long", "i64"},
+      {"int32", "i32"},     {"int8", "i8"},     {"bool8", "bool"},  {"boolean", "bool"}, {"Tensor", "f32"},
+      {"tensor", "f32"},    {"string", "str"}};
   for (auto [spelling, type] : others)
     if (word == spelling)
       return type;
-  return nearest(word,
-                 {"f32", "f16", "bf16", "i64", "i32", "i8", "bool", "float", "int", "function", "like", "str", "any"});
+  return nearest(word, {"f32", "f16", "bf16", "f64", "i64", "i32", "i8", "bool", "float", "int", "function", "like",
+                        "str", "any"});
 }
 
 TypeExpr ParserImpl::type() {
@@ -285,7 +286,7 @@ TypeExpr ParserImpl::type() {
   Name word = expectName("a type");
   if (lost)
     return t;
-  static constexpr std::string_view dtypes[] = {"f32", "f16", "bf16", "i64", "i32", "i8", "bool"};
+  static constexpr std::string_view dtypes[] = {"f32", "f16", "bf16", "f64", "i64", "i32", "i8", "bool"};
   bool isDType = std::find(std::begin(dtypes), std::end(dtypes), word.text) != std::end(dtypes);
   if (word.text == "like" && lookingAt("(")) {
     Token open = take();
@@ -312,7 +313,7 @@ TypeExpr ParserImpl::type() {
     lost = true;
     std::string near = nearestType(word.text);
     diagnostics.report(diag::unknownName, word.span, word.text)
-        .help(near.empty() ? "types: f32 f16 bf16 i64 i32 i8 bool with `[sizes]`, and int float bool str function"
+        .help(near.empty() ? "types: f32 f16 bf16 f64 i64 i32 i8 bool with `[sizes]`, and int float bool str function"
                            : fmt::format("did you mean `{}`?", near));
   }
   t.span = spanFrom(first);

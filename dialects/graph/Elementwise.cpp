@@ -151,8 +151,10 @@ Value convertFloat(Body &b, Value x, Type element) {
   Type from = getElementTypeOrSelf(x), to = Body::withElement(x.getType(), element);
   if (from == element)
     return x;
-  if (from.getIntOrFloatBitWidth() == element.getIntOrFloatBitWidth()) // f16 and bf16: by way of f32
-    return b.make<arith::TruncFOp>(to, b.make<arith::ExtFOp>(Body::withElement(to, b.builder.getF32Type()), x));
+  // The narrow types meet each other and f64 by way of f32.
+  bool byFloat = !from.isF32() && !element.isF32();
+  if (byFloat)
+    return convertFloat(b, convertFloat(b, x, b.builder.getF32Type()), element);
   if (from.getIntOrFloatBitWidth() < element.getIntOrFloatBitWidth())
     return b.make<arith::ExtFOp>(to, x);
   return b.make<arith::TruncFOp>(to, x);

@@ -36,7 +36,7 @@ def Graph_TensorType : Graph_Type<"Tensor", "tensor"> {
   let summary = "a tensor with symbolic dimensions";
   let description = [{
     `!graph.tensor<[B, T+1, 384], f32>`. Dimensions are canonical expressions (`fovea::DimExpr`) over symbols that the
-    enclosing function declares. Element types: f32, f16, bf16, f64 (interpreter only), i64, i32, i8, i1. Rank 0 is a scalar.
+    enclosing function declares. Element types: f32, f16, bf16, f64 (stored and cast), i64, i32, i8, i1. Rank 0 is a scalar.
   }];
   let parameters = (ins ArrayRefParameter<"::fovea::DimExpr">:$dims, "::mlir::Type":$elementType);
   let hasCustomAssemblyFormat = 1;

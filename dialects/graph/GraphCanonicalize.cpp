@@ -1,5 +1,5 @@
-// Canonical forms, all numerically exact: broadcasts towards results, transposes and broadcasts into contractions'
-// labels.
+// Canonical forms, all numerically exact: broadcasts towards results, transposes, broadcasts and repetitions into
+// contractions' labels.
 #include "dialects/graph/GraphDialect.h"
 #include "dialects/graph/Places.h"
 
@@ -179,6 +179,74 @@ struct ContractOfLayouts : OpRewritePattern<ContractOp> {
   }
 };
 
+/// The axis of `merged` that joins two of `x`, of which one is new in the broadcast that made x; -1 where there is
+/// none.
+int64_t repeatedAxis(ReshapeOp merged, BroadcastOp x) {
+  ArrayRef<DimExpr> from = typeOf(x).getDims(), to = typeOf(merged).getDims();
+  if (from.size() != to.size() + 1)
+    return -1;
+  for (size_t axis = 0; axis < to.size(); ++axis) {
+    bool isOld = llvm::is_contained(x.getAxes(), int64_t(axis)) && llvm::is_contained(x.getAxes(), int64_t(axis) + 1);
+    if (!isOld && from.take_front(axis) == to.take_front(axis) && from.drop_front(axis + 2) == to.drop_front(axis + 1))
+      return axis;
+  }
+  return -1;
+}
+
+/// `values` with `pair` in the place of one of them.
+template <typename T> SmallVector<T> split(ArrayRef<T> values, size_t at, ArrayRef<T> pair) {
+  SmallVector<T> result(values.take_front(at));
+  result.append(pair.begin(), pair.end());
+  result.append(values.begin() + at + 1, values.end());
+  return result;
+}
+
+/// An operand whose batch axis repeats another (heads of keys, each for several of queries) gets the two axes again
+/// that were joined, and so does all that shares them: then the repetition is a broadcast, which becomes a label less.
+struct ContractOfRepeats : OpRewritePattern<ContractOp> {
+  using OpRewritePattern::OpRewritePattern;
+
+  LogicalResult matchAndRewrite(ContractOp op, PatternRewriter &rewriter) const override {
+    Factor lhs{op.getLhs(), llvm::to_vector(op.getLhsLabels())}, rhs{op.getRhs(), llvm::to_vector(op.getRhsLabels())};
+    return success(!op.getPacked() && (rewrite(op, lhs, rhs, lhs, rewriter) || rewrite(op, lhs, rhs, rhs, rewriter)));
+  }
+
+  /// Where `repeat` is such a factor.
+  static bool rewrite(ContractOp op, Factor &lhs, Factor &rhs, Factor &repeat, PatternRewriter &rewriter) {
+    auto merged = repeat.value.getDefiningOp<ReshapeOp>();
+    auto broadcast = merged ? merged.getX().getDefiningOp<BroadcastOp>() : BroadcastOp();
+    int64_t axis = broadcast ? repeatedAxis(merged, broadcast) : -1;
+    if (axis < 0)
+      return false;
+    Factor &other = &repeat == &lhs ? rhs : lhs;
+    SmallVector<int64_t> out(op.getOutLabels());
+    int64_t label = repeat.labels[axis];
+    auto inOther = llvm::find(other.labels, label), inOut = llvm::find(out, label);
+    if (inOther == other.labels.end() || inOut == out.end())
+      return false;
+    int64_t fresh = 0;
+    for (ArrayRef<int64_t> labels : {ArrayRef<int64_t>(lhs.labels), ArrayRef<int64_t>(rhs.labels)})
+      for (int64_t used : labels)
+        fresh = std::max(fresh, used + 1);
+    ArrayRef<DimExpr> sizes = typeOf(broadcast).getDims().slice(axis, 2);
+    int64_t pair[] = {label, fresh};
+    size_t otherAxis = inOther - other.labels.begin(), outAxis = inOut - out.begin();
+    auto splitType = [&](Value value, size_t at) {
+      return typeOf(value).cloneWith(split(typeOf(value).getDims(), at, sizes));
+    };
+
+    Location loc = withPath(op.getLoc(), "");
+    other = {ReshapeOp::create(rewriter, loc, splitType(other.value, otherAxis), other.value),
+             split<int64_t>(other.labels, otherAxis, pair)};
+    repeat = {broadcast, split<int64_t>(repeat.labels, axis, pair)};
+    Value product = ContractOp::create(
+        rewriter, loc, splitType(op, outAxis), lhs.value, rhs.value, rewriter.getDenseI64ArrayAttr(lhs.labels),
+        rewriter.getDenseI64ArrayAttr(rhs.labels), rewriter.getDenseI64ArrayAttr(split<int64_t>(out, outAxis, pair)));
+    rewriter.replaceOpWithNewOp<ReshapeOp>(op, op.getType(), product);
+    return true;
+  }
+};
+
 } // namespace
 
 void GraphDialect::getCanonicalizationPatterns(RewritePatternSet &patterns) const {
@@ -202,5 +270,5 @@ void ConcatOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRCont
 }
 
 void ContractOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {
-  patterns.add<ContractOfLayouts>(context);
+  patterns.add<ContractOfLayouts, ContractOfRepeats>(context);
 }

@@ -115,15 +115,18 @@ static void fillElements(int32_t dtype, double value, int64_t elements, unsigned
   unsigned char element[8] = {};
   auto size = static_cast<size_t>(fovea_dtype_size(dtype));
   auto narrow = static_cast<float>(value);
-  int64_t whole =
-      dtype >= FOVEA_I64 ? static_cast<int64_t>(value) : 0; // little-endian: the low bytes are the smaller types
+  // Little-endian: the low bytes are the smaller types.
+  int64_t whole = isFloat(dtype) ? 0 : static_cast<int64_t>(value);
   uint32_t bits;
   memcpy(&bits, &narrow, sizeof(bits));
   if (dtype == FOVEA_BF16 || dtype == FOVEA_F16)
     bits = dtype == FOVEA_F16 ? narrowF16(narrow) : narrowBF16(narrow);
   if (dtype == FOVEA_BOOL)
     whole = value != 0;
-  memcpy(element, dtype >= FOVEA_I64 ? static_cast<const void *>(&whole) : &bits, size);
+  const void *from = dtype == FOVEA_F64 ? static_cast<const void *>(&value)
+                     : isFloat(dtype)   ? static_cast<const void *>(&bits)
+                                        : &whole;
+  memcpy(element, from, size);
   for (int64_t i = 0; i < elements; ++i)
     memcpy(to + static_cast<size_t>(i) * size, element, size);
 }

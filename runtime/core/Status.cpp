@@ -110,12 +110,12 @@ const char *fovea_code_name(int32_t code) {
 }
 
 const char *fovea_dtype_name(int32_t dtype) {
-  static const char *const names[] = {"f32", "f16", "bf16", "i64", "i32", "i8", "bool"};
-  return dtype >= FOVEA_F32 && dtype <= FOVEA_BOOL ? names[dtype] : "unknown";
+  static const char *const names[] = {"f32", "f16", "bf16", "i64", "i32", "i8", "bool", "f64"};
+  return dtype >= FOVEA_F32 && dtype <= FOVEA_F64 ? names[dtype] : "unknown";
 }
 
 int32_t fovea_dtype_size(int32_t dtype) {
-  static const int32_t sizes[] = {4, 2, 2, 8, 4, 1, 1};
-  return dtype >= FOVEA_F32 && dtype <= FOVEA_BOOL ? sizes[dtype] : 0;
+  static const int32_t sizes[] = {4, 2, 2, 8, 4, 1, 1, 8};
+  return dtype >= FOVEA_F32 && dtype <= FOVEA_F64 ? sizes[dtype] : 0;
 }
 }

@@ -13,7 +13,7 @@ struct DtypeRow {
   int32_t program;
 };
 static const DtypeRow dtypes[] = {
-    {"f64", 8, -1},          {"f32", 4, FOVEA_F32}, {"f16", 2, FOVEA_F16}, {"bf16", 2, FOVEA_BF16},
+    {"f64", 8, FOVEA_F64},   {"f32", 4, FOVEA_F32}, {"f16", 2, FOVEA_F16}, {"bf16", 2, FOVEA_BF16},
     {"i64", 8, FOVEA_I64},   {"i32", 4, FOVEA_I32}, {"i16", 2, -1},        {"i8", 1, FOVEA_I8},
     {"u64", 8, -1},          {"u32", 4, -1},        {"u16", 2, -1},        {"u8", 1, -1},
     {"bool", 1, FOVEA_BOOL}, {"f8_e4m3", 1, -1},    {"f8_e5m2", 1, -1},    {"f8_e8m0", 1, -1},

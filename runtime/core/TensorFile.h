@@ -39,6 +39,10 @@ int64_t elementSize(FileDtype dtype);
 /// The same type as a program has it, -1 where there is none.
 int32_t programDtype(FileDtype dtype);
 FileDtype fileDtype(int32_t programDtype);
+/// Whether a program's type is one of floats.
+inline bool isFloat(int32_t programDtype) {
+  return (programDtype >= FOVEA_F32 && programDtype <= FOVEA_BF16) || programDtype == FOVEA_F64;
+}
 
 /// One tensor, row-major. Name and data belong to the file.
 struct FileTensor {

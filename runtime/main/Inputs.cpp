@@ -54,7 +54,12 @@ bool Inputs::parseScalar(int32_t input, const char *text, bool &outOfRange) {
   errno = 0;
   outOfRange = false;
   tensor.data = data;
-  if (tensor.dtype <= FOVEA_BF16) {
+  if (tensor.dtype == FOVEA_F64) {
+    double value = strtod(text, &end);
+    memcpy(data, &value, sizeof(value));
+    return end != text && !*end;
+  }
+  if (isFloat(tensor.dtype)) {
     float value = strtof(text, &end);
     uint16_t narrow = tensor.dtype == FOVEA_F16 ? narrowF16(value) : narrowBF16(value);
     if (tensor.dtype == FOVEA_F32)
@@ -84,7 +89,7 @@ bool Inputs::parseScalar(int32_t input, const char *text, bool &outOfRange) {
 }
 
 static const char *numpyName(int32_t dtype) {
-  static const char *const names[] = {"float32", "float16", "float32", "int64", "int32", "int8", "bool"};
+  static const char *const names[] = {"float32", "float16", "float32", "int64", "int32", "int8", "bool", "float64"};
   return names[dtype];
 }
 
@@ -132,6 +137,13 @@ static int64_t narrowFloats(const FileTensor &tensor, int32_t dtype, unsigned ch
   return -1;
 }
 
+static void widenToF64(const FileTensor &tensor, unsigned char *to) {
+  for (int64_t i = 0; i < tensor.elements(); ++i) {
+    double value = elementAsDouble(tensor.dtype, tensor.data + i * elementSize(tensor.dtype));
+    memcpy(to + i * 8, &value, sizeof(value));
+  }
+}
+
 /// Takes the tensor as it is, or converted where every value stays what it is.
 int Inputs::convert(int32_t input, const FileTensor &tensor, const char *path) {
   fovea_tensor &to = tensors[static_cast<size_t>(input)];
@@ -142,9 +154,9 @@ int Inputs::convert(int32_t input, const FileTensor &tensor, const char *path) {
   if (programDtype(tensor.dtype) == to.dtype && to.dtype != FOVEA_BOOL)
     return ExitOk;
   bool halves = tensor.dtype == FileDtype::F16 || tensor.dtype == FileDtype::BF16;
-  bool widen = to.dtype == FOVEA_F32 && halves;
+  bool widen = (to.dtype == FOVEA_F32 && halves) || (to.dtype == FOVEA_F64 && isFloat(programDtype(tensor.dtype)));
   bool narrow = tensor.dtype == FileDtype::F32 && (to.dtype == FOVEA_F16 || to.dtype == FOVEA_BF16);
-  bool integers = isInteger(tensor.dtype) && to.dtype >= FOVEA_I64;
+  bool integers = isInteger(tensor.dtype) && !isFloat(to.dtype);
   const char *name = entry->inputs[input].name;
   if (!widen && !narrow && !integers) {
     fprintf(stderr, "%s: input `%s` is %s in `%s`, and the entry takes %s: convert it with .astype('%s')\n",
@@ -155,6 +167,10 @@ int Inputs::convert(int32_t input, const FileTensor &tensor, const char *path) {
   if (!data)
     return ExitData;
   to.data = data;
+  if (widen && to.dtype == FOVEA_F64) {
+    widenToF64(tensor, data);
+    return ExitOk;
+  }
   if (widen) {
     (tensor.dtype == FileDtype::F16 ? widenF16 : widenBF16)(tensor.data, tensor.elements(), data);
     return ExitOk;

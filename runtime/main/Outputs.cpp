@@ -69,7 +69,7 @@ struct Printer {
     } else {
       double value = elementAsDouble(fileDtype(tensor.dtype), at);
       value = value != value ? __builtin_nan("") : value; // printf shows a sign that says nothing
-      printf(tensor.dtype <= FOVEA_BF16 ? "%.6g" : "%.0f", value);
+      printf(isFloat(tensor.dtype) ? "%.6g" : "%.0f", value);
     }
   }
 

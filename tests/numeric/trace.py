@@ -32,11 +32,11 @@ def expect(condition, what):
         sys.exit(f"expected: {what}")
 
 
-def traced(program, work, batch):
+def traced(program, work, batch, tokens=TOKENS):
     """The events of a run on two threads."""
-    count = batch * TOKENS
-    tensors.write_npy(work / "ids.npy", tensors.Tensor("<i8", (batch, TOKENS), tuple(i % SMALL["vocab"] for i in range(count))))
-    tensors.write_npy(work / "mask.npy", tensors.Tensor("|b1", (batch, TOKENS), (True,) * count))
+    count = batch * tokens
+    tensors.write_npy(work / "ids.npy", tensors.Tensor("<i8", (batch, tokens), tuple(i % SMALL["vocab"] for i in range(count))))
+    tensors.write_npy(work / "mask.npy", tensors.Tensor("|b1", (batch, tokens), (True,) * count))
     run(program, "embed", work / "ids.npy", work / "mask.npy", "--weights", WEIGHTS, "--threads", 2, "--repeat", REPEATS,
         "--profile", work / "trace.json", "-o", work / "out.npy")
     return [event for event in json.loads((work / "trace.json").read_text())["traceEvents"] if event["ph"] == "X"]
@@ -70,6 +70,13 @@ def main():
         expect(facts["flops"] > 0 and facts["bytes"] > 0 and event["dur"] > 0, f"amounts of {event}")
     paths = {event["args"]["path"] for event in launches}
     expect({"embeddings.norm", "layers.0.attention.y", "layers.1.up", "normalize"} <= paths, f"the paths of both layers in {paths}")
+
+    # Attention is named after the variant that ran: the sizes are many queries'.
+    kernels = {event["name"] for event in launches if event["args"]["kind"] == "attention"}
+    expect(kernels == {"attention_8_masked.many_queries"}, f"the variant of many queries, not {kernels}")
+    one = {event["name"] for event in traced(program, work, 1, tokens=1) if event["args"].get("kind") == "attention"}
+    expect(one == {"attention_8_masked.few_queries"}, f"for one token the variant of few queries, not {one}")
+    expect({event["name"] for event in parts} >= kernels, "its parts under the same name")
 
     # One run's products: two operations for each weight and token, and a few for each result behind them.
     first = launches[: len(launches) // (REPEATS + 1)]

@@ -3,6 +3,7 @@
 // Few queries (at most half a vector of them) have keys in the lanes, many have queries there. Both compute every
 // element by the same chains, so they give the same bits.
 #include "compiler/kernels/emit/AttentionTask.h"
+#include "compiler/kernels/emit/AttentionVariants.h"
 #include "compiler/kernels/emit/ScheduleEmitter.h"
 
 using namespace mlir;
@@ -25,6 +26,14 @@ public:
   }
   FailureOr<Value> emitShared(OpBuilder &builder, IRMapping &outer) override {
     return sizeOf(builder, outer, [](AttentionTask &task) { return task.reserveShared(nullptr); });
+  }
+
+  ArrayRef<llvm::StringLiteral> variants() const override { return attentionVariantNames(); }
+
+  FailureOr<Value> emitVariant(OpBuilder &builder, IRMapping &outer) override {
+    Code code = codeAt(builder);
+    return code.select(few(code, outer), code.index(int64_t(AttentionVariant::FewQueries)),
+                       code.index(int64_t(AttentionVariant::ManyQueries)));
   }
 
   LogicalResult emitRun(OpBuilder &builder, IRMapping &outer, const RunArguments &arguments) override {
@@ -57,15 +66,13 @@ private:
     return code.select(few(code, outer), size(*makeKeyLanes(code, op, target, outer)),
                        size(*makeQueryLanes(code, op, target, outer)));
   }
-  /// Whether the queries are few; a constant where their number is. A handful of them with no more keys than lanes are
-  /// as well off beside each other: keys in the lanes would hardly fill one vector.
+  /// Whether the queries are few; a constant where that is known.
   Value few(Code &code, IRMapping &outer) {
     int64_t rank = cast<MemRefType>(op.getQ().getType()).getRank();
     Value queries = code.dim(outer.lookupOrDefault(op.getQ()), rank - 2);
     Value keys = code.dim(outer.lookupOrDefault(op.getK()), rank - 2);
-    auto atMost = [&](Value x, int64_t y) { return code.compare(arith::CmpIPredicate::sle, x, code.index(y)); };
-    Value handful = code.logicalAnd(atMost(keys, target.vectorLength), code.logicalNot(atMost(queries, 4)));
-    return code.logicalAnd(atMost(queries, target.vectorLength / 2), code.logicalNot(handful));
+    CodeDomain domain{code};
+    return areFewQueries(domain, target, queries, keys);
   }
   bool hasChecks() {
     bool found = false;

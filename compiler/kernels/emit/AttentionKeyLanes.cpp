@@ -11,32 +11,23 @@
 // values of the block before are added up, and from there in the order of addresses while the keys before are
 // multiplied.
 #include "compiler/kernels/emit/AttentionTask.h"
+#include "compiler/kernels/emit/AttentionVariants.h"
 
 using namespace mlir;
 
 namespace fovea::kernels {
 namespace {
 
-/// Whether a view repeats along `axis`.
-bool repeats(Value memref, int64_t axis) {
-  SmallVector<int64_t> strides;
-  int64_t offset;
-  return succeeded(cast<MemRefType>(memref.getType()).getStridesAndOffset(strides, offset)) && strides[axis] == 0;
-}
-
 class KeyLanes : public AttentionTask {
 public:
   KeyLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, {int(target.vectorLength), 1, 1, target.attentionKeys}, outer, exec),
-        accumulators(target.registers >= 32 ? 16 : 8) {
+        accumulators(target.registers >= 32 ? 16 : 8), sharedAxes(kernels::sharedAxes(op)) {
     group = t;
-    for (auto [axis, size] : llvm::enumerate(batchSizes))
-      if (repeats(op.getK(), axis) && repeats(op.getV(), axis)) {
-        sharedAxes.push_back(axis);
-        group = code.mul(group, size);
-      }
+    for (int64_t axis : sharedAxes)
+      group = code.mul(group, batchSizes[axis]);
     // One decision for all rows of a task.
-    decided = mask && llvm::none_of(sharedAxes, [&](int64_t axis) { return !mask->getArgument(axis).use_empty(); });
+    decided = mask && isMaskShared(op);
   }
 
   Value tasks() override { return code.mul(groups(), spanTasks()); }
@@ -429,12 +420,13 @@ void KeyLanes::values(const Keys &keys) {
   });
 }
 
-/// The next block's keys, to fetch from; null where columns may be apart, or where there is one block only: a view of
-/// what is known to lie outside is none.
+/// The next block's keys, to fetch from; null where columns may be apart, and where all keys are one block.
 Value KeyLanes::nextBlock(const Keys &keys) {
   Value k = mapped(op.getK());
-  std::optional<int64_t> count = getConstantIntValue(s);
-  if (!hasUnitColumns(k) || (count && *count <= shape.keys))
+  ArrayRef<int64_t> extents = cast<MemRefType>(k.getType()).getShape();
+  int64_t all = extents[extents.size() - 2];
+  bool isOnly = !ShapedType::isDynamic(all) && all <= shape.keys;
+  if (!hasUnitColumns(k) || isOnly)
     return nullptr;
   SmallVector<OpFoldResult> offsets{code.add(keys.begin, shape.keys), code.b.getIndexAttr(0)},
       sizes{code.b.getIndexAttr(shape.keys), d}, strides(2, code.b.getIndexAttr(1));

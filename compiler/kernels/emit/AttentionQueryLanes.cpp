@@ -56,6 +56,7 @@ protected:
     return {queryBegin, code.add(queryBegin, rows), keyBegin, keyEnd};
   }
   void block(const Keys &keys, Value careful) override;
+  bool tilesMask() override { return maskTiles.has_value(); }
 
 private:
   /// Consecutive vectors of a panel: `count` from lane `lane`.
@@ -102,6 +103,7 @@ private:
   TransposedCaptures captures[2]; ///< of the score region and of the mask region
   Code::Values batch;
   Value queryBegin;
+  std::optional<Visibility::Tiles> maskTiles; ///< null where no condition needs them
   // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; per panel the keys that it sees; a copy.
   Value queryTile, scoreTile, firstKey, lastKey, keyCopy;
   Value keyView; ///< the current block's, [key, column], columns adjacent
@@ -118,6 +120,11 @@ Value QueryLanes::reserve(Value scratch) {
     keyCopy = layout.allocate({shape.keys, ShapedType::kDynamic}, {d});
   for (TransposedCaptures &region : captures)
     region.reserve(code, layout);
+  maskTiles = {shape.panel(), chunk(), shape.panels};
+  if (int64_t count = Visibility(code, mask, target, outer, {}, maskTiles).tiledConditions())
+    maskTiles->summary = layout.allocate({count, shape.panels, 2}, {}, code.b.getIndexType());
+  else
+    maskTiles.reset();
   return layout.bytes();
 }
 
@@ -128,7 +135,7 @@ void QueryLanes::place(Value task) {
   queryBegin = code.mul(batch.pop_back_val(), shape.rows());
   rows = code.min(code.sub(t, queryBegin), code.index(shape.rows()));
   panels = code.ceilDiv(rows, shape.panel());
-  visibility.emplace(code, mask, target, outer, batch);
+  visibility.emplace(code, mask, target, outer, batch, maskTiles);
 }
 
 void QueryLanes::loadQueries() {

@@ -192,6 +192,8 @@ Value AttentionTask::keyBlock(Value begin, Value careful) {
   }
   Box box = queriesSeeing(begin, code.add(begin, keys.count));
   visibility->summarizeKeys(box);
+  if (tilesMask())
+    visibility->summarizeTiles(box);
   Value seen = code.logicalNot(visibility->query(box).none);
   code.branch(seen, [&] { block(keys, careful); });
   return seen;

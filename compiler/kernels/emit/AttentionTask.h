@@ -95,6 +95,8 @@ protected:
   /// The queries of the rows: what a block of keys is decided against.
   virtual Box queriesSeeing(mlir::Value keyBegin, mlir::Value keyEnd) = 0;
   virtual void block(const Keys &keys, mlir::Value careful) = 0;
+  /// Whether the mask is summarised over tiles.
+  virtual bool tilesMask() { return false; }
 
   // Spans.
   mlir::Value spans() { return code.ceilDiv(s, spanKeys); }

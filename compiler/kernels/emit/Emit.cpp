@@ -35,7 +35,7 @@ public:
         succeeded(emitSize(".finish", [&](IRMapping &outer) { return emitter.emitFinish(builder, outer); })) &&
         succeeded(emitSize(".scratch", [&](IRMapping &outer) { return emitter.emitScratch(builder, outer); })) &&
         succeeded(emitSize(".shared", [&](IRMapping &outer) { return emitter.emitShared(builder, outer); })) &&
-        succeeded(emitRun()));
+        succeeded(emitVariants()) && succeeded(emitRun()));
   }
 
 private:
@@ -54,6 +54,18 @@ private:
       if (&op != kernel.getSchedule())
         builder.clone(op, outer);
     return function;
+  }
+
+  LogicalResult emitVariants() {
+    if (emitter.variants().empty())
+      return success();
+    LogicalResult result = emitSize(".variant", [&](IRMapping &outer) { return emitter.emitVariant(builder, outer); });
+    if (succeeded(result)) {
+      SmallVector<StringRef> names(emitter.variants().begin(), emitter.variants().end());
+      SymbolTable::lookupSymbolIn(kernel->getParentOp(), (kernel.getSymName() + ".variant").str())
+          ->setAttr(variantsAttr, builder.getStrArrayAttr(names));
+    }
+    return result;
   }
 
   LogicalResult emitSize(StringRef suffix, llvm::function_ref<FailureOr<Value>(IRMapping &)> emitValue) {

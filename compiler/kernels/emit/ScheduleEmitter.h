@@ -38,6 +38,12 @@ public:
   /// sizes alone. Most kernels have neither.
   virtual mlir::FailureOr<mlir::Value> emitFinish(mlir::OpBuilder &builder, mlir::IRMapping &outer);
   virtual mlir::FailureOr<mlir::Value> emitShared(mlir::OpBuilder &builder, mlir::IRMapping &outer);
+  /// Names of the ways in which the kernel may run; empty where there is one.
+  virtual llvm::ArrayRef<llvm::StringLiteral> variants() const { return {}; }
+  /// The number of the variant that is taken (index), from sizes alone; asked for only where there are several.
+  virtual mlir::FailureOr<mlir::Value> emitVariant(mlir::OpBuilder &builder, mlir::IRMapping &outer) {
+    return mlir::failure();
+  }
   /// The work of the tasks [begin, end).
   virtual mlir::LogicalResult emitRun(mlir::OpBuilder &builder, mlir::IRMapping &outer,
                                       const RunArguments &arguments) = 0;

@@ -287,7 +287,11 @@ Value HostFunction::viewOf(Value base, const View &view, MemRefType type) {
   Value value;
   auto buffer = buffers.find(base);
   bool whole = view.isIdentity();
-  if (buffer != buffers.end() && buffer->second.getType() == type && whole) {
+  // Memrefs of other sizes may have the same type: [B, 2*H, T, D] read as [B, H, 2*T, D].
+  auto asItIs = [&] {
+    return whole && view.dims == std::vector<DimExpr>(cast<graph::TensorType>(base.getType()).getDims());
+  };
+  if (buffer != buffers.end() && buffer->second.getType() == type && asItIs()) {
     value = buffer->second;
   } else if (buffer == buffers.end() && whole) {
     value = arenaView(offsets[base], type, view.dims);

@@ -24,6 +24,7 @@ typedef enum fovea_dtype {
   FOVEA_I32 = 4,
   FOVEA_I8 = 5,
   FOVEA_BOOL = 6,
+  FOVEA_F64 = 7, /* is stored and converted; nothing is computed in it */
 } fovea_dtype;
 
 /* A size as postfix code over the entry's symbols (overflow is checked when it is evaluated). `text` is for people.

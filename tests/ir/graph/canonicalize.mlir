@@ -213,3 +213,45 @@ graph.func @contract_keeps_broadcasts(%x: !graph.tensor<[4, 8], f32>, %s: !graph
   %1 = graph.contract %x [0, 1], %c [1, 2] -> [0, 2] : <[4, 8], f32>, <[8, 5], f32> -> <[4, 5], f32>
   graph.return %0, %1 : !graph.tensor<[4, 6], f32>, !graph.tensor<[4, 5], f32>
 }
+
+// Heads of keys that are repeated for the queries' get their axis of groups again, on either side, next to which a repetition is a broadcast.
+// CHECK-LABEL: @contract_of_repeats
+// CHECK-NEXT: %[[Q:.*]] = graph.reshape %arg0 : <[B, 3*H, 4, 8], f32> -> <[B, H, 3, 4, 8], f32>
+// CHECK-NEXT: %[[C:.*]] = graph.contract %[[Q]] [0, 1, [[G:.*]], 2, 3], %arg1 [0, 1, 4, 3] -> [0, 1, [[G]], 2, 4]
+// CHECK-NEXT: %[[S:.*]] = graph.reshape %[[C]] : <[B, H, 3, 4, 6], f32> -> <[B, 3*H, 4, 6], f32>
+// CHECK-NEXT: %[[R:.*]] = graph.reshape %arg0 : <[B, 3*H, 4, 8], f32> -> <[B, H, 3, 4, 8], f32>
+// CHECK-NEXT: %[[D:.*]] = graph.contract %arg1 [0, 1, 3, 4], %[[R]] [0, 1, [[G]], 2, 4] -> [0, 1, [[G]], 2, 3]
+// CHECK-NEXT: %[[T:.*]] = graph.reshape %[[D]] : <[B, H, 3, 4, 6], f32> -> <[B, 3*H, 4, 6], f32>
+// CHECK-NEXT: graph.return %[[S]], %[[T]]
+graph.func @contract_of_repeats<[B, H]>(%q: !graph.tensor<[B, 3*H, 4, 8], f32>, %k: !graph.tensor<[B, H, 6, 8], f32>)
+    -> (!graph.tensor<[B, 3*H, 4, 6], f32>, !graph.tensor<[B, 3*H, 4, 6], f32>) {
+  %b = graph.broadcast %k [0, 1, 3, 4] : <[B, H, 6, 8], f32> -> <[B, H, 3, 6, 8], f32>
+  %r = graph.reshape %b : <[B, H, 3, 6, 8], f32> -> <[B, 3*H, 6, 8], f32>
+  %t = graph.transpose %r [0, 1, 3, 2] : <[B, 3*H, 6, 8], f32> -> <[B, 3*H, 8, 6], f32>
+  %0 = graph.contract %q [0, 1, 2, 3], %t [0, 1, 3, 4] -> [0, 1, 2, 4] : <[B, 3*H, 4, 8], f32>, <[B, 3*H, 8, 6], f32> -> <[B, 3*H, 4, 6], f32>
+  %1 = graph.contract %r [0, 1, 3, 4], %q [0, 1, 2, 4] -> [0, 1, 2, 3] : <[B, 3*H, 6, 8], f32>, <[B, 3*H, 4, 8], f32> -> <[B, 3*H, 4, 6], f32>
+  graph.return %0, %1 : !graph.tensor<[B, 3*H, 4, 6], f32>, !graph.tensor<[B, 3*H, 4, 6], f32>
+}
+
+// The other order of heads, [G, H], is one too. A free axis and a summed one stay joined, and so do axes that both are the operand's own.
+// CHECK-LABEL: @contract_keeps_repeats
+// CHECK: graph.contract %{{.*}} [{{.*}}], %arg1 [{{[0-9]+, [0-9]+, [0-9]+}}] -> [{{.*}}] : <[3, 2, 4, 8], f32>, <[2, 6, 8], f32> -> <[3, 2, 4, 6], f32>
+// CHECK: %[[R:.*]] = graph.reshape %{{.*}} : <[2, 3, 6, 8], f32> -> <[6, 6, 8], f32>
+// CHECK: graph.contract %arg2 [0, 1], %[[R]] [2, 3, 1] -> [0, 2, 3]
+// CHECK: graph.contract %arg3 [0, 1], %[[R]] [1, 2, 3] -> [0, 2, 3]
+// CHECK: %[[O:.*]] = graph.reshape %arg4 : <[2, 3, 6, 8], f32> -> <[6, 6, 8], f32>
+// CHECK: graph.contract %arg0 [0, 1, 2], %[[O]] [0, 3, 2] -> [0, 1, 3]
+graph.func @contract_keeps_repeats(%q: !graph.tensor<[6, 4, 8], f32>, %k: !graph.tensor<[2, 6, 8], f32>, %x: !graph.tensor<[5, 8], f32>,
+                                   %y: !graph.tensor<[5, 6], f32>, %own: !graph.tensor<[2, 3, 6, 8], f32>)
+    -> (!graph.tensor<[6, 4, 6], f32>, !graph.tensor<[5, 6, 6], f32>, !graph.tensor<[5, 6, 8], f32>, !graph.tensor<[6, 4, 6], f32>) {
+  %b = graph.broadcast %k [1, 2, 3] : <[2, 6, 8], f32> -> <[3, 2, 6, 8], f32>
+  %r = graph.reshape %b : <[3, 2, 6, 8], f32> -> <[6, 6, 8], f32>
+  %0 = graph.contract %q [0, 1, 2], %r [0, 3, 2] -> [0, 1, 3] : <[6, 4, 8], f32>, <[6, 6, 8], f32> -> <[6, 4, 6], f32>
+  %c = graph.broadcast %k [0, 2, 3] : <[2, 6, 8], f32> -> <[2, 3, 6, 8], f32>
+  %s = graph.reshape %c : <[2, 3, 6, 8], f32> -> <[6, 6, 8], f32>
+  %1 = graph.contract %x [0, 1], %s [2, 3, 1] -> [0, 2, 3] : <[5, 8], f32>, <[6, 6, 8], f32> -> <[5, 6, 6], f32>
+  %2 = graph.contract %y [0, 1], %s [1, 2, 3] -> [0, 2, 3] : <[5, 6], f32>, <[6, 6, 8], f32> -> <[5, 6, 8], f32>
+  %o = graph.reshape %own : <[2, 3, 6, 8], f32> -> <[6, 6, 8], f32>
+  %3 = graph.contract %q [0, 1, 2], %o [0, 3, 2] -> [0, 1, 3] : <[6, 4, 8], f32>, <[6, 6, 8], f32> -> <[6, 4, 6], f32>
+  graph.return %0, %1, %2, %3 : !graph.tensor<[6, 4, 6], f32>, !graph.tensor<[5, 6, 6], f32>, !graph.tensor<[5, 6, 8], f32>, !graph.tensor<[6, 4, 6], f32>
+}

@@ -130,3 +130,20 @@ graph.func @outside<[N]>(%x: !graph.tensor<[N, 4], f32> {graph.input = "x"}, %id
   %y = graph.gather %x, %ids {axis = 0} : !graph.tensor<[N, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
   graph.return %y : !graph.tensor<[N, 4], f32>
 }
+
+// -----
+
+// Operands of other sizes than the buffer that they lie in, but of a memref type that is the same, are views of it nevertheless.
+// CHECK-LABEL: func.func @regrouped
+// CHECK-SAME: %[[Q:[^ ]*]]: memref<?x?x?x?xf32> {fovea.name = "q"
+// CHECK-SAME: %[[Y:[^ ]*]]: memref<?x?x?x?xf32> {fovea.name = "y"
+// CHECK-DAG: %[[ROWS:.*]] = memref.reinterpret_cast %[[Q]] {{.*}} : memref<?x?x?x?xf32> to memref<?x?x?x?xf32>
+// CHECK-DAG: %[[RESULT:.*]] = memref.reinterpret_cast %[[Y]] {{.*}} : memref<?x?x?x?xf32> to memref<?x?x?x?xf32>
+// CHECK: kernel.launch @matmul(%[[ROWS]], %{{.*}}, %[[RESULT]])
+graph.func @regrouped<[B, H, T, D, S]>(%q: !graph.tensor<[B, 2*H, T, D], f32> {graph.input = "q"}, %k: !graph.tensor<[B, H, S, D], f32> {graph.input = "k"})
+    -> (!graph.tensor<[B, 2*H, T, S], f32> {graph.output = "y"}) {
+  %0 = graph.reshape %q : <[B, 2*H, T, D], f32> -> <[B, H, 2, T, D], f32>
+  %1 = graph.contract %0 [0, 1, 2, 3, 4], %k [0, 1, 5, 4] -> [0, 1, 2, 3, 5] : <[B, H, 2, T, D], f32>, <[B, H, S, D], f32> -> <[B, H, 2, T, S], f32>
+  %2 = graph.reshape %1 : <[B, H, 2, T, S], f32> -> <[B, 2*H, T, S], f32>
+  graph.return %2 : !graph.tensor<[B, 2*H, T, S], f32>
+}

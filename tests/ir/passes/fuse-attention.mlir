@@ -423,6 +423,7 @@ graph.func @required<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<
   %mb = graph.broadcast %m [0] : !graph.tensor<[T], f32> -> !graph.tensor<[T, S], f32>
   %s = graph.sub %r, %mb : !graph.tensor<[T, S], f32>
   // expected-error @below {{attention is not fused: a reduction of the scores stands between the contraction and the softmax}}
+  // expected-note @below {{help: leave it out (softmax subtracts the maximum itself)}}
   %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
   %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
   graph.return %y : !graph.tensor<[T, 32], f32>

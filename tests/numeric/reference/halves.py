@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 WORDS, DIM, HEADS = 29, 24, 3
-HALF, BRAIN = torch.float16, torch.bfloat16
+HALF, BRAIN, DOUBLE = torch.float16, torch.bfloat16, torch.float64
 
 
 def weights(seed=31):
@@ -26,7 +26,7 @@ def inputs(seed=32):
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(dtype, *shape, largest):
-        return ((torch.rand(shape, generator=generator) * 2 - 1) * largest).to(dtype)
+        return ((torch.rand(shape, generator=generator, dtype=DOUBLE if dtype == DOUBLE else None) * 2 - 1) * largest).to(dtype)
 
     m, k, n = 5, 19, 35
     b, h, t, s, d, e = 2, 3, 7, 21, 9, 18
@@ -38,6 +38,9 @@ def inputs(seed=32):
                    "v": uniform(HALF, b, h, s, e, largest=1), "bias": uniform(BRAIN, t, s, largest=1)},
         "norms": {"x": uniform(HALF, 4, 37, largest=1), "y": uniform(BRAIN, 4, 37, largest=1),
                   "scale": torch.tensor(1.5, dtype=HALF), "shift": torch.tensor(-0.75, dtype=BRAIN)},
+        "doubles": {"x": uniform(DOUBLE, 5, 37, largest=3), "y": uniform(DOUBLE, 5, 19, largest=1),
+                    "keep": torch.tensor([[True], [False], [True], [True], [False]]), "ids": torch.tensor([4, 0, 4]),
+                    "scale": torch.tensor(0.75, dtype=DOUBLE)},
     }
 
 
@@ -63,7 +66,15 @@ def norms(_, /, x, y, scale, shift):
             "weights": torch.softmax(x * scale, -1), "sums": x.sum(-1), "shifted": y + shift}
 
 
-# Entry: function, and the type of each result where it is narrow.
+def doubles(_, /, x, y, keep, ids, scale):
+    return {"joined": torch.cat([x, y], 1), "turned": x.T, "chosen": torch.where(keep, x, 0.1), "taken": x[ids],
+            "weights": torch.softmax(x * scale, -1), "half": x, "brain": x, "whole": x.long(), "widened": x.float().half().to(x.dtype),
+            "attended": torch.softmax(x @ x.T / 32 + x[:, :x.shape[0]], -1) @ y}
+
+
+# Entry: function, and the type of each result where it isn't float32.
 ENTRIES = {"encode": (encode, {}), "products": (products, {"half": HALF, "brain": BRAIN}),
            "attend": (attend, {"half": HALF, "brain": BRAIN}),
-           "norms": (norms, {"layer": HALF, "rms": BRAIN, "weights": BRAIN, "sums": HALF, "shifted": BRAIN})}
+           "norms": (norms, {"layer": HALF, "rms": BRAIN, "weights": BRAIN, "sums": HALF, "shifted": BRAIN}),
+           "doubles": (doubles, {"half": HALF, "brain": BRAIN, **dict.fromkeys(
+               ["joined", "turned", "chosen", "taken", "weights", "widened", "attended"], DOUBLE)})}

@@ -85,6 +85,43 @@ def pools(x, mask):
     return dict(mean=x.mean(1), max=x.amax(1), masked=(x * weight).sum(1) / weight.sum(1).clamp(min=1), cls=x[:, 0])
 
 
+def rotated(x, cosines, sines, positions):
+    """The first 2R places of each head as complex numbers, turned by each position's angles."""
+    turns = torch.complex(cosines, sines)[positions][:, None]
+    places = 2 * cosines.shape[1]
+    first, rest = x[..., :places], x[..., places:]
+    halves = torch.complex(*first.chunk(2, -1)) * turns
+    pairs = torch.view_as_complex(first.unflatten(-1, (-1, 2)).contiguous()) * turns
+    return dict(halves=torch.cat([halves.real, halves.imag, rest], -1), pairs=torch.cat([torch.view_as_real(pairs).flatten(-2), rest], -1))
+
+
+def attention_repeated(q, k, v, bias):
+    weights = torch.softmax(q @ k.repeat_interleave(3, dim=1).mT / math.sqrt(q.shape[-1]) + bias, -1)
+    return dict(full=F.scaled_dot_product_attention(q, k, v, enable_gqa=True), biased=weights @ v.repeat_interleave(3, dim=1), weights=weights)
+
+
+def states(state, k, v, rate):
+    return dict(linear=state + torch.einsum("bhd,bhe->bhde", k, v),
+                delta=torch.stack([torch.stack([s + r * torch.outer(key, value - s.T @ key) for s, key, value, r in zip(*heads)])
+                                   for heads in zip(state, k, v, rate)]))
+
+
+def written(cache, rows, at):
+    straight, circular = cache.clone(), cache.clone()
+    for b, start in enumerate(at.tolist()):
+        for n, row in enumerate(rows[b]):
+            circular[b, (start + n) % cache.shape[1]] = row
+            if 0 <= start + n < cache.shape[1]:
+                straight[b, start + n] = row
+    return dict(straight=straight, circular=circular)
+
+
+def conv_causal(x, weight, past):
+    rows = torch.cat([past, x], 1).transpose(1, 2)
+    y = F.conv1d(rows, weight[:, None], groups=weight.shape[0])
+    return dict(y=y.transpose(1, 2), past=rows.transpose(1, 2)[:, x.shape[1]:])
+
+
 def cases(m):
     """(entry, inputs, function of the inputs giving a tensor or {output: tensor})."""
     g = torch.Generator().manual_seed(31)
@@ -141,3 +178,12 @@ def cases(m):
     yield "loss_mse", dict(x=scores[0], y=scores[1]), F.mse_loss
     yield "loss_cross_entropy", dict(scores=scores, classes=classes), lambda s, c: F.cross_entropy(s.flatten(0, 1), c.flatten())
     yield "loss_masked", dict(scores=scores, classes=classes, mask=seen), lambda s, c, m: F.cross_entropy(s[m], c[m])
+    yield "heads_repeated", dict(x=k[:, :, :4]), lambda x: x.repeat_interleave(3, dim=1)
+    yield "states", dict(state=rand(2, 3, 8, 6), k=q[:, :, 0], v=v[:, :, 0], rate=rand(2, 3).sigmoid()), states
+    cache, rows = rand(4, 7, 5), rand(4, 3, 5)
+    cache[0, 2] = rows[1, 0] = math.nan  # what is replaced doesn't count, what is written stands
+    yield "written", dict(cache=cache, rows=rows, at=torch.tensor([2, 0, 5, -1])), written
+    angles = rand(11, 3) * 3
+    yield "rotated", dict(x=rand(2, 3, 4, 10), cosines=angles.cos(), sines=angles.sin(), positions=torch.tensor([[0, 1, 2, 3], [10, 0, 5, 5]])), rotated
+    yield "conv_causal", dict(x=x, weight=rand(DIM, 4), past=rand(3, 3, DIM)), conv_causal
+    yield "attention_repeated", dict(q=rand(2, 9, 5, 8), k=k, v=v, bias=rand(9, 5, 33)), attention_repeated

@@ -17,11 +17,13 @@ constexpr int64_t batches = 2, heads = 2, longest = 160;
 /// What the regions capture: one value of each for all cases.
 struct Captures {
   explicit Captures(int64_t longest = ::longest)
-      : bias({longest, longest}), padding({batches, longest}), document({longest}), allowed({longest, longest}) {}
+      : bias({longest, longest}), padding({batches, longest}), document({longest}), allowed({longest, longest}),
+        blocks({longest, longest}) {}
   Array<float> bias;
   Array<int8_t> padding;
   Array<int64_t> document;
   Array<int8_t> allowed;
+  Array<int8_t> blocks; ///< like `allowed`, but most tiles are seen in whole or not at all
 };
 
 struct Variant {
@@ -92,6 +94,27 @@ const std::vector<Variant> &variants() {
     kernel.yield %see : i1)",
        true, false, true, 0.25, timesQuarter,
        [](Captures &c, int64_t, int64_t t, int64_t j) { return c.allowed.at(t, j) != 0; }},
+      {"a mask of blocks", scaled, R"(
+    %see = kernel.load %blocks[%t, %j] : memref<?x?xi8> -> i1
+    kernel.yield %see : i1)",
+       true, false, true, 0.25, timesQuarter,
+       [](Captures &c, int64_t, int64_t t, int64_t j) { return c.blocks.at(t, j) != 0; }},
+      {"bias, a mask of blocks or near, sinks", R"(
+    %x = kernel.load %bias[%t, %j] : memref<?x?xf32> -> f32
+    %z = arith.addf %s, %x : f32
+    kernel.yield %z : f32)",
+       R"(
+    %d = arith.subi %t, %j : index
+    %n = math.absi %d : index
+    %w = arith.constant 5 : index
+    %near = arith.cmpi sle, %n, %w : index
+    %block = kernel.load %blocks[%t, %j] : memref<?x?xi8> -> i1
+    %see = arith.ori %near, %block : i1
+    kernel.yield %see : i1)",
+       true, true, true, 1, [](Captures &c, double s, int64_t t, int64_t j) { return s + c.bias.at(t, j); },
+       [](Captures &c, int64_t, int64_t t, int64_t j) {
+         return (t > j ? t - j : j - t) <= 5 || c.blocks.at(t, j) != 0;
+       }},
       {"soft cap, not the diagonal", R"(
     %cap = arith.constant 3.0 : f32
     %x = arith.divf %s, %cap : f32
@@ -145,7 +168,8 @@ std::string text(const Variant &v, Layout layout) {
   std::string x = typeOf(layout), mask = v.mask;
   return "kernel.func @f(%Q: " + x + ", %K: " + x + ", %V: " + x + ", %out: " + x +
          ", %lse: memref<?x?x?xf32>, %sinks: memref<?x?xf32>, %bias: memref<?x?xf32>, %padding: memref<?x?xi8>, "
-         "%document: memref<?xi64>, %allowed: memref<?x?xi8>) {\n kernel.attention q(%Q) k(%K) v(%V) out(%out)" +
+         "%document: memref<?xi64>, %allowed: memref<?x?xi8>, %blocks: memref<?x?xi8>) {\n kernel.attention q(%Q) "
+         "k(%K) v(%V) out(%out)" +
          (v.lse ? " lse(%lse)" : "") + (v.sinks ? " sinks(%sinks)" : "") +
          " score {\n ^bb0(%s: f32, %b: index, %h: index, %t: index, %j: index):" + v.score + "\n } mask {" +
          (mask.empty() ? "" : "\n ^bb0(%b: index, %h: index, %t: index, %j: index):" + mask) + "\n } " +
@@ -169,9 +193,24 @@ struct Problem {
       captures.document[i] = i / 37;
     for (int64_t i = 0; i < captures.allowed.size(); ++i)
       captures.allowed[i] = random.below(3) ? int8_t(random.below(127) + 1) : int8_t(0); // anything but 0 is true
+    for (int64_t t = 0; t < longest; ++t)
+      for (int64_t j = 0; j < longest; ++j) {
+        int64_t kind = (t / 48 * 7 + j / 32 * 5) % 3;
+        captures.blocks.at(t, j) = kind == 2 ? int8_t(random.below(2)) : int8_t(kind);
+      }
   }
   std::vector<Argument> arguments() {
-    return {q, k, v, out, lse, sinks, captures.bias, captures.padding, captures.document, captures.allowed};
+    return {q,
+            k,
+            v,
+            out,
+            lse,
+            sinks,
+            captures.bias,
+            captures.padding,
+            captures.document,
+            captures.allowed,
+            captures.blocks};
   }
   Array<float> q, k, v, out, lse, sinks;
   Captures captures;
@@ -334,6 +373,9 @@ TEST_CASE("keys that a mask hides from all queries are not even read") {
     %near = arith.cmpi slt, %j, %c70 : index
     %x = arith.select %near, %m, %d : index
     %see = arith.cmpi slt, %x, %c3 : index
+    kernel.yield %see : i1)",
+                           R"(
+    %see = kernel.load %allowed[%t, %j] : memref<?x?xi8> -> i1
     kernel.yield %see : i1)"}) {
     CAPTURE(mask);
     for (const Target *target : runnableTargets()) {
@@ -343,9 +385,20 @@ TEST_CASE("keys that a mask hides from all queries are not even read") {
       std::vector<int64_t> here = {1, 1, 128, 8};
       Array<float> q({1, 1, 64, 8}, 0.5f), k(here, 0.25f), v(here, 3.0f), out({1, 1, 64, 8}, -7.0f), none({1, 1, 1});
       Array<float> sinks({1, 1});
-      Captures captures;
-      std::vector<Argument> arguments = {
-          q, k, v, out, none, sinks, captures.bias, captures.padding, captures.document, captures.allowed};
+      Captures captures(512);
+      for (int64_t i = 0; i < 512 * 512; ++i)
+        captures.allowed[i] = i % 512 < 128;
+      std::vector<Argument> arguments = {q,
+                                         k,
+                                         v,
+                                         out,
+                                         none,
+                                         sinks,
+                                         captures.bias,
+                                         captures.padding,
+                                         captures.document,
+                                         captures.allowed,
+                                         captures.blocks};
       constexpr size_t keys = 3 + 2; // after the addresses and the offset: [b, h, keys, d]
       arguments[1].slots[keys] = arguments[2].slots[keys] = 512;
       kernels.run("f", arguments);

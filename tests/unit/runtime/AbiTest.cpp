@@ -14,10 +14,12 @@ TEST_CASE("abi: functions named from C are those of the library") {
 
 TEST_CASE("abi: names and sizes of dtypes and codes") {
   CHECK(strcmp(fovea_dtype_name(FOVEA_BF16), "bf16") == 0);
-  CHECK(strcmp(fovea_dtype_name(7), "unknown") == 0);
+  CHECK(strcmp(fovea_dtype_name(FOVEA_F64), "f64") == 0);
+  CHECK(strcmp(fovea_dtype_name(8), "unknown") == 0);
   CHECK(strcmp(fovea_dtype_name(-1), "unknown") == 0);
   CHECK(fovea_dtype_size(FOVEA_I64) == 8);
   CHECK(fovea_dtype_size(FOVEA_BOOL) == 1);
+  CHECK(fovea_dtype_size(FOVEA_F64) == 8);
   CHECK(fovea_dtype_size(99) == 0);
   CHECK(strcmp(fovea_code_name(FOVEA_CANCELLED), "FOVEA_CANCELLED") == 0);
   CHECK(strcmp(fovea_code_name(FOVEA_BAD_PROGRAM), "FOVEA_BAD_PROGRAM") == 0);

@@ -588,7 +588,7 @@ TEST_CASE_FIXTURE(Fixture, "other functions of the scores fuse") {
     std::string before = print(*module);
     std::vector<double> reference = interpret(*module, seed);
     FusionReport report = fuse(*module, seed % 2);
-    INFO("seed ", seed, "\n", before, report.text(), print(*module));
+    INFO("seed ", seed, "\n", before, print(*module)); // with the report
     // Squares of scores up to some 60, with a few steps before: sums of terms up to 1e5 in another order.
     CHECK(difference(reference, interpret(*module, seed)) < 1e-9);
     CHECK(countAttentions(*module) == 1);
@@ -619,7 +619,7 @@ TEST_CASE_FIXTURE(Fixture, "chains fuse whose weights or scores have other uses"
     std::string before = print(*module);
     std::vector<double> reference = interpret(*module, seed);
     FusionReport report = fuse(*module, seed % 2);
-    INFO("kind ", kind, " seed ", seed, "\n", before, report.text(), print(*module));
+    INFO("kind ", kind, " seed ", seed, "\n", before, print(*module)); // with the report
     CHECK(difference(reference, interpret(*module, seed)) < 1e-12);
     CHECK(countAttentions(*module) == (kind == 4 ? 2 : 1));
     for (const ChainReport &chain : report.chains)
@@ -634,7 +634,7 @@ TEST_CASE_FIXTURE(Fixture, "functions of the weights fuse in two passes") {
     std::string before = print(*module);
     std::vector<double> reference = interpret(*module, seed);
     FusionReport report = fuse(*module, seed % 2);
-    INFO("seed ", seed, "\n", before, report.text(), print(*module));
+    INFO("seed ", seed, "\n", before, print(*module)); // with the report
     // The difference from the log-sum-exp, up to some 60, is rounded once more.
     CHECK(difference(reference, interpret(*module, seed)) < 1e-12);
     CHECK(countAttentions(*module) == 2);
@@ -651,7 +651,7 @@ TEST_CASE_FIXTURE(Fixture, "sums of weights become sums of attentions") {
     std::string before = print(*module);
     std::vector<double> reference = interpret(*module, seed);
     FusionReport report = fuse(*module, seed % 2);
-    INFO("seed ", seed, "\n", before, report.text(), print(*module));
+    INFO("seed ", seed, "\n", before, print(*module)); // with the report
     CHECK(difference(reference, interpret(*module, seed)) < 1e-12);
     CHECK(countAttentions(*module) == count);
   }

@@ -83,7 +83,7 @@ def main():
                               "open": 0, "flops": 15761408}, f"its tiles, not {at['tiles'][0]}")
     expect(len(causal["runs"][0]["paths"]) == 6, "its six layers")
     expect(causal["attention"]["mask"]["terms"][0]["place"]["line"] > 0, "the place of the mask")
-    expect(missed["chains"][0]["held_bytes"] == "4*S*T", "the scores of a miss")
+    expect(missed["chains"][0]["held_bytes"] == "4*H*S*T", "the scores of a miss")
     # Every miss has its place and what would mend it.
     for chain in missed["chains"]:
         expect(chain["failure"]["help"] and chain["failure"]["place"]["line"] > 0, f"a place and help in {chain['failure']}")

@@ -22,11 +22,12 @@ HostFunction::HostFunction(graph::FuncOp function, KernelTable &kernels, Functio
 
 //===-- Steps -----------------------------------------------------------------------------------------------------===//
 
-/// The source path of what a group, a call or a layout op gives; empty where it has none.
+/// The source path of what a group, a call or a layout op gives; empty where it has none, as an attention's log-sum-exp.
 static StringRef pathOfResult(OpResult result) {
   if (auto group = dyn_cast<graph::GroupOp>(result.getOwner())) {
     Value yielded = group.getBody().front().getTerminator()->getOperand(result.getResultNumber());
-    return yielded.getDefiningOp() ? pathOf(yielded.getDefiningOp()->getLoc()) : StringRef();
+    auto value = dyn_cast<OpResult>(yielded);
+    return value && value.getResultNumber() == 0 ? pathOf(value.getOwner()->getLoc()) : StringRef();
   }
   return result.getOwner()->getNumResults() == 1 ? pathOf(result.getOwner()->getLoc()) : StringRef();
 }

@@ -12,7 +12,7 @@ import sys
 
 import numpy
 import torch
-from reference import encoder_decoder, first_steps, gpt2, halves, language, library, minilm
+from reference import encoder_decoder, first_steps, gpt2, halves, language, library, minilm, vit
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -223,6 +223,13 @@ def make_language():
     make_entries("language", "tests/numeric/language.fov", weights, *cases)
 
 
+def make_examples():
+    for name, reference in (("vit", vit),):
+        model = reference.make()
+        cases = [list(reference.cases(m)) for m in (model, reference.make().double())]
+        make_entries(name, f"examples/{name}/{name}.fov", reference.weights(model), *cases)
+
+
 def main():
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
@@ -236,7 +243,9 @@ def main():
     make_halves()
     make_bert()
     make_gpt2()
+    make_examples()
     make_minilm(sys.argv[1])
 
 
-main()
+if __name__ == "__main__":
+    main()

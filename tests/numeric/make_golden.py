@@ -12,7 +12,7 @@ import sys
 
 import numpy
 import torch
-from reference import encoder_decoder, first_steps, gpt2, halves, language, library, minilm, vit
+from reference import encoder_decoder, first_steps, gpt, gpt2, halves, language, library, minilm, vit
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -224,10 +224,19 @@ def make_language():
 
 
 def make_examples():
-    for name, reference in (("vit", vit),):
+    for name, reference in (("vit", vit), ("gpt", gpt)):
         model = reference.make()
         cases = [list(reference.cases(m)) for m in (model, reference.make().double())]
         make_entries(name, f"examples/{name}/{name}.fov", reference.weights(model), *cases)
+
+
+def make_generation():
+    """What the C program of examples/gpt prints."""
+    folder = HERE / "golden/gpt"
+    (tokens, scores), (exact_tokens, exact_scores) = gpt.greedy(gpt.make()), gpt.greedy(gpt.make().double())
+    write(folder / "generate.prompt.npy", torch.tensor(gpt.PROMPT))
+    write(folder / "generate.tokens.npy", checked("generated tokens", tokens, exact_tokens))
+    write(folder / "generate.scores.npy", checked("generated scores", scores, exact_scores))
 
 
 def main():
@@ -244,6 +253,7 @@ def main():
     make_bert()
     make_gpt2()
     make_examples()
+    make_generation()
     make_minilm(sys.argv[1])
 
 

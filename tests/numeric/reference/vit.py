@@ -10,7 +10,7 @@ SMALL = dict(channels=3, image=24, patch=8, dim=32, heads=4, depth=2, ffn=48, cl
 def make():
     config = ViTConfig(num_channels=SMALL["channels"], image_size=SMALL["image"], patch_size=SMALL["patch"], hidden_size=SMALL["dim"],
                        num_attention_heads=SMALL["heads"], num_hidden_layers=SMALL["depth"], intermediate_size=SMALL["ffn"],
-                       num_labels=SMALL["classes"], attn_implementation="eager")
+                       num_labels=SMALL["classes"], attn_implementation="sdpa")
     return scramble(ViTForImageClassification(config), 41)
 
 

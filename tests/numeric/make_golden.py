@@ -12,7 +12,7 @@ import sys
 
 import numpy
 import torch
-from reference import encoder_decoder, first_steps, gpt, gpt2, halves, language, library, minilm, spectrogram, speech, vit
+from reference import encoder_decoder, first_steps, gpt, gpt2, halves, language, library, minilm, spectrogram, speech, two_towers, vit
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -224,7 +224,8 @@ def make_language():
 
 
 def make_examples():
-    for name, reference in (("vit", vit), ("gpt", gpt), ("spectrogram", spectrogram), ("speech", speech)):
+    for reference in (vit, gpt, spectrogram, speech, two_towers):
+        name = reference.__name__.removeprefix("reference.")
         model = reference.make()
         cases = [list(reference.cases(m)) for m in (model, reference.make().double())]
         make_entries(name, f"examples/{name}/{name}.fov", reference.weights(model), *cases)

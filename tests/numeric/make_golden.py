@@ -12,7 +12,7 @@ import sys
 
 import numpy
 import torch
-from reference import encoder_decoder, first_steps, gpt, gpt2, halves, language, library, minilm, spectrogram, speech, two_towers, vit
+from reference import detection, encoder_decoder, first_steps, gpt, gpt2, halves, language, library, minilm, spectrogram, speech, two_towers, vit
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -224,7 +224,7 @@ def make_language():
 
 
 def make_examples():
-    for reference in (vit, gpt, spectrogram, speech, two_towers):
+    for reference in (vit, gpt, spectrogram, speech, two_towers, detection):
         name = reference.__name__.removeprefix("reference.")
         model = reference.make()
         cases = [list(reference.cases(m)) for m in (model, reference.make().double())]

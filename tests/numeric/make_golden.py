@@ -12,7 +12,8 @@ import sys
 
 import numpy
 import torch
-from reference import detection, encoder_decoder, first_steps, gpt, gpt2, halves, language, library, minilm, spectrogram, speech, two_towers, vit
+from reference import (detection, documents, encoder_decoder, first_steps, gpt, gpt2, halves, language, library, minilm, spectrogram,
+                       speech, two_towers, vit)
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -224,7 +225,7 @@ def make_language():
 
 
 def make_examples():
-    for reference in (vit, gpt, spectrogram, speech, two_towers, detection):
+    for reference in (vit, gpt, spectrogram, speech, two_towers, detection, documents):
         name = reference.__name__.removeprefix("reference.")
         model = reference.make()
         cases = [list(reference.cases(m)) for m in (model, reference.make().double())]

@@ -26,6 +26,7 @@ def cases(model):
     ids = torch.randint(SMALL["vocab"], (2, 13), generator=generator)
     heard = torch.randn((2, 11, SMALL["dim"]), generator=generator)
     decode = lambda heard, ids: model(encoder_outputs=(heard,), decoder_input_ids=ids).logits
+    logits = lambda sound, ids: model(input_features=sound, decoder_input_ids=ids).logits
     yield "encode", dict(sound=sound), lambda sound: model.model.encoder(sound).last_hidden_state, dict(set=SMALL)
     yield "decode", dict(heard=heard, ids=ids), decode, dict(set=SMALL)
-    yield "logits", dict(sound=sound, ids=ids), lambda sound, ids: model(input_features=sound, decoder_input_ids=ids).logits, dict(set=SMALL)
+    yield "logits", dict(sound=sound, ids=ids), logits, dict(set=SMALL)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Uses the installed package as a stranger would: nothing of the build or source tree but the examples.
 
-usage: run.py --build BUILD --work FOLDER --cc C --cxx C++ prefix|custom_pass|embed
+usage: run.py --build BUILD --work FOLDER --cc C --cxx C++ prefix|custom_pass|embed|generate
 """
 import argparse
 import pathlib
@@ -11,6 +11,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests/numeric/golden/minilm_small"
+GPT = ROOT / "tests/numeric/golden/gpt"
 SMALL = ["vocab=61", "dim=32", "heads=4", "depth=2", "ffn=48"]
 CLAMP = """model M {
   entry clamped(x: f32[N]) -> f32[N] { max(min(x, 6), 0) }
@@ -89,11 +90,28 @@ def embed(arguments, prefix):
     expect(broken.returncode == 1 and "safetensors" in broken.stderr and not broken.stdout, "an error", broken)
 
 
+def generate(arguments, prefix):
+    """The C program goes on as PyTorch does from whole sequences, in whatever pieces the prompt is read, up to the last place."""
+    build, library = arguments.work / "generate", arguments.work / "libgpt.so"
+    settings = ["--set", "vocab=61", "--set", "dim=32", "--set", "heads=4", "--set", "depth=2", "--set", "positions=24"]
+    run(prefix / "bin/fovea", "build", ROOT / "examples/gpt/gpt.fov", "--emit=lib", "-o", library, *settings)
+    cmake(ROOT / "examples/gpt", build, prefix, arguments, f"-DGPT_LIBRARY={library}")
+    prompt, tokens, scores = (tensors.read(GPT / f"generate.{name}.npy")[""].values for name in ("prompt", "tokens", "scores"))
+    command = [build / "generate", GPT / "weights.safetensors"]
+    for piece in (1, 2, 4, len(prompt), 100):
+        lines = [line.split() for line in run(*command, len(tokens), piece, *prompt).splitlines()]
+        expect([int(token) for token, _ in lines] == list(tokens), f"PyTorch's tokens, {piece} at a time", lines)
+        expect(all(abs(float(got) - want) <= 1e-5 for (_, got), want in zip(lines, scores)), f"PyTorch's scores, {piece} at a time", lines)
+    beyond = subprocess.run([str(part) for part in (*command, 24, 4, *prompt)], capture_output=True, text=True)
+    expect(beyond.returncode == 1 and "24" in beyond.stderr, "an error behind the last position", beyond)
+    expect(len(beyond.stdout.split()) == 2 * (24 - len(prompt) + 1), "all tokens up to there", beyond.stdout)
+
+
 def main():
     parser = argparse.ArgumentParser()
     for option in ("--build", "--work", "--cc", "--cxx"):
         parser.add_argument(option, type=pathlib.Path, required=True)
-    steps = {"prefix": install, "custom_pass": custom_pass, "embed": embed}
+    steps = {"prefix": install, "custom_pass": custom_pass, "embed": embed, "generate": generate}
     parser.add_argument("step", choices=steps)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,8 @@ import sys
 
 import numpy
 import torch
-from reference import encoder_decoder, first_steps, gpt2, halves, language, library, minilm
+from reference import (detection, documents, encoder_decoder, first_steps, gpt, gpt2, halves, language, library, minilm, spectrogram,
+                       speech, two_towers, vit)
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -223,6 +224,23 @@ def make_language():
     make_entries("language", "tests/numeric/language.fov", weights, *cases)
 
 
+def make_examples():
+    for reference in (vit, gpt, spectrogram, speech, two_towers, detection, documents):
+        name = reference.__name__.removeprefix("reference.")
+        model = reference.make()
+        cases = [list(reference.cases(m)) for m in (model, reference.make().double())]
+        make_entries(name, f"examples/{name}/{name}.fov", reference.weights(model), *cases)
+
+
+def make_generation():
+    """What the C program of examples/gpt prints."""
+    folder = HERE / "golden/gpt"
+    (tokens, scores), (exact_tokens, exact_scores) = gpt.greedy(gpt.make()), gpt.greedy(gpt.make().double())
+    write(folder / "generate.prompt.npy", torch.tensor(gpt.PROMPT))
+    write(folder / "generate.tokens.npy", checked("generated tokens", tokens, exact_tokens))
+    write(folder / "generate.scores.npy", checked("generated scores", scores, exact_scores))
+
+
 def main():
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
@@ -236,7 +254,10 @@ def main():
     make_halves()
     make_bert()
     make_gpt2()
+    make_examples()
+    make_generation()
     make_minilm(sys.argv[1])
 
 
-main()
+if __name__ == "__main__":
+    main()

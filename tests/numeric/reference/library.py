@@ -32,10 +32,10 @@ class Reference(torch.nn.Module):
     RENAMED = {"self_attn": "attention", "multihead_attn": "cross_attention", "out_proj": "out", "linear1": "feed_forward.up",
                "linear2": "feed_forward.down"}
 
-    def weights(self):
+    def weights(self, renamed=RENAMED):
         result = {}
         for name, tensor in self.state_dict().items():
-            name = ".".join(self.RENAMED.get(part, part) for part in name.split("."))
+            name = ".".join(renamed.get(part, part) for part in name.split("."))
             if "in_proj_" in name:  # the three projections in one matrix
                 for ours, part in zip(("query", "key", "value"), tensor.chunk(3)):
                     result[name.replace("in_proj_", ours + ".")] = part.clone()

@@ -95,7 +95,8 @@ fovea_code OutputFile::open(const char *path, fovea_error *error) {
     descriptor = ::open(path, O_WRONLY | O_CLOEXEC);
     return descriptor < 0 ? fileError(error, "write", path) : FOVEA_OK;
   }
-  if (exists && access(path, W_OK) != 0) // a rename would get around a read-only file
+  // A rename would get around a read-only file; one that another process has removed meanwhile is as good as none.
+  if (exists && access(path, W_OK) != 0 && errno != ENOENT)
     return fileError(error, "write", path);
   if (!exists || !realpath(path, target)) {
     if (snprintf(target, sizeof(target), "%s", path) >= static_cast<int>(sizeof(target))) {

@@ -156,7 +156,8 @@ def cases(m):
     yield "decoder_layer_pre", dict(x=x, memory=memory, mask=memory_mask), decode(m.decoder_pre)
     yield "activations", dict(x=wide), lambda x: dict(relu=F.relu(x), silu=F.silu(x), gelu=F.gelu(x),
                                                       gelu_tanh=F.gelu(x, approximate="tanh"), sigmoid=x.sigmoid())
-    yield "softmaxes", dict(x=wide), lambda x: dict(last=x.softmax(-1), middle=x.softmax(1), logarithm=x.log_softmax(-1))
+    yield "softmaxes", dict(x=wide), lambda x: dict(last=x.softmax(-1), middle=x.softmax(1), logarithm=x.log_softmax(-1),
+                                                    sums=x.logsumexp(-1))
     yield "softmax_masked", dict(x=special), softmax_masked
     yield "unit_vectors", dict(x=wide), lambda x: F.normalize(x, dim=-1)
     visible = lengths([33, 20], 33)

@@ -229,9 +229,18 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
       signalPassFailure();
   }
 
-  /// An error where a function must be fused and a chain in it is not.
-  static LogicalResult require(graph::FuncOp function, const ChainReport &chain) {
-    if (chain.fused || !function.getRequireFused())
+  /// Whether the function that holds a chain, or one that was inlined with it, asks for fused ones.
+  bool isRequired(graph::FuncOp function, const ChainReport &chain) {
+    auto inlined = getOperation()->getAttrOfType<ArrayAttr>(inlinedRequireFused);
+    return function.getRequireFused() ||
+           (inlined && llvm::any_of(placeFrames(chain.place), [&](const PlaceFrame &frame) {
+              return llvm::is_contained(inlined.getAsValueRange<StringAttr>(), frame.function);
+            }));
+  }
+
+  /// An error where a chain must be fused and is not.
+  LogicalResult require(graph::FuncOp function, const ChainReport &chain) {
+    if (chain.fused || !isRequired(function, chain))
       return success();
     InFlightDiagnostic error = modelError(chain.place, "not-fused") << "attention is not fused: " << chain.failure;
     if (chain.failurePlace)

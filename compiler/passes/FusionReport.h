@@ -9,6 +9,9 @@
 
 namespace fovea {
 
+/// Of the module: names of functions with `require_fused` that were inlined. Places have them.
+inline constexpr llvm::StringLiteral inlinedRequireFused = "graph.inlined_require_fused";
+
 /// One chain: a softmax with a contraction before or after it.
 struct ChainReport {
   mlir::Location place; ///< of the softmax

@@ -1,4 +1,5 @@
 // Replaces calls by bodies. Layers that are called more than once stay, so that equal layers are compiled once. Exact.
+#include "compiler/passes/FusionReport.h"
 #include "compiler/passes/Passes.h"
 
 #include "dialects/graph/Places.h"
@@ -58,6 +59,7 @@ class Inline : public fovea::impl::InlineBase<Inline> {
       for (auto call : llvm::make_early_inc_range(function.getOps<graph::CallOp>()))
         if (graph::FuncOp callee = calleeOf(call); !staysCalled(callee))
           inlineCall(call, callee, function);
+    keepRequireFused(order);
     eraseUnused(order);
     addCommonCallers(llvm::to_vector(getOperation().getOps<graph::FuncOp>()));
   }
@@ -138,8 +140,21 @@ class Inline : public fovea::impl::InlineBase<Inline> {
     for (auto [result, value] : llvm::zip_equal(call.getResults(), body.getTerminator()->getOperands()))
       result.replaceAllUsesWith(mapping.lookup(value));
     addRequires(callee, replacer, caller);
+    if (callee.getRequireFused())
+      requireFused.insert(callee.getSymNameAttr());
     call.erase();
     ++numInlined;
+  }
+
+  /// What asks for fused chains asks for it in the layers that it calls as well, and, inlined, where it has gone:
+  /// places have its name.
+  void keepRequireFused(ArrayRef<graph::FuncOp> order) {
+    for (graph::FuncOp function : llvm::reverse(order)) // callers first
+      if (function.getRequireFused())
+        for (auto call : function.getOps<graph::CallOp>())
+          calleeOf(call).setRequireFused(true);
+    if (!requireFused.empty())
+      getOperation()->setAttr(inlinedRequireFused, ArrayAttr::get(&getContext(), requireFused.getArrayRef()));
   }
 
   /// The places of an op of `callee` and of what is in it, as seen from a call.
@@ -225,5 +240,6 @@ class Inline : public fovea::impl::InlineBase<Inline> {
   llvm::DenseMap<Operation *, State> states;
   llvm::DenseMap<Operation *, uint64_t> counts;
   llvm::SmallPtrSet<Operation *, 16> called;
+  llvm::SetVector<Attribute> requireFused; ///< names of functions that were inlined
 };
 } // namespace

@@ -27,6 +27,7 @@ static constexpr Target table[] = {
      .tileRows = 8,
      .tileVectors = 3,
      .panel = 48,
+     .lineBytes = 64,
      .l1Bytes = 32 * 1024,
      .l2Bytes = 1024 * 1024,
      .attentionRows = 64,
@@ -44,6 +45,7 @@ static constexpr Target table[] = {
      .tileRows = 6,
      .tileVectors = 2,
      .panel = 16,
+     .lineBytes = 64,
      .l1Bytes = 32 * 1024,
      .l2Bytes = 512 * 1024,
      .attentionRows = 48,
@@ -61,6 +63,7 @@ static constexpr Target table[] = {
      .tileRows = 4,
      .tileVectors = 2,
      .panel = 8,
+     .lineBytes = 64,
      .l1Bytes = 32 * 1024,
      .l2Bytes = 256 * 1024,
      .attentionRows = 32,
@@ -129,6 +132,7 @@ void fovea::kernels::attachTarget(mlir::ModuleOp module, const Target &target) {
        entry("fovea.registers", b.getI64IntegerAttr(target.registers)), entry("fovea.fma", b.getBoolAttr(target.fma)),
        entry("fovea.tile", b.getI64ArrayAttr({target.tileRows, target.tileVectors})),
        entry("fovea.panel", b.getI64IntegerAttr(target.panel)),
+       entry("fovea.line_bytes", b.getI64IntegerAttr(target.lineBytes)),
        entry("fovea.l1_bytes", b.getI64IntegerAttr(target.l1Bytes)),
        entry("fovea.l2_bytes", b.getI64IntegerAttr(target.l2Bytes))});
   mlir::DataLayoutEntryInterface cpu = mlir::DataLayoutEntryAttr::get(b.getStringAttr("CPU"), device);

@@ -26,6 +26,7 @@ struct Target {
   int64_t tileRows;      ///< matmul register tile: rows ...
   int64_t tileVectors;   ///< ... by vectors
   int64_t panel;         ///< columns of a packed panel: tileVectors * vectorLength
+  int64_t lineBytes;     ///< of a cache line: what a prefetch brings
   int64_t l1Bytes;       ///< first-level data cache that blocks are sized for
   int64_t l2Bytes;       ///< second level
   int64_t attentionRows; ///< queries of an attention block

@@ -60,7 +60,7 @@ public:
   }
 
 private:
-  Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), int(target.vectorLength), target.fma); }
+  Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), target); }
   Value sizeOf(OpBuilder &builder, IRMapping &outer, llvm::function_ref<Value(AttentionTask &)> size) {
     Code code = codeAt(builder);
     return code.select(few(code, outer), size(*makeKeyLanes(code, op, target, outer)),

@@ -92,18 +92,15 @@ FailureOr<Code::Values> TransposedCaptures::indicesAt(Code &code, const Target &
 
 LogicalResult TransposedCaptures::fetch(Code &code, const Target &target, const IRMapping &outer, Value query,
                                         Value key, int64_t keys, llvm::function_ref<void(PointVectorizer &)> bind) {
-  constexpr int64_t lineBits = 64 * 8;
   for (Capture &capture : captures) {
     Value source = outer.lookupOrDefault(capture.load.getSource());
     FailureOr<Code::Values> indices = indicesAt(code, target, outer, capture.load, query, key, bind);
     if (failed(indices))
       return failure();
-    int64_t perLine = lineBits / cast<MemRefType>(source.getType()).getElementType().getIntOrFloatBitWidth();
-    for (int64_t i = 0; i < keys; i += perLine) {
+    for (int64_t i = 0; i < keys; i += code.perLine(source)) {
       Code::Values at(*indices);
       at.back() = code.add(at.back(), i);
-      memref::PrefetchOp::create(code.b, code.loc, source, at, /*isWrite=*/false, /*localityHint=*/2,
-                                 /*isDataCache=*/true);
+      code.fetch(source, at, Code::Level::Second);
     }
   }
   return success();

@@ -51,9 +51,6 @@ private:
   static constexpr int tall = 4;
   /// Of keys that are multiplied from where they lie.
   static constexpr int directVectors = 2, columns = 4;
-  static constexpr int64_t lineBytes = 64; ///< of a cache line
-  /// Where lines are fetched to, as memref.prefetch says it.
-  static constexpr unsigned secondLevel = 2, nearest = 3;
 
   /// Each span is a task; those that finish merge them.
   Value spanTasks() { return code.max(spans(), code.index(1)); }
@@ -90,8 +87,6 @@ private:
   void transposeKeys(const Keys &keys);
   /// Fetches, in the order of addresses, the share of a step of `columns` columns of the lines of `rows` rows.
   void fetchRows(Value matrix, Value first, int64_t rows, Value column, int64_t columns);
-  /// Fetches a line of a matrix, whose row may be beyond the last one, ahead of its use.
-  void fetch(Value matrix, Value row, Value column, unsigned locality);
   /// Calls `body` for tiles of rows: their numbers; those beyond the last row have queries of 0.
   void rowTiles(llvm::function_ref<void(ValueRange rows)> body);
   void products(ValueRange tile, const Keys &keys);
@@ -305,18 +300,13 @@ void KeyLanes::transposeKeys(const Keys &keys) {
 }
 
 void KeyLanes::fetchRows(Value matrix, Value first, int64_t rows, Value column, int64_t columns) {
-  Value lineCount = code.ceilDiv(d, lineBytes / 4);
-  int64_t share = rows * columns * 4 / lineBytes;
+  int64_t perLine = code.perLine(matrix), share = rows * columns / perLine;
+  Value lineCount = code.ceilDiv(d, perLine);
   for (int64_t i = 0; i < share; ++i) {
     Value line = code.add(code.mul(code.div(column, code.index(columns)), share), i);
-    fetch(matrix, code.add(first, code.div(line, lineCount)), code.mul(code.rem(line, lineCount), lineBytes / 4),
-          nearest);
+    code.fetch(matrix, {code.add(first, code.div(line, lineCount)), code.mul(code.rem(line, lineCount), perLine)},
+               Code::Level::First);
   }
-}
-
-void KeyLanes::fetch(Value matrix, Value row, Value column, unsigned locality) {
-  memref::PrefetchOp::create(code.b, code.loc, matrix, ValueRange{row, column}, /*isWrite=*/false, locality,
-                             /*isDataCache=*/true);
 }
 
 void KeyLanes::rowTiles(llvm::function_ref<void(ValueRange rows)> body) {
@@ -339,7 +329,8 @@ void KeyLanes::products(ValueRange tile, const Keys &keys) {
     Code::Values columns;
     for (int v = 0; v < vectors; ++v)
       columns.push_back(code.add(first, v * shape.lanes));
-    TileLoop loop{height, vectors, 4, [&](int r, Value c) { return code.load(queryTile, {tile[r], c}); },
+    TileLoop loop{height, vectors, height * vectors > 8 ? 4 : 8,
+                  [&](int r, Value c) { return code.load(queryTile, {tile[r], c}); },
                   [&](int v, Value c) { return code.loadVector(keyTile, {c, columns[v]}); }};
     Code::Values zero(height * vectors, code.splat(0));
     Code::Values x = multiplyAccumulate(code, loop, code.index(0), d, zero);
@@ -440,7 +431,9 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   for (Value row : tile)
     for (Value c : columns)
       init.push_back(code.loadVector(current.output, {row, c}));
-  TileLoop loop{int(tile.size()), at.vectors, at.fetchRows ? 2 : 4,
+  // Whole rows ahead are addresses of their own: with more steps they would leave no registers.
+  int unroll = at.fetchRows && tile.size() > 1 ? 2 : 4;
+  TileLoop loop{int(tile.size()), at.vectors, unroll,
                 [&](int r, Value key) { return code.load(scoreTile, {tile[r], key}); },
                 [&](int v, Value key) {
                   return at.inside ? code.loadMasked(valueView, {key, columns[v]}, at.inside)
@@ -451,11 +444,11 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   Value nextKeys = nextBlock(keys);
   loop.every = [&](Value key, int) {
     if (at.fetchRows && !ShapedType::isDynamic(width) && !valueCopy)
-      for (int64_t c = 0; c < width; c += lineBytes / 4)
-        fetch(valueView, code.add(key, rowsAhead), code.index(c), nearest);
+      for (int64_t c = 0; c < width; c += code.perLine(valueView))
+        code.fetch(valueView, {code.add(key, rowsAhead), code.index(c)}, Code::Level::First);
     if (nextKeys)
-      for (int v = 0; v < at.vectors; v += std::max<int>(1, lineBytes / 4 / shape.lanes))
-        fetch(nextKeys, key, columns[v], secondLevel);
+      for (int v = 0; v < at.vectors; v += std::max<int>(1, code.perLine(nextKeys) / shape.lanes))
+        code.fetch(nextKeys, {key, columns[v]}, Code::Level::Second);
   };
   Code::Values x = multiplyAccumulate(code, loop, code.index(0), keys.count, init);
   for (auto [r, row] : llvm::enumerate(tile))

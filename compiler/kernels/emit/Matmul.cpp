@@ -28,9 +28,9 @@ constexpr int64_t taskWork = int64_t(1) << 19;
 /// What a tile of few rows reads of B in a step at least, as f32: with less in a multiply-add's latency it waits for
 /// its own sums, with more it reads more streams than the processor foresees.
 constexpr int stepBytes = 192;
-/// Steps of a tile for which it fetches some lines of the packed panel after its own, and the bytes of a line.
-constexpr int64_t stepsPerFetch = 4, lineBytes = 64;
-/// How far ahead a tile that is alone fetches its own panels.
+/// Steps of a tile for which it fetches some lines of the packed panel after its own.
+constexpr int64_t stepsPerFetch = 4;
+/// How many bytes ahead a tile that is alone fetches its own panels.
 constexpr int64_t ownAhead = 6144;
 /// Below this many rows an unpacked B is read in place.
 constexpr int64_t packRows = 16;
@@ -39,12 +39,12 @@ constexpr int64_t packRows = 16;
 /// columns.
 struct TileShape {
   explicit TileShape(const Target &target)
-      : lanes(target.vectorLength), rows(target.tileRows), vectors(target.tileVectors), registers(target.registers),
-        cache(target.l2Bytes / 2), fused(target.fma) {}
+      : target(target), lanes(target.vectorLength), rows(target.tileRows), vectors(target.tileVectors),
+        registers(target.registers), cache(target.l2Bytes / 2) {}
   int panel() const { return lanes * vectors; }
+  const Target &target;
   int lanes, rows, vectors, registers;
   int64_t cache; ///< bytes for a block of A
-  bool fused;
 };
 
 /// kernel.matmul's operands as values of the function that is being written.
@@ -136,28 +136,26 @@ MemRefType matrixType(Type element, int64_t rowStride, int64_t columnStride, int
 
 /// Lines of a packed panel that a tile reads in the steps of one fetch.
 int linesOf(const TileShape &tile, Type element) {
-  return std::max<int>(1, stepsPerFetch * tile.panel() * element.getIntOrFloatBitWidth() / 8 / lineBytes);
+  return std::max<int>(1, stepsPerFetch * tile.panel() * element.getIntOrFloatBitWidth() / 8 / tile.target.lineBytes);
 }
 
 /// Fetches into the second-level cache what the tiles of the next panel will read: a panel comes from further away
 /// once, and its first tile would wait for every line of it. Addresses beyond B are harmless.
 void fetchAhead(Code &code, const TileFunction &f, Value b, Value from, Value k) {
-  int64_t perLine = lineBytes * 8 / f.rhsElement.getIntOrFloatBitWidth();
+  int64_t perLine = code.perLine(b);
   Value first = code.mul(code.div(k, code.index(stepsPerFetch)), f.linesAhead * perLine);
   for (int line = 0; line < f.linesAhead; ++line)
-    memref::PrefetchOp::create(code.b, code.loc, b, ValueRange{from, code.add(first, line * perLine)},
-                               /*isWrite=*/false, /*localityHint=*/2, /*isDataCache=*/true);
+    code.fetch(b, {from, code.add(first, line * perLine)}, Code::Level::Second);
 }
 
-/// Fetches rows of the tile's own panels some kilobytes ahead of their use: a tile that is alone streams them from far
-/// away. The last ones are those of the panel that follows. Addresses beyond B are harmless.
-void fetchOwn(Code &code, const TileFunction &f, const TileShape &tile, Value b, ValueRange offsets, Value k) {
-  int64_t bytes = f.rhsElement.getIntOrFloatBitWidth() / 8, ahead = ownAhead / (tile.panel() * bytes);
+/// Fetches the lines of the tile's own panels that begin in step `step`, some kilobytes ahead of their use: a tile that
+/// is alone streams them from far away. The last ones are those of the panel that follows.
+void fetchOwn(Code &code, const TileShape &tile, Value b, ValueRange offsets, Value k, int64_t step) {
+  int64_t perLine = code.perLine(b), first = llvm::alignTo(step * tile.panel(), perLine);
+  int64_t ahead = ownAhead / (tile.target.lineBytes / perLine) / tile.panel();
   for (Value offset : offsets)
-    for (int64_t line = 0; line < linesOf(tile, f.rhsElement); ++line)
-      memref::PrefetchOp::create(code.b, code.loc, b,
-                                 ValueRange{code.add(code.add(offset, k), ahead), code.index(line * lineBytes / bytes)},
-                                 /*isWrite=*/false, /*localityHint=*/3, /*isDataCache=*/true);
+    for (int64_t line = first; line < (step + 1) * tile.panel(); line += perLine)
+      code.fetch(b, {code.add(code.add(offset, k), ahead), code.index(line - step * tile.panel())}, Code::Level::First);
 }
 
 void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &body) {
@@ -173,9 +171,11 @@ void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &
     Value within = code.index((v % tile.vectors) * tile.lanes);
     columns.push_back(f.packedRhs ? within : code.add(offsets[v / tile.vectors], within));
   }
-  // Enough steps in a body that the loop's own instructions don't show.
-  int unroll =
-      f.unitLhs && f.packedRhs ? (vectors * f.rows > 16 ? 4 : 8) : 2; // strides that are not known cost registers
+  // Enough steps in a body that the loop's own instructions don't show. Strides that are not known cost registers.
+  int sumCount = vectors * f.rows, unroll = !f.unitLhs || !f.packedRhs   ? 2
+                                            : sumCount > 16              ? 4
+                                            : sumCount > 8 || f.fetchOwn ? 8
+                                                                         : 16;
   TileLoop loop{f.rows, vectors, unroll, [&](int r, Value k) { return code.load(a, {rows[r], k}); },
                 [&](int v, Value k) {
                   Value at = f.packedRhs ? code.add(offsets[v / tile.vectors], k) : k;
@@ -183,8 +183,8 @@ void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &
                 }};
   if (f.linesAhead || f.fetchOwn)
     loop.every = [&](Value k, int step) {
-      if (step % stepsPerFetch == 0 && f.fetchOwn)
-        fetchOwn(code, f, tile, b, offsets, k);
+      if (f.fetchOwn)
+        fetchOwn(code, tile, b, offsets, k, step);
       else if (step % stepsPerFetch == 0)
         fetchAhead(code, f, b, body.getArguments().back(), k);
     };
@@ -215,7 +215,7 @@ func::FuncOp tileFunction(Code &code, Operation *module, const TileFunction &f, 
   function->setAttr("passthrough", builder.getStrArrayAttr({"noinline"}));
   Block *body = function.addEntryBlock();
   builder.setInsertionPointToStart(body);
-  Code inner(builder, loc, tile.lanes, tile.fused);
+  Code inner(builder, loc, tile.target);
   writeTile(inner, f, tile, *body);
   func::ReturnOp::create(builder, loc);
   return function;
@@ -481,7 +481,7 @@ public:
   }
 
 private:
-  Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), tile.lanes, tile.fused); }
+  Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), target); }
   Operands operands(IRMapping &outer) {
     return {outer.lookupOrDefault(op.getLhs()), outer.lookupOrDefault(op.getRhs()), outer.lookupOrDefault(op.getN()),
             op.getPacked()};

@@ -8,8 +8,8 @@ using namespace mlir;
 
 namespace fovea::kernels {
 
-Code::Code(OpBuilder &builder, Location loc, int lanes, bool fused)
-    : b(builder), loc(loc), lanes(lanes), fused(fused) {}
+Code::Code(OpBuilder &builder, Location loc, const Target &target)
+    : b(builder), loc(loc), target(target), lanes(target.vectorLength) {}
 
 //===-- Indices ---------------------------------------------------------------------------------------------------===//
 
@@ -42,7 +42,7 @@ Value Code::splatInt(int32_t value) {
 }
 Value Code::broadcast(Value scalar) { return vector::BroadcastOp::create(b, loc, vectorOf(scalar.getType()), scalar); }
 Value Code::fma(Value x, Value y, Value accumulator) {
-  if (fused)
+  if (target.fma)
     return math::FmaOp::create(b, loc, x, y, accumulator);
   return addF(mulF(x, y), accumulator);
 }
@@ -106,6 +106,11 @@ void Code::storeMasked(Value vector, Value memref, ValueRange indices, Value mas
   vector::MaskedStoreOp::create(b, loc, memref, indices, mask, vector);
 }
 Value Code::dim(Value memref, int64_t axis) { return b.createOrFold<memref::DimOp>(loc, memref, axis); }
+void Code::fetch(Value memref, ValueRange indices, Level level) {
+  memref::PrefetchOp::create(b, loc, memref, indices, /*isWrite=*/false, /*localityHint=*/level == Level::First ? 3 : 2,
+                             /*isDataCache=*/true);
+}
+int64_t Code::perLine(Value memref) const { return target.lineBytes * 8 / elementOf(memref).getIntOrFloatBitWidth(); }
 
 //===-- Control ---------------------------------------------------------------------------------------------------===//
 

@@ -2,6 +2,8 @@
 // tile.
 #pragma once
 
+#include "compiler/kernels/Target.h"
+
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -12,18 +14,17 @@
 
 namespace fovea::kernels {
 
-/// Writes code at the insertion point of `b`, for vectors of `lanes` f32. Constants are folded as they are made.
-///
-/// `fused` says whether the target has fused multiply-adds: fma() is then one rounding, otherwise a product and a sum.
+/// Writes code of `target` at the insertion point of `b`, for vectors of `lanes` f32. Constants are folded as they are
+/// made. fma() is one rounding where the target has fused multiply-adds, otherwise a product and a sum.
 class Code {
 public:
   using Values = llvm::SmallVector<mlir::Value>;
-  Code(mlir::OpBuilder &builder, mlir::Location loc, int lanes, bool fused);
+  Code(mlir::OpBuilder &builder, mlir::Location loc, const Target &target);
 
   mlir::OpBuilder &b;
   mlir::Location loc;
+  const Target &target;
   const int lanes;
-  const bool fused;
 
   mlir::VectorType vector() const { return mlir::VectorType::get({lanes}, b.getF32Type()); }
   mlir::VectorType vectorOf(mlir::Type element) const { return mlir::VectorType::get({lanes}, element); }
@@ -76,6 +77,11 @@ public:
   void storeVector(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices);
   void storeMasked(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices, mlir::Value mask);
   mlir::Value dim(mlir::Value memref, int64_t axis);
+  /// Fetches the line of an element into a cache ahead of its use. Where it lies outside `memref` that is harmless.
+  enum class Level { First, Second };
+  void fetch(mlir::Value memref, mlir::ValueRange indices, Level level);
+  /// Elements of `memref` in a cache line.
+  int64_t perLine(mlir::Value memref) const;
 
   // Control.
   void loop(mlir::Value begin, mlir::Value end, mlir::Value step, llvm::function_ref<void(mlir::Value)> body);

@@ -153,7 +153,7 @@ std::array<int64_t, 3> decidedByCode(Parsed &parsed, const Target &target, const
   builder.setInsertionPointToStart(module->getBody());
   auto function = func::FuncOp::create(builder, loc, "tiles", builder.getFunctionType({}, {}));
   builder.setInsertionPointToStart(function.addEntryBlock());
-  Code code(builder, loc, int(target.vectorLength), target.fma);
+  Code code(builder, loc, target);
   IRMapping outer;
   outer.map(parsed.size, code.index(value));
   SmallVector<Value> answers;

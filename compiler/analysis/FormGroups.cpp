@@ -24,6 +24,22 @@ namespace fovea {
 
 namespace {
 
+/// A map that copies `x` (and overwrites `target` with it, where it is given).
+Value copy(OpBuilder &b, Location loc, Value x, Value target = {}) {
+  SmallVector<Value> inputs = {x};
+  if (target)
+    inputs.push_back(target);
+  auto group = graph::GroupOp::create(b, loc, TypeRange(x.getType()), b.getStringAttr("map"), inputs);
+  Block &block = group.getBody().emplaceBlock();
+  for (Value input : inputs)
+    block.addArgument(input.getType(), loc);
+  OpBuilder inner = OpBuilder::atBlockEnd(&block);
+  graph::YieldOp::create(inner, loc, ValueRange{block.getArgument(0)});
+  if (target)
+    group->setAttr(inPlaceAttr, b.getDenseI64ArrayAttr({1}));
+  return group.getResult(0);
+}
+
 /// Rewrites one function's body by a plan.
 class GroupBuilder {
 public:
@@ -116,15 +132,31 @@ void GroupBuilder::build(size_t index, OpBuilder &b) {
   }
   SmallVector<Value> inputs = externalOperands(index), roots = node.group->roots;
   SmallVector<Value> mapped = llvm::map_to_vector(inputs, [&](Value v) { return mapping.lookupOrDefault(v); });
+  Operation *update = node.group->inPlace;
+  int64_t overwritten = update ? llvm::find(inputs, update->getOperand(0)) - inputs.begin() : 0;
+  if (node.group->copies) {
+    Value x = update->getOperand(0), fresh = copy(b, update->getLoc(), mapping.lookupOrDefault(x));
+    bool isRead = llvm::any_of(x.getUsers(),
+                               [&](Operation *user) { return user != update && llvm::is_contained(node.ops, user); });
+    if (isRead) { // by others in the group, as it is
+      overwritten = mapped.size();
+      inputs.push_back({});
+      mapped.push_back(x);
+    }
+    mapped[overwritten] = fresh;
+  }
   auto group = graph::GroupOp::create(b, mainOp(node.ops)->getLoc(), TypeRange(ValueRange(roots)),
                                       b.getStringAttr(kindName(node.group->kind)), mapped);
   Block &block = group.getBody().emplaceBlock();
   IRMapping inside;
-  for (Value input : inputs)
-    inside.map(input, block.addArgument(input.getType(), input.getLoc()));
+  for (auto [input, outer] : llvm::zip(inputs, mapped))
+    inside.map(input, block.addArgument(outer.getType(), outer.getLoc()));
   OpBuilder inner = OpBuilder::atBlockEnd(&block);
-  for (Operation *op : node.ops)
-    inner.clone(*op, inside);
+  for (Operation *op : node.ops) {
+    Operation *cloned = inner.clone(*op, inside);
+    if (op == update)
+      cloned->setOperand(0, block.getArgument(overwritten));
+  }
   SmallVector<Value> yields = llvm::map_to_vector(roots, [&](Value root) { return inside.lookup(root); });
   graph::YieldOp::create(inner, group.getLoc(), yields);
   for (auto [root, result] : llvm::zip(roots, group.getResults()))
@@ -133,10 +165,8 @@ void GroupBuilder::build(size_t index, OpBuilder &b) {
     const PlannedGroup &plan = *node.group;
     MapSpace{plan.box, SmallVector<int64_t>(plan.reduced.begin(), plan.reduced.end()), plan.points}.set(group);
   }
-  if (Operation *update = node.group->inPlace) {
-    int64_t input = llvm::find(inputs, update->getOperand(0)) - inputs.begin();
-    group->setAttr(inPlaceAttr, b.getDenseI64ArrayAttr({input}));
-  }
+  if (update)
+    group->setAttr(inPlaceAttr, b.getDenseI64ArrayAttr({overwritten}));
 }
 
 LogicalResult GroupBuilder::run() {
@@ -160,22 +190,6 @@ LogicalResult GroupBuilder::run() {
 }
 
 //===-- Copies ----------------------------------------------------------------------------------------------------===//
-
-/// A map that copies `x` (and overwrites `target` with it, where it is given).
-Value copy(OpBuilder &b, Location loc, Value x, Value target = {}) {
-  SmallVector<Value> inputs = {x};
-  if (target)
-    inputs.push_back(target);
-  auto group = graph::GroupOp::create(b, loc, TypeRange(x.getType()), b.getStringAttr("map"), inputs);
-  Block &block = group.getBody().emplaceBlock();
-  for (Value input : inputs)
-    block.addArgument(input.getType(), loc);
-  OpBuilder inner = OpBuilder::atBlockEnd(&block);
-  graph::YieldOp::create(inner, loc, ValueRange{block.getArgument(0)});
-  if (target)
-    group->setAttr(inPlaceAttr, b.getDenseI64ArrayAttr({1}));
-  return group.getResult(0);
-}
 
 /// Turns a layout op that is no view into a map.
 void wrap(Operation *op) {

@@ -32,13 +32,14 @@ struct PlannedGroup {
   llvm::SetVector<mlir::Operation *> ops;
   llvm::SmallVector<mlir::Value> roots;
   llvm::SmallVector<llvm::SmallVector<int64_t>> points; ///< one a root of a map: the box axis of each of its axes
-  mlir::Operation *inPlace = nullptr; ///< the update_slice that this group does in the buffer of its operand
+  mlir::Operation *inPlace = nullptr; ///< the update_slice or scatter that this group does in the buffer of its operand
+  bool copies = false;                ///< the operand stays as it is: a copy of it is overwritten
 };
 
 /// Greedy fusion, from the results back to the arguments.
 ///
-/// A value is *computed in* a group that wants its elements where that repeats no work worth mentioning: cheap values in
-/// every group that wants them, others where one group wants them at one pattern. Everything else, and what calls,
+/// A value is *computed in* a group that wants its elements where that repeats no work worth mentioning: cheap values
+/// in every group that wants them, others where one group wants them at one pattern. Everything else, and what calls,
 /// returns, contractions and attention read, is *written once* by a group of its own, or by the group that computes it
 /// at its own points anyway. Reductions join a group where they run over the same axes as those that are in it, and
 /// where no axis repeats them. No fusion closes a cycle.
@@ -72,13 +73,16 @@ private:
   bool mayInline(mlir::Operation *op);
   bool mayInlineReduction(mlir::Operation *op, const Request &request);
   /// The box axes for the reduced axes of `op` where its result is wanted at `outer`; may add axes to an empty choice.
-  std::optional<llvm::SmallVector<unsigned>> reductionAxes(mlir::Operation *op, unsigned group, uint64_t outer, bool add);
+  std::optional<llvm::SmallVector<unsigned>> reductionAxes(mlir::Operation *op, unsigned group, uint64_t outer,
+                                                           bool add);
   std::optional<unsigned> groupToJoin(mlir::Value value);
   /// Whether `from`'s value reaches one of `members` through an op outside of them. `own`: the group that they are, if
   /// it is one already.
   bool reachesFromOutside(mlir::Operation *from, const llvm::SetVector<mlir::Operation *> &members,
                           std::optional<unsigned> own = std::nullopt);
-  bool canUpdateInPlace(graph::UpdateSliceOp op);
+  /// Whether the buffer of `op`'s first operand may be overwritten by what is computed from the others.
+  bool canUpdateInPlace(mlir::Operation *op);
+  void startScatter(graph::ScatterOp op);
   /// Values in memory that computing `value` reads, 0 for constants; many where it is not cheap.
   unsigned leaves(mlir::Value value);
 

@@ -48,12 +48,15 @@ static Pattern withAxis(Pattern pattern, int64_t axis, bool scattered) {
 }
 
 static SmallVector<Pattern> throughGather(graph::GatherOp op, const Pattern &pattern) {
-  int64_t axis = op.getAxis(), rank = cast<graph::TensorType>(op.getIndices().getType()).getRank();
-  ArrayRef<Coordinate> all = pattern, at = all.slice(axis, rank);
-  Pattern x(all.take_front(axis));
-  x.push_back(derived(at, true));
-  llvm::append_range(x, all.drop_front(axis + rank));
-  return {x, Pattern(at)};
+  int64_t first = op.getAxes().front(), rank = cast<graph::TensorType>(op.getIndices().front().getType()).getRank();
+  ArrayRef<Coordinate> all = pattern, at = all.slice(first, rank);
+  SmallVector<Pattern> out(1 + op.getIndices().size(), Pattern(at));
+  Pattern &x = out.front(), kept(all.take_front(first));
+  llvm::append_range(kept, all.drop_front(first + rank));
+  x.clear();
+  for (int64_t axis = 0, next = 0; axis < cast<graph::TensorType>(op.getX().getType()).getRank(); ++axis)
+    x.push_back(llvm::is_contained(op.getAxes(), axis) ? derived(at, true) : kept[next++]);
+  return out;
 }
 
 SmallVector<Pattern> operandPatterns(Operation *op, const Pattern &pattern) {

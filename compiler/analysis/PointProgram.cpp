@@ -319,20 +319,38 @@ FailureOr<Value> PointProgram::updateSlice(graph::UpdateSliceOp op, ValueRange i
 }
 
 FailureOr<Value> PointProgram::gather(graph::GatherOp op, ValueRange indices, Value guard) {
+  FailureOr<SmallVector<Value>> inner = gatheredFrom(op, indices, guard);
+  if (failed(inner))
+    return failure();
+  return element(op.getX(), *inner, guard);
+}
+
+template <typename Op>
+FailureOr<SmallVector<Value>> PointProgram::gatheredFrom(Op op, ValueRange indices, Value guard) {
   Location loc = op.getLoc();
-  size_t axis = op.getAxis(), count = cast<graph::TensorType>(op.getIndices().getType()).getRank();
-  Result selected = element(op.getIndices(), indices.slice(axis, count), guard);
-  if (failed(selected))
-    return failure();
-  Value index = arith::IndexCastOp::create(builder, loc, builder.getIndexType(), *selected);
-  DimExpr limit = cast<graph::TensorType>(op.getX().getType()).getDim(axis);
-  bool isInside = IndexBounds(op->getParentOfType<graph::FuncOp>()).isWithin(op.getIndices(), limit);
-  if (callbacks.check && !isInside && failed(callbacks.check(index, limit, guard, loc)))
-    return failure();
-  SmallVector<Value> inner = llvm::to_vector(indices.take_front(axis));
-  inner.push_back(index);
-  llvm::append_range(inner, indices.drop_front(axis + count));
-  return element(op.getX(), inner, guard);
+  auto x = cast<graph::TensorType>(op.getX().getType());
+  ArrayRef<int64_t> axes = op.getAxes();
+  size_t first = axes.front(), count = cast<graph::TensorType>(op.getIndices().front().getType()).getRank();
+  IndexBounds bounds(op->template getParentOfType<graph::FuncOp>());
+  SmallVector<Value> named;
+  for (auto [tensor, axis] : llvm::zip(op.getIndices(), axes)) {
+    Result selected = element(tensor, indices.slice(first, count), guard);
+    if (failed(selected))
+      return failure();
+    named.push_back(arith::IndexCastOp::create(builder, loc, builder.getIndexType(), *selected));
+    if (callbacks.check && !bounds.isWithin(tensor, x.getDim(axis)) &&
+        failed(callbacks.check(named.back(), x.getDim(axis), guard, loc)))
+      return failure();
+  }
+  SmallVector<Value> inner, kept = llvm::to_vector(indices.take_front(first));
+  llvm::append_range(kept, indices.drop_front(first + count));
+  for (int64_t axis = 0, next = 0, place = 0; axis < x.getRank(); ++axis)
+    inner.push_back(place < int64_t(axes.size()) && axes[place] == axis ? named[place++] : kept[next++]);
+  return inner;
+}
+
+FailureOr<SmallVector<Value>> PointProgram::scatteredTo(graph::ScatterOp op, ValueRange indices) {
+  return gatheredFrom(op, indices, Value());
 }
 
 FailureOr<Value> PointProgram::concat(graph::ConcatOp op, ValueRange indices, Value guard) {

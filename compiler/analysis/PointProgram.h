@@ -26,8 +26,8 @@ struct PointCallbacks {
   /// The element of a reduction at `indices` (of its result). The callback chooses the indices along the reduced axes
   /// and pulls the operand with `PointProgram::element`.
   std::function<llvm::FailureOr<mlir::Value>(graph::ReduceOp reduce, mlir::ValueRange indices)> reduce;
-  /// Called for every gather that is not proved to stay inside (IndexBounds), with its index (index type) and the size that
-  /// it must be below; `guard` as in `read`. Failure ends the pull. Empty: no check.
+  /// Called for every gather that is not proved to stay inside (IndexBounds), with its index (index type) and the size
+  /// that it must be below; `guard` as in `read`. Failure ends the pull. Empty: no check.
   std::function<llvm::LogicalResult(mlir::Value index, DimExpr size, mlir::Value guard, mlir::Location loc)> check;
 };
 
@@ -44,8 +44,8 @@ public:
       : builder(builder), callbacks(std::move(callbacks)) {}
 
   /// The element of `tensor` at `indices`: index values, one an axis, each within [0, size).
-  /// Fails where a callback fails (which has reported or knows why), and where more than 4000 ops follow one another (the
-  /// stack is finite: cut longer chains by `isLeaf`); builds nothing else then.
+  /// Fails where a callback fails (which has reported or knows why), and where more than 4000 ops follow one another
+  /// (the stack is finite: cut longer chains by `isLeaf`); builds nothing else then.
   llvm::FailureOr<mlir::Value> element(mlir::Value tensor, mlir::ValueRange indices);
 
   /// As above, where the element is needed only if `guard` (i1, may be null) holds.
@@ -68,6 +68,9 @@ public:
   /// The indices of the operand's element that a broadcast, transpose or reshape gives at `indices`.
   llvm::SmallVector<mlir::Value> layoutIndices(mlir::Operation *layout, mlir::ValueRange indices);
 
+  /// The indices of x that a scatter writes v's element at `indices` to.
+  llvm::FailureOr<llvm::SmallVector<mlir::Value>> scatteredTo(graph::ScatterOp op, mlir::ValueRange indices);
+
 private:
   using Result = llvm::FailureOr<mlir::Value>;
   struct Linear { // a value that is the row-major position of `indices`
@@ -84,6 +87,9 @@ private:
   Result slice(graph::SliceOp op, mlir::ValueRange indices, mlir::Value guard);
   Result updateSlice(graph::UpdateSliceOp op, mlir::ValueRange indices, mlir::Value guard);
   Result gather(graph::GatherOp op, mlir::ValueRange indices, mlir::Value guard);
+  /// Indices of x for an element of what is gathered.
+  template <typename Op>
+  mlir::FailureOr<llvm::SmallVector<mlir::Value>> gatheredFrom(Op op, mlir::ValueRange indices, mlir::Value guard);
   Result concat(graph::ConcatOp op, mlir::ValueRange indices, mlir::Value guard);
   Result elementwise(graph::ElementwiseOpInterface op, mlir::ValueRange indices, mlir::Value guard);
   /// The first element of a slice: its operand's value or its attribute's size.

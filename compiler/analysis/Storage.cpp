@@ -58,9 +58,11 @@ MapSpace MapSpace::of(graph::GroupOp group) {
   auto points = group->getAttrOfType<ArrayAttr>("points");
   for (OpResult result : group.getResults()) {
     if (points)
-      space.points.push_back(SmallVector<int64_t>(cast<DenseI64ArrayAttr>(points[result.getResultNumber()]).asArrayRef()));
+      space.points.push_back(
+          SmallVector<int64_t>(cast<DenseI64ArrayAttr>(points[result.getResultNumber()]).asArrayRef()));
     else
-      space.points.push_back(llvm::to_vector(llvm::seq<int64_t>(0, cast<graph::TensorType>(result.getType()).getRank())));
+      space.points.push_back(
+          llvm::to_vector(llvm::seq<int64_t>(0, cast<graph::TensorType>(result.getType()).getRank())));
   }
   return space;
 }
@@ -70,11 +72,13 @@ void MapSpace::set(graph::GroupOp group) const {
   group->setAttr("box", graph::getSizesAttr(group.getContext(), box));
   if (!reduced.empty())
     group->setAttr("reduced", b.getDenseI64ArrayAttr(reduced));
-  bool plain = llvm::all_of(points, [](ArrayRef<int64_t> axes) { return llvm::equal(axes, llvm::seq<int64_t>(0, axes.size())); });
+  bool plain = llvm::all_of(llvm::zip(points, group.getResultTypes()), [](const auto &result) {
+    const auto &[axes, type] = result; // a scatter's points have the rank of what is written
+    return llvm::equal(axes, llvm::seq<int64_t>(0, cast<graph::TensorType>(type).getRank()));
+  });
   if (!plain)
-    group->setAttr("points", b.getArrayAttr(llvm::map_to_vector(points, [&](const auto &axes) -> Attribute {
-                     return b.getDenseI64ArrayAttr(axes);
-                   })));
+    group->setAttr("points", b.getArrayAttr(llvm::map_to_vector(
+                                 points, [&](const auto &axes) -> Attribute { return b.getDenseI64ArrayAttr(axes); })));
 }
 
 std::optional<unsigned> stateArgument(graph::FuncOp function, unsigned result) {
@@ -97,7 +101,7 @@ namespace {
 struct LayoutTree {
   struct Node {
     Value value;
-    size_t parent; // of the root: itself
+    size_t parent;   // of the root: itself
     bool invertible; // reached by transposes and reshapes alone
   };
   SmallVector<Node> nodes;
@@ -107,7 +111,8 @@ struct LayoutTree {
     for (size_t i = 0; i < nodes.size(); ++i)
       for (Operation *user : nodes[i].value.getUsers())
         if (isLayoutOp(user) && user->getOperand(0) == nodes[i].value)
-          nodes.push_back({user->getResult(0), i, nodes[i].invertible && isa<graph::TransposeOp, graph::ReshapeOp>(user)});
+          nodes.push_back(
+              {user->getResult(0), i, nodes[i].invertible && isa<graph::TransposeOp, graph::ReshapeOp>(user)});
   }
 
   /// Views of all nodes where the node `layout` is row-major; nullopt for those that are none.

@@ -100,21 +100,56 @@ static Expected<Tensor> evaluate(const Scope &scope, graph::UpdateSliceOp op) {
   return result;
 }
 
-static Expected<Tensor> evaluate(const Scope &scope, graph::GatherOp op) {
-  const Tensor &x = scope.get(op.getX()), &indices = scope.get(op.getIndices());
-  int64_t axis = op.getAxis(), size = x.shape[axis], rank = indices.shape.size();
-  for (auto [number, i] : llvm::enumerate(indices.ints))
-    if (i < 0 || i >= size)
-      return failAt(op, "index " + Twine(i) + " (number " + Twine(number) + ") is outside [0, " + Twine(size) + ")");
-  Shape strides = stridesOf(x.shape), indexStrides = stridesOf(indices.shape);
-  return rearrange(scope, op, x, [&](ArrayRef<int64_t> index, int64_t) {
-    int64_t which = 0, offset = 0;
-    for (int64_t k = 0; k < rank; ++k)
-      which += index[axis + k] * indexStrides[k];
-    for (int64_t k = 0; k < int64_t(x.shape.size()); ++k)
-      offset += strides[k] * (k == axis ? indices.ints[which] : index[k < axis ? k : k + rank - 1]);
+/// Where graph.gather's elements lie in x, by their own indices. Errors where an index is outside.
+template <typename Op>
+static Expected<std::function<int64_t(ArrayRef<int64_t>)>> gatheredFrom(const Scope &scope, Op op) {
+  const Tensor &x = scope.get(op.getX());
+  Shape strides = stridesOf(x.shape), indexShape = scope.get(op.getIndices().front()).shape;
+  std::vector<int64_t> offsets(
+      scope.get(op.getIndices().front()).ints.size()); // of each place that the index tensors name
+  for (auto [indices, axis] : llvm::zip(op.getIndices(), op.getAxes()))
+    for (auto [number, i] : llvm::enumerate(scope.get(indices).ints)) {
+      if (i < 0 || i >= x.shape[axis])
+        return failAt(op, "index " + Twine(i) + " (number " + Twine(number) + ") is outside [0, " +
+                              Twine(x.shape[axis]) + ")");
+      offsets[number] += i * strides[axis];
+    }
+  Shape indexStrides = stridesOf(indexShape), kept;
+  for (auto [axis, stride] : llvm::enumerate(strides))
+    if (!llvm::is_contained(op.getAxes(), int64_t(axis)))
+      kept.push_back(stride);
+  size_t first = op.getAxes().front(), rank = indexShape.size();
+  return [=](ArrayRef<int64_t> index) {
+    int64_t which = 0;
+    for (size_t k = 0; k < rank; ++k)
+      which += index[first + k] * indexStrides[k];
+    int64_t offset = offsets[which];
+    for (size_t k = 0; k < kept.size(); ++k)
+      offset += kept[k] * index[k < first ? k : k + rank];
     return offset;
+  };
+}
+
+static Expected<Tensor> evaluate(const Scope &scope, graph::GatherOp op) {
+  auto from = gatheredFrom(scope, op);
+  if (!from)
+    return from.takeError();
+  return rearrange(scope, op, scope.get(op.getX()), [&](ArrayRef<int64_t> index, int64_t) { return (*from)(index); });
+}
+
+static Expected<Tensor> evaluate(const Scope &scope, graph::ScatterOp op) {
+  auto to = gatheredFrom(scope, op);
+  if (!to)
+    return to.takeError();
+  Tensor result = scope.get(op.getX());
+  const Tensor &v = scope.get(op.getV());
+  forEachIndex(v.shape, [&](ArrayRef<int64_t> index, int64_t number) {
+    int64_t offset = (*to)(index);
+    if (!result.absent.empty())
+      result.absent[offset] = false;
+    copyElement(result, offset, v, number);
   });
+  return result;
 }
 
 static Expected<Tensor> evaluate(const Scope &scope, graph::ConcatOp op) {
@@ -152,6 +187,7 @@ std::optional<Expected<Tensor>> interpret::evaluateLayout(const Scope &scope, Op
   using Answer = std::optional<Expected<Tensor>>;
   return llvm::TypeSwitch<Operation *, Answer>(op)
       .Case<graph::ReshapeOp, graph::TransposeOp, graph::BroadcastOp, graph::SliceOp, graph::UpdateSliceOp,
-            graph::GatherOp, graph::ConcatOp, graph::PackOp>([&](auto o) -> Answer { return evaluate(scope, o); })
+            graph::GatherOp, graph::ScatterOp, graph::ConcatOp, graph::PackOp>(
+          [&](auto o) -> Answer { return evaluate(scope, o); })
       .Default([](Operation *) -> Answer { return std::nullopt; });
 }

@@ -67,7 +67,10 @@ bool RegionBuilder::isCaptured(Value value) {
   if (!op || !hasPointRule(op) || isa<graph::ConcatOp, graph::UpdateSliceOp>(op))
     return true;
   if (auto gather = dyn_cast<graph::GatherOp>(op)) // read through where it is proved inside: regions cannot fail a run
-    return !bounds.isWithin(gather.getIndices(), typeOf(gather.getX()).getDim(gather.getAxis()));
+    return llvm::any_of(llvm::zip(gather.getIndices(), gather.getAxes()), [&](auto index) {
+      auto [indices, axis] = index;
+      return !bounds.isWithin(indices, typeOf(gather.getX()).getDim(axis));
+    });
   if (!hasTensor(value) || !isa<graph::ElementwiseOpInterface>(op) || match.chain.contains(op))
     return false;
   if (isa<graph::CastOp, graph::CompareOp, graph::NotOp, graph::AndOp, graph::OrOp, graph::SelectOp>(op))

@@ -68,13 +68,15 @@ static bool reachesIndex(Value value) {
   while (!work.empty())
     for (OpOperand &use : work.pop_back_val().getUses()) {
       Operation *user = use.getOwner();
-      if (isa<graph::GatherOp, graph::SliceOp, graph::UpdateSliceOp>(user) && use.getOperandNumber() > 0)
+      if (isa<graph::GatherOp, graph::ScatterOp, graph::SliceOp, graph::UpdateSliceOp>(user) &&
+          use.getOperandNumber() > 0)
         return true; // indices and offsets come after the tensor
       if (auto attention = dyn_cast<graph::AttentionOp>(user);
           attention && llvm::is_contained(attention.getCaptures(), use.get()))
         return true; // whose regions may hold them
-      bool passesOn = isLayout(user) || isa<graph::ElementwiseOpInterface, graph::CastOp, graph::SliceOp,
-                                            graph::GatherOp, graph::UpdateSliceOp, graph::ConcatOp>(user);
+      bool passesOn =
+          isLayout(user) || isa<graph::ElementwiseOpInterface, graph::CastOp, graph::SliceOp, graph::GatherOp,
+                                graph::ScatterOp, graph::UpdateSliceOp, graph::ConcatOp>(user);
       if (passesOn && seen.insert(user).second)
         llvm::append_range(work, user->getResults());
     }

@@ -112,30 +112,34 @@ template <typename OpT> struct DecidedLogic : OpRewritePattern<OpT> {
 struct GatherToSlice : OpRewritePattern<graph::GatherOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(graph::GatherOp op, PatternRewriter &rewriter) const override {
-    graph::TensorType from = typeOf(op.getX()), indices = typeOf(op.getIndices());
-    DimExpr size = from.getDim(op.getAxis());
-    if (auto iota = op.getIndices().getDefiningOp<graph::IotaOp>()) {
+    if (op.getAxes().size() > 1)
+      return failure();
+    Value index = op.getIndices().front();
+    graph::TensorType from = typeOf(op.getX()), indices = typeOf(index);
+    int64_t along = op.getAxes().front();
+    DimExpr size = from.getDim(along);
+    if (auto iota = index.getDefiningOp<graph::IotaOp>()) {
       if (!IndexBounds(op->getParentOfType<graph::FuncOp>()).isWithin(iota, size))
         return failure();
       rewriter.replaceOpWithNewOp<graph::SliceOp>(
-          op, op.getType(), op.getX(), Value(), rewriter.getI64IntegerAttr(op.getAxis()),
+          op, op.getType(), op.getX(), Value(), rewriter.getI64IntegerAttr(along),
           graph::DimAttr::get(op.getContext(), 0), rewriter.getI64IntegerAttr(1));
       return success();
     }
-    std::optional<int64_t> index = constantIndex(op.getIndices());
-    if (!index || *index < 0 || !DimExpr::provablyLessOrEqual(DimExpr(*index + 1), size))
+    std::optional<int64_t> place = constantIndex(index);
+    if (!place || *place < 0 || !DimExpr::provablyLessOrEqual(DimExpr(*place + 1), size))
       return failure();
     SmallVector<DimExpr> dims = llvm::to_vector(from.getDims());
-    dims[op.getAxis()] = DimExpr(1);
+    dims[along] = DimExpr(1);
     Location pathless = withPath(op.getLoc(), "");
     Value slice = graph::SliceOp::create(rewriter, pathless, from.cloneWith(dims), op.getX(), Value(),
-                                         rewriter.getI64IntegerAttr(op.getAxis()),
-                                         graph::DimAttr::get(op.getContext(), *index), rewriter.getI64IntegerAttr(1));
-    dims.erase(dims.begin() + op.getAxis());
+                                         rewriter.getI64IntegerAttr(along),
+                                         graph::DimAttr::get(op.getContext(), *place), rewriter.getI64IntegerAttr(1));
+    dims.erase(dims.begin() + along);
     Value row = graph::ReshapeOp::create(rewriter, pathless, from.cloneWith(dims), slice);
     SmallVector<int64_t> axes;
     for (int64_t axis = 0; axis < int64_t(dims.size()); ++axis)
-      axes.push_back(axis < int64_t(op.getAxis()) ? axis : axis + indices.getRank());
+      axes.push_back(axis < along ? axis : axis + indices.getRank());
     rewriter.replaceOpWithNewOp<graph::BroadcastOp>(op, op.getType(), row, axes);
     return success();
   }

@@ -185,9 +185,20 @@ public:
   bool parseIndex(const syntax::Expr &e, size_t rank, std::vector<IndexItem> &items);
   bool parseSlice(const syntax::Expr &e, IndexItem &item);
   bool resolveItem(IndexItem &item, DimExpr size, const syntax::Expr &whole);
+  /// Index tensors of one shape, and the axes that they index.
+  struct GatherIndices {
+    std::vector<ValueId> values;
+    std::vector<int64_t> axes;
+  };
+  /// Brings the index tensors among `items` to one shape, and states the bounds that are known of them.
+  bool readGather(const std::vector<IndexItem> &items, const std::vector<DimExpr> &dims, const syntax::Expr &e,
+                  GatherIndices &gather);
+  std::vector<DimExpr> gatheredDims(const std::vector<DimExpr> &dims, const GatherIndices &gather);
   Entity indexTensor(const syntax::Expr &e, ValueId x, DimExpr bound);
   Entity indexList(const syntax::Expr &e, const Entity &list);
   std::optional<ValueId> assignIndexed(const syntax::Expr &target, ValueId x, const Entity &value, Span span);
+  std::optional<ValueId> assignedPart(const syntax::Expr &target, ValueId x, const Entity &value,
+                                      const std::vector<DimExpr> &visible, Span span);
   ValueId updateAxes(ValueId x, ValueId v, const std::vector<IndexItem> &items, size_t from, Span span);
 
   // Contractions.cpp, Einsum.cpp, Rearrange.cpp

@@ -1,4 +1,4 @@
-// x[...]: integers, slices, None, `...`, and a gather by one integer tensor; and assignment to such places.
+// x[...]: integers, slices, None, `...`, and gathers by integer tensors; and assignment to such places.
 #include "compiler/sema/Elaborator.h"
 
 #include <algorithm>
@@ -43,7 +43,7 @@ bool Elaborator::parseSlice(const syntax::Expr &e, IndexItem &item) {
 /// One item per axis in order, with NewAxis items between; `...` is written out.
 bool Elaborator::parseIndex(const syntax::Expr &e, size_t rank, std::vector<IndexItem> &items) {
   using ItemKind = IndexItem::Kind;
-  size_t consuming = 0, ellipses = 0, gathers = 0;
+  size_t consuming = 0, ellipses = 0;
   for (size_t i = 1; i < e.children.size(); ++i) {
     if (e.children[i]->kind == ExprKind::Ellipsis)
       ++ellipses;
@@ -79,10 +79,6 @@ bool Elaborator::parseIndex(const syntax::Expr &e, size_t rank, std::vector<Inde
         item.kind = ItemKind::Gather;
         item.indices = v.id;
         item.bound = v.bound;
-        if (++gathers > 1) {
-          diagnostics.report(diag::badIndex, part.span, "only one axis can be indexed by a tensor");
-          return false;
-        }
       } else if (v.is(Kind::Size)) {
         item.kind = ItemKind::Integer;
         item.start = v.size;
@@ -209,16 +205,54 @@ Entity Elaborator::indexList(const syntax::Expr &e, const Entity &list) {
   return {};
 }
 
+bool Elaborator::readGather(const std::vector<IndexItem> &items, const std::vector<DimExpr> &dims,
+                            const syntax::Expr &e, GatherIndices &gather) {
+  Builder &builder = *frame->builder;
+  int64_t axis = 0;
+  for (const IndexItem &item : items) {
+    if (item.kind == IndexItem::Kind::Gather) {
+      if (item.bound && builder.require(item.bound, Relation::LE, dims[axis],
+                                        fmt::format("{} <= {} in {}", item.bound.str(), dims[axis].str(), quote(e)),
+                                        item.span) == Truth::False) {
+        diagnostics.report(diag::badIndex, item.span,
+                           fmt::format("indices up to {} are outside an axis of size {}",
+                                       (item.bound - DimExpr(1)).str(), dims[axis].str()));
+        return false;
+      }
+      gather.values.push_back(item.indices);
+      gather.axes.push_back(axis);
+    }
+    axis += item.kind != IndexItem::Kind::NewAxis;
+  }
+  std::vector<ValueId *> values;
+  for (ValueId &v : gather.values)
+    values.push_back(&v);
+  return values.size() < 2 || broadcastTogether("the indices of " + quote(e), values, {}, e.span);
+}
+
+/// The sizes of a gather from a tensor of `dims`.
+std::vector<DimExpr> Elaborator::gatheredDims(const std::vector<DimExpr> &dims, const GatherIndices &gather) {
+  std::vector<DimExpr> out, named = frame->builder->type(gather.values.front()).dims;
+  for (size_t axis = 0; axis < dims.size(); ++axis) {
+    auto place = std::find(gather.axes.begin(), gather.axes.end(), static_cast<int64_t>(axis));
+    if (place == gather.axes.end())
+      out.push_back(dims[axis]);
+    else if (place == gather.axes.begin())
+      out.insert(out.end(), named.begin(), named.end());
+  }
+  return out;
+}
+
 Entity Elaborator::indexTensor(const syntax::Expr &e, ValueId x, DimExpr bound) {
   using ItemKind = IndexItem::Kind;
   Builder &builder = *frame->builder;
   std::vector<DimExpr> dims = builder.type(x).dims;
   std::vector<IndexItem> items;
-  if (!parseIndex(e, dims.size(), items))
+  GatherIndices gather;
+  if (!parseIndex(e, dims.size(), items) || !readGather(items, dims, e, gather))
     return {};
   // Slices first, each along its axis; then the gather; then one reshape that drops and adds axes.
-  int64_t axis = 0, gatherAxis = -1;
-  const IndexItem *gather = nullptr;
+  int64_t axis = 0;
   std::vector<DimExpr> shape;
   for (IndexItem &item : items) {
     if (item.kind == ItemKind::NewAxis) {
@@ -226,18 +260,9 @@ Entity Elaborator::indexTensor(const syntax::Expr &e, ValueId x, DimExpr bound) 
       continue;
     }
     if (item.kind == ItemKind::Gather) {
-      gather = &item;
-      gatherAxis = axis;
-      const std::vector<DimExpr> taken = builder.type(item.indices).dims;
-      shape.insert(shape.end(), taken.begin(), taken.end());
-      if (item.bound && builder.require(item.bound, Relation::LE, dims[axis],
-                                        fmt::format("{} <= {} in {}", item.bound.str(), dims[axis].str(), quote(e)),
-                                        item.span) == Truth::False) {
-        diagnostics.report(diag::badIndex, item.span,
-                           fmt::format("indices up to {} are outside an axis of size {}",
-                                       (item.bound - DimExpr(1)).str(), dims[axis].str()));
-        return {};
-      }
+      const std::vector<DimExpr> named = builder.type(gather.values.front()).dims;
+      if (axis == gather.axes.front())
+        shape.insert(shape.end(), named.begin(), named.end());
     } else {
       if (!resolveItem(item, dims[axis], e))
         return {};
@@ -248,13 +273,11 @@ Entity Elaborator::indexTensor(const syntax::Expr &e, ValueId x, DimExpr bound) 
     }
     ++axis;
   }
-  if (gather) {
-    TensorType type{{}, builder.type(x).dtype};
-    const std::vector<DimExpr> now = builder.type(x).dims, taken = builder.type(gather->indices).dims;
-    type.dims.insert(type.dims.end(), now.begin(), now.begin() + gatherAxis);
-    type.dims.insert(type.dims.end(), taken.begin(), taken.end());
-    type.dims.insert(type.dims.end(), now.begin() + gatherAxis + 1, now.end());
-    x = builder.emit("gather", {x, gather->indices}, std::move(type), e.span, {{"axis", gatherAxis}});
+  if (!gather.values.empty()) {
+    TensorType type{gatheredDims(builder.type(x).dims, gather), builder.type(x).dtype};
+    std::vector<ValueId> operands = gather.values;
+    operands.insert(operands.begin(), x);
+    x = builder.emit("gather", std::move(operands), std::move(type), e.span, {{"axes", gather.axes}});
   }
   Entity v = Entity::ofTensor(builder.reshape(x, std::move(shape), e.span));
   v.bound = bound;
@@ -263,7 +286,9 @@ Entity Elaborator::indexTensor(const syntax::Expr &e, ValueId x, DimExpr bound) 
 
 ValueId Elaborator::updateAxes(ValueId x, ValueId v, const std::vector<IndexItem> &items, size_t from, Span span) {
   Builder &builder = *frame->builder;
-  auto isSliced = [&](size_t axis) { return items[axis].kind != IndexItem::Kind::Full; };
+  auto isSliced = [&](size_t axis) {
+    return items[axis].kind == IndexItem::Kind::Integer || items[axis].kind == IndexItem::Kind::Slice;
+  };
   while (from < items.size() && !isSliced(from))
     ++from;
   if (from == items.size())
@@ -279,27 +304,11 @@ ValueId Elaborator::updateAxes(ValueId x, ValueId v, const std::vector<IndexItem
   return builder.updateSlice(x, v, axis, item.start, item.step, span);
 }
 
-std::optional<ValueId> Elaborator::assignIndexed(const syntax::Expr &target, ValueId x, const Entity &value,
-                                                 Span span) {
-  using ItemKind = IndexItem::Kind;
+/// `v`, brought to the type of the part that `visible` is the shape of; nullopt after an error.
+std::optional<ValueId> Elaborator::assignedPart(const syntax::Expr &target, ValueId x, const Entity &value,
+                                                const std::vector<DimExpr> &visible, Span span) {
   Builder &builder = *frame->builder;
   TensorType type = builder.type(x);
-  std::vector<IndexItem> items;
-  if (!parseIndex(target, type.dims.size(), items))
-    return std::nullopt;
-  std::vector<DimExpr> visible, full;
-  for (size_t i = 0; i < items.size(); ++i) {
-    IndexItem &item = items[i];
-    if (item.kind == ItemKind::NewAxis || item.kind == ItemKind::Gather) {
-      diagnostics.report(diag::badAssignment, item.span).help("assign to integers and slices only");
-      return std::nullopt;
-    }
-    if (!resolveItem(item, type.dims[i], target))
-      return std::nullopt;
-    full.push_back(item.size);
-    if (item.kind != ItemKind::Integer)
-      visible.push_back(item.size);
-  }
   std::optional<ValueId> v = toTensor(value, span, type.dtype);
   if (!v)
     return std::nullopt;
@@ -309,7 +318,7 @@ std::optional<ValueId> Elaborator::assignIndexed(const syntax::Expr &target, Val
         .report(diag::rebindType, span, std::string(sources.text(target.span)), sema::describe({visible, type.dtype}),
                 sema::describe(given))
         .label(builder.function.values[x].span, "it is a part of this " + sema::describe(type))
-        .help("a slice takes values of its own type and size; only a literal 1 broadcasts");
+        .help("a part takes values of its own type and size; only a literal 1 broadcasts");
     return std::nullopt;
   };
   if (given.dtype != type.dtype || given.dims.size() > visible.size())
@@ -321,6 +330,50 @@ std::optional<ValueId> Elaborator::assignIndexed(const syntax::Expr &target, Val
                         fmt::format("{} == {} in the assignment", given.dims[i].str(), visible[lead + i].str()),
                         span) == Truth::False)
       return mismatch();
-  ValueId wide = builder.reshape(builder.broadcastTo(*v, visible, span), full, span);
-  return updateAxes(x, wide, items, 0, span);
+  return builder.broadcastTo(*v, visible, span);
+}
+
+std::optional<ValueId> Elaborator::assignIndexed(const syntax::Expr &target, ValueId x, const Entity &value,
+                                                 Span span) {
+  using ItemKind = IndexItem::Kind;
+  Builder &builder = *frame->builder;
+  const std::vector<DimExpr> dims = builder.type(x).dims;
+  std::vector<IndexItem> items;
+  GatherIndices gather;
+  if (!parseIndex(target, dims.size(), items))
+    return std::nullopt;
+  for (const IndexItem &item : items)
+    if (item.kind == ItemKind::NewAxis) {
+      diagnostics.report(diag::badAssignment, item.span).help("no axis can be added to what is assigned to");
+      return std::nullopt;
+    }
+  if (!readGather(items, dims, target, gather))
+    return std::nullopt;
+  // The part that the integers and slices name, and of it, without the integers' axes, what is assigned.
+  std::vector<DimExpr> part = dims, visible;
+  for (size_t i = 0; i < items.size(); ++i) {
+    bool named = items[i].kind == ItemKind::Gather;
+    if (!named && !resolveItem(items[i], dims[i], target))
+      return std::nullopt;
+    part[i] = named ? dims[i] : items[i].size;
+    if (named && static_cast<int64_t>(i) == gather.axes.front()) {
+      const std::vector<DimExpr> taken = builder.type(gather.values.front()).dims;
+      visible.insert(visible.end(), taken.begin(), taken.end());
+    } else if (!named && items[i].kind != ItemKind::Integer) {
+      visible.push_back(items[i].size);
+    }
+  }
+  std::optional<ValueId> v = assignedPart(target, x, value, visible, span);
+  if (!v)
+    return std::nullopt;
+  if (gather.values.empty())
+    return updateAxes(x, builder.reshape(*v, part, span), items, 0, span);
+  ValueId old = x;
+  for (size_t i = 0; i < items.size(); ++i)
+    if (items[i].kind == ItemKind::Integer || items[i].kind == ItemKind::Slice)
+      old = builder.slice(old, static_cast<int64_t>(i), items[i].start, items[i].step, items[i].size, span);
+  std::vector<ValueId> operands = {old, builder.reshape(*v, gatheredDims(part, gather), span)};
+  operands.insert(operands.end(), gather.values.begin(), gather.values.end());
+  ValueId scattered = builder.emit("scatter", std::move(operands), builder.type(old), span, {{"axes", gather.axes}});
+  return updateAxes(x, scattered, items, 0, span);
 }

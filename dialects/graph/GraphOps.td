@@ -199,13 +199,24 @@ def Graph_UpdateSliceOp : Graph_Pure<"update_slice"> {
   let hasVerifier = 1;
 }
 def Graph_GatherOp : Graph_Pure<"gather"> {
-  let summary = "x's sub-tensors along `axis` at integer indices; an index outside [0, size) fails the run";
+  let summary = "x's sub-tensors at integer indices along `axes`; an index outside [0, size) fails the run";
   let description = [{
-    The result has x's sizes with `axis` replaced by the sizes of the indices.
-      (C1) axis in range; (C2) indices are i64 or i32; (C3) the result's type follows.
+    An index tensor for each axis, all of one shape. The result has x's sizes without `axes`, and the sizes of the indices where the first of them was.
+      (C1) axes ascending, in range, one for each index tensor, at least one; (C2) indices are i64 or i32, of one shape; (C3) the result's type follows.
   }];
-  let arguments = (ins Graph_Tensor:$x, Graph_Tensor:$indices, I64Attr:$axis);
-  let assemblyFormat = "$x `,` $indices attr-dict `:` type($x) `,` type($indices) `->` type($result)";
+  let arguments = (ins Graph_Tensor:$x, Variadic<Graph_Tensor>:$indices, DenseI64ArrayAttr:$axes);
+  let assemblyFormat = "$x `at` $indices $axes attr-dict `:` type($x) `,` type($indices) `->` type($result)";
+  let hasVerifier = 1;
+}
+def Graph_ScatterOp : Graph_Pure<"scatter"> {
+  let summary = "x with the sub-tensors that graph.gather would read replaced by those of v";
+  let description = [{
+    Where several indices name one place, the last of them in row-major order stays. An index outside fails the run.
+      (C1) axes ascending, in range, one for each index tensor, at least one; (C2) indices are i64 or i32, of one shape; (C3) v has the type of the gather's
+      result; (C4) the result's type is x's.
+  }];
+  let arguments = (ins Graph_Tensor:$x, Graph_Tensor:$v, Variadic<Graph_Tensor>:$indices, DenseI64ArrayAttr:$axes);
+  let assemblyFormat = "$x `,` $v `at` $indices $axes attr-dict `:` type($x) `,` type($v) `,` type($indices) `->` type($result)";
   let hasVerifier = 1;
 }
 def Graph_ConcatOp : Graph_Pure<"concat"> {

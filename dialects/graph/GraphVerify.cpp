@@ -212,19 +212,43 @@ LogicalResult UpdateSliceOp::verify() {
   return verifySlice(*this, typeOf(getX()), typeOf(getV()));
 }
 
+/// What indices along `axes` name of `x`; null after an error.
+static Tensor verifyIndices(Operation *op, Tensor x, ValueRange indices, ArrayRef<int64_t> axes) {
+  if (axes.empty() || axes.size() != indices.size() || !isAscendingAxes(axes, x.getRank())) {
+    op->emitOpError("(C1) ") << indices.size() << " index tensors for axes that are not as many ascending ones of "
+                             << x;
+    return {};
+  }
+  Tensor first = typeOf(indices.front());
+  for (Value index : indices) {
+    Type element = typeOf(index).getElementType();
+    if ((!element.isInteger(64) && !element.isInteger(32)) || typeOf(index).getDims() != first.getDims()) {
+      op->emitOpError("(C2) indices are i64 or i32 of one shape, got ") << typeOf(index);
+      return {};
+    }
+  }
+  SmallVector<DimExpr> dims(x.getDims().take_front(axes.front()));
+  llvm::append_range(dims, first.getDims());
+  for (int64_t axis = axes.front(); axis < x.getRank(); ++axis)
+    if (!llvm::is_contained(axes, axis))
+      dims.push_back(x.getDim(axis));
+  return x.cloneWith(dims);
+}
+
 LogicalResult GatherOp::verify() {
-  Tensor x = typeOf(getX()), indices = typeOf(getIndices());
-  int64_t axis = getAxis();
-  if (!inRange(axis, x))
-    return emitOpError("(C1) axis ") << axis << " is not one of " << x;
-  if (!indices.getElementType().isInteger(64) && !indices.getElementType().isInteger(32))
-    return emitOpError("(C2) indices are i64 or i32, got ") << indices;
-  SmallVector<DimExpr> dims(x.getDims().take_front(axis));
-  llvm::append_range(dims, indices.getDims());
-  llvm::append_range(dims, x.getDims().drop_front(axis + 1));
-  if (x.cloneWith(dims) != getType())
-    return emitOpError("(C3) gives ") << x.cloneWith(dims) << ", not " << getType();
-  return success();
+  Tensor type = verifyIndices(*this, typeOf(getX()), getIndices(), getAxes());
+  if (type && type != getType())
+    return emitOpError("(C3) gives ") << type << ", not " << getType();
+  return success(bool(type));
+}
+
+LogicalResult ScatterOp::verify() {
+  Tensor type = verifyIndices(*this, typeOf(getX()), getIndices(), getAxes());
+  if (type && type != typeOf(getV()))
+    return emitOpError("(C3) takes ") << type << ", not " << getV().getType();
+  if (type && getX().getType() != getType())
+    return emitOpError("(C4) the result's type is x's: ") << getX().getType() << " and " << getType();
+  return success(bool(type));
 }
 
 LogicalResult ConcatOp::verify() {

@@ -74,11 +74,13 @@ def Kernel_MapOp : Kernel_Op<"map", [RecursiveMemoryEffects, SingleBlock]> {
   let description = [{
     The block has one index argument per size. `kernel.reduce` inside is collective over axes. Points are independent otherwise:
     no point reads what another one stores. What does not depend on the reduced axes runs once for all points along them, even where
-    there are none: a row's sum is stored once, and as 0 where the row is empty.
+    there are none: a row's sum is stored once, and as 0 where the row is empty. With `ordered_from` points that differ along the axes from that
+    one on may store to one place: the last of them in row-major order stays.
       (C1) one index argument a size; (C2) ends with kernel.yield without operands; (C3) all reductions have the same axes, ascending and in range;
-      (C4) the body holds point-program ops only (arith, math, kernel.load, store, reduce, check, memref.dim), no regions.
+      (C4) the body holds point-program ops only (arith, math, kernel.load, store, reduce, check, memref.dim), no regions; (C5) `ordered_from` is an axis, and
+      nothing is reduced with it.
   }];
-  let arguments = (ins Variadic<Index>:$sizes);
+  let arguments = (ins Variadic<Index>:$sizes, OptionalAttr<I64Attr>:$ordered_from);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "`in` `(` $sizes `)` $body attr-dict";
   let hasVerifier = 1;

@@ -111,6 +111,9 @@ LogicalResult MapOp::verify() {
         axes.back() >= int64_t(getSizes().size()))
       return reduce.emitOpError("axes are ascending and in range (C3 of kernel.map)");
   }
+  if (std::optional<int64_t> first = getOrderedFrom();
+      first && (*first < 0 || *first >= int64_t(getSizes().size()) || !axes.empty()))
+    return emitOpError("ordered_from is an axis, and nothing is reduced with it (C5)");
   return verifyPointProgram<>(*this, block, "C4");
 }
 

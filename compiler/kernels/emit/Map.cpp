@@ -75,7 +75,7 @@ MapEmitter::Cut MapEmitter::emitCut(OpBuilder &builder, IRMapping &mapping) {
   for (Value size : map.getSizes())
     result.sizes.push_back(mapping.lookupOrDefault(size));
   emitCollapse(builder, mapping, result.sizes);
-  Value one = constant(1), itemSize = one;
+  Value one = constant(1), itemSize = one, ordered = one;
   result.items = one;
   result.blocks = one;
   for (auto [axis, size] : llvm::enumerate(result.sizes)) {
@@ -86,12 +86,17 @@ MapEmitter::Cut MapEmitter::emitCut(OpBuilder &builder, IRMapping &mapping) {
       itemSize = mul(itemSize, size);
     } else {
       result.items = mul(result.items, size);
+      if (analysis.orderedFrom() && int64_t(axis) >= *analysis.orderedFrom())
+        ordered = mul(ordered, size);
     }
   }
+  ordered = arith::MaxUIOp::create(builder, loc, mul(ordered, result.blocks), one);
   result.items = mul(result.items, result.blocks);
   Value grain = constant(std::max<int64_t>(taskCost / analysis.costPerPoint(), 512));
   Value perTask = arith::DivUIOp::create(builder, loc, grain, arith::MaxUIOp::create(builder, loc, itemSize, one));
   result.itemsPerTask = arith::MaxUIOp::create(builder, loc, perTask, one);
+  if (analysis.orderedFrom()) // what may be stored to one place is one task's, whose items are in order
+    result.itemsPerTask = mul(arith::CeilDivUIOp::create(builder, loc, result.itemsPerTask, ordered), ordered);
   return result;
 }
 

@@ -52,6 +52,7 @@ static int64_t contiguity(Block &block, int64_t axis) {
 
 MapAnalysis::MapAnalysis(kernel::MapOp map)
     : block(map.getBody().front()), rank(map.getSizes().size()), reduced(map.getReducedAxes()), unit(rank) {
+  ordered = map.getOrderedFrom();
   for (auto [axis, size] : llvm::enumerate(map.getSizes()))
     unit[axis] = matchPattern(size, m_One());
   for (Operation &op : block) {
@@ -64,7 +65,7 @@ MapAnalysis::MapAnalysis(kernel::MapOp map)
   cost = std::max<int64_t>(cost, 1);
   lane = chooseLaneAxis();
   collapsible = countCollapsible();
-  strided = rank > 1 && contiguity(block, lane) < contiguity(block, -1);
+  strided = rank > 1 && !ordered && contiguity(block, lane) < contiguity(block, -1);
 }
 
 void MapAnalysis::analyse(Operation &op) {
@@ -153,7 +154,7 @@ int64_t MapAnalysis::chooseLaneAxis() const {
   int64_t best = rank - 1;
   while (best > 0 && unit.test(best) && !isReduced(best))
     --best;
-  if (!reduced.empty() || checks)
+  if (!reduced.empty() || checks || ordered)
     return best;
   for (int64_t axis = best - 1; axis >= 0; --axis)
     if (!unit.test(axis) && contiguity(block, axis) > contiguity(block, best))

@@ -26,6 +26,8 @@ public:
   /// Whether an access steps over memory from lane to lane, so that neighbouring points of another axis share its cache
   /// lines.
   bool stridesLanes() const { return strided; }
+  /// The first of the axes whose points are stored in row-major order; none where stores never meet.
+  std::optional<int64_t> orderedFrom() const { return ordered; }
   bool reducesLanes() const { return isReduced(lane); }
   /// The number of passes that reduce.
   int64_t passes() const { return passCount; }
@@ -62,6 +64,7 @@ private:
   llvm::SmallVector<int64_t> reduced;
   llvm::SmallBitVector unit; ///< axes of one element, statically
   llvm::DenseMap<mlir::Operation *, Facts> facts;
+  std::optional<int64_t> ordered;
   int64_t lane = 0, passCount = 0, cost = 0, collapsible = 0;
   bool checks = false, strided = false;
 };

@@ -105,7 +105,7 @@ private:
   mlir::Value emitContiguousLoad(const Access &access, mlir::Type element);
   mlir::Value emitGather(const Access &access, mlir::Type element);
   mlir::LogicalResult emitStore(kernel::StoreOp op);
-  mlir::LogicalResult emitUniformStore(kernel::StoreOp op, const Access &access);
+  void emitUniformStore(kernel::StoreOp op, const Access &access);
   void emitContiguousStore(const Access &access, mlir::Value value);
   void emitScatter(const Access &access, mlir::Value value);
   mlir::LogicalResult emitCheck(kernel::CheckOp op);

@@ -211,29 +211,28 @@ Value PointVectorizer::emitGather(const Access &access, Type element) {
 
 LogicalResult PointVectorizer::emitStore(kernel::StoreOp op) {
   Access access = analyse(op.getTarget(), op.getIndices(), op.getMask());
-  if (access.laneStride == 0)
-    return emitUniformStore(op, access);
+  if (access.laneStride == 0 && lookup(op.getValue()).isUniform()) {
+    emitUniformStore(op, access);
+    return success();
+  }
   Value value = emitStored(builder, loc, vector(op.getValue()), storedElement(access.memref));
   emitWhen(builder, loc, access.when, [&] {
     if (access.laneStride == 1)
       emitContiguousStore(access, value);
     else
-      emitScatter(access, value);
+      emitScatter(access, value); // of lanes that store to one place the last stays
   });
   return success();
 }
 
-LogicalResult PointVectorizer::emitUniformStore(kernel::StoreOp op, const Access &access) {
+void PointVectorizer::emitUniformStore(kernel::StoreOp op, const Access &access) {
   LaneValue lane = lookup(op.getValue());
-  if (!lane.isUniform())
-    return op.emitOpError("stores what differs from lane to lane into one element");
   Value value = emitStored(builder, loc, lane.value, storedElement(access.memref)), when = access.when;
   if (access.lanesWhen) {
     Value any = vector::ReductionOp::create(builder, loc, vector::CombiningKind::OR, activeLanes(access));
     when = both(builder, loc, when, any);
   }
   emitWhen(builder, loc, when, [&] { memref::StoreOp::create(builder, loc, value, access.memref, laneZero(access)); });
-  return success();
 }
 
 void PointVectorizer::emitContiguousStore(const Access &access, Value value) {

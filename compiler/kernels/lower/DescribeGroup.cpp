@@ -25,7 +25,8 @@ static StringRef addName(Operation &op) {
 
 static std::string matmulName(graph::GroupOp group) {
   auto contract = *group.getBody().front().getOps<graph::ContractOp>().begin();
-  auto lhs = cast<graph::TensorType>(contract.getLhs().getType()), out = cast<graph::TensorType>(contract.getResult().getType());
+  auto lhs = cast<graph::TensorType>(contract.getLhs().getType()),
+       out = cast<graph::TensorType>(contract.getResult().getType());
   DimExpr k(1);
   for (auto [label, dim] : llvm::zip(contract.getLhsLabels(), lhs.getDims()))
     if (!llvm::is_contained(contract.getOutLabels(), label))
@@ -36,10 +37,14 @@ static std::string matmulName(graph::GroupOp group) {
     name += "_" + std::to_string(*k.value()) + "x" + std::to_string(*n.value());
   SmallVector<StringRef> parts;
   for (Operation &op : group.getBody().front())
-    if (StringRef part = isa<graph::AddOp>(op) ? addName(op) : StringRef(); !part.empty() && !llvm::is_contained(parts, part))
+    if (StringRef part = isa<graph::AddOp>(op) ? addName(op) : StringRef();
+        !part.empty() && !llvm::is_contained(parts, part))
       parts.push_back(part);
-  for (auto [mnemonic, part] : {std::pair<StringRef, StringRef>{"erf", "gelu"}, {"tanh", "tanh"}, {"sigmoid", "sigmoid"},
-                                {"exp", "exp"}, {"max", "relu"}})
+  for (auto [mnemonic, part] : {std::pair<StringRef, StringRef>{"erf", "gelu"},
+                                {"tanh", "tanh"},
+                                {"sigmoid", "sigmoid"},
+                                {"exp", "exp"},
+                                {"max", "relu"}})
     if (holds(group, mnemonic))
       parts.push_back(part);
   for (StringRef part : parts)
@@ -49,7 +54,7 @@ static std::string matmulName(graph::GroupOp group) {
 
 static std::string mapName(graph::GroupOp group) {
   std::string name = "map";
-  for (StringRef part : {"gather", "update_slice", "concat", "pack", "argmax"})
+  for (StringRef part : {"gather", "scatter", "update_slice", "concat", "pack", "argmax"})
     if (holds(group, part))
       name += "_" + part.str();
   bool reduces = holds(group, "reduce");
@@ -61,7 +66,8 @@ static std::string mapName(graph::GroupOp group) {
     name += "_reduce";
   SmallVector<StringRef> rest;
   for (Operation &op : group.getBody().front())
-    if (StringRef mnemonic = op.getName().stripDialect(); isa<graph::ElementwiseOpInterface>(op) && !llvm::is_contained(rest, mnemonic))
+    if (StringRef mnemonic = op.getName().stripDialect();
+        isa<graph::ElementwiseOpInterface>(op) && !llvm::is_contained(rest, mnemonic))
       rest.push_back(mnemonic);
   if (name == "map" && rest.empty())
     return holds(group, "broadcast") ? "map_broadcast" : "map_copy";

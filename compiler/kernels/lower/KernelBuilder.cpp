@@ -116,8 +116,8 @@ void KernelBuilder::enter(Block &block, std::function<FailureOr<Value>(Value, Va
   };
   callbacks.check = [this](Value index, DimExpr bound, Value guard, Location at) {
     Value low = arith::ConstantIndexOp::create(body, at, 0);
-    kernel::CheckOp::create(body, at, body.getI32IntegerAttr(FOVEA_FAIL_INDEX_OUT_OF_RANGE), index, low, size(bound), guard,
-                            body.getStringAttr(placeOf(at)));
+    kernel::CheckOp::create(body, at, body.getI32IntegerAttr(FOVEA_FAIL_INDEX_OUT_OF_RANGE), index, low, size(bound),
+                            guard, body.getStringAttr(placeOf(at)));
     return success();
   };
   points = std::make_unique<PointProgram>(body, std::move(callbacks));
@@ -173,7 +173,8 @@ static Type reducingType(Type element) {
   return element;
 }
 
-FailureOr<Value> KernelBuilder::reduceElement(StringRef kind, Value operand, ArrayRef<int64_t> axes, ValueRange indices, Location at) {
+FailureOr<Value> KernelBuilder::reduceElement(StringRef kind, Value operand, ArrayRef<int64_t> axes, ValueRange indices,
+                                              Location at) {
   if (box.empty() || axes.size() != reducedAxes.size())
     return group.emitError("internal: a reduction that is not over the group's reduced axes");
   SmallVector<Value> inner(indices);
@@ -188,12 +189,14 @@ FailureOr<Value> KernelBuilder::reduceElement(StringRef kind, Value operand, Arr
   Value reduced = *value;
   bool isFloat = isa<FloatType>(element);
   if (wide != element)
-    reduced = isFloat ? arith::ExtFOp::create(body, at, wide, reduced).getResult() : arith::ExtSIOp::create(body, at, wide, reduced).getResult();
-  reduced = kernel::ReduceOp::create(body, at, body.getStringAttr(kind), reduced,
-                                     body.getDenseI64ArrayAttr(reducedAxes));
+    reduced = isFloat ? arith::ExtFOp::create(body, at, wide, reduced).getResult()
+                      : arith::ExtSIOp::create(body, at, wide, reduced).getResult();
+  reduced =
+      kernel::ReduceOp::create(body, at, body.getStringAttr(kind), reduced, body.getDenseI64ArrayAttr(reducedAxes));
   if (wide == element || kind == "argmax")
     return reduced;
-  return isFloat ? arith::TruncFOp::create(body, at, element, reduced).getResult() : arith::TruncIOp::create(body, at, element, reduced).getResult();
+  return isFloat ? arith::TruncFOp::create(body, at, element, reduced).getResult()
+                 : arith::TruncIOp::create(body, at, element, reduced).getResult();
 }
 
 /// Element [p, k, j] of packed panels: column p * panel + j of row k, 0 beyond the last column.
@@ -237,6 +240,17 @@ LogicalResult KernelBuilder::storeUpdate(graph::UpdateSliceOp update, OpResult r
   return success();
 }
 
+LogicalResult KernelBuilder::storeScattered(graph::ScatterOp scatter, OpResult result, ValueRange at) {
+  FailureOr<Value> value = points->element(scatter.getV(), at);
+  if (failed(value))
+    return failure();
+  FailureOr<SmallVector<Value>> indices = points->scatteredTo(scatter, at);
+  if (failed(indices))
+    return failure();
+  store(*value, storageOf(result), *indices);
+  return success();
+}
+
 LogicalResult KernelBuilder::buildMap() {
   MapSpace space = MapSpace::of(group);
   reducedAxes = space.reduced;
@@ -245,7 +259,7 @@ LogicalResult KernelBuilder::buildMap() {
   for (Value input : group.getInputs())
     memref(input);
   SmallVector<Value> sizes = llvm::map_to_vector(space.box, [&](DimExpr e) { return size(e); });
-  auto map = kernel::MapOp::create(prologue, loc, sizes);
+  auto map = kernel::MapOp::create(prologue, loc, sizes, IntegerAttr());
   Block &block = map.getBody().empty() ? map.getBody().emplaceBlock() : map.getBody().front();
   for (size_t i = 0; i < sizes.size(); ++i)
     box.push_back(block.addArgument(prologue.getIndexType(), loc));
@@ -259,6 +273,12 @@ LogicalResult KernelBuilder::buildMap() {
   Operation *yield = group.getBody().front().getTerminator();
   for (auto [result, value, axes] : llvm::zip(group.getResults(), yield->getOperands(), space.points)) {
     SmallVector<Value> at = llvm::map_to_vector(axes, [&](int64_t axis) { return box[axis]; });
+    if (auto scatter = value.getDefiningOp<graph::ScatterOp>()) {
+      map.setOrderedFrom(scatter.getAxes().front());
+      if (failed(storeScattered(scatter, result, at)))
+        return failure();
+      continue;
+    }
     auto update = value.getDefiningOp<graph::UpdateSliceOp>();
     if (update && inPlaceInput(group, result.getResultNumber())) {
       if (failed(storeUpdate(update, result, at)))

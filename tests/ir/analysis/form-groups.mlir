@@ -119,7 +119,7 @@ graph.func @pool<[B, T]>(%x: !graph.tensor<[B, T, 4], f32> {graph.input = "x"}, 
 // CHECK: graph.return %[[G]]#{{[01]}}, %[[G]]#{{[01]}}
 graph.func @embed<[B, T]>(%ids: !graph.tensor<[B, T], i64> {graph.input = "ids"}, %w: !graph.tensor<[30, 8], f32> {graph.param = "w"},
                           %p: !graph.tensor<[16, 8], f32> {graph.param = "p"}) -> (!graph.tensor<[B, T, 8], f32> {graph.output = "x"}, !graph.tensor<[B, T, 8], f32> {graph.output = "n"}) {
-  %e = graph.gather %w, %ids {axis = 0} : !graph.tensor<[30, 8], f32>, !graph.tensor<[B, T], i64> -> !graph.tensor<[B, T, 8], f32>
+  %e = graph.gather %w at %ids [0] : !graph.tensor<[30, 8], f32>, !graph.tensor<[B, T], i64> -> !graph.tensor<[B, T, 8], f32>
   %s = graph.slice %p {axis = 0, start = #graph.dim<0>} : !graph.tensor<[16, 8], f32> -> !graph.tensor<[T, 8], f32>
   %sb = graph.broadcast %s [1, 2] : !graph.tensor<[T, 8], f32> -> !graph.tensor<[B, T, 8], f32>
   %x = graph.add %e, %sb : !graph.tensor<[B, T, 8], f32>
@@ -174,6 +174,28 @@ graph.func @state<[T, P]>(%k: !graph.tensor<[T, 8], f32> {graph.input = "k"}, %k
   %new = graph.update_slice %keys, %k {axis = 0, start = #graph.dim<P>} : !graph.tensor<[64, 8], f32>, !graph.tensor<[T, 8], f32> -> !graph.tensor<[64, 8], f32>
   %t = graph.transpose %m [1, 0] : !graph.tensor<[8, 8], f32> -> !graph.tensor<[8, 8], f32>
   graph.return %new, %t : !graph.tensor<[64, 8], f32>, !graph.tensor<[8, 8], f32>
+}
+
+// -----
+
+// Places of a state are written where it lies, those of a value that is read as well in a copy.
+// CHECK-LABEL: graph.func @scattered
+// CHECK: graph.group "map"(%[[KEYS:.*]], %{{.*}}, %{{.*}}) {
+// CHECK: graph.scatter
+// CHECK: in_place = array<i64: 0>
+// CHECK: %[[COPY:.*]] = graph.group "map"(%[[X:.*]]) {
+// CHECK-NOT: in_place
+// CHECK: graph.group "map"(%[[X]], %{{.*}}, %[[COPY]]) {
+// CHECK: graph.gather
+// CHECK: graph.scatter
+// CHECK: in_place = array<i64: 2>
+// CHECK-NOT: graph.group
+graph.func @scattered<[T]>(%k: !graph.tensor<[T, 8], f32> {graph.input = "k"}, %i: !graph.tensor<[T], i64> {graph.input = "i"}, %x: !graph.tensor<[9, 8], f32> {graph.input = "x"}, %keys: !graph.tensor<[64, 8], f32> {graph.state = "keys"})
+    -> (!graph.tensor<[9, 8], f32> {graph.output = "y"}, !graph.tensor<[64, 8], f32> {graph.state = "keys"}) {
+  %new = graph.scatter %keys, %k at %i [0] : <[64, 8], f32>, <[T, 8], f32>, !graph.tensor<[T], i64> -> <[64, 8], f32>
+  %g = graph.gather %x at %i [0] : <[9, 8], f32>, !graph.tensor<[T], i64> -> <[T, 8], f32>
+  %y = graph.scatter %x, %g at %i [0] : <[9, 8], f32>, <[T, 8], f32>, !graph.tensor<[T], i64> -> <[9, 8], f32>
+  graph.return %y, %new : !graph.tensor<[9, 8], f32>, !graph.tensor<[64, 8], f32>
 }
 
 // -----

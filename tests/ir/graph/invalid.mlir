@@ -380,8 +380,62 @@ graph.func @f(%a: !graph.tensor<[4], f32>, %b: !graph.tensor<[2], f32>) {
 
 // gather (C1)
 graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>) {
-  // expected-error@+1 {{(C1) axis 2 is not one of}}
-  %0 = graph.gather %a, %b {axis = 2} : <[4, 2], f32>, <[3], i64> -> <[3, 2], f32>
+  // expected-error@+1 {{(C1) 1 index tensors for axes that are not as many ascending ones of}}
+  %0 = graph.gather %a at %b [2] : <[4, 2], f32>, !graph.tensor<[3], i64> -> <[3, 2], f32>
+  graph.return
+}
+
+// -----
+
+// gather (C1)
+graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>) {
+  // expected-error@+1 {{(C1) 2 index tensors for axes that are not as many ascending ones of}}
+  %0 = graph.gather %a at %b, %b [1, 0] : <[4, 2], f32>, !graph.tensor<[3], i64>, !graph.tensor<[3], i64> -> <[3], f32>
+  graph.return
+}
+
+// -----
+
+// gather (C2)
+graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>, %c: !graph.tensor<[1], i64>) {
+  // expected-error@+1 {{(C2) indices are i64 or i32 of one shape}}
+  %0 = graph.gather %a at %b, %c [0, 1] : <[4, 2], f32>, !graph.tensor<[3], i64>, !graph.tensor<[1], i64> -> <[3], f32>
+  graph.return
+}
+
+// -----
+
+// scatter (C1)
+graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>, %v: !graph.tensor<[3, 2], f32>) {
+  // expected-error@+1 {{(C1) 1 index tensors for axes that are not as many ascending ones of}}
+  %0 = graph.scatter %a, %v at %b [2] : <[4, 2], f32>, <[3, 2], f32>, !graph.tensor<[3], i64> -> <[4, 2], f32>
+  graph.return
+}
+
+// -----
+
+// scatter (C2)
+graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], f32>, %v: !graph.tensor<[3, 2], f32>) {
+  // expected-error@+1 {{(C2) indices are i64 or i32}}
+  %0 = graph.scatter %a, %v at %b [0] : <[4, 2], f32>, <[3, 2], f32>, !graph.tensor<[3], f32> -> <[4, 2], f32>
+  graph.return
+}
+
+// -----
+
+// scatter (C3)
+graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>, %v: !graph.tensor<[4, 2], f32>) {
+  // expected-error@+1 {{(C3) takes}}
+  %0 = graph.scatter %a, %v at %b [0] : <[4, 2], f32>, <[4, 2], f32>, !graph.tensor<[3], i64> -> <[4, 2], f32>
+  graph.return
+}
+
+// -----
+
+// scatter (C4)
+graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>, %v: !graph.tensor<[3, 2], f32>) {
+  // expected-error@+1 {{(C4) the result's type is x's}}
+  %0 = graph.scatter %a, %v at %b [0] : <[4, 2], f32>, <[3, 2], f32>, !graph.tensor<[3], i64> -> <[3, 2], f32>
   graph.return
 }
 
@@ -390,7 +444,7 @@ graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>) {
 // gather (C2)
 graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], f32>) {
   // expected-error@+1 {{(C2) indices are i64 or i32}}
-  %0 = graph.gather %a, %b {axis = 0} : <[4, 2], f32>, <[3], f32> -> <[3, 2], f32>
+  %0 = graph.gather %a at %b [0] : <[4, 2], f32>, !graph.tensor<[3], f32> -> <[3, 2], f32>
   graph.return
 }
 
@@ -399,7 +453,7 @@ graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], f32>) {
 // gather (C3)
 graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>) {
   // expected-error@+1 {{(C3) gives}}
-  %0 = graph.gather %a, %b {axis = 1} : <[4, 2], f32>, <[3], i64> -> <[3, 2], f32>
+  %0 = graph.gather %a at %b [1] : <[4, 2], f32>, !graph.tensor<[3], i64> -> <[3, 2], f32>
   graph.return
 }
 

@@ -134,8 +134,12 @@ graph.func @layouts<[B, T]>(%x: !graph.tensor<[B, T], f32>, %i: !graph.tensor<[B
   %4 = graph.slice %x at %s {axis = 1} : <[B, T], f32>, !graph.tensor<[], i64> -> <[B, 1], f32>
   // CHECK: graph.update_slice %{{.*}}, %{{.*}} at %{{.*}} {axis = 1 : i64} : <[B, T], f32>, <[B, 1], f32>, !graph.tensor<[], i64> -> <[B, T], f32>
   %5 = graph.update_slice %x, %4 at %s {axis = 1} : <[B, T], f32>, <[B, 1], f32>, !graph.tensor<[], i64> -> <[B, T], f32>
-  // CHECK: graph.gather %{{.*}}, %{{.*}} {axis = 1 : i64} : <[B, T], f32>, <[B], i64> -> <[B, B], f32>
-  %6 = graph.gather %x, %i {axis = 1} : <[B, T], f32>, <[B], i64> -> <[B, B], f32>
+  // CHECK: graph.gather %{{.*}} at %{{.*}} [1] : <[B, T], f32>, !graph.tensor<[B], i64> -> <[B, B], f32>
+  %6 = graph.gather %x at %i [1] : <[B, T], f32>, !graph.tensor<[B], i64> -> <[B, B], f32>
+  // CHECK: graph.gather %{{.*}} at %{{.*}}, %{{.*}} [0, 1] : <[B, T], f32>, !graph.tensor<[B], i64>, !graph.tensor<[B], i64> -> <[B], f32>
+  %8 = graph.gather %x at %i, %i [0, 1] : <[B, T], f32>, !graph.tensor<[B], i64>, !graph.tensor<[B], i64> -> <[B], f32>
+  // CHECK: graph.scatter %{{.*}}, %{{.*}} at %{{.*}} [1] : <[B, T], f32>, <[B, B], f32>, !graph.tensor<[B], i64> -> <[B, T], f32>
+  %9 = graph.scatter %x, %6 at %i [1] : <[B, T], f32>, <[B, B], f32>, !graph.tensor<[B], i64> -> <[B, T], f32>
   // CHECK: graph.concat %{{.*}}, %{{.*}} {axis = 1 : i64} : !graph.tensor<[B, T], f32>, !graph.tensor<[B, 1], f32> -> <[B, T+1], f32>
   %7 = graph.concat %x, %4 {axis = 1} : !graph.tensor<[B, T], f32>, !graph.tensor<[B, 1], f32> -> <[B, T+1], f32>
   graph.return

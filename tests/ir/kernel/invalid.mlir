@@ -88,6 +88,18 @@ kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
 
 // -----
 
+// kernel.map C5
+kernel.func @f(%n: index) {
+  // expected-error@+1 {{ordered_from is an axis, and nothing is reduced with it (C5)}}
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    kernel.yield
+  } {ordered_from = 1 : i64}
+  kernel.return
+}
+
+// -----
+
 // kernel.map C2
 kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
   // expected-error @below {{ends with kernel.yield without operands (C2)}}

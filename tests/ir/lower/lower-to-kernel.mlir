@@ -116,7 +116,7 @@ graph.func @inside<[N]>(%x: !graph.tensor<[2*N+1, 4], f32> {graph.input = "x"}, 
   %even = graph.mul %i, %two : !graph.tensor<[N], i64>
   %rest = graph.mod %ids, %two : !graph.tensor<[N], i64>
   %place = graph.add %even, %rest : !graph.tensor<[N], i64>
-  %y = graph.gather %x, %place {axis = 0} : !graph.tensor<[2*N+1, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
+  %y = graph.gather %x at %place [0] : !graph.tensor<[2*N+1, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
   graph.return %y : !graph.tensor<[N, 4], f32>
 }
 
@@ -127,7 +127,7 @@ graph.func @inside<[N]>(%x: !graph.tensor<[2*N+1, 4], f32> {graph.input = "x"}, 
 // CHECK: kernel.check
 graph.func @outside<[N]>(%x: !graph.tensor<[N, 4], f32> {graph.input = "x"}, %ids: !graph.tensor<[N], i64> {graph.input = "ids"})
     -> (!graph.tensor<[N, 4], f32> {graph.output = "y"}) attributes {entry} {
-  %y = graph.gather %x, %ids {axis = 0} : !graph.tensor<[N, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
+  %y = graph.gather %x at %ids [0] : !graph.tensor<[N, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
   graph.return %y : !graph.tensor<[N, 4], f32>
 }
 

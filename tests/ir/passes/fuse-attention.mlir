@@ -125,7 +125,7 @@ graph.func @relative<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<
   %tops = graph.broadcast %top [] : !graph.tensor<[], i64> -> !graph.tensor<[T, S], i64>
   %lo = graph.max %g, %zeros : !graph.tensor<[T, S], i64>
   %index = graph.min %lo, %tops : !graph.tensor<[T, S], i64>
-  %r = graph.gather %table, %index {axis = 0} : !graph.tensor<[255], f32>, !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], f32>
+  %r = graph.gather %table at %index [0] : !graph.tensor<[255], f32>, !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], f32>
   %b = graph.add %s, %r : !graph.tensor<[T, S], f32>
   %p = graph.softmax %b {axis = 1} : !graph.tensor<[T, S], f32>
   %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
@@ -140,7 +140,7 @@ graph.func @relative<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<
 // CHECK: graph.attention {{.*}} captures(%[[R]]) score
 graph.func @unproved<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>, %table: !graph.tensor<[255], f32>, %index: !graph.tensor<[T, S], i64>) -> !graph.tensor<[T, 32], f32> {
   %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
-  %r = graph.gather %table, %index {axis = 0} : !graph.tensor<[255], f32>, !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], f32>
+  %r = graph.gather %table at %index [0] : !graph.tensor<[255], f32>, !graph.tensor<[T, S], i64> -> !graph.tensor<[T, S], f32>
   %b = graph.add %s, %r : !graph.tensor<[T, S], f32>
   %p = graph.softmax %b {axis = 1} : !graph.tensor<[T, S], f32>
   %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>

@@ -107,9 +107,9 @@ graph.func @misses<[T]>(%x: !graph.tensor<[T], f32> {graph.input = "x"}, %i: !gr
 // CHECK-LABEL: graph.func @indices
 // CHECK-SAME: (%[[X:[^,]*]]: !graph.tensor<[10], f32> {graph.input = "x"}, %[[I:[^,]*]]: !graph.tensor<[8], i64> {graph.param = "i"}, %[[G:[^,]*]]: !graph.tensor<[8], f32> {graph.derived = "i+1.gather"}, %[[E:[^,]*]]: !graph.tensor<[8], f32> {graph.derived = "w.exp"})
 // CHECK-DAG: %[[MAX:.*]] = graph.max %[[I]]
-// CHECK-DAG: graph.gather %[[X]], %[[MAX]]
+// CHECK-DAG: graph.gather %[[X]] at %[[MAX]]
 // CHECK-DAG: %[[CAST:.*]] = graph.cast %[[E]]
-// CHECK-DAG: graph.gather %[[X]], %[[CAST]]
+// CHECK-DAG: graph.gather %[[X]] at %[[CAST]]
 // CHECK-DAG: graph.slice %[[X]]
 // CHECK-DAG: graph.add {{.*}}, %[[G]]
 // CHECK-LABEL: graph.func @prepare
@@ -121,12 +121,12 @@ graph.func @indices(%x: !graph.tensor<[10], f32> {graph.input = "x"}, %i: !graph
   %zero = graph.constant 0 : i64 : !graph.tensor<[], i64>
   %zeros = graph.broadcast %zero [] : !graph.tensor<[], i64> -> !graph.tensor<[8], i64>
   %max = graph.max %i, %zeros : !graph.tensor<[8], i64>
-  %a = graph.gather %x, %max {axis = 0} : !graph.tensor<[10], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
+  %a = graph.gather %x at %max [0] : !graph.tensor<[10], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
   %exp = graph.exp %w : !graph.tensor<[8], f32>
   %cast = graph.cast %exp : !graph.tensor<[8], f32> -> !graph.tensor<[8], i64>
-  %b = graph.gather %x, %cast {axis = 0} : !graph.tensor<[10], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
+  %b = graph.gather %x at %cast [0] : !graph.tensor<[10], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
   %s = graph.slice %x {axis = 0, start = #graph.dim<1>, step = 1} : !graph.tensor<[10], f32> -> !graph.tensor<[8], f32>
-  %g = graph.gather %w, %max {axis = 0} : !graph.tensor<[8], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
+  %g = graph.gather %w at %max [0] : !graph.tensor<[8], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
   %c = graph.add %s, %g : !graph.tensor<[8], f32>
   graph.return %a, %b, %c : !graph.tensor<[8], f32>, !graph.tensor<[8], f32>, !graph.tensor<[8], f32>
 }
@@ -174,7 +174,7 @@ graph.func @known(%x: !graph.tensor<[10], f32> {graph.input = "x"}, %y: !graph.t
   %min = graph.min %max, %nines : !graph.tensor<[8], i64>
   %f = graph.cast %min : !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
   %j = graph.cast %f : !graph.tensor<[8], f32> -> !graph.tensor<[8], i64>
-  %a = graph.gather %x, %j {axis = 0 : i64} : !graph.tensor<[10], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
+  %a = graph.gather %x at %j [0] : !graph.tensor<[10], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8], f32>
   %abs = graph.abs %w : !graph.tensor<[8], f32>
   %b = graph.add %y, %abs : !graph.tensor<[8], f32>
   graph.return %a, %b : !graph.tensor<[8], f32>, !graph.tensor<[8], f32>

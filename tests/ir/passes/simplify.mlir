@@ -68,9 +68,9 @@ graph.func @scale<[B]>(%x: !graph.tensor<[B], f32>) -> !graph.tensor<[B], f32> {
 graph.func @positions<[T]>(%w: !graph.tensor<[512, 8], f32>, %t: !graph.tensor<[2, 8], f32>) -> (!graph.tensor<[T, 8], f32>, !graph.tensor<[8], f32>)
     attributes {requirements = [#graph.require<T, "le", 512, "T <= 512", "m.fov:1:2">]} {
   %i = graph.iota : !graph.tensor<[T], i64>
-  %0 = graph.gather %w, %i {axis = 0} : !graph.tensor<[512, 8], f32>, !graph.tensor<[T], i64> -> !graph.tensor<[T, 8], f32>
+  %0 = graph.gather %w at %i [0] : !graph.tensor<[512, 8], f32>, !graph.tensor<[T], i64> -> !graph.tensor<[T, 8], f32>
   %c = graph.constant 1 : i64 : !graph.tensor<[], i64>
-  %1 = graph.gather %t, %c {axis = 0} : !graph.tensor<[2, 8], f32>, !graph.tensor<[], i64> -> !graph.tensor<[8], f32>
+  %1 = graph.gather %t at %c [0] : !graph.tensor<[2, 8], f32>, !graph.tensor<[], i64> -> !graph.tensor<[8], f32>
   graph.return %0, %1 : !graph.tensor<[T, 8], f32>, !graph.tensor<[8], f32>
 }
 
@@ -81,9 +81,9 @@ graph.func @positions<[T]>(%w: !graph.tensor<[512, 8], f32>, %t: !graph.tensor<[
 // CHECK-COUNT-2: graph.gather
 graph.func @outside<[T]>(%w: !graph.tensor<[512, 8], f32>, %t: !graph.tensor<[2, 8], f32>) -> (!graph.tensor<[T, 8], f32>, !graph.tensor<[8], f32>) {
   %i = graph.iota : !graph.tensor<[T], i64>
-  %0 = graph.gather %w, %i {axis = 0} : !graph.tensor<[512, 8], f32>, !graph.tensor<[T], i64> -> !graph.tensor<[T, 8], f32>
+  %0 = graph.gather %w at %i [0] : !graph.tensor<[512, 8], f32>, !graph.tensor<[T], i64> -> !graph.tensor<[T, 8], f32>
   %c = graph.constant 2 : i64 : !graph.tensor<[], i64>
-  %1 = graph.gather %t, %c {axis = 0} : !graph.tensor<[2, 8], f32>, !graph.tensor<[], i64> -> !graph.tensor<[8], f32>
+  %1 = graph.gather %t at %c [0] : !graph.tensor<[2, 8], f32>, !graph.tensor<[], i64> -> !graph.tensor<[8], f32>
   graph.return %0, %1 : !graph.tensor<[T, 8], f32>, !graph.tensor<[8], f32>
 }
 

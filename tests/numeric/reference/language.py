@@ -55,6 +55,25 @@ def write(x, at):
     return dict(now=keys, count=torch.tensor(3 + len(x)), before=before, mixed=mixed)
 
 
+def places(x, i, j, lengths):
+    a = torch.arange(len(x))
+    return dict(both=x[i, j], apart=x[i, :, j], inner=x[:, i, j], last=x[a, lengths - 1], diagonal=x[a, 0, a][:, None],
+                mixed=x[j[:, 0], 1:, j[:, 0]][..., None])
+
+
+def scattered(x, v, i, j):
+    """One row after the other, so that it is clear which comes last."""
+    keys, part, turned, line = torch.full((9, DIM), 0.25, dtype=x.dtype), x.clone(), x.clone(), x[:, 0, 0].clone()
+    for n in range(len(i)):
+        keys[i[n] + 3] = v[n, :DIM]
+        part[i[n], 1:3, j[n]] = v[n, :2]
+        turned[i[n]] = x[j[n]]
+        line[i[n]] = v[n, -1]
+    for d in range(DIM):
+        keys[(2 * d + 3) % 9, d] = 5
+    return dict(now=keys, part=part, turned=turned, line=line)
+
+
 def shapes(x):
     b, t, _ = x.shape
     return dict(heads=x.view(b, t, 2, 3).transpose(1, 2), joined=x.transpose(0, 1).reshape(t * b, 6), turned=x.permute(2, 1, 0),
@@ -127,4 +146,8 @@ def entries(w):
     yield "joins", dict(x=rand(2, 3), y=rand(2, 4)), lambda x, y: dict(
         wide=torch.cat([x, y, x], -1), tall=torch.cat([x, x]), more=x + 2, many=x.expand(3, *x.shape)), {}
     yield "halves", dict(x=rand(5, 6)), lambda x: x[:, :3], {}
+    g = torch.Generator().manual_seed(42)
+    yield "places", dict(x=rand(5, 6, 7), i=whole(0, 5, 3), j=whole(0, 5, 2, 1).int(), lengths=whole(1, 6, 5)), places, {}
+    i, j = torch.tensor([4, 1, 4, 0, 1]), torch.tensor([2, 3, 2, 4, 0])
+    yield "scattered", dict(x=rand(5, 6, 20), v=rand(5, 20), i=i, j=j), scattered, {}
     yield "double", dict(x=rand(4)), lambda x: x + x, {"model": "Small", "set": {"n": 4}}

@@ -124,7 +124,7 @@ TEST_CASE_FIXTURE(Harness, "a group means what its ops mean") {
 }
 
 TEST_CASE_FIXTURE(Harness, "errors carry their place in the model") {
-  compute("%y = graph.gather %a, %b {axis = 0 : i64} : <<2:f32>>, <<1:i64>> -> <<1:f32>> "
+  compute("%y = graph.gather %a at %b [0] : <<2:f32>>, <<1:i64>> -> <<1:f32>> "
           "loc(\"layer.look\"(\"m.fov\":12:7))",
           "<<1:f32>>", {{"<<2:f32>>", reals({2}, {1, 2})}, {"<<1:i64>>", ints({1}, {2})}});
   CHECK(error == "m.fov:12:7: index 2 (number 0) is outside [0, 2)");

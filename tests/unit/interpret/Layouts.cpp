@@ -68,17 +68,34 @@ TEST_CASE_FIXTURE(Harness, "update_slice") {
 }
 
 TEST_CASE_FIXTURE(Harness, "gather") {
-  auto rows = compute("%y = graph.gather %a, %b {axis = 0 : i64} : <<2,3:f32>>, <<2,2:i64>> -> <<2,2,3:f32>>",
-                      "<<2,2,3:f32>>", {{"<<2,3:f32>>", matrix()}, {"<<2,2:i64>>", ints({2, 2}, {1, 0, 0, 1})}});
+  auto rows = compute("%y = graph.gather %a at %b [0] : <<2,3:f32>>, <<2,2:i64>> -> <<2,2,3:f32>>", "<<2,2,3:f32>>",
+                      {{"<<2,3:f32>>", matrix()}, {"<<2,2:i64>>", ints({2, 2}, {1, 0, 0, 1})}});
   CHECK(same(rows->reals, {4, 5, 6, 1, 2, 3, 1, 2, 3, 4, 5, 6}));
-  auto columns = compute("%y = graph.gather %a, %b {axis = 1 : i64} : <<2,3:f32>>, <<:i64>> -> <<2:f32>>", "<<2:f32>>",
+  auto columns = compute("%y = graph.gather %a at %b [1] : <<2,3:f32>>, <<:i64>> -> <<2:f32>>", "<<2:f32>>",
                          {{"<<2,3:f32>>", matrix()}, {"<<:i64>>", ints({}, {2})}});
   CHECK(same(columns->reals, {3, 6}));
   for (int64_t bad : {int64_t(-1), int64_t(3), INT64_MAX, INT64_MIN}) {
-    compute("%y = graph.gather %a, %b {axis = 1 : i64} : <<2,3:f32>>, <<2:i64>> -> <<2,2:f32>>", "<<2,2:f32>>",
+    compute("%y = graph.gather %a at %b [1] : <<2,3:f32>>, <<2:i64>> -> <<2,2:f32>>", "<<2,2:f32>>",
             {{"<<2,3:f32>>", matrix()}, {"<<2:i64>>", ints({2}, {0, bad})}});
     CHECK(error.find("(number 1) is outside [0, 3)") != std::string::npos);
   }
+}
+
+TEST_CASE_FIXTURE(Harness, "gather and scatter by several index tensors") {
+  auto at = compute(
+      "%y = graph.gather %a at %b, %c [0, 1] : <<2,3:f32>>, <<4:i64>>, <<4:i64>> -> <<4:f32>>", "<<4:f32>>",
+      {{"<<2,3:f32>>", matrix()}, {"<<4:i64>>", ints({4}, {1, 0, 1, 1})}, {"<<4:i64>>", ints({4}, {0, 2, 1, 1})}});
+  CHECK(same(at->reals, {4, 3, 5, 5}));
+  compute("%y = graph.gather %a at %b, %c [0, 1] : <<2,3:f32>>, <<1:i64>>, <<1:i64>> -> <<1:f32>>", "<<1:f32>>",
+          {{"<<2,3:f32>>", matrix()}, {"<<1:i64>>", ints({1}, {0})}, {"<<1:i64>>", ints({1}, {3})}});
+  CHECK(error.find("index 3 (number 0) is outside [0, 3)") != std::string::npos);
+  // The last of those that name one place stays.
+  auto put =
+      compute("%y = graph.scatter %a, %b at %c [1] : <<2,3:f32>>, <<2,3:f32>>, <<3:i64>> -> <<2,3:f32>>", "<<2,3:f32>>",
+              {{"<<2,3:f32>>", matrix()},
+               {"<<2,3:f32>>", reals({2, 3}, {7, 8, 9, 10, 11, 12})},
+               {"<<3:i64>>", ints({3}, {2, 0, 2})}});
+  CHECK(same(put->reals, {8, 2, 9, 11, 5, 12}));
 }
 
 TEST_CASE_FIXTURE(Harness, "concat, iota, pack") {

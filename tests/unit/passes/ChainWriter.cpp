@@ -155,7 +155,8 @@ Tensor ChainWriter::withoutLogit(Tensor x, bool isFirst) {
 Tensor ChainWriter::gathered(Tensor table, Tensor index) {
   table = reshaped(table, {"h"});
   index = binary<graph::MaxOp>(binary<graph::MinOp>(index, integer(2)), integer(0));
-  return {graph::GatherOp::create(builder, loc(), typeOf(index.axes, elementOf(table)), table.value, index.value, 0),
+  return {graph::GatherOp::create(builder, loc(), typeOf(index.axes, elementOf(table)), table.value, index.value,
+                                  ArrayRef<int64_t>{0}),
           index.axes};
 }
 

@@ -95,7 +95,8 @@ TEST_CASE("powers of constants become products and roots") {
 
 TEST_CASE("a size to a power that is no size is a number") {
   CHECK(opNames(elaborateEntry("(x: f32[D]) -> f32[D]", "x * D ^ -0.5").entry()) == "dim cast rsqrt broadcast mul");
-  CHECK(opNames(elaborateEntry("(x: f32[D]) -> f32[D]", "x * D ^ -1").entry()) == "dim cast constant div broadcast mul");
+  CHECK(opNames(elaborateEntry("(x: f32[D]) -> f32[D]", "x * D ^ -1").entry()) ==
+        "dim cast constant div broadcast mul");
   CHECK(resultDims(elaborateEntry("(x: f32[D]) -> i64[D ^ 2]", "index(D ^ 2)").entry()) == "D*D");
 }
 
@@ -181,7 +182,7 @@ TEST_CASE("run-time integers as bounds") {
   CHECK(requirements(value.entry()) == "");
 }
 
-TEST_CASE("gather by one tensor; indices below a size become a precondition") {
+TEST_CASE("gathers by tensors; indices below a size become a precondition") {
   auto e = elaborateEntry("(table: f32[V, D], ids: i64[B, T]) -> f32[B, T, D]", "table[ids]");
   GOOD(e);
   CHECK(requirements(e.entry()) == "");
@@ -190,7 +191,28 @@ TEST_CASE("gather by one tensor; indices below a size become a precondition") {
   CHECK(requirements(positions.entry()) == "T <= V");
   auto second = elaborateEntry("(x: f32[B, V], ids: i64[T]) -> f32[B, T]", "x[:, ids]");
   GOOD(second);
-  CHECK(elaborateEntry("(x: f32[V, V], i: i64[T]) -> f32[T]", "x[i, i]").error() == "bad-index");
+  auto several = elaborateEntry("(x: f32[A, B, C], i: i64[T], j: i32[S, 1]) -> f32[S, T, B]", "x[i, :, j]");
+  GOOD(several);
+  CHECK(opNames(several.entry()) == "broadcast reshape broadcast gather");
+  auto rows = elaborateEntry("(x: f32[A, B, C], i: i64[A]) -> f32[A, C]", "x[index(A), i]");
+  GOOD(rows);
+  CHECK(requirements(rows.entry()) == "");
+  CHECK(requirements(elaborateEntry("(x: f32[A, B], i: i64[T], j: i64[S]) -> f32[T]", "x[i, j]").entry()) == "S == T");
+  CHECK(elaborateEntry("(x: f32[A, B], i: i64[2], j: i64[3]) -> f32[2]", "x[i, j]").error() == "dimension-clash");
+}
+
+TEST_CASE("assignment to places that tensors name") {
+  auto e = elaborateEntry("(x: f32[A, B, C], v: f32[T, B], i: i64[T]) -> f32[A, B, C]",
+                          "let y = x\ny[i, :, index(T)] = v\ny");
+  GOOD(e);
+  CHECK(opNames(e.entry()) == "iota scatter");
+  CHECK(requirements(e.entry()) == "T <= C");
+  auto part =
+      elaborateEntry("(x: f32[A, B, C], v: f32[T, 2], i: i64[T]) -> f32[A, B, C]", "let y = x\ny[i, 1 : 3, 0] = v\ny");
+  GOOD(part);
+  CHECK(opNames(part.entry()) == "slice slice reshape scatter slice update_slice update_slice");
+  CHECK(elaborateEntry("(x: f32[A], i: i64[T], v: f32[2, 2]) -> f32[A]", "let y = x\ny[i] = v\ny").error() ==
+        "rebind-type");
 }
 
 TEST_CASE("dimension names: checked, solved, unbound") {

@@ -117,7 +117,7 @@ Attention describeAttention(graph::AttentionOp op) {
   int64_t rank = q.getRank();
   attention.queries = q.getDim(rank - 2).str();
   attention.inner = q.getDim(rank - 1).str();
-  attention.keys = k.getDim(rank - 2).str();
+  attention.keys = op.getKeyCount().str();
   attention.values = v.getDim(rank - 1).str();
   attention.q = tensorText(q), attention.k = tensorText(k), attention.v = tensorText(v);
   attention.result = tensorText(typeOf(op.getResult()));

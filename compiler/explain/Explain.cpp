@@ -202,10 +202,10 @@ private:
       auto attribute = launches.front()->launch->getAttrOfType<graph::DimAttr>(name);
       return attribute ? attribute.getValue() : DimExpr(0);
     };
-    auto q = cast<graph::TensorType>(op.getQ().getType()), k = cast<graph::TensorType>(op.getK().getType());
+    auto q = cast<graph::TensorType>(op.getQ().getType());
     DimExpr flops = amount("flops"), bytes = amount("bytes"), scoreBytes(4);
     SmallVector<DimExpr> dims = llvm::to_vector(q.getDims().drop_back(1));
-    dims.push_back(k.getDim(k.getRank() - 2));
+    dims.push_back(op.getKeyCount());
     for (DimExpr dim : dims)
       scoreBytes = scoreBytes * dim;
     std::map<std::string, size_t> known;

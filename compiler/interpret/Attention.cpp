@@ -15,18 +15,30 @@ namespace {
 /// Shapes: q [batch..., T, D], k [batch..., S, D], v [batch..., S, E]. Batches are numbered row by row.
 struct Heads {
   const Tensor &q, &k, &v;
+  const Tensor *keyRows = nullptr, *valueRows = nullptr;
   int64_t queries, keys, depth, width;
-  Heads(const Tensor &q, const Tensor &k, const Tensor &v)
-      : q(q), k(k), v(v), queries(q.shape.end()[-2]), keys(k.shape.end()[-2]), depth(q.shape.back()),
-        width(v.shape.back()) {}
+  Heads(const Scope &scope, graph::AttentionOp op)
+      : q(scope.get(op.getQ())), k(scope.get(op.getK())), v(scope.get(op.getV())), queries(q.shape.end()[-2]),
+        depth(q.shape.back()), width(v.shape.back()) {
+    if (op.getKeyRows())
+      keyRows = &scope.get(op.getKeyRows());
+    if (op.getValueRows())
+      valueRows = &scope.get(op.getValueRows());
+    keys = keyRows ? keyRows->shape.back() : k.shape.end()[-2];
+  }
+
+  /// Where key j's row of `x` begins.
+  int64_t row(const Tensor &x, const Tensor *rows, int64_t batch, int64_t j) const {
+    return (batch * x.shape.end()[-2] + (rows ? rows->ints[batch * keys + j] : j)) * x.shape.back();
+  }
 
   double product(int64_t batch, int64_t t, int64_t j) const {
     double sum = 0;
     for (int64_t d = 0; d < depth; ++d)
-      sum += q.reals[(batch * queries + t) * depth + d] * k.reals[(batch * keys + j) * depth + d];
+      sum += q.reals[(batch * queries + t) * depth + d] * k.reals[row(k, keyRows, batch, j) + d];
     return sum;
   }
-  double value(int64_t batch, int64_t j, int64_t e) const { return v.reals[(batch * keys + j) * width + e]; }
+  double value(int64_t batch, int64_t j, int64_t e) const { return v.reals[row(v, valueRows, batch, j) + e]; }
 };
 
 /// The scores of one query, -inf where the mask hides a key.
@@ -94,7 +106,7 @@ Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
       return made.takeError();
     lse = std::move(*made);
   }
-  Heads heads(scope.get(op.getQ()), scope.get(op.getK()), scope.get(op.getV()));
+  Heads heads(scope, op);
   RowScores rowScores(scope, op, heads);
   bool softmax = op.getNormalizer() == "softmax";
   Shape rows(heads.q.shape.begin(), heads.q.shape.end() - 1); // batch..., T

@@ -248,7 +248,7 @@ graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
   SmallVector<DimExpr> dims = llvm::to_vector(typeOf(q).getDims());
   dims.back() = typeOf(v).getDims().back();
   graph::TensorType type = typeOf(q).cloneWith(dims);
-  return graph::AttentionOp::create(builder, loc, TypeRange(type), q, k, v, ValueRange(), Value(),
+  return graph::AttentionOp::create(builder, loc, TypeRange(type), q, k, v, ValueRange(), Value(), Value(), Value(),
                                     builder.getStringAttr(match.isPointwise() ? "pointwise" : "softmax"));
 }
 
@@ -330,7 +330,7 @@ graph::AttentionOp fovea::withLogSum(graph::AttentionOp op) {
   Type types[] = {op.getResult().getType(),
                   graph::TensorType::get(op.getContext(), queries.getDims().drop_back(), builder.getF32Type())};
   auto both = graph::AttentionOp::create(builder, op.getLoc(), types, op.getQ(), op.getK(), op.getV(), op.getCaptures(),
-                                         op.getSinks(), op.getNormalizerAttr());
+                                         op.getSinks(), op.getKeyRows(), op.getValueRows(), op.getNormalizerAttr());
   both.getScore().takeBody(op.getScore());
   both.getMask().takeBody(op.getMask());
   op.getResult().replaceAllUsesWith(both.getResult());

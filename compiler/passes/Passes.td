@@ -151,6 +151,16 @@ def PackWeights : FoveaPass<"graph-pack-weights"> {
   let statistics = [Statistic<"numPacked", "packed", "Operands packed">];
 }
 
+def GatherKeys : FoveaPass<"graph-gather-keys"> {
+  let summary = "attention reads keys and values through the rows that a gather names";
+  let description = [{
+    Before: attention whose keys (or values) come from a buffer by layout ops and at least one gather, all of which leave the last axis alone.
+    After: the buffer as [R, D], and `key_rows` (`value_rows`): the same ops on the rows' numbers, checked as the gathers check their indices. Exact.
+    Declines when: the gathers read what is computed element by element, as that would have to be written first; or columns move.
+  }];
+  let statistics = [Statistic<"numRead", "read", "Operands read through rows">];
+}
+
 def NarrowWeights : FoveaPass<"graph-narrow-weights"> {
   let summary = "packed weights in 16 or 8 bits";
   let description = [{

@@ -5,7 +5,7 @@ namespace fovea::pipeline::phases {
 std::string forTarget(const kernels::Target &target, const std::string &dtype) {
   std::string narrow = dtype.empty() ? "" : ",graph-narrow-weights{dtype=" + dtype + "}";
   return "graph-pack-weights{panel=" + std::to_string(target.panel) + "}" + narrow +
-         ",graph-hoist-load-time,canonicalize,cse,graph-form-groups";
+         ",graph-hoist-load-time,graph-gather-keys,canonicalize,cse,graph-form-groups";
 }
 
 } // namespace fovea::pipeline::phases

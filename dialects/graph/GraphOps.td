@@ -298,21 +298,27 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
     `mask` (may be empty: all visible): block (batch index..., t, j) -> i1, without the score.
     Regions are point programs: arith and math on scalars, and `graph.at` of the op's captures. Masked keys contribute nothing.
     `normalizer`: "softmax", or "pointwise" (then the score region's result multiplies v directly). `sinks` [batch...]: one extra
-    logit in the softmax's denominator.
+    logit in the softmax's denominator. With `key_rows` [batch..., S] (i64) k is [batch..., R, D], and key j is its row key_rows[batch..., j], which who makes
+    the rows has found to be one of [0, R); `value_rows` likewise for v.
       (C1) batch sizes agree; (C2) D, S agree; (C3) regions have the blocks above, hold point programs and use nothing from outside
       but the captures through graph.at; (C4) element types agree and are float, lse is f32; (C5) the normalizer is known; sinks and lse
-      only with softmax.
+      only with softmax; (C6) rows are i64 [batch..., S].
     softmax by the numerical contract; lse = m + log(sum), -inf where the sum is 0.
   }];
   let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Graph_Tensor:$v, Variadic<Graph_Tensor>:$captures, Optional<Graph_Tensor>:$sinks,
+                       Optional<Graph_Tensor>:$key_rows, Optional<Graph_Tensor>:$value_rows,
                        DefaultValuedAttr<StrAttr, "\"softmax\"">:$normalizer);
   let regions = (region AnyRegion:$score, AnyRegion:$mask);
   let results = (outs Graph_Tensor:$result, Optional<Graph_Tensor>:$lse);
   let assemblyFormat = [{
     `q` `(` $q `)` `k` `(` $k `)` `v` `(` $v `)` (`captures` `(` $captures^ `)`)? (`sinks` `(` $sinks^ `)`)?
-    `score` $score `mask` $mask attr-dict `:` functional-type(operands, results)
+    (`key_rows` `(` $key_rows^ `)`)? (`value_rows` `(` $value_rows^ `)`)? `score` $score `mask` $mask attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// S, the number of keys.
+    ::fovea::DimExpr getKeyCount();
+  }];
 }
 def Graph_AtOp : Graph_Op<"at", [Pure]> {
   let summary = "reads one element of a captured tensor inside a region: (C1) one index an axis; (C2) the result is the element type";

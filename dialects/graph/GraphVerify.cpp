@@ -413,6 +413,10 @@ static LogicalResult verifyPointProgram(AttentionOp op, Region &region, TypeRang
   return success();
 }
 
+DimExpr AttentionOp::getKeyCount() {
+  return getKeyRows() ? typeOf(getKeyRows()).getDims().back() : typeOf(getK()).getDims().end()[-2];
+}
+
 static LogicalResult verifyAttentionTypes(AttentionOp op) {
   Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(op.getResult());
   int64_t rank = q.getRank();
@@ -424,7 +428,12 @@ static LogicalResult verifyAttentionTypes(AttentionOp op) {
       return op.emitOpError("(C1) batch sizes of ") << q << " and " << t << " differ";
   if (op.getSinks() && typeOf(op.getSinks()).getDims() != batch)
     return op.emitOpError("(C1) sinks have the batch sizes, got ") << op.getSinks().getType();
-  if (q.getDim(rank - 1) != k.getDim(rank - 1) || k.getDim(rank - 2) != v.getDim(rank - 2) ||
+  for (Value rows : {op.getKeyRows(), op.getValueRows()})
+    if (rows && (!typeOf(rows).getElementType().isInteger(64) || typeOf(rows).getRank() != rank - 1 ||
+                 typeOf(rows).getDims().drop_back() != batch))
+      return op.emitOpError("(C6) rows are i64 [batch..., S], got ") << rows.getType();
+  DimExpr values = op.getValueRows() ? typeOf(op.getValueRows()).getDims().back() : v.getDim(rank - 2);
+  if (q.getDim(rank - 1) != k.getDim(rank - 1) || op.getKeyCount() != values ||
       q.getDim(rank - 2) != y.getDim(rank - 2) || v.getDim(rank - 1) != y.getDim(rank - 1))
     return op.emitOpError("(C2) ") << q << ", " << k << ", " << v << " and " << y
                                    << " are not [T, D], [S, D], [S, E], [T, E]";

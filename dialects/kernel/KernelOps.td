@@ -110,16 +110,20 @@ def Kernel_AttentionOp : Kernel_Op<"attention", [DeclareOpInterfaceMethods<Memor
   let summary = "graph.attention on views; never holds the T x S scores";
   let description = [{
     q [b..., T, D], k [b..., S, D], v [b..., S, E], out [b..., T, E], lse [b..., T] (f32), sinks [b...]; any strides.
+    With key_rows [b..., S] (i64) k is [b..., R, D], and key j its row key_rows[b..., j]; value_rows likewise.
     Regions as in graph.attention, with kernel.load for captures: score (s: f32, b..., t, j) -> f32, mask (b..., t, j) -> i1 (or empty).
       (C1) ranks as above, float elements, lse f32; (C2) the score's block is as above and yields f32; (C3) the mask's is as above and yields i1, or is empty;
-      (C4) `normalizer` is "softmax" or "pointwise"; (C5) sinks and lse only with softmax; (C6) point-program ops only, without reductions and stores.
+      (C4) `normalizer` is "softmax" or "pointwise"; (C5) sinks and lse only with softmax; (C6) point-program ops only, without reductions and stores;
+      (C7) rows are i64 [b..., S].
   }];
   let arguments = (ins AnyMemRef:$q, AnyMemRef:$k, AnyMemRef:$v, AnyMemRef:$out, Optional<AnyMemRef>:$lse, Optional<AnyMemRef>:$sinks,
+                       Optional<AnyMemRef>:$key_rows, Optional<AnyMemRef>:$value_rows,
                        DefaultValuedAttr<StrAttr, "\"softmax\"">:$normalizer);
   let regions = (region SizedRegion<1>:$score, AnyRegion:$mask);
   let assemblyFormat = [{
     `q` `(` $q `)` `k` `(` $k `)` `v` `(` $v `)` `out` `(` $out `)` (`lse` `(` $lse^ `)`)? (`sinks` `(` $sinks^ `)`)?
-    `score` $score `mask` $mask attr-dict `:` type($q) `,` type($k) `,` type($v) `,` type($out) (`lse` type($lse)^)? (`sinks` type($sinks)^)?
+    (`key_rows` `(` $key_rows^ `)`)? (`value_rows` `(` $value_rows^ `)`)? `score` $score `mask` $mask attr-dict `:` type($q) `,` type($k) `,` type($v) `,` type($out) (`lse` type($lse)^)? (`sinks` type($sinks)^)?
+    (`key_rows` type($key_rows)^)? (`value_rows` type($value_rows)^)?
   }];
   let hasVerifier = 1;
 }

@@ -138,7 +138,11 @@ LogicalResult AttentionOp::verify() {
   if (rank < 2 || rankOf(getK()) != rank || rankOf(getV()) != rank || rankOf(getOut()) != rank ||
       (getLse() && rankOf(getLse()) != rank - 1) || (getSinks() && rankOf(getSinks()) != rank - 2))
     return emitOpError("ranks of q, k, v, out, lse and sinks agree (C1)");
-  if (!llvm::all_of(getOperandTypes(), isFloat) ||
+  for (Value rows : {getKeyRows(), getValueRows()})
+    if (rows && (rankOf(rows) != rank - 1 || !cast<MemRefType>(rows.getType()).getElementType().isInteger(64)))
+      return emitOpError("rows are i64 [b..., S] (C7)");
+  auto isRows = [&](Value operand) { return operand == getKeyRows() || operand == getValueRows(); };
+  if (!llvm::all_of(getOperands(), [&](Value operand) { return isRows(operand) || isFloat(operand.getType()); }) ||
       (getLse() && !cast<MemRefType>(getLse().getType()).getElementType().isF32()))
     return emitOpError("operands have float elements, lse f32 (C1)");
   Type f32 = Float32Type::get(getContext()), i1 = IntegerType::get(getContext(), 1);

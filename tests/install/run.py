@@ -12,6 +12,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 GOLDEN = ROOT / "tests/numeric/golden/minilm_small"
 GPT = ROOT / "tests/numeric/golden/gpt"
+TRANSLATION, PICTURES = ROOT / "tests/numeric/golden/translation", ROOT / "tests/numeric/golden/image_generation"
 SMALL = ["vocab=61", "dim=32", "heads=4", "depth=2", "ffn=48"]
 CLAMP = """model M {
   entry clamped(x: f32[N]) -> f32[N] { max(min(x, 6), 0) }
@@ -107,11 +108,41 @@ def generate(arguments, prefix):
     expect(len(beyond.stdout.split()) == 2 * (24 - len(prompt) + 1), "all tokens up to there", beyond.stdout)
 
 
+def translate(arguments, prefix):
+    """The C program finds the hypotheses that PyTorch finds from whole sequences, greedily and with several beams, in their order."""
+    build, library = arguments.work / "translate", arguments.work / "libtranslation.so"
+    settings = ["--set", "vocab=53", "--set", "dim=32", "--set", "heads=4", "--set", "depth=2", "--set", "ffn=48"]
+    run(prefix / "bin/fovea", "build", ROOT / "examples/translation/translation.fov", "--emit=lib", "-o", library, *settings)
+    cmake(ROOT / "examples/translation", build, prefix, arguments, f"-DTRANSLATION_LIBRARY={library}")
+    for beams, last in (1, 43), (4, 43), (3, 22), (60, 43):
+        words, lengths, scores = (tensors.read(TRANSLATION / f"{beams}.{name}.npy")[""].values for name in ("words", "lengths", "scores"))
+        text = run(build / "translate", TRANSLATION / "weights.safetensors", beams, 11, 1, last, 7, 31, 2, 50, 18, 18, 40)
+        lines = [line.split() for line in text.splitlines()]
+        expect([len(line) - 1 for line in lines] == list(lengths), f"as many words as PyTorch has with {beams} beams", lines)
+        expect([int(word) for line in lines for word in line[1:]] == list(words), f"PyTorch's words with {beams} beams", lines)
+        expect(all(abs(float(line[0]) - want) <= 1e-5 for line, want in zip(lines, scores)), f"PyTorch's scores with {beams} beams", lines)
+
+
+def paint(arguments, prefix):
+    """The C program draws the picture that is drawn from PyTorch's probabilities with the same numbers."""
+    build, library = arguments.work / "paint", arguments.work / "libimage_generation.so"
+    settings = ["shades=6", "width=7", "height=5", "dim=32", "heads=4", "depth=2"]
+    run(prefix / "bin/fovea", "build", ROOT / "examples/image_generation/image_generation.fov", "--emit=lib", "-o", library,
+        *(part for setting in settings for part in ("--set", setting)))
+    cmake(ROOT / "examples/image_generation", build, prefix, arguments, f"-DIMAGE_GENERATION_LIBRARY={library}")
+    for seed in (3, 4):
+        given, pixels = (tensors.read(PICTURES / f"{name}.npy")[""].values for name in (f"paint{seed}.given", f"paint{seed}"))
+        picture = run(build / "paint", PICTURES / "weights.safetensors", 7, 5, seed, *given).split()
+        expect(picture[:4] == ["P2", "7", "5", "5"] and [int(shade) for shade in picture[4:]] == list(pixels), f"picture {seed}", picture)
+    beyond = subprocess.run([build / "paint", PICTURES / "weights.safetensors", "7", "6", "3"], capture_output=True, text=True)
+    expect(beyond.returncode == 1 and "outside" in beyond.stderr and not beyond.stdout, "an error below the model's last row", beyond)
+
+
 def main():
     parser = argparse.ArgumentParser()
     for option in ("--build", "--work", "--cc", "--cxx"):
         parser.add_argument(option, type=pathlib.Path, required=True)
-    steps = {"prefix": install, "custom_pass": custom_pass, "embed": embed, "generate": generate}
+    steps = {"prefix": install, "custom_pass": custom_pass, "embed": embed, "generate": generate, "translate": translate, "paint": paint}
     parser.add_argument("step", choices=steps)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)

@@ -12,8 +12,8 @@ import sys
 
 import numpy
 import torch
-from reference import (detection, documents, encoder_decoder, first_steps, gpt, gpt2, halves, language, library, minilm, spectrogram,
-                       speech, two_towers, vit)
+from reference import (caches, detection, documents, encoder_decoder, first_steps, gpt, gpt2, halves, image_generation, language, library,
+                       minilm, spectrogram, speech, translation, two_towers, vit)
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -225,7 +225,7 @@ def make_language():
 
 
 def make_examples():
-    for reference in (vit, gpt, spectrogram, speech, two_towers, detection, documents):
+    for reference in (vit, gpt, spectrogram, speech, two_towers, detection, documents, image_generation):
         name = reference.__name__.removeprefix("reference.")
         model = reference.make()
         cases = [list(reference.cases(m)) for m in (model, reference.make().double())]
@@ -239,6 +239,36 @@ def make_generation():
     write(folder / "generate.prompt.npy", torch.tensor(gpt.PROMPT))
     write(folder / "generate.tokens.npy", checked("generated tokens", tokens, exact_tokens))
     write(folder / "generate.scores.npy", checked("generated scores", scores, exact_scores))
+
+
+def make_translation():
+    """What the C program of examples/translation prints: of each search the hypotheses, their words behind one another."""
+    folder = HERE / "golden/translation"
+    model, exact = translation.make(), translation.make().double()
+    write_weights(folder / "weights.safetensors", translation.weights(model))
+    for beams, last in translation.SEARCHES:
+        found, exactly = translation.search(model, beams, last), translation.search(exact, beams, last)
+        if [words for _, words in found] != [words for _, words in exactly]:
+            raise SystemExit(f"translation with {beams} beams: float64 finds other words")
+        scores, exact_scores = (torch.tensor([score for score, _ in each]) for each in (found, exactly))
+        write(folder / f"{beams}.scores.npy", checked(f"translation {beams}", scores, exact_scores))
+        write(folder / f"{beams}.lengths.npy", torch.tensor([len(words) for _, words in found]))
+        write(folder / f"{beams}.words.npy", torch.tensor([word for _, words in found for word in words]))
+
+
+def make_pictures():
+    """What the C program of examples/image_generation draws."""
+    model, exact = image_generation.make(), image_generation.make().double()
+    for seed, given in image_generation.SEEDS:
+        pixels = image_generation.paint(model, seed, given)
+        if pixels != image_generation.paint(exact, seed, given):
+            raise SystemExit(f"picture {seed}: float64 draws another one")
+        write(HERE / f"golden/image_generation/paint{seed}.given.npy", torch.tensor(given, dtype=torch.long))
+        write(HERE / f"golden/image_generation/paint{seed}.npy", torch.tensor(pixels))
+
+
+def make_caches():
+    make_entries("caches", "tests/numeric/programs/kept.fov", {}, list(caches.cases()), list(caches.cases()))
 
 
 def main():
@@ -256,6 +286,9 @@ def main():
     make_gpt2()
     make_examples()
     make_generation()
+    make_translation()
+    make_pictures()
+    make_caches()
     make_minilm(sys.argv[1])
 
 

@@ -70,7 +70,8 @@ private:
   Value few(Code &code, IRMapping &outer) {
     int64_t rank = cast<MemRefType>(op.getQ().getType()).getRank();
     Value queries = code.dim(outer.lookupOrDefault(op.getQ()), rank - 2);
-    Value keys = code.dim(outer.lookupOrDefault(op.getK()), rank - 2);
+    Value rows = op.getKeyRows();
+    Value keys = code.dim(outer.lookupOrDefault(rows ? rows : op.getK()), rank - 2);
     CodeDomain domain{code};
     return areFewQueries(domain, target, queries, keys);
   }

@@ -109,8 +109,9 @@ private:
   Value group;                     ///< rows that share keys
   Value rowBegin;
   // Scratch: scaled queries [row][column]; keys [column][key]; scores [row][key].
-  Value queryTile, keyTile, scoreTile;
-  Value shared; ///< partial results, by task
+  Value queryTile, keyTile, scoreTile, keyCopy;
+  Value keyView; ///< the current block's keys where a table says which rows they are; null: they lie in order
+  Value shared;  ///< partial results, by task
 };
 
 Value KeyLanes::reserve(Value scratch) {
@@ -123,6 +124,8 @@ Value KeyLanes::reserve(Value scratch) {
   keyTile = layout.allocate({ShapedType::kDynamic, shape.keys}, {d});
   scoreTile = layout.allocate({shape.rows(), shape.keys}, {});
   reserveRows(layout);
+  if (op.getKeyRows())
+    keyCopy = layout.allocate({shape.keys, ShapedType::kDynamic}, {d});
   return layout.bytes();
 }
 
@@ -199,7 +202,8 @@ void KeyLanes::loadQueries() {
 }
 
 void KeyLanes::block(const Keys &keys, Value careful) {
-  valueView = blockView(mapped(op.getV()), batch, keys, valueCopy, e);
+  valueView = blockView(valueTable(), batch, keys, valueCopy, e);
+  keyView = op.getKeyRows() ? blockView(keyTable(), batch, keys, keyCopy, d) : Value();
   code.branch(
       direct(keys), [&] { rowTiles([&](ValueRange tile) { directProducts(tile, keys); }); },
       [&] {
@@ -233,21 +237,22 @@ void KeyLanes::block(const Keys &keys, Value careful) {
 Value KeyLanes::direct(const Keys &keys) {
   Value k = mapped(op.getK());
   // With fewer registers the transposed columns would push the sums out of them.
-  if (!cast<MemRefType>(k.getType()).getElementType().isF32() || target.registers < 32)
+  bool isF32 = keyView || cast<MemRefType>(k.getType()).getElementType().isF32();
+  if (!isF32 || target.registers < 32)
     return code.boolean(false);
   Value whole = code.equal(keys.count, code.index(shape.keys));
   Value oneTile = code.compare(arith::CmpIPredicate::sle, rows, code.index(tall));
   Value even = code.equal(code.rem(d, code.index(columns)), code.index(0));
-  Value adjacent = hasUnitColumns(k) ? code.boolean(true) : code.equal(lastStride(code, k), code.index(1));
+  Value adjacent = keyView || hasUnitColumns(k) ? code.boolean(true) : code.equal(lastStride(code, k), code.index(1));
   return code.logicalAnd(code.logicalAnd(whole, oneTile), code.logicalAnd(even, adjacent));
 }
 
 /// Products of a tile's rows with a whole block of keys.
 void KeyLanes::directProducts(ValueRange tile, const Keys &keys) {
-  Value matrix = matrixAt(code, mapped(op.getK()), batch, /*assumeUnit=*/true).memref;
+  Value matrix = keyView ? keyView : matrixAt(code, mapped(op.getK()), batch, /*assumeUnit=*/true).memref;
   int64_t step = int64_t(directVectors) * shape.lanes;
   code.loop(code.index(0), code.index(shape.keys), step, [&](Value first) {
-    Value begin = code.add(keys.begin, first), next = code.add(begin, step);
+    Value begin = keyView ? first : code.add(keys.begin, first), next = code.add(begin, step);
     Code::Values sums(tile.size() * directVectors, code.splat(0));
     sums = code.carry(code.index(0), d, columns, sums, [&](Value c, ValueRange sofar) {
       fetchRows(matrix, next, step, c, columns);
@@ -269,22 +274,27 @@ void KeyLanes::directProducts(ValueRange tile, const Keys &keys) {
 }
 
 void KeyLanes::transposeKeys(const Keys &keys) {
-  Value k = mapped(op.getK()), zero = code.index(0), lastKey = code.sub(s, code.index(1));
-  Matrix matrix = matrixAt(code, k, batch);
+  Value zero = code.index(0);
+  Matrix matrix;
+  if (keyView)
+    matrix.memref = keyView, matrix.unitColumns = true;
+  else
+    matrix = matrixAt(code, mapped(op.getK()), batch);
+  Value begin = keyView ? zero : keys.begin, lastKey = code.sub(keyView ? keys.count : s, code.index(1));
   Value adjacent = matrix.memref, whole = code.sub(d, code.rem(d, code.index(shape.lanes)));
   if (!matrix.unitColumns) {
     // Read only where the stride is found to be 1.
-    adjacent = matrixAt(code, k, batch, /*assumeUnit=*/true).memref;
+    adjacent = matrixAt(code, mapped(op.getK()), batch, /*assumeUnit=*/true).memref;
     whole = code.select(code.equal(matrix.columnStride(), code.index(1)), whole, zero);
   }
   code.loop(zero, keys.count, shape.lanes, [&](Value first) {
     Code::Values numbers; // beyond the last key the last one stands in
     for (int lane = 0; lane < shape.lanes; ++lane)
-      numbers.push_back(code.min(code.add(keys.begin, code.add(first, lane)), lastKey));
+      numbers.push_back(code.min(code.add(begin, code.add(first, lane)), lastKey));
     code.loop(zero, whole, shape.lanes, [&](Value c) {
       Code::Values x;
       if (matrix.unitColumns)
-        fetchRows(adjacent, code.add(keys.begin, code.add(first, shape.lanes)), shape.lanes, c, shape.lanes);
+        fetchRows(adjacent, code.add(begin, code.add(first, shape.lanes)), shape.lanes, c, shape.lanes);
       for (Value key : numbers)
         x.push_back(code.loadVector(adjacent, {key, c}));
       for (auto [i, column] : llvm::enumerate(transpose(code, x)))
@@ -292,7 +302,7 @@ void KeyLanes::transposeKeys(const Keys &keys) {
     });
     code.loop(whole, d, 1, [&](Value c) {
       code.loop(zero, code.index(shape.lanes), 1, [&](Value lane) {
-        Value key = code.min(code.add(keys.begin, code.add(first, lane)), lastKey);
+        Value key = code.min(code.add(begin, code.add(first, lane)), lastKey);
         code.store(code.load(matrix.memref, {key, c}), keyTile, {c, code.add(first, lane)});
       });
     });
@@ -417,7 +427,7 @@ Value KeyLanes::nextBlock(const Keys &keys) {
   ArrayRef<int64_t> extents = cast<MemRefType>(k.getType()).getShape();
   int64_t all = extents[extents.size() - 2];
   bool isOnly = !ShapedType::isDynamic(all) && all <= shape.keys;
-  if (!hasUnitColumns(k) || isOnly)
+  if (!hasUnitColumns(k) || isOnly || op.getKeyRows())
     return nullptr;
   SmallVector<OpFoldResult> offsets{code.add(keys.begin, shape.keys), code.b.getIndexAttr(0)},
       sizes{code.b.getIndexAttr(shape.keys), d}, strides(2, code.b.getIndexAttr(1));
@@ -441,14 +451,22 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
                 }};
   constexpr int64_t rowsAhead = 4;
   int64_t width = cast<MemRefType>(op.getV().getType()).getShape().back();
-  Value nextKeys = nextBlock(keys);
+  Value nextKeys = nextBlock(keys), rowMatrix;
+  if (op.getKeyRows() && hasUnitColumns(mapped(op.getK())))
+    rowMatrix = matrixAt(code, mapped(op.getK()), batch).memref;
   loop.every = [&](Value key, int) {
-    if (at.fetchRows && !ShapedType::isDynamic(width) && !valueCopy)
+    if (at.fetchRows && !ShapedType::isDynamic(width) && (!valueCopy || op.getValueRows()))
       for (int64_t c = 0; c < width; c += code.perLine(valueView))
         code.fetch(valueView, {code.add(key, rowsAhead), code.index(c)}, Code::Level::First);
     if (nextKeys)
       for (int v = 0; v < at.vectors; v += std::max<int>(1, code.perLine(nextKeys) / shape.lanes))
         code.fetch(nextKeys, {key, columns[v]}, Code::Level::Second);
+    if (rowMatrix) {
+      Value next = code.min(code.add(keys.begin, code.add(key, shape.keys)), code.sub(s, code.index(1)));
+      Value row = keyRow(keyTable(), batch, next);
+      for (int v = 0; v < at.vectors; v += std::max<int>(1, code.perLine(rowMatrix) / shape.lanes))
+        code.fetch(rowMatrix, {row, columns[v]}, Code::Level::Second);
+    }
   };
   Code::Values x = multiplyAccumulate(code, loop, code.index(0), keys.count, init);
   for (auto [r, row] : llvm::enumerate(tile))

@@ -116,7 +116,7 @@ Value QueryLanes::reserve(Value scratch) {
   reserveRows(layout);
   for (Value *row : {&firstKey, &lastKey})
     *row = layout.allocate({shape.panels}, {}, code.b.getIndexType());
-  if (needsCopy(op.getK()))
+  if (needsCopy(op.getK()) || op.getKeyRows())
     keyCopy = layout.allocate({shape.keys, ShapedType::kDynamic}, {d});
   for (TransposedCaptures &region : captures)
     region.reserve(code, layout);
@@ -173,8 +173,8 @@ void QueryLanes::loadQueries() {
 }
 
 void QueryLanes::block(const Keys &keys, Value careful) {
-  keyView = blockView(mapped(op.getK()), batch, keys, keyCopy, d);
-  valueView = blockView(mapped(op.getV()), batch, keys, valueCopy, e);
+  keyView = blockView(keyTable(), batch, keys, keyCopy, d);
+  valueView = blockView(valueTable(), batch, keys, valueCopy, e);
   code.loop(code.index(0), panels, 1, [&](Value panel) {
     scores(panel, keys);
     if (!softmax())

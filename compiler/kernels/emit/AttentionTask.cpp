@@ -22,7 +22,7 @@ AttentionTask::AttentionTask(Code &code, kernel::AttentionOp op, const Target &t
     batchSizes.push_back(code.dim(mapped(op.getOut()), i));
   t = code.dim(mapped(op.getQ()), rank - 2);
   d = code.dim(mapped(op.getQ()), rank - 1);
-  s = code.dim(mapped(op.getK()), rank - 2);
+  s = code.dim(mapped(op.getKeyRows() ? op.getKeyRows() : op.getK()), rank - 2);
   e = code.dim(mapped(op.getV()), rank - 1);
   paddedE = code.roundUp(e, shape.lanes);
   decided = mask;
@@ -140,7 +140,7 @@ void AttentionTask::reserveRows(ScratchLayout &layout) {
   before = reservePartial(layout, nullptr);
   for (Value *row : {&blockMaximum, &factor})
     *row = layout.allocate({shape.panels, shape.panel()}, {});
-  if (needsCopy(op.getV()))
+  if (needsCopy(op.getV()) || op.getValueRows())
     valueCopy = layout.allocate({shape.keys, dynamic}, {e});
 }
 
@@ -199,37 +199,58 @@ Value AttentionTask::keyBlock(Value begin, Value careful) {
   return seen;
 }
 
-Value AttentionTask::blockView(Value memref, ValueRange batch, const Keys &keys, Value copy, Value columns) {
+Value AttentionTask::keyRow(const Table &table, ValueRange batch, Value key) {
+  if (!table.rows)
+    return key;
+  Code::Values at(batch);
+  at.push_back(key);
+  return arith::IndexCastOp::create(code.b, code.loc, code.b.getIndexType(), code.load(table.rows, at));
+}
+
+Value AttentionTask::areNeighbours(const Table &table, ValueRange batch, const Keys &keys, Value first) {
+  return code.carry(code.index(0), keys.count, 1, code.boolean(true), [&](Value j, ValueRange sofar) {
+    Value row = keyRow(table, batch, code.add(keys.begin, j));
+    return Code::Values{code.logicalAnd(sofar[0], code.equal(row, code.add(first, j)))};
+  })[0];
+}
+
+Value AttentionTask::blockView(const Table &table, ValueRange batch, const Keys &keys, Value copy, Value columns) {
   auto layout = StridedLayoutAttr::get(code.b.getContext(), dynamic, {dynamic, 1});
   auto type = MemRefType::get({dynamic, dynamic}, code.b.getF32Type(), layout);
-  auto inPlace = [&]() -> Value {
-    Matrix m = matrixAt(code, memref, batch, /*assumeUnit=*/true);
-    SmallVector<OpFoldResult> offsets{keys.begin, code.b.getIndexAttr(0)}, sizes{keys.count, columns},
+  auto inPlace = [&](Value first) -> Value {
+    Matrix m = matrixAt(code, table.memref, batch, /*assumeUnit=*/true);
+    SmallVector<OpFoldResult> offsets{first, code.b.getIndexAttr(0)}, sizes{keys.count, columns},
         strides(2, code.b.getIndexAttr(1));
     return memref::SubViewOp::create(code.b, code.loc, m.memref, offsets, sizes, strides);
   };
   auto copied = [&]() -> Value {
-    copyRows(memref, batch, keys, copy, columns);
+    copyRows(table, batch, keys, copy, columns);
     return memref::CastOp::create(code.b, code.loc, type, copy);
   };
   if (!copy)
-    return inPlace();
-  if (!isF32(memref))
+    return inPlace(keys.begin);
+  if (!isF32(table.memref))
     return copied();
-  Value unit = code.equal(lastStride(code, memref), code.index(1));
-  return code.choose(unit, type, [&] { return Code::Values{inPlace()}; }, [&] { return Code::Values{copied()}; })[0];
+  Value unit = code.equal(lastStride(code, table.memref), code.index(1));
+  if (!table.rows)
+    return code.choose(
+        unit, type, [&] { return Code::Values{inPlace(keys.begin)}; }, [&] { return Code::Values{copied()}; })[0];
+  Value first = keyRow(table, batch, keys.begin);
+  Value asItLies = code.logicalAnd(unit, areNeighbours(table, batch, keys, first));
+  return code.choose(
+      asItLies, type, [&] { return Code::Values{inPlace(first)}; }, [&] { return Code::Values{copied()}; })[0];
 }
 
-void AttentionTask::copyRows(Value memref, ValueRange batch, const Keys &keys, Value copy, Value columns) {
-  Matrix m = matrixAt(code, memref, batch);
+void AttentionTask::copyRows(const Table &table, ValueRange batch, const Keys &keys, Value copy, Value columns) {
+  Matrix m = matrixAt(code, table.memref, batch);
   Value zero = code.index(0), whole = zero, adjacent;
-  if (!isF32(memref)) { // f32 comes here only where columns are not adjacent
-    adjacent = matrixAt(code, memref, batch, /*assumeUnit=*/true).memref;
+  if (!isF32(table.memref) || table.rows) { // other f32 comes here only where columns are not adjacent
+    adjacent = matrixAt(code, table.memref, batch, /*assumeUnit=*/true).memref;
     whole = code.select(code.equal(m.columnStride(), code.index(1)),
                         code.sub(columns, code.rem(columns, code.index(shape.lanes))), zero);
   }
   code.loop(zero, keys.count, 1, [&](Value j) {
-    Value row = code.add(keys.begin, j);
+    Value row = keyRow(table, batch, code.add(keys.begin, j));
     if (adjacent)
       code.loop(zero, whole, shape.lanes,
                 [&](Value c) { code.storeVector(code.loadVector(adjacent, {row, c}), copy, {j, c}); });

@@ -118,8 +118,15 @@ protected:
   void reserveRows(ScratchLayout &layout);
   Partial reservePartial(ScratchLayout &layout, mlir::Value rows);
   static bool needsCopy(mlir::Value memref);
+  /// K or V, and which of its rows each key is; null: its own number.
+  struct Table {
+    mlir::Value memref, rows;
+  };
+  Table keyTable() { return {mapped(op.getK()), op.getKeyRows() ? mapped(op.getKeyRows()) : mlir::Value()}; }
+  Table valueTable() { return {mapped(op.getV()), op.getValueRows() ? mapped(op.getValueRows()) : mlir::Value()}; }
+  mlir::Value keyRow(const Table &table, mlir::ValueRange batch, mlir::Value key);
   /// The block's rows of K or V as f32 with adjacent columns: where they lie, or copied to `copy`.
-  mlir::Value blockView(mlir::Value memref, mlir::ValueRange batch, const Keys &keys, mlir::Value copy,
+  mlir::Value blockView(const Table &table, mlir::ValueRange batch, const Keys &keys, mlir::Value copy,
                         mlir::Value columns);
 
   // Scores.
@@ -178,7 +185,9 @@ private:
   void start(mlir::Value first);
   mlir::Value sinksOf(mlir::Value panel, int vector);
   mlir::Value keyBlock(mlir::Value begin, mlir::Value careful);
-  void copyRows(mlir::Value memref, mlir::ValueRange batch, const Keys &keys, mlir::Value copy, mlir::Value columns);
+  /// Whether the rows of these keys lie one after the other, from row `first`.
+  mlir::Value areNeighbours(const Table &table, mlir::ValueRange batch, const Keys &keys, mlir::Value first);
+  void copyRows(const Table &table, mlir::ValueRange batch, const Keys &keys, mlir::Value copy, mlir::Value columns);
   void rescale(mlir::Value panel, mlir::ValueRange factors);
   void writeRow(mlir::Value row, mlir::Value factor);
   void writeSums(mlir::Value panel);

@@ -61,7 +61,8 @@ SmallVector<int64_t> sharedAxes(kernel::AttentionOp op) {
   SmallVector<int64_t> shared;
   int64_t batchAxes = cast<MemRefType>(op.getQ().getType()).getRank() - 2;
   for (int64_t axis = 0; axis < batchAxes; ++axis)
-    if (repeats(op.getK(), axis) && repeats(op.getV(), axis))
+    if (llvm::all_of(std::array<Value, 4>{op.getK(), op.getV(), op.getKeyRows(), op.getValueRows()},
+                     [&](Value x) { return !x || repeats(x, axis); }))
       shared.push_back(axis);
   return shared;
 }

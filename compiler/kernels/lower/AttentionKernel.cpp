@@ -47,12 +47,14 @@ LogicalResult KernelBuilder::buildAttention() {
   if (!out)
     return group.emitError("internal: an attention group that does not yield its result");
   Value lse = op.getLse() ? destination(op.getLse()) : Value();
-  auto attention = kernel::AttentionOp::create(prologue, loc, q, k, v, out, lse, operand(op.getSinks()), op.getNormalizerAttr());
+  auto attention =
+      kernel::AttentionOp::create(prologue, loc, q, k, v, out, lse, operand(op.getSinks()), operand(op.getKeyRows()),
+                                  operand(op.getValueRows()), op.getNormalizerAttr());
   prologue.setInsertionPoint(attention);
   cloneRegion(op.getScore(), attention.getScore());
   cloneRegion(op.getMask(), attention.getMask());
   const View &queries = storageOf(outer(op.getQ())).view, &values = storageOf(outer(op.getV())).view;
-  DimExpr flops = DimExpr(2) * (queries.dims.back() + values.dims.back()) * values.dims[values.dims.size() - 2];
+  DimExpr flops = DimExpr(2) * (queries.dims.back() + values.dims.back()) * op.getKeyCount();
   for (DimExpr dim : ArrayRef(queries.dims).drop_back())
     flops = flops ? flops * dim : flops;
   lowered.flops = flops;

@@ -405,6 +405,19 @@ graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>, %c: !
 
 // -----
 
+// attention (C6)
+graph.func @f<[T, S, R]>(%q: !graph.tensor<[T, 8], f32>, %x: !graph.tensor<[R, 8], f32>, %rows: !graph.tensor<[S], i32>) {
+  // expected-error@+1 {{(C6) rows are i64 [batch..., S]}}
+  %y = graph.attention q(%q) k(%x) v(%x) key_rows(%rows) value_rows(%rows) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {
+  } : (!graph.tensor<[T, 8], f32>, !graph.tensor<[R, 8], f32>, !graph.tensor<[R, 8], f32>, !graph.tensor<[S], i32>, !graph.tensor<[S], i32>) -> !graph.tensor<[T, 8], f32>
+  graph.return
+}
+
+// -----
+
 // scatter (C1)
 graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>, %v: !graph.tensor<[3, 2], f32>) {
   // expected-error@+1 {{(C1) 1 index tensors for axes that are not as many ascending ones of}}

@@ -145,6 +145,17 @@ graph.func @layouts<[B, T]>(%x: !graph.tensor<[B, T], f32>, %i: !graph.tensor<[B
   graph.return
 }
 
+// CHECK-LABEL: graph.func @rows<[T, S, R]>
+graph.func @rows<[T, S, R]>(%q: !graph.tensor<[T, 8], f32>, %x: !graph.tensor<[R, 8], f32>, %rows: !graph.tensor<[S], i64>) {
+  // CHECK: graph.attention q(%{{.*}}) k(%{{.*}}) v(%{{.*}}) key_rows(%{{.*}}) value_rows(%{{.*}}) score
+  %y = graph.attention q(%q) k(%x) v(%x) key_rows(%rows) value_rows(%rows) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {
+  } : (!graph.tensor<[T, 8], f32>, !graph.tensor<[R, 8], f32>, !graph.tensor<[R, 8], f32>, !graph.tensor<[S], i64>, !graph.tensor<[S], i64>) -> !graph.tensor<[T, 8], f32>
+  graph.return
+}
+
 // CHECK-LABEL: graph.func @sums<[B, T]>
 graph.func @sums<[B, T]>(%x: !graph.tensor<[B, T, 8], f32>, %w: !graph.tensor<[24, 8], f32>) {
   // CHECK: graph.contract %{{.*}} [0, 1, 2], %{{.*}} [3, 2] -> [0, 1, 3] : <[B, T, 8], f32>, <[24, 8], f32> -> <[B, T, 24], f32>

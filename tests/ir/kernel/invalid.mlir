@@ -314,6 +314,19 @@ kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x
 
 // -----
 
+// kernel.attention C7
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %r: memref<?xi32>) {
+  // expected-error @below {{rows are i64 [b..., S] (C7)}}
+  kernel.attention q(%q) k(%k) v(%v) out(%y) key_rows(%r) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> key_rows memref<?xi32>
+  kernel.return
+}
+
+// -----
+
 // kernel.load C1
 kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
   kernel.map in (%n) {

@@ -117,11 +117,10 @@ private:
 
   /// `over` <= 0.
   std::optional<MaskTerm> inequality(const Affine &over) {
-    DimExpr zero(0);
-    if (over.query == -1 && over.key == 1 && over.uniform.empty())
-      return MaskTerm{MaskKind::Causal, {}, {}, (zero - over.rest).str()};
-    if (over.query == 1 && over.key == -1 && over.uniform.empty())
-      return MaskTerm{MaskKind::From, {}, over.rest.str(), {}};
+    if (over.query == -1 && over.key == 1)
+      return MaskTerm{MaskKind::Causal, {}, {}, offset(over, -1)};
+    if (over.query == 1 && over.key == -1)
+      return MaskTerm{MaskKind::From, {}, offset(over, 1), {}};
     if (over.query == 0 && (over.key == 1 || over.key == -1)) {
       if (llvm::any_of(over.uniform, [&](auto &part) { return reader.readsTensor(part.first); }))
         return MaskTerm{MaskKind::Lengths, {}, {}, {}};
@@ -129,6 +128,22 @@ private:
         return MaskTerm{MaskKind::Prefix, {}, {}, (DimExpr(1) - over.rest).str()};
     }
     return std::nullopt;
+  }
+
+  /// `sign` times what is the same for all queries and keys: a size, or with what a tensor has: "past", "past[b0]-4".
+  std::string offset(const Affine &over, int sign) {
+    std::string result;
+    for (auto [value, factor] : over.uniform) {
+      int64_t times = sign * factor;
+      result += times < 0 ? "-" : result.empty() ? "" : "+";
+      if (times != 1 && times != -1)
+        result += std::to_string(std::abs(times)) + "*";
+      result += reader.text(value);
+    }
+    std::string rest = (DimExpr(sign) * over.rest).str();
+    if (result.empty() || rest == "0")
+      return result.empty() ? rest : result;
+    return result + (rest[0] == '-' ? "" : "+") + rest;
   }
 
   /// A key against what a tensor has for each query.
@@ -209,7 +224,7 @@ std::string relative(const std::string &offset) {
     return "t";
   bool isNegative = offset[0] == '-';
   std::string distance = isNegative ? offset.substr(1) : offset;
-  bool isOne = llvm::all_of(distance, [](char c) { return llvm::isAlnum(c) || c == '_'; }); // a number or a name
+  bool isOne = llvm::all_of(distance, [](char c) { return llvm::isAlnum(c) || StringRef("_[]").contains(c); }); // a number, a name, an element
   if (isOne)
     return std::string("t ") + (isNegative ? "- " : "+ ") + distance;
   return "t + (" + offset + ")";

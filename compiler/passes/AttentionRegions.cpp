@@ -29,6 +29,7 @@ private:
   SmallVector<Value> topIndices(PointProgram &program, Block *block, bool hasScore);
   PointCallbacks callbacks(OpBuilder &builder, Value score, PointProgram **program);
   bool isCaptured(Value value);
+  bool isPlace(Value value, unsigned depth = 0);
   bool hasTensor(Value value, unsigned depth = 0);
   void describe();
   graph::AttentionOp build(OpBuilder &builder, bool &isWidened);
@@ -59,6 +60,20 @@ bool RegionBuilder::hasTensor(Value value, unsigned depth) {
   return tensors[value] = result;
 }
 
+/// Whether a value is a sum of indices, sizes and integers without axes, as a place in a cache is.
+bool RegionBuilder::isPlace(Value value, unsigned depth) {
+  Operation *op = value.getDefiningOp();
+  if (!hasTensor(value))
+    return true;
+  if (!op || depth > 64)
+    return typeOf(value).getRank() == 0;
+  if (isLayout(op))
+    return isPlace(op->getOperand(0), depth + 1);
+  bool isSum = isa<graph::AddOp, graph::SubOp, graph::NegOp>(op);
+  return (isSum && llvm::all_of(op->getOperands(), [&](Value x) { return isPlace(x, depth + 1); })) ||
+         typeOf(value).getRank() == 0;
+}
+
 /// Whether an operand that does not depend on the scores is read whole, or computed in the region from its operands.
 /// In the region: what moves elements only, what has no tensor behind it, what costs next to nothing, and what is
 /// larger than its operands. Arithmetic on a tensor of its own size is done once, outside.
@@ -75,6 +90,8 @@ bool RegionBuilder::isCaptured(Value value) {
     return false;
   if (isa<graph::CastOp, graph::CompareOp, graph::NotOp, graph::AndOp, graph::OrOp, graph::SelectOp>(op))
     return false;
+  if (typeOf(value).getRank() > 0 && isa<IntegerType>(typeOf(value).getElementType()) && isPlace(value))
+    return false; // a causal mask with an offset stays one
   // As large as the scores: never held.
   DimExpr scores = match.expressions.sizeOf(match.query) * match.expressions.sizeOf(match.key);
   if (!scores.isConstant(0) && DimExpr::exactDiv(typeOf(value).getNumElements(), scores))

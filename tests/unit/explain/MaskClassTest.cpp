@@ -72,6 +72,9 @@ TEST_CASE("kinds of masks") {
       {"%see = arith.cmpi slt, %j, %t : index", "causal with an offset: keys up to t - 1", "j < t"},
       {"%n = arith.addi %t, %past : index\n %see = arith.cmpi sle, %j, %n : index",
        "causal with an offset: keys up to t + (S-T)", "j <= t + (S-T)"},
+      {"%p = graph.at %count[%b] : !graph.tensor<[B], i64> -> i64\n %o = arith.index_cast %p : i64 to index\n"
+       "%n = arith.addi %t, %o : index\n %see = arith.cmpi slt, %j, %n : index",
+       "causal with an offset: keys up to t + (count[b0]-1)", "j < t + count[b0]"},
       {"%see = arith.cmpi sge, %j, %t : index", "keys from t", "j >= t"},
       {"%n = graph.size <S>\n %d = arith.subi %t, %n : index\n %see = arith.cmpi sge, %j, %d : index",
        "keys from t - S", "j >= t - S"},

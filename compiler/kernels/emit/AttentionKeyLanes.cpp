@@ -45,6 +45,10 @@ protected:
   Row rowAt(Value row) override;
   Box queriesSeeing(Value keyBegin, Value keyEnd) override { return {code.index(0), t, keyBegin, keyEnd}; }
   void block(const Keys &keys, Value careful) override;
+  bool copiesValues() override { return needsCopy(op.getV()) || (op.getValueRows() && !lies(op.getV())); }
+  Value valueRow(Value key) override {
+    return op.getValueRows() && lies(op.getV()) ? keyRow(valueTable(), batch, code.add(blockBegin, key)) : key;
+  }
 
 private:
   /// Rows of a tile, where there are several.
@@ -81,8 +85,13 @@ private:
     all.push_back(code.ceilDiv(group, shape.rows()));
     return all;
   }
+  /// Whether rows that a table names are read as they lie: f32 with adjacent columns.
+  static bool lies(Value memref) { return !needsCopy(memref); }
   /// Whether a block's keys are multiplied from where they lie.
   Value direct(const Keys &keys);
+  /// Whether the rows of each vector of a whole block's keys are neighbours.
+  Value areVectorsNeighbours(const Keys &keys);
+  void multiplyKeys(const Keys &keys);
   void directProducts(ValueRange tile, const Keys &keys);
   void transposeKeys(const Keys &keys);
   /// Fetches, in the order of addresses, the share of a step of `columns` columns of the lines of `rows` rows.
@@ -110,8 +119,9 @@ private:
   Value rowBegin;
   // Scratch: scaled queries [row][column]; keys [column][key]; scores [row][key].
   Value queryTile, keyTile, scoreTile, keyCopy;
-  Value keyView; ///< the current block's keys where a table says which rows they are; null: they lie in order
-  Value shared;  ///< partial results, by task
+  Value keyView; ///< the current block's keys where a table says which rows they are; null: they are read as they lie
+  Value blockBegin;
+  Value shared; ///< partial results, by task
 };
 
 Value KeyLanes::reserve(Value scratch) {
@@ -202,14 +212,29 @@ void KeyLanes::loadQueries() {
 }
 
 void KeyLanes::block(const Keys &keys, Value careful) {
-  valueView = blockView(valueTable(), batch, keys, valueCopy, e);
-  keyView = op.getKeyRows() ? blockView(keyTable(), batch, keys, keyCopy, d) : Value();
-  code.branch(
-      direct(keys), [&] { rowTiles([&](ValueRange tile) { directProducts(tile, keys); }); },
-      [&] {
-        transposeKeys(keys);
-        rowTiles([&](ValueRange tile) { products(tile, keys); });
-      });
+  blockBegin = keys.begin;
+  bool valuesLie = op.getValueRows() && lies(op.getV());
+  valueView = valuesLie ? matrixAt(code, mapped(op.getV()), batch, /*assumeUnit=*/true).memref
+                        : blockView(valueTable(), batch, keys, valueCopy, e);
+  keyView = nullptr;
+  auto throughView = [&] {
+    keyView = blockView(keyTable(), batch, keys, keyCopy, d);
+    multiplyKeys(keys);
+    keyView = nullptr;
+  };
+  if (!op.getKeyRows())
+    multiplyKeys(keys);
+  else if (!lies(op.getK()) || target.registers < 32)
+    throughView();
+  else
+    code.branch(
+        direct(keys),
+        [&] {
+          code.branch(
+              areVectorsNeighbours(keys), [&] { rowTiles([&](ValueRange tile) { directProducts(tile, keys); }); },
+              throughView);
+        },
+        throughView);
   Value whole = code.equal(keys.count, code.index(shape.keys));
   if (mask) {
     Box box = queriesSeeing(keys.begin, code.add(keys.begin, keys.count));
@@ -232,6 +257,15 @@ void KeyLanes::block(const Keys &keys, Value careful) {
       [&] { values(keys); });
 }
 
+void KeyLanes::multiplyKeys(const Keys &keys) {
+  code.branch(
+      direct(keys), [&] { rowTiles([&](ValueRange tile) { directProducts(tile, keys); }); },
+      [&] {
+        transposeKeys(keys);
+        rowTiles([&](ValueRange tile) { products(tile, keys); });
+      });
+}
+
 //===-- Scores ----------------------------------------------------------------------------------------------------===//
 
 Value KeyLanes::direct(const Keys &keys) {
@@ -247,18 +281,39 @@ Value KeyLanes::direct(const Keys &keys) {
   return code.logicalAnd(code.logicalAnd(whole, oneTile), code.logicalAnd(even, adjacent));
 }
 
+Value KeyLanes::areVectorsNeighbours(const Keys &keys) {
+  return code.carry(code.index(0), code.index(shape.keys), shape.lanes, code.boolean(true),
+                    [&](Value first, ValueRange sofar) {
+                      Keys vector{code.add(keys.begin, first), code.index(shape.lanes)};
+                      return Code::Values{code.logicalAnd(
+                          sofar[0], areNeighbours(keyTable(), batch, vector, keyRow(keyTable(), batch, vector.begin)))};
+                    })[0];
+}
+
 /// Products of a tile's rows with a whole block of keys.
 void KeyLanes::directProducts(ValueRange tile, const Keys &keys) {
   Value matrix = keyView ? keyView : matrixAt(code, mapped(op.getK()), batch, /*assumeUnit=*/true).memref;
   int64_t step = int64_t(directVectors) * shape.lanes;
   code.loop(code.index(0), code.index(shape.keys), step, [&](Value first) {
-    Value begin = keyView ? first : code.add(keys.begin, first), next = code.add(begin, step);
+    // Rows that a table names are looked up for each vector of keys.
+    Table table = keyView ? Table{keyView, nullptr} : keyTable();
+    Value begin = keyView ? first : code.add(keys.begin, first), last = code.sub(s, code.index(1));
+    Code::Values rows, next;
+    for (int v = 0; v < directVectors; ++v) {
+      Value key = code.add(begin, v * shape.lanes), following = code.add(key, step);
+      rows.push_back(keyRow(table, batch, key));
+      next.push_back(table.rows ? keyRow(table, batch, code.min(following, last)) : following);
+    }
     Code::Values sums(tile.size() * directVectors, code.splat(0));
     sums = code.carry(code.index(0), d, columns, sums, [&](Value c, ValueRange sofar) {
-      fetchRows(matrix, next, step, c, columns);
+      if (!table.rows)
+        fetchRows(matrix, next[0], step, c, columns);
+      else
+        for (Value row : next)
+          fetchRows(matrix, row, shape.lanes, c, columns);
       Code::Values x(sofar), four[directVectors];
       for (int v = 0; v < directVectors; ++v)
-        four[v] = loadFourColumns(code, matrix, code.add(begin, v * shape.lanes), c);
+        four[v] = loadFourColumns(code, matrix, rows[v], c);
       for (int64_t i = 0; i < columns; ++i)
         for (auto [r, row] : llvm::enumerate(tile)) {
           Value q = code.broadcast(code.load(queryTile, {row, code.add(c, i)}));
@@ -446,18 +501,23 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   TileLoop loop{int(tile.size()), at.vectors, unroll,
                 [&](int r, Value key) { return code.load(scoreTile, {tile[r], key}); },
                 [&](int v, Value key) {
-                  return at.inside ? code.loadMasked(valueView, {key, columns[v]}, at.inside)
-                                   : code.loadVector(valueView, {key, columns[v]});
+                  Value row = valueRow(key);
+                  return at.inside ? code.loadMasked(valueView, {row, columns[v]}, at.inside)
+                                   : code.loadVector(valueView, {row, columns[v]});
                 }};
   constexpr int64_t rowsAhead = 4;
+  auto ahead = [&](Value key, int64_t rows) {
+    Value later = code.add(key, rows);
+    return op.getValueRows() && !valueCopy ? valueRow(code.min(later, code.sub(keys.count, code.index(1)))) : later;
+  };
   int64_t width = cast<MemRefType>(op.getV().getType()).getShape().back();
   Value nextKeys = nextBlock(keys), rowMatrix;
   if (op.getKeyRows() && hasUnitColumns(mapped(op.getK())))
     rowMatrix = matrixAt(code, mapped(op.getK()), batch).memref;
   loop.every = [&](Value key, int) {
-    if (at.fetchRows && !ShapedType::isDynamic(width) && (!valueCopy || op.getValueRows()))
+    if (at.fetchRows && !ShapedType::isDynamic(width) && !valueCopy)
       for (int64_t c = 0; c < width; c += code.perLine(valueView))
-        code.fetch(valueView, {code.add(key, rowsAhead), code.index(c)}, Code::Level::First);
+        code.fetch(valueView, {ahead(key, rowsAhead), code.index(c)}, Code::Level::First);
     if (nextKeys)
       for (int v = 0; v < at.vectors; v += std::max<int>(1, code.perLine(nextKeys) / shape.lanes))
         code.fetch(nextKeys, {key, columns[v]}, Code::Level::Second);

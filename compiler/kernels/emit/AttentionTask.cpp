@@ -140,7 +140,7 @@ void AttentionTask::reserveRows(ScratchLayout &layout) {
   before = reservePartial(layout, nullptr);
   for (Value *row : {&blockMaximum, &factor})
     *row = layout.allocate({shape.panels, shape.panel()}, {});
-  if (needsCopy(op.getV()) || op.getValueRows())
+  if (copiesValues())
     valueCopy = layout.allocate({shape.keys, dynamic}, {e});
 }
 
@@ -270,7 +270,7 @@ void AttentionTask::addCarefully(Value row, Value begin, Value end, llvm::functi
       return code.choose(
           hidden, code.vector(), [&] { return Code::Values(sofar); },
           [&] {
-            Value v = code.loadMasked(valueView, {k, column}, inside);
+            Value v = code.loadMasked(valueView, {valueRow(k), column}, inside);
             return Code::Values{code.fma(code.broadcast(w), v, sofar[0])};
           });
     });

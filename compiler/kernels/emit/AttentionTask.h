@@ -118,6 +118,9 @@ protected:
   void reserveRows(ScratchLayout &layout);
   Partial reservePartial(ScratchLayout &layout, mlir::Value rows);
   static bool needsCopy(mlir::Value memref);
+  virtual bool copiesValues() { return needsCopy(op.getV()) || op.getValueRows(); }
+  /// The row of `valueView` that is the block's key.
+  virtual mlir::Value valueRow(mlir::Value key) { return key; }
   /// K or V, and which of its rows each key is; null: its own number.
   struct Table {
     mlir::Value memref, rows;
@@ -125,6 +128,8 @@ protected:
   Table keyTable() { return {mapped(op.getK()), op.getKeyRows() ? mapped(op.getKeyRows()) : mlir::Value()}; }
   Table valueTable() { return {mapped(op.getV()), op.getValueRows() ? mapped(op.getValueRows()) : mlir::Value()}; }
   mlir::Value keyRow(const Table &table, mlir::ValueRange batch, mlir::Value key);
+  /// Whether the rows of these keys lie one after the other, from row `first`.
+  mlir::Value areNeighbours(const Table &table, mlir::ValueRange batch, const Keys &keys, mlir::Value first);
   /// The block's rows of K or V as f32 with adjacent columns: where they lie, or copied to `copy`.
   mlir::Value blockView(const Table &table, mlir::ValueRange batch, const Keys &keys, mlir::Value copy,
                         mlir::Value columns);
@@ -185,8 +190,6 @@ private:
   void start(mlir::Value first);
   mlir::Value sinksOf(mlir::Value panel, int vector);
   mlir::Value keyBlock(mlir::Value begin, mlir::Value careful);
-  /// Whether the rows of these keys lie one after the other, from row `first`.
-  mlir::Value areNeighbours(const Table &table, mlir::ValueRange batch, const Keys &keys, mlir::Value first);
   void copyRows(const Table &table, mlir::ValueRange batch, const Keys &keys, mlir::Value copy, mlir::Value columns);
   void rescale(mlir::Value panel, mlir::ValueRange factors);
   void writeRow(mlir::Value row, mlir::Value factor);

@@ -95,6 +95,15 @@ double softmaxRow(std::vector<double> &scores, double sink) {
 
 } // namespace
 
+static Error checkRows(const Scope &scope, graph::AttentionOp op, Value rows, Value table) {
+  int64_t count = scope.get(table).shape.end()[-2];
+  if (rows)
+    for (int64_t row : scope.get(rows).ints)
+      if (row < 0 || row >= count)
+        return failAt(op, "row " + Twine(row) + " is outside [0, " + Twine(count) + ")");
+  return Error::success();
+}
+
 Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
   Expected<Tensor> result = makeTensor(scope, op, op.getResult().getType());
   if (!result)
@@ -106,6 +115,10 @@ Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
       return made.takeError();
     lse = std::move(*made);
   }
+  if (Error outside = checkRows(scope, op, op.getKeyRows(), op.getK()))
+    return outside;
+  if (Error outside = checkRows(scope, op, op.getValueRows(), op.getV()))
+    return outside;
   Heads heads(scope, op);
   RowScores rowScores(scope, op, heads);
   bool softmax = op.getNormalizer() == "softmax";

@@ -161,6 +161,28 @@ TEST_CASE("a ring gives attention over a window, the same bits for all pieces") 
   }
 }
 
+TEST_CASE("of many rows for one place the last stays, however many threads write") {
+  constexpr int64_t a = 3, n = 5, m = 4000, e = 33;
+  for (const char *target : targets) {
+    Program program;
+    if (!program.load("kept", nullptr, target, 2))
+      continue;
+    Numbers numbers(6);
+    std::vector<float> x = numbers.reals(a * n * e), v = numbers.reals(a * m * e), y(x.size()), expected = x;
+    std::vector<int64_t> rows(m);
+    for (int64_t i = 0; i < m; ++i)
+      rows[i] = i < 8 ? 4 : int64_t(numbers.next() % 4); // the fifth is written at first, and never again
+    for (int64_t i = 0; i < a * m; ++i)
+      std::copy_n(&v[i * e], e, &expected[(i / m * n + rows[i % m]) * e]);
+    for (int repeat = 0; repeat < 5; ++repeat) {
+      CAPTURE(std::string(target));
+      program.run("overwrite", {tensor({a, n, e}, x), tensor({a, m, e}, v), tensor(FOVEA_I64, {m}, rows.data())},
+                  {tensor({a, n, e}, y)});
+      CHECK(sameBits(y.data(), expected.data(), y.size()));
+    }
+  }
+}
+
 TEST_CASE("sequences change places, stay, and are doubled") {
   constexpr int64_t many = 4, limit = 3, slots = 6;
   Program program;

@@ -136,6 +136,24 @@ TEST_CASE_FIXTURE(Harness, "pointwise normaliser: the score region's result is t
   CHECK(same(y->reals, {18}));
 }
 
+TEST_CASE_FIXTURE(Harness, "keys and values are the rows that a table names") {
+  auto run = [&](std::vector<int64_t> rows) {
+    return compute(R"(
+      %y = graph.attention q(%a) k(%b) v(%b) key_rows(%c) value_rows(%c) score {
+      ^bb0(%s: f32, %t: index, %j: index):
+        graph.yield %s : f32
+      } mask {} : (<<1,1:f32>>, <<3,1:f32>>, <<3,1:f32>>, <<2:i64>>, <<2:i64>>) -> <<1,1:f32>>)",
+                   "<<1,1:f32>>",
+                   {{"<<1,1:f32>>", reals({1, 1}, {0})},
+                    {"<<3,1:f32>>", reals({3, 1}, {3, 50, 6})},
+                    {"<<2:i64>>", ints({2}, rows)}});
+  };
+  CHECK(same(run({2, 0})->reals, {4.5}));
+  CHECK(same(run({1, 1})->reals, {50}));
+  run({0, 3});
+  CHECK(error.find("row 3 is outside [0, 3)") != std::string::npos);
+}
+
 TEST_CASE_FIXTURE(Harness, "a read outside a capture is an error") {
   compute(R"(
     %y = graph.attention q(%a) k(%b) v(%b) captures(%b) score {

@@ -199,8 +199,8 @@ TEST_CASE_FIXTURE(Harness, "top_k: descending, NaN first, of equal ones the firs
         std::vector<double>{5, 5, 7, 2, -infinity});
   auto places = compute("%v, %y = graph.top_k %a : " + reals34, "<<2,3:i64>>", {{"<<2,4:f32>>", x}});
   CHECK(places->ints == std::vector<int64_t>{2, 1, 3, 3, 1, 0});
-  auto whole = compute("%v, %y = graph.top_k %a : <<4:i32>> -> <<4:i32>>, <<4:i64>>", "<<4:i64>>",
-                       {{"<<4:i32>>", ints({4}, {3, 9, 3, -1})}});
+  auto whole = compute("%v, %y = graph.top_k %a : <<4:i64>> -> <<4:i64>>, <<4:i64>>", "<<4:i64>>",
+                       {{"<<4:i64>>", ints({4}, {3, 9, 3, -1})}});
   CHECK(whole->ints == std::vector<int64_t>{1, 0, 2, 3});
   auto none = compute("%v, %y = graph.top_k %a : <<2:f32>> -> <<0:f32>>, <<0:i64>>", "<<0:i64>>",
                       {{"<<2:f32>>", reals({2}, {1, 2})}});

@@ -141,6 +141,21 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
   let dependentDialects = ["::fovea::graph::GraphDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 
+def AddAttentionMaps : FoveaPass<"graph-add-attention-maps"> {
+  let summary = "twins of the entries that return what their attentions look at";
+  let description = [{
+    Before: entries that reach graph.attention ops with values.
+    After: each has a twin, `<name>-attention-maps`, of the same arguments, whose results are the entry's and then, of every such op on the way and every call of its layer:
+    `<path>.weights` [batch..., T, cells], the weights summed over cells of ceildiv(S, cells) keys; `<path>.entropy` [batch..., T] (of pointwise weights
+    `<path>.sum`, their sums); `<path>.mass` [batch..., S], the weights of each key summed over the queries. All are f32. Layers on the way have twins as well.
+    Requires: graph-fuse-attention.
+    Exact: the entries stay as they are.
+  }];
+  let options = [Option<"cells", "cells", "int64_t", "128", "Cells of keys">];
+  let statistics = [Statistic<"numMaps", "maps", "Results added">];
+  let dependentDialects = ["::fovea::graph::GraphDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
 def MergeProjections : FoveaPass<"graph-merge-projections"> {
   let summary = "contractions of one value with several params become one";
   let description = [{

@@ -114,12 +114,22 @@ LogicalResult GroupBuilder::addEdges(StepGraph &graph) {
 }
 
 static StringRef kindName(PlannedGroup::Kind kind) {
-  return kind == PlannedGroup::Map ? "map" : kind == PlannedGroup::Matmul ? "matmul" : "attention";
+  switch (kind) {
+  case PlannedGroup::Map:
+    return "map";
+  case PlannedGroup::Matmul:
+    return "matmul";
+  case PlannedGroup::Attention:
+    return "attention";
+  case PlannedGroup::TopK:
+    return "top_k";
+  }
+  llvm_unreachable("all kinds are above");
 }
 
 static Operation *mainOp(ArrayRef<Operation *> ops) {
   for (Operation *op : ops)
-    if (isa<graph::ContractOp, graph::AttentionOp>(op))
+    if (isa<graph::ContractOp, graph::AttentionOp, graph::TopKOp>(op))
       return op;
   return ops.back();
 }

@@ -242,9 +242,9 @@ void GroupPlan::startScatter(graph::ScatterOp op) {
 }
 
 void GroupPlan::visit(Operation *op) {
-  if (auto attention = dyn_cast<graph::AttentionOp>(op)) {
+  if (isa<graph::AttentionOp, graph::TopKOp>(op)) {
     PlannedGroup group;
-    group.kind = PlannedGroup::Attention;
+    group.kind = isa<graph::TopKOp>(op) ? PlannedGroup::TopK : PlannedGroup::Attention;
     group.ops.insert(op);
     llvm::append_range(group.roots, op->getResults());
     groupsOf[op].push_back(groups.size());

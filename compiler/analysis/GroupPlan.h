@@ -26,7 +26,7 @@ uint64_t maskOf(llvm::ArrayRef<Coordinate> pattern);
 
 /// One kernel: points of `box`; each root is stored at the point, at its pattern.
 struct PlannedGroup {
-  enum Kind { Map, Matmul, Attention } kind = Map;
+  enum Kind { Map, Matmul, Attention, TopK } kind = Map;
   llvm::SmallVector<DimExpr> box;
   llvm::SmallVector<unsigned> reduced; ///< box axes of the reductions inside, ascending
   llvm::SetVector<mlir::Operation *> ops;

@@ -180,13 +180,20 @@ IndexRange IndexBounds::integers(Value tensor, unsigned depth) {
     return {};
   if (auto found = known.find(tensor); found != known.end())
     return found->second;
-  IndexRange range = compute(op, depth + 1);
+  IndexRange range = compute(tensor, depth + 1);
   return known[tensor] = range;
 }
 
-IndexRange IndexBounds::compute(Operation *op, unsigned depth) {
+IndexRange IndexBounds::compute(Value tensor, unsigned depth) {
+  Operation *op = tensor.getDefiningOp();
   if (Value same = elementsOf(op))
     return integers(same, depth);
+  if (auto topK = dyn_cast<graph::TopKOp>(op)) {
+    if (tensor == topK.getValues())
+      return integers(topK.getX(), depth);
+    std::optional<DimExpr> last = SizeDomain::moderate(typeOf(topK.getX()).getDims().back() - DimExpr(1));
+    return {DimExpr(0), last};
+  }
   if (auto iota = dyn_cast<graph::IotaOp>(op))
     return {DimExpr(0), SizeDomain::moderate(typeOf(iota.getResult()).getDim(0) - DimExpr(1))};
   if (auto dim = dyn_cast<graph::DimOp>(op)) {

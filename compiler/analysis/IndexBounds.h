@@ -34,7 +34,7 @@ public:
 
 private:
   IndexRange integers(mlir::Value tensor, unsigned depth);
-  IndexRange compute(mlir::Operation *op, unsigned depth);
+  IndexRange compute(mlir::Value tensor, unsigned depth);
   IndexRange comparison(graph::CompareOp op, unsigned depth);
   RealRange reals(mlir::Value tensor, unsigned depth);
   RealRange computeReal(mlir::Operation *op, unsigned depth);

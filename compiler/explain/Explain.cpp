@@ -182,9 +182,11 @@ private:
                                   const Attention &attention) {
     using kernels::AttentionVariant;
     TargetRun run{target.name.str(), target.attentionRows, target.attentionKeys, {}};
-    auto taken = kernels::variantFor(target, DimExpr::parse(attention.queries)->value(),
+    auto taken = kernels::variantFor(launch.op, target, DimExpr::parse(attention.queries)->value(),
                                      DimExpr::parse(attention.keys)->value());
     for (AttentionVariant variant : {AttentionVariant::FewQueries, AttentionVariant::ManyQueries}) {
+      if (variant == AttentionVariant::FewQueries && !kernels::mayHaveFewQueries(launch.op))
+        continue;
       std::string condition = kernels::conditionOf(variant, target, attention.queries, attention.keys);
       if (taken)
         condition = taken == variant ? "always" : "never";
@@ -263,8 +265,8 @@ private:
 
   static Tiles tilesAt(const kernels::Target &target, const AttentionLaunch &launch,
                        const kernels::AttentionSizes &extent, const Symbols &symbols, int64_t flops) {
-    Tiles tiles{target.name.str(),
-                kernels::attentionVariantNames()[int(*kernels::variantFor(target, extent.queries, extent.keys))].str()};
+    auto variant = *kernels::variantFor(launch.op, target, extent.queries, extent.keys);
+    Tiles tiles{target.name.str(), kernels::attentionVariantNames()[int(variant)].str()};
     auto counts = tilesOf(launch, target, extent, symbols);
     if (!counts)
       return tiles;

@@ -63,8 +63,11 @@ private:
     if (attention.score != attention.scale && attention.score != "s")
       row("score", attention.score);
     bool isPointwise = attention.normalizer == "pointwise";
-    row("weights", fmt::format("{}, times v over {}",
-                               isPointwise ? "the score itself" : attention.normalizer + " over j", attention.values));
+    if (attention.normalizer == "top_k")
+      row("selects", "the largest scores of each query, and their keys: " + attention.result);
+    else
+      row("weights", fmt::format("{}, times v over {}",
+                                 isPointwise ? "the score itself" : attention.normalizer + " over j", attention.values));
     if (!attention.shared.empty())
       row("shared", "keys and values are the same along " + joined(attention.shared));
     if (attention.mask.terms.empty())

@@ -93,6 +93,16 @@ double softmaxRow(std::vector<double> &scores, double sink) {
   return sum == 0 ? -infinity : m + std::log(sum);
 }
 
+/// A row's largest scores and their keys, as graph.top_k has them.
+void selectLargest(ArrayRef<double> scores, int64_t row, Tensor &largest, Tensor &keys) {
+  int64_t count = largest.shape.back();
+  std::vector<int64_t> order = descending(scores);
+  for (int64_t i = 0; i < count && i < int64_t(order.size()); ++i) {
+    largest.reals[row * count + i] = scores[order[i]];
+    keys.ints[row * count + i] = order[i];
+  }
+}
+
 } // namespace
 
 static Error checkRows(const Scope &scope, graph::AttentionOp op, Value rows, Value table) {
@@ -121,7 +131,7 @@ Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
     return outside;
   Heads heads(scope, op);
   RowScores rowScores(scope, op, heads);
-  bool softmax = op.getNormalizer() == "softmax";
+  bool softmax = op.getNormalizer() == "softmax", selects = op.getNormalizer() == "top_k";
   Shape rows(heads.q.shape.begin(), heads.q.shape.end() - 1); // batch..., T
   Error error = Error::success();
   forEachIndex(rows, [&](ArrayRef<int64_t> index, int64_t row) {
@@ -132,6 +142,10 @@ Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
     Expected<std::vector<double>> scores = rowScores(index.drop_back(), batch, t, visible);
     if (!scores) {
       error = scores.takeError();
+      return;
+    }
+    if (selects) {
+      selectLargest(*scores, row, *result, lse);
       return;
     }
     std::vector<double> weights = *scores;

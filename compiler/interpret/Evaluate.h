@@ -65,6 +65,10 @@ llvm::Expected<std::vector<Ref>> callFunction(graph::FuncOp function,
 /// Nothing where `op` is none of them.
 std::optional<llvm::Expected<Tensor>> evaluateLayout(const Scope &scope, mlir::Operation *op);
 llvm::Error evaluateAttention(Scope &scope, graph::AttentionOp op);
+llvm::Error evaluateTopK(Scope &scope, graph::TopKOp op);
+
+/// The places of numbers in the order of graph.top_k.
+std::vector<int64_t> descending(llvm::ArrayRef<double> numbers);
 
 /// A scalar inside a region: `real` for floats, `integer` for the others.
 struct Scalar {

@@ -152,6 +152,8 @@ Error link(const LinkJob &job) {
   }
   for (const TemporaryFile &object : objects)
     words.push_back(object.path());
+  for (const std::string &symbol : job.wanted)
+    words.insert(words.end(), {"-u", symbol});
   words.insert(words.end(), job.archives.begin(), job.archives.end());
   if (!job.shared) {
     words.insert(words.end(), {"-lm", "-lc"});

@@ -43,6 +43,8 @@ struct LinkJob {
   /// Whether the objects hold weights, which are to be mapped on huge pages: addresses and file offsets agree up to 2
   /// MiB, and the file is written in one piece, for which file systems take large pages.
   bool holdsWeights = false;
+  /// Symbols to take from the archives though nothing needs them.
+  std::vector<std::string> wanted;
   /// shared: the one symbol that stays visible.
   std::string exportedSymbol;
 };

@@ -103,6 +103,12 @@ Value AttentionMasks::keepsZero(Operation *op, Hidden &hidden) {
   }
   if (isa<graph::NegOp, graph::AbsOp, graph::SqrtOp, graph::TanhOp, graph::ErfOp>(op))
     return op->getOperand(0);
+  if (auto select = dyn_cast<graph::SelectOp>(op); select && constantValue(select.getLhs()) == 0) {
+    // where(w == 0, 0, f(w))
+    auto compare = select.getCondition().getDefiningOp<graph::CompareOp>();
+    bool isGuard = compare && compare.getPredicate() == "eq" && constantValue(compare.getRhs()) == 0;
+    return isGuard && dependsOnScores(compare.getLhs()) ? compare.getLhs() : Value();
+  }
   if (isa<graph::MaxOp>(op))
     for (size_t side : {0, 1})
       if (constantValue(op->getOperand(side)) == 0) {

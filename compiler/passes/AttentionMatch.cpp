@@ -144,10 +144,11 @@ const Node *AttentionMatcher::unscaledWeights(const Node *node) {
 
 /// Reads the weights at labels of the product's operand, down to the softmax's axes.
 LogicalResult AttentionMatcher::labelWeights() {
-  if (auto logSum = dyn_cast<graph::LogSumExpOp>(match.anchor)) {
-    match.top = logSum.getX();
+  if (!match.product) {
+    auto logSum = dyn_cast<graph::LogSumExpOp>(match.anchor);
+    match.top = match.anchor->getOperand(0);
     match.topLabels = expressions.expand(root);
-    match.key = match.topLabels[logSum.getAxis()];
+    match.key = logSum ? match.topLabels[logSum.getAxis()] : match.topLabels.back();
     return success();
   }
   weightsLabels = expressions.expand(root);
@@ -369,7 +370,9 @@ LogicalResult AttentionMatcher::assignRoles() {
   for (auto [label, axis] : llvm::zip_equal(keysAreLeft ? scores.getRhsLabels() : scores.getLhsLabels(), match.qLabels))
     if (!llvm::is_contained(out, label))
       llvm::append_range(match.inner, axis);
-  report.proved(match.isPointwise() ? "weights are a function of each score alone" : "softmax over the key axis");
+  report.proved(match.isPointwise()                ? "weights are a function of each score alone"
+                : isa<graph::TopKOp>(match.anchor) ? "the largest scores over the key axis"
+                                                   : "softmax over the key axis");
   return checkValues();
 }
 
@@ -432,8 +435,7 @@ static bool isLinear(const Node *node, AttentionMatch &match) {
 }
 
 LogicalResult AttentionMatcher::run() {
-  auto logSum = dyn_cast<graph::LogSumExpOp>(match.anchor);
-  root = expressions.newLabels(typeOf(logSum ? logSum.getX() : weightsOperand()));
+  root = expressions.newLabels(typeOf(match.product ? weightsOperand() : match.anchor->getOperand(0)));
   return expressions.solve([&]() -> LogicalResult {
     report.facts.clear();
     report.failure.clear();
@@ -461,6 +463,11 @@ LogicalResult fovea::matchPointwise(WeightsUse use, AttentionMatch &match, Chain
 
 LogicalResult fovea::matchLogSum(graph::LogSumExpOp logSum, AttentionMatch &match, ChainReport &report) {
   match.anchor = logSum;
+  return AttentionMatcher(match, report).run();
+}
+
+LogicalResult fovea::matchTopK(graph::TopKOp topK, AttentionMatch &match, ChainReport &report) {
+  match.anchor = topK;
   return AttentionMatcher(match, report).run();
 }
 

@@ -23,8 +23,8 @@ struct AttentionMatch {
 
   graph::ContractOp scores;          ///< q k^T
   graph::SoftmaxOp softmax;          ///< null: the weights are a function of each score alone, or there are none
-  graph::ContractOp product;         ///< weights v; null: only the log-sum-exp of the scores is wanted
-  mlir::Operation *anchor = nullptr; ///< what the attention stands in front of: the product or the log-sum-exp
+  graph::ContractOp product;         ///< weights v; null: only the anchor's result is wanted
+  mlir::Operation *anchor = nullptr; ///< what the attention stands in front of: the product, log-sum-exp or top_k
   bool weightsAreLhs = true;
   mlir::Value top;        ///< what the score region computes: the softmax's operand, or the weights themselves
   TensorLabels topLabels; ///< of `top`
@@ -67,6 +67,9 @@ llvm::LogicalResult matchPointwise(WeightsUse use, AttentionMatch &match, ChainR
 
 /// Matches the log-sum-exp of scores, of which nothing else is wanted.
 llvm::LogicalResult matchLogSum(graph::LogSumExpOp logSum, AttentionMatch &match, ChainReport &report);
+
+/// Matches the largest of scores over the keys, in any function of each.
+llvm::LogicalResult matchTopK(graph::TopKOp topK, AttentionMatch &match, ChainReport &report);
 
 /// Whether a contraction feeds the softmax or uses it, through any ops but another softmax: only then is it a chain.
 bool isChain(graph::SoftmaxOp softmax);

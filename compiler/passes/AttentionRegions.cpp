@@ -264,9 +264,15 @@ graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
                     : noColumns(builder, pathless, k);
   SmallVector<DimExpr> dims = llvm::to_vector(typeOf(q).getDims());
   dims.back() = typeOf(v).getDims().back();
-  graph::TensorType type = typeOf(q).cloneWith(dims);
-  return graph::AttentionOp::create(builder, loc, TypeRange(type), q, k, v, ValueRange(), Value(), Value(), Value(),
-                                    builder.getStringAttr(match.isPointwise() ? "pointwise" : "softmax"));
+  SmallVector<Type> types{typeOf(q).cloneWith(dims)};
+  if (auto topK = dyn_cast<graph::TopKOp>(match.anchor)) {
+    dims.back() = typeOf(topK.getValues()).getDims().back();
+    graph::TensorType scores = typeOf(q).cloneWith(dims);
+    types = {scores.cloneWith(builder.getF32Type()), scores.cloneWith(builder.getI64Type())};
+  }
+  const char *normalizer = types.size() > 1 ? "top_k" : match.isPointwise() ? "pointwise" : "softmax";
+  return graph::AttentionOp::create(builder, loc, types, q, k, v, ValueRange(), Value(),
+                                    builder.getStringAttr(normalizer));
 }
 
 /// The softmax's sink, one of each batch, as an operand. One that differs from query to query comes after: it scales

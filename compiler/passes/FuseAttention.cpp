@@ -212,6 +212,9 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
       fuseSoftmaxes(function, report);
       fuseLogSums(function, report);
       fusePointwise(function, report);
+      fuseTopKs(function, report);
+      restoreSums(function, report);
+      fuseLogSums(function, report); // of scores that only statistics have read
       function.walk([&](graph::ContractOp product) {
         ChainReport chain(product.getLoc());
         if (!isNearMiss(product, chain))
@@ -391,6 +394,67 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
       }
     for (Operation *product : dead)
       eraseDead(product);
+  }
+
+  /// The largest scores of each query: of weights, or where nothing else needs the scores and these are no linear
+  /// layer's.
+  void fuseTopKs(graph::FuncOp function, FusionReport &report) {
+    ParamDependence params(function);
+    SmallVector<graph::TopKOp> topKs;
+    function.walk([&](graph::TopKOp topK) { topKs.push_back(topK); });
+    for (graph::TopKOp topK : topKs) {
+      ChainReport chain(topK.getLoc());
+      AttentionMatch match;
+      bool isStatistic = topK->hasAttr(graph::names::statistic);
+      bool isMatched = succeeded(matchTopK(topK, match, chain)) && !match.query.empty();
+      if (isMatched && !isStatistic && (match.hasOtherUses || params.isConstant(match.k)))
+        continue;
+      FailureOr<BuiltAttention> built = failure();
+      if (isMatched)
+        built = fuse(success(), match, chain);
+      if (succeeded(built))
+        replace(topK, *built, match);
+      if (succeeded(built) || isStatistic)
+        report.chains.push_back(chain);
+    }
+  }
+
+  static void replace(graph::TopKOp topK, const BuiltAttention &built, AttentionMatch &match) {
+    OpBuilder builder(topK);
+    Location loc = topK.getLoc();
+    // The largest of a row have a label of their own.
+    AxisLabels place = match.expressions.newLabels(typeOf(topK.getIndices())).back();
+    TensorLabels from = match.laidOut({match.query, place}), to = match.topLabels;
+    to.back() = place;
+    auto laidOut = [&](Value value) { return relabel(builder, loc, match.expressions, value, from, to); };
+    Value values = laidOut(built.op->getResult(0));
+    if (values.getType() != topK.getValues().getType())
+      values = graph::CastOp::create(builder, loc, topK.getValues().getType(), values);
+    topK.getValues().replaceAllUsesWith(values);
+    topK.getIndices().replaceAllUsesWith(laidOut(built.op->getResult(1)));
+    eraseDead(topK);
+  }
+
+  /// Sums of what is computed from weights that did not become attentions are sums again.
+  void restoreSums(graph::FuncOp function, FusionReport &report) {
+    SmallVector<graph::ContractOp> products;
+    function.walk([&](graph::ContractOp product) {
+      if (product->hasAttr(graph::names::statistic))
+        products.push_back(product);
+    });
+    for (graph::ContractOp product : products) {
+      ChainReport chain(product.getLoc());
+      AttentionMatch match;
+      if (succeeded(matchPointwise({product, true}, match, chain)) || chain.failure.empty())
+        chain.failure = "the score cannot be written as a function of indices";
+      report.chains.push_back(chain);
+      OpBuilder builder(product);
+      auto summed = llvm::find(product.getLhsLabels(), product.getRhsLabels().front());
+      Value sum = graph::ReduceOp::create(builder, product.getLoc(), product.getType(), "sum", product.getLhs(),
+                                          ArrayRef<int64_t>(summed - product.getLhsLabels().begin()));
+      product.getResult().replaceAllUsesWith(sum);
+      eraseDead(product);
+    }
   }
 
   FailureOr<BuiltAttention> fuse(LogicalResult matched, AttentionMatch &match, ChainReport &chain) {

@@ -69,7 +69,7 @@ def RaiseSlices : FoveaPass<"graph-raise-slices"> {
   let summary = "slices of attention weights and scores are taken of what these are computed from";
   let description = [{
     Before: slice(softmax(scores)) along another axis than the keys, slice(scores) before a softmax, with elementwise ops and layouts anywhere
-    between. After: the slice is taken of q (or k) instead, and all that follows is computed for it alone.
+    between; gathers of weights likewise. After: the part is taken of q (or k) instead, and all that follows is computed for it alone.
     Before: slice(softmax(concat(scores, logit))) that leaves out the logit, of which there is one. After: softmax(scores) with
     the logit as its sink.
     Requires: graph-recognize-softmax.
@@ -92,6 +92,21 @@ def DistributeWeights : FoveaPass<"graph-distribute-weights"> {
   let statistics = [Statistic<"numDistributed", "distributed", "Products of sums taken apart">];
 }
 
+def RaiseStatistics : FoveaPass<"graph-raise-statistics"> {
+  let summary = "statistics of attention weights are taken of the scores and their log-sum-exp";
+  let description = [{
+    Before: a sum over keys or queries (and other axes) of what depends on the weights graph.softmax(x) element by element; graph.top_k, graph.argmax or the
+    maximum of the weights over the keys, the last axis. x is computed from a contraction element by element.
+    After: a contraction with ones, marked `graph.statistic`, with exp(x - lse) for the weights; graph.top_k of x, marked, whose values are exp(v - lse). lse is
+    graph.logsumexp of x, a sink taken in by elementwise ops. In rows whose log-sum-exp is NaN the keys are 0, 1, ..., as all weights are NaN.
+    Requires: graph-recognize-softmax, graph-distribute-weights.
+    Numerical effect: a weight is exp(x - lse) instead of exp(x - m) / sum: off by some units of the last place of |x - lse| + 1. Weights that are equal, by
+    underflow too, are told apart by their scores.
+    Declines when: weights are no f32, the sum is over axes that both factors of the scores have (heads) only.
+  }];
+  let statistics = [Statistic<"numRaised", "raised", "Statistics raised">];
+}
+
 def FuseAttention : FoveaPass<"graph-fuse-attention"> {
   let summary = "fuses contract, elementwise score, softmax over the keys (or none), contract into graph.attention";
   let description = [{
@@ -109,6 +124,8 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     they are computed again, as exp(score - lse); the scores are where they are read otherwise. A softmax with several products becomes several ops.
     Weights of a softmax that are changed element by element before they meet the values, or are normalised over another axis than the contraction
     sums, are exp(score - lse) with the log-sum-exp of an op of no columns, and then a function of each score.
+    Sums that graph-raise-statistics has made products with ones are pointwise ones (over the queries: with queries and keys exchanged), or sums again;
+    graph.top_k over the keys of any function of each score is an op with the normaliser "top_k", where nothing else than statistics needs the scores.
     Requires: graph-recognize-softmax.
     Declines when: keys are a batch axis or belong to both factors, the weights are summed over another axis too,
     something that is not elementwise (a reduction, a gather) stands between, a reshape does not follow the axes; without a softmax also where there is one query only and where
@@ -121,6 +138,21 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
   }];
   let statistics = [Statistic<"numFused", "fused", "Chains fused">,
                     Statistic<"numDeclined", "declined", "Chains that were not fused">];
+  let dependentDialects = ["::fovea::graph::GraphDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
+}
+
+def AddAttentionMaps : FoveaPass<"graph-add-attention-maps"> {
+  let summary = "twins of the entries that return what their attentions look at";
+  let description = [{
+    Before: entries that reach graph.attention ops with values.
+    After: each has a twin, `<name>-attention-maps`, of the same arguments, whose results are the entry's and then, of every such op on the way and every call of its layer:
+    `<path>.weights` [batch..., T, cells], the weights summed over cells of ceildiv(S, cells) keys; `<path>.entropy` [batch..., T] (of pointwise weights
+    `<path>.sum`, their sums); `<path>.mass` [batch..., S], the weights of each key summed over the queries. All are f32. Layers on the way have twins as well.
+    Requires: graph-fuse-attention.
+    Exact: the entries stay as they are.
+  }];
+  let options = [Option<"cells", "cells", "int64_t", "128", "Cells of keys">];
+  let statistics = [Statistic<"numMaps", "maps", "Results added">];
   let dependentDialects = ["::fovea::graph::GraphDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }
 

@@ -1,7 +1,8 @@
 // slice(f(softmax(g(contract(q, k))))) becomes f(softmax(g(contract(slice(q), k)))): weights or scores of which a part
 // is read are computed for that part. Pays because the whole is queries by keys, which nothing else holds once
 // attention is fused. A slice along the keys of softmax(concat(scores, logit)) that leaves the logit out becomes a
-// softmax with a sink. Numerical effect: exact; with a sink the sum has the logit's share last.
+// softmax with a sink. Gathers of weights likewise. Numerical effect: exact; with a sink the sum has the logit's share
+// last.
 #include "compiler/passes/ElementExpression.h"
 #include "compiler/passes/Passes.h"
 
@@ -38,18 +39,20 @@ static SmallVector<Operation *> sourcesOf(Operation *op) {
 static SmallVector<Operation *> usersOf(Operation *op) { return llvm::to_vector(op->getUsers()); }
 
 namespace {
-/// Which elements along an axis.
+/// Which elements along an axis: `size` of them, from a start in steps, or those at `indices` (rank 1).
 struct Part {
   Value offset; ///< or null ...
   DimExpr start;
   int64_t step;
   DimExpr size;
+  Value indices = Value();
 };
 
 /// Takes a part of values by taking it of what they are computed from.
 class Raiser {
 public:
-  Raiser(graph::SliceOp slice, Part part) : builder(slice), slice(slice), part(part) {}
+  /// `place`: the op that takes it.
+  Raiser(Operation *place, Part part) : builder(place), place(place), part(part) {}
 
   /// The part of `value` along `axis`.
   Value sliced(Value value, int64_t axis) {
@@ -57,12 +60,7 @@ public:
     if (!isNew)
       return entry->second;
     Value result = raised(value, axis);
-    if (!result)
-      result = graph::SliceOp::create(
-          builder, slice.getLoc(), partType(value, axis), value, part.offset, builder.getI64IntegerAttr(axis),
-          part.offset ? graph::DimAttr() : graph::DimAttr::get(builder.getContext(), part.start),
-          builder.getI64IntegerAttr(part.step));
-    return known[{value, axis}] = result;
+    return known[{value, axis}] = result ? result : taken(value, axis);
   }
 
   bool hasRaised = false;  ///< through a softmax or a contraction
@@ -70,6 +68,16 @@ public:
   bool cutsPieces = false; ///< another part of one
 
 private:
+  Value taken(Value value, int64_t axis) {
+    Location loc = place->getLoc();
+    if (part.indices)
+      return graph::GatherOp::create(builder, loc, partType(value, axis), value, part.indices, axis);
+    return graph::SliceOp::create(
+        builder, loc, partType(value, axis), value, part.offset, builder.getI64IntegerAttr(axis),
+        part.offset ? graph::DimAttr() : graph::DimAttr::get(builder.getContext(), part.start),
+        builder.getI64IntegerAttr(part.step));
+  }
+
   graph::TensorType partType(Value value, int64_t axis) {
     SmallVector<DimExpr> dims = llvm::to_vector(typeOf(value).getDims());
     dims[axis] = part.size;
@@ -91,7 +99,7 @@ private:
   Value raisedContract(graph::ContractOp contract, int64_t axis);
 
   OpBuilder builder;
-  graph::SliceOp slice;
+  Operation *place;
   const Part part;
   llvm::DenseMap<std::pair<Value, int64_t>, Value> known;
 };
@@ -141,7 +149,8 @@ Value Raiser::raisedConcat(graph::ConcatOp concat, int64_t axis) {
     return Value();
   DimExpr start(0);
   for (Value piece : concat.getXs()) {
-    if (!part.offset && part.step == 1 && part.start == start && typeOf(piece).getDim(axis) == part.size) {
+    if (!part.indices && !part.offset && part.step == 1 && part.start == start &&
+        typeOf(piece).getDim(axis) == part.size) {
       hasPiece = true;
       return piece;
     }
@@ -164,10 +173,10 @@ Value Raiser::raisedSoftmax(graph::SoftmaxOp softmax, int64_t axis) {
     return weights;
   }
   bool isLast = part.start == DimExpr(0);
-  if (part.offset || part.step != 1 || softmax.getSink() || (!isLast && part.start != DimExpr(1)) ||
+  if (part.indices || part.offset || part.step != 1 || softmax.getSink() || (!isLast && part.start != DimExpr(1)) ||
       part.size + DimExpr(1) != typeOf(softmax.getX()).getDim(keys))
     return Value();
-  Raiser scores(slice, part), logit(slice, {Value(), isLast ? part.size : DimExpr(0), 1, DimExpr(1)});
+  Raiser scores(place, part), logit(place, {Value(), isLast ? part.size : DimExpr(0), 1, DimExpr(1)});
   Value x = scores.sliced(softmax.getX(), keys), other = logit.sliced(softmax.getX(), keys);
   if (!scores.hasPiece || scores.cutsPieces || logit.cutsPieces)
     return Value();
@@ -175,7 +184,7 @@ Value Raiser::raisedSoftmax(graph::SoftmaxOp softmax, int64_t axis) {
   SmallVector<DimExpr> rows = llvm::to_vector(typeOf(other).getDims());
   rows.erase(rows.begin() + keys);
   Value sink =
-      graph::ReshapeOp::create(builder, slice.getLoc(), typeOf(other).cloneWith(ArrayRef<DimExpr>(rows)), other);
+      graph::ReshapeOp::create(builder, place->getLoc(), typeOf(other).cloneWith(ArrayRef<DimExpr>(rows)), other);
   return graph::SoftmaxOp::create(builder, softmax.getLoc(), x.getType(), x, sink, keys);
 }
 
@@ -196,29 +205,69 @@ Value Raiser::raisedContract(graph::ContractOp contract, int64_t axis) {
 namespace {
 class RaiseSlices : public fovea::impl::RaiseSlicesBase<RaiseSlices> {
   void runOnOperation() override {
-    SmallVector<graph::SliceOp> slices;
-    getOperation().walk([&](graph::SliceOp slice) { slices.push_back(slice); });
-    // From behind: what reads a slice may be one itself, and goes up through it.
-    for (graph::SliceOp slice : llvm::reverse(slices)) {
-      SmallVector<Operation *> source{slice.getX().getDefiningOp()};
-      bool isOfWeights = reaches<graph::SoftmaxOp>(source, sourcesOf);
-      bool isOfScores =
-          reaches<graph::ContractOp>(source, sourcesOf) && reaches<graph::SoftmaxOp>(usersOf(slice), usersOf);
-      if (!isOfWeights && !isOfScores)
-        continue;
-      Raiser raiser(slice, {slice.getOffset(), slice.getOffset() ? DimExpr(0) : slice.getStart()->getValue(),
-                            int64_t(slice.getStep()), typeOf(slice.getResult()).getDim(slice.getAxis())});
-      Value result = raiser.sliced(slice.getX(), slice.getAxis());
-      if (!raiser.hasRaised)
-        continue;
-      slice.getResult().replaceAllUsesWith(result);
-      ++numRaised;
-    }
+    while (raiseAll()) // a part of a part comes after it
+      ;
     // What no one reads whole any more, and what was built in vain.
     for (auto function : getOperation().getOps<graph::FuncOp>())
       for (Operation &op : llvm::make_early_inc_range(llvm::reverse(function.getBody().front())))
         if (isOpTriviallyDead(&op))
           op.erase();
+  }
+
+  bool raiseAll() {
+    SmallVector<Operation *> parts;
+    getOperation().walk([&](Operation *op) {
+      if (isa<graph::SliceOp, graph::GatherOp>(op) && !op->use_empty())
+        parts.push_back(op);
+    });
+    bool isAny = false;
+    // From behind: what reads a part may be one itself, and goes up through it.
+    for (Operation *part : llvm::reverse(parts)) {
+      Value result = raise(part);
+      if (!result)
+        continue;
+      part->getResult(0).replaceAllUsesWith(result);
+      ++numRaised;
+      isAny = true;
+    }
+    return isAny;
+  }
+
+  /// The part, of what its operand is computed from; null where it stays.
+  static Value raise(Operation *part) {
+    SmallVector<Operation *> source{part->getOperand(0).getDefiningOp()};
+    bool isOfWeights = reaches<graph::SoftmaxOp>(source, sourcesOf);
+    bool isOfScores =
+        reaches<graph::ContractOp>(source, sourcesOf) && reaches<graph::SoftmaxOp>(usersOf(part), usersOf);
+    // A gather of scores may have more elements than these.
+    if (auto gather = dyn_cast<graph::GatherOp>(part))
+      return isOfWeights ? raise(gather) : Value();
+    if (!isOfWeights && !isOfScores)
+      return Value();
+    auto slice = cast<graph::SliceOp>(part);
+    Raiser raiser(slice, {slice.getOffset(), slice.getOffset() ? DimExpr(0) : slice.getStart()->getValue(),
+                          int64_t(slice.getStep()), typeOf(slice.getResult()).getDim(slice.getAxis())});
+    Value result = raiser.sliced(slice.getX(), slice.getAxis());
+    return raiser.hasRaised ? result : Value();
+  }
+
+  /// Indices of any rank, as one axis.
+  static Value raise(graph::GatherOp gather) {
+    OpBuilder builder(gather);
+    graph::TensorType type = typeOf(gather.getIndices());
+    DimExpr count = type.getNumElements();
+    if (!count)
+      return Value();
+    Value indices = gather.getIndices();
+    if (type.getRank() != 1)
+      indices = graph::ReshapeOp::create(builder, gather.getLoc(), type.cloneWith(ArrayRef<DimExpr>(count)), indices);
+    Raiser raiser(gather, {Value(), DimExpr(0), 1, count, indices});
+    Value result = raiser.sliced(gather.getX(), gather.getAxis());
+    if (!raiser.hasRaised)
+      return Value();
+    if (result.getType() != gather.getType())
+      result = graph::ReshapeOp::create(builder, gather.getLoc(), gather.getType(), result);
+    return result;
   }
 };
 } // namespace

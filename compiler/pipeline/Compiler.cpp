@@ -277,7 +277,7 @@ bool Compiler::simplify() {
   return succeeded(state->runPasses(*state->graph, phases::beforeFusion, points::beforeFusion));
 }
 
-bool Compiler::fuse() { return succeeded(state->runPasses(*state->graph, phases::fusion, points::afterFusion)); }
+bool Compiler::fuse() { return succeeded(state->runPasses(*state->graph, phases::fusion(state->options.attentionMaps), points::afterFusion)); }
 
 OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage, program::Interface &interface) {
   OwningOpRef<ModuleOp> module(cast<ModuleOp>(graph()->clone()));

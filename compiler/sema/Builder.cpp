@@ -63,12 +63,11 @@ ValueId Builder::emit(std::string name, std::vector<ValueId> operands, TensorTyp
   op.attributes = std::move(attributes);
   op.results = {id};
   op.span = span;
-  definingOp[id] = static_cast<int32_t>(function.ops.size());
-  function.ops.push_back(std::move(op));
+  add(std::move(op));
   return id;
 }
 
-void Builder::addCall(Op op) {
+void Builder::add(Op op) {
   for (ValueId id : op.results)
     definingOp[id] = static_cast<int32_t>(function.ops.size());
   function.ops.push_back(std::move(op));

@@ -58,7 +58,8 @@ public:
                std::vector<std::pair<std::string, Attribute>> attributes = {});
   /// A copy: values move when one is added.
   TensorType type(ValueId id) const { return function.values[id].type; }
-  void addCall(Op op);
+  /// An op of any number of results, which are values already.
+  void add(Op op);
   /// Names the op that defines `id`, unless it has a name. A call of a plain function is renamed.
   void setPath(ValueId id, const std::string &path);
   std::string uniquePath(const std::string &path);

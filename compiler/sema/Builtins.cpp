@@ -198,6 +198,49 @@ Entity runArgmax(Elaborator &e, const Builtin &builtin, const Args &args, Span s
   return y;
 }
 
+/// top_k(x, k): the k largest along the last axis and where they are.
+Entity runTopK(Elaborator &e, const Builtin &, const Args &args, Span span) {
+  const Entity &v = args[0].value;
+  if (!v.is(Kind::Tensor))
+    return wrong(e, args, 0, "x", "top_k", "a tensor");
+  std::optional<DimExpr> k = e.sizeOf(args[1].value);
+  if (!k)
+    return wrong(e, args, 1, "k", "top_k", "a size");
+  Builder &builder = *e.frame->builder;
+  TensorType type = builder.type(v.id);
+  if (type.dtype == DType::Bool || type.dtype == DType::F64) {
+    e.diagnostics.report(diag::badOperand, args[0].span, "top_k", e.describe(v)).help("cast it first: `f32(x)`");
+    return {};
+  }
+  if (type.dims.empty()) {
+    e.diagnostics.report(diag::badAxis, args[0].span, "`top_k` takes a tensor with an axis");
+    return {};
+  }
+  DimExpr size = type.dims.back();
+  for (auto [low, high] : {std::pair(DimExpr(0), *k), std::pair(*k, size)})
+    if (builder.require(low, Relation::LE, high, fmt::format("{} <= {} in `top_k`", low.str(), high.str()),
+                        args[1].span) == Truth::False) {
+      e.diagnostics.report(diag::badIndex, args[1].span,
+                           fmt::format("`top_k` of {} along an axis of size {}", k->str(), size.str()));
+      return {};
+    }
+  if (!builder.useAsSize(*k, args[1].span))
+    return {};
+  type.dims.back() = *k;
+  ValueId values = builder.addValue(type, span), indices = builder.addValue({type.dims, DType::I64}, span);
+  Op op;
+  op.name = "top_k";
+  op.operands = {v.id};
+  op.results = {values, indices};
+  op.span = span;
+  builder.add(std::move(op));
+  Entity both(Kind::Tuple);
+  both.items = {Entity::ofTensor(values), Entity::ofTensor(indices)};
+  both.names = {"values", "indices"};
+  both.items[1].bound = size;
+  return both;
+}
+
 Entity runWhere(Elaborator &e, const Builtin &, const Args &args, Span span) {
   const Entity &c = args[0].value;
   if (c.is(Kind::Bool))
@@ -439,6 +482,7 @@ std::map<std::string, Builtin> makeBuiltins() {
   t["minimum"] = {{"a", "b"}, 2, runExtremum, "min"};
   t["clamp"] = {{"x", "low", "high"}, 3, runClamp, ""};
   t["argmax"] = {{"x", "axis", "keep"}, 1, runArgmax, ""};
+  t["top_k"] = {{"x", "k"}, 2, runTopK, ""};
   t["where"] = {{"condition", "a", "b"}, 3, runWhere, ""};
   t["index"] = {{"size"}, 1, runIndex, ""};
   t["rearrange"] = {{}, 0, runRearrange, "", true};

@@ -154,6 +154,6 @@ Entity Elaborator::emitCall(const Entity &fn, FunctionInstance &instance, CallSt
       slot.written = true;
     }
   std::vector<ValueId> results = op.results;
-  builder.addCall(std::move(op));
+  builder.add(std::move(op));
   return exportResult(instance.result, call, results);
 }

@@ -89,6 +89,8 @@ static int link(pipeline::Compiler &compiler, pipeline::Stage stage, const Argum
       job.archives.push_back(path);
     }
   }
+  if (!job.shared && arguments.has("attention-maps"))
+    job.wanted.push_back("fovea_write_attention_page");
   if (Error error = object::link(job))
     return fail(std::move(error));
   if (job.shared) {
@@ -168,6 +170,7 @@ const Command &buildCommand() {
             {"emit", "STAGE", "ast, typed, graph, fused, kernel, vector, llvm, asm, obj, lib or exe (default)"},
             {"embed-weights", "FILE",
              "put the weights into the program, packed for each target: it then needs no --weights"},
+            {"attention-maps", "", "the program can show what its attentions look at: --explain-attention"},
             {"prefix", "TEXT", "with --embed-weights: put before every tensor's name, e.g. `bert.`"}})},
       build};
   return command;

@@ -86,6 +86,7 @@ std::optional<pipeline::Options> readCompilerOptions(const Arguments &arguments)
   options.printBefore = arguments.all("print-before");
   options.printAfter = arguments.all("print-after");
   options.time = arguments.has("time");
+  options.attentionMaps = arguments.has("attention-maps");
   return options;
 }
 

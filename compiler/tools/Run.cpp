@@ -50,7 +50,8 @@ const Command &runCommand() {
   static const Command command{
       {"run", "MODEL.fov [ENTRY INPUT... and the program's other arguments]",
        "compiles a model in memory and runs an entry; what follows the model and its options is the program's own command line",
-       withCompilerOptions({{"interpret", "", "run the unoptimised graph in double precision instead"}})},
+       withCompilerOptions({{"interpret", "", "run the unoptimised graph in double precision instead"},
+                            {"attention-maps", "", "the program can show what its attentions look at: --explain-attention"}})},
       run,
       /*passesRest=*/true};
   return command;

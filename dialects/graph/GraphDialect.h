@@ -51,7 +51,8 @@ inline constexpr llvm::StringLiteral input = "graph.input", param = "graph.param
                                      derived = "graph.derived", output = "graph.output",
                                      scalarSymbol = "graph.scalar_symbol", model = "graph.model",
                                      params = "graph.params", states = "graph.states",
-                                     part = "graph.part"; ///< of a softmax: a slice of another one's rows
+                                     part = "graph.part", ///< of a softmax: a slice of another one's rows
+    statistic = "graph.statistic"; ///< of a sum or a top_k: of what attention weights are computed from
 } // namespace names
 
 /// Parses a size expression: names, integers, + - *, floordiv, mod, max, min, parentheses.

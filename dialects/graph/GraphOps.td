@@ -265,6 +265,19 @@ def Graph_ArgmaxOp : Graph_Pure<"argmax"> {
   let hasVerifier = 1;
 }
 
+def Graph_TopKOp : Graph_Op<"top_k", [Pure]> {
+  let summary = "the k largest elements along the last axis, descending, and their indices";
+  let description = [{
+    k is the size of the results' last axis, at most x's (a precondition). Of equal elements the one of the lower index comes first; NaNs come before
+    all numbers.
+      (C1) x has an axis, and its elements are numbers but f64; (C2) the results have x's sizes but for the last; (C3) values have x's element type, indices are i64.
+  }];
+  let arguments = (ins Graph_Tensor:$x);
+  let results = (outs Graph_Tensor:$values, Graph_Tensor:$indices);
+  let assemblyFormat = "$x attr-dict `:` type($x) `->` type($values) `,` type($indices)";
+  let hasVerifier = 1;
+}
+
 //===-- Made by passes --------------------------------------------------------------------------------------------===//
 
 def Graph_SoftmaxOp : Graph_Pure<"softmax", [AllTypesMatch<["x", "result"]>]> {
@@ -298,11 +311,13 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
     `mask` (may be empty: all visible): block (batch index..., t, j) -> i1, without the score.
     Regions are point programs: arith and math on scalars, and `graph.at` of the op's captures. Masked keys contribute nothing.
     `normalizer`: "softmax", or "pointwise" (then the score region's result multiplies v directly). `sinks` [batch...]: one extra
-    logit in the softmax's denominator. With `key_rows` [batch..., S] (i64) k is [batch..., R, D], and key j is its row key_rows[batch..., j], which who makes
+    logit in the softmax's denominator. "top_k": nothing is summed, E is 0; y [batch..., T, K] has the K largest scores of each query, in the order of
+    graph.top_k, where masked keys have the score -inf, and in the place of lse stand their indices [batch..., T, K].
+    With `key_rows` [batch..., S] (i64) k is [batch..., R, D], and key j is its row key_rows[batch..., j], which who makes
     the rows has found to be one of [0, R); `value_rows` likewise for v.
       (C1) batch sizes agree; (C2) D, S agree; (C3) regions have the blocks above, hold point programs and use nothing from outside
-      but the captures through graph.at; (C4) element types agree and are float, lse is f32; (C5) the normalizer is known; sinks and lse
-      only with softmax; (C6) rows are i64 [batch..., S].
+      but the captures through graph.at; (C4) element types agree and are float, lse is f32 (with top_k: y is f32, indices are i64); (C5) the normalizer is
+      known; sinks and lse only with softmax, indices always with top_k; (C6) rows are i64 [batch..., S].
     softmax by the numerical contract; lse = m + log(sum), -inf where the sum is 0.
   }];
   let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Graph_Tensor:$v, Variadic<Graph_Tensor>:$captures, Optional<Graph_Tensor>:$sinks,
@@ -349,8 +364,8 @@ def Graph_PackOp : Graph_Pure<"pack"> {
 def Graph_GroupOp : Graph_Op<"group", [Pure, IsolatedFromAbove, SingleBlock]> {
   let summary = "ops that become one kernel";
   let description = [{
-    `kind`: "map", "matmul" or "attention". Block arguments stand for the inputs. (C1) types of block arguments and inputs agree;
-    (C2) yields the results; (C3) matmul and attention hold exactly one contract or attention; (C4) no calls or groups inside.
+    `kind`: "map", "matmul", "attention" or "top_k". Block arguments stand for the inputs. (C1) types of block arguments and inputs agree;
+    (C2) yields the results; (C3) matmul, attention and top_k hold exactly one contract, attention or top_k, others none; (C4) no calls or groups inside.
   }];
   let arguments = (ins StrAttr:$kind, Variadic<Graph_Tensor>:$inputs);
   let regions = (region SizedRegion<1>:$body);

@@ -356,6 +356,18 @@ LogicalResult ArgmaxOp::verify() {
   return success();
 }
 
+LogicalResult TopKOp::verify() {
+  Tensor x = typeOf(getX()), values = typeOf(getValues()), indices = typeOf(getIndices());
+  if (x.getRank() == 0 || isBool(x) || x.getElementType().isF64())
+    return emitOpError("(C1) is defined for numbers but f64 with an axis, got ") << x;
+  ArrayRef<DimExpr> rows = x.getDims().drop_back();
+  if (values.getRank() != x.getRank() || values.getDims().drop_back() != rows || values.getDims() != indices.getDims())
+    return emitOpError("(C2) ") << values << " and " << indices << " are not rows of " << x;
+  if (values.getElementType() != x.getElementType() || !indices.getElementType().isInteger(64))
+    return emitOpError("(C3) gives ") << x.getElementType() << " and i64, not " << values << " and " << indices;
+  return success();
+}
+
 //===-- Made by passes --------------------------------------------------------------------------------------------===//
 
 /// x's type without the axis that a softmax or a log-sum-exp is over.
@@ -432,17 +444,23 @@ static LogicalResult verifyAttentionTypes(AttentionOp op) {
     if (rows && (!typeOf(rows).getElementType().isInteger(64) || typeOf(rows).getRank() != rank - 1 ||
                  typeOf(rows).getDims().drop_back() != batch))
       return op.emitOpError("(C6) rows are i64 [batch..., S], got ") << rows.getType();
+  bool selects = op.getNormalizer() == "top_k";
   DimExpr values = op.getValueRows() ? typeOf(op.getValueRows()).getDims().back() : v.getDim(rank - 2);
   if (q.getDim(rank - 1) != k.getDim(rank - 1) || op.getKeyCount() != values ||
-      q.getDim(rank - 2) != y.getDim(rank - 2) || v.getDim(rank - 1) != y.getDim(rank - 1))
+      q.getDim(rank - 2) != y.getDim(rank - 2) ||
+      (selects ? !v.getDim(rank - 1).isConstant(0) : v.getDim(rank - 1) != y.getDim(rank - 1)))
     return op.emitOpError("(C2) ") << q << ", " << k << ", " << v << " and " << y
                                    << " are not [T, D], [S, D], [S, E], [T, E]";
   for (Tensor t : {q, k, v, y})
-    if (!isFloat(t) || t.getElementType() != q.getElementType())
+    if (t == y && selects ? !t.getElementType().isF32() : !isFloat(t) || t.getElementType() != q.getElementType())
       return op.emitOpError("(C4) element types are one float type");
   if (op.getSinks() && !isFloat(typeOf(op.getSinks())))
     return op.emitOpError("(C4) sinks are floats");
-  if (op.getLse()) {
+  if (op.getLse() && selects) {
+    Tensor indices = typeOf(op.getLse());
+    if (indices.getDims() != y.getDims() || !indices.getElementType().isInteger(64))
+      return op.emitOpError("(C4) indices are i64 of the scores' sizes, got ") << indices;
+  } else if (op.getLse()) {
     Tensor lse = typeOf(op.getLse());
     if (lse.getDims() != q.getDims().drop_back(1))
       return op.emitOpError("(C2) lse is [batch..., T], got ") << lse;
@@ -455,10 +473,13 @@ static LogicalResult verifyAttentionTypes(AttentionOp op) {
 LogicalResult AttentionOp::verify() {
   if (failed(verifyAttentionTypes(*this)))
     return failure();
-  if (getNormalizer() != "softmax" && getNormalizer() != "pointwise")
-    return emitOpError("(C5) normalizer must be softmax or pointwise, got ") << getNormalizerAttr();
-  if (getNormalizer() != "softmax" && (getSinks() || getLse()))
+  bool softmax = getNormalizer() == "softmax", selects = getNormalizer() == "top_k";
+  if (!softmax && !selects && getNormalizer() != "pointwise")
+    return emitOpError("(C5) normalizer must be softmax, pointwise or top_k, got ") << getNormalizerAttr();
+  if (!softmax && (getSinks() || (getLse() && !selects)))
     return emitOpError("(C5) sinks and lse go with softmax only");
+  if (selects && !getLse())
+    return emitOpError("(C5) top_k has indices");
   Builder builder(getContext());
   SmallVector<Type> arguments(1 + typeOf(getQ()).getRank(), builder.getIndexType()); // batch..., t, j behind the score
   arguments[0] = builder.getF32Type();
@@ -490,8 +511,8 @@ LogicalResult PackOp::verify() {
 }
 
 LogicalResult GroupOp::verify() {
-  if (!llvm::is_contained({"map", "matmul", "attention"}, getKind()))
-    return emitOpError("(C3) kind must be map, matmul or attention, got ") << getKindAttr();
+  if (!llvm::is_contained({"map", "matmul", "attention", "top_k"}, getKind()))
+    return emitOpError("(C3) kind must be map, matmul, attention or top_k, got ") << getKindAttr();
   Block &block = getBody().front();
   if (block.getArgumentTypes() != getInputs().getTypes())
     return emitOpError("(C1) the block's arguments have the types of the inputs");
@@ -502,9 +523,11 @@ LogicalResult GroupOp::verify() {
     if (isa<CallOp, GroupOp, FuncOp>(op))
       return op.emitOpError("(C4) cannot stand in a graph.group");
   auto contracts = llvm::range_size(block.getOps<ContractOp>()),
-       attentions = llvm::range_size(block.getOps<AttentionOp>());
-  if (contracts != (getKind() == "matmul") || attentions != (getKind() == "attention"))
-    return emitOpError("(C3) a ") << getKind() << " group does not hold " << contracts << " contracts and "
-                                  << attentions << " attentions";
+       attentions = llvm::range_size(block.getOps<AttentionOp>()),
+       selections = llvm::range_size(block.getOps<TopKOp>());
+  if (contracts != (getKind() == "matmul") || attentions != (getKind() == "attention") ||
+      selections != (getKind() == "top_k"))
+    return emitOpError("(C3) a ") << getKind() << " group does not hold " << contracts << " contracts, " << attentions
+                                  << " attentions and " << selections << " top_ks";
   return success();
 }

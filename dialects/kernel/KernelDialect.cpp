@@ -47,7 +47,7 @@ void FuncOp::print(OpAsmPrinter &printer) {
 
 Operation *FuncOp::getSchedule() {
   for (Operation &op : getBody().front())
-    if (isa<MapOp, MatmulOp, AttentionOp>(op))
+    if (isa<MapOp, MatmulOp, AttentionOp, TopKOp>(op))
       return &op;
   return nullptr;
 }

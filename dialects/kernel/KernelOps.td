@@ -109,11 +109,12 @@ def Kernel_MatmulOp : Kernel_Op<"matmul", [RecursiveMemoryEffects, SingleBlock]>
 def Kernel_AttentionOp : Kernel_Op<"attention", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>, AttrSizedOperandSegments]> {
   let summary = "graph.attention on views; never holds the T x S scores";
   let description = [{
-    q [b..., T, D], k [b..., S, D], v [b..., S, E], out [b..., T, E], lse [b..., T] (f32), sinks [b...]; any strides.
+    q [b..., T, D], k [b..., S, D], v [b..., S, E], out [b..., T, E], lse [b..., T] (f32), sinks [b...]; any strides. With "top_k" E is 0, out [b..., T, K]
+    (f32), and indices [b..., T, K] (i64) stand in the place of lse.
     With key_rows [b..., S] (i64) k is [b..., R, D], and key j its row key_rows[b..., j]; value_rows likewise.
     Regions as in graph.attention, with kernel.load for captures: score (s: f32, b..., t, j) -> f32, mask (b..., t, j) -> i1 (or empty).
       (C1) ranks as above, float elements, lse f32; (C2) the score's block is as above and yields f32; (C3) the mask's is as above and yields i1, or is empty;
-      (C4) `normalizer` is "softmax" or "pointwise"; (C5) sinks and lse only with softmax; (C6) point-program ops only, without reductions and stores;
+      (C4) `normalizer` is "softmax", "pointwise" or "top_k"; (C5) sinks and lse only with softmax, indices with top_k alone and always; (C6) point-program ops only, without reductions and stores;
       (C7) rows are i64 [b..., S].
   }];
   let arguments = (ins AnyMemRef:$q, AnyMemRef:$k, AnyMemRef:$v, AnyMemRef:$out, Optional<AnyMemRef>:$lse, Optional<AnyMemRef>:$sinks,
@@ -125,6 +126,17 @@ def Kernel_AttentionOp : Kernel_Op<"attention", [DeclareOpInterfaceMethods<Memor
     (`key_rows` `(` $key_rows^ `)`)? (`value_rows` `(` $value_rows^ `)`)? `score` $score `mask` $mask attr-dict `:` type($q) `,` type($k) `,` type($v) `,` type($out) (`lse` type($lse)^)? (`sinks` type($sinks)^)?
     (`key_rows` type($key_rows)^)? (`value_rows` type($value_rows)^)?
   }];
+  let hasVerifier = 1;
+}
+
+def Kernel_TopKOp : Kernel_Op<"top_k"> {
+  let summary = "graph.top_k on views";
+  let description = [{
+    x [r..., n], values and indices [r..., k]; any strides. k is at most n.
+      (C1) one rank, at least 1; (C2) x and values have one element type, indices i64.
+  }];
+  let arguments = (ins Arg<AnyMemRef, "", [MemRead]>:$x, Arg<AnyMemRef, "", [MemWrite]>:$values, Arg<AnyMemRef, "", [MemWrite]>:$indices);
+  let assemblyFormat = "$x `values` `(` $values `)` `indices` `(` $indices `)` attr-dict `:` type($x) `,` type($values) `,` type($indices)";
   let hasVerifier = 1;
 }
 

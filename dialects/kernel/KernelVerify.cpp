@@ -64,7 +64,7 @@ LogicalResult FuncOp::verify() {
     return emitOpError("has no results (C2)");
   int schedules = 0;
   for (Operation &op : getBody().front()) {
-    if (isa<MapOp, MatmulOp, AttentionOp>(op))
+    if (isa<MapOp, MatmulOp, AttentionOp, TopKOp>(op))
       ++schedules;
     else if (!isa<arith::ArithDialect>(op.getDialect()) && !isa<memref::DimOp, ReturnOp>(op))
       return op.emitOpError("is neither index arithmetic nor a schedule op (C1 of kernel.func)");
@@ -135,16 +135,20 @@ LogicalResult MatmulOp::verify() {
 
 LogicalResult AttentionOp::verify() {
   int64_t rank = rankOf(getQ());
+  bool selects = getNormalizer() == "top_k";
   if (rank < 2 || rankOf(getK()) != rank || rankOf(getV()) != rank || rankOf(getOut()) != rank ||
-      (getLse() && rankOf(getLse()) != rank - 1) || (getSinks() && rankOf(getSinks()) != rank - 2))
+      (getLse() && rankOf(getLse()) != rank - !selects) || (getSinks() && rankOf(getSinks()) != rank - 2))
     return emitOpError("ranks of q, k, v, out, lse and sinks agree (C1)");
+  auto isOf = [](Value memref, Type element) { return cast<MemRefType>(memref.getType()).getElementType() == element; };
+  Builder builder(getContext());
   for (Value rows : {getKeyRows(), getValueRows()})
-    if (rows && (rankOf(rows) != rank - 1 || !cast<MemRefType>(rows.getType()).getElementType().isInteger(64)))
+    if (rows && (rankOf(rows) != rank - 1 || !isOf(rows, builder.getI64Type())))
       return emitOpError("rows are i64 [b..., S] (C7)");
-  auto isRows = [&](Value operand) { return operand == getKeyRows() || operand == getValueRows(); };
-  if (!llvm::all_of(getOperands(), [&](Value operand) { return isRows(operand) || isFloat(operand.getType()); }) ||
-      (getLse() && !cast<MemRefType>(getLse().getType()).getElementType().isF32()))
-    return emitOpError("operands have float elements, lse f32 (C1)");
+  Type second = selects ? Type(builder.getI64Type()) : Type(builder.getF32Type());
+  for (Value operand : getOperands())
+    if (operand == getLse() ? !isOf(operand, second)
+                            : operand != getKeyRows() && operand != getValueRows() && !isFloat(operand.getType()))
+      return emitOpError("operands have float elements, lse f32, indices i64 (C1)");
   Type f32 = Float32Type::get(getContext()), i1 = IntegerType::get(getContext(), 1);
   Block &score = getScore().front();
   if (!hasArguments(score, /*value=*/true, rank) || !yields(score, f32))
@@ -159,10 +163,20 @@ LogicalResult AttentionOp::verify() {
       return failure();
   }
   bool softmax = getNormalizer() == "softmax";
-  if (!softmax && getNormalizer() != "pointwise")
-    return emitOpError("the normalizer is \"softmax\" or \"pointwise\" (C4)");
-  if (!softmax && (getSinks() || getLse()))
-    return emitOpError("sinks and lse belong to softmax (C5)");
+  if (!softmax && !selects && getNormalizer() != "pointwise")
+    return emitOpError("the normalizer is \"softmax\", \"pointwise\" or \"top_k\" (C4)");
+  if ((!softmax && (getSinks() || (getLse() && !selects))) || (selects && !getLse()))
+    return emitOpError("sinks and lse belong to softmax, indices to top_k (C5)");
+  return success();
+}
+
+LogicalResult TopKOp::verify() {
+  int64_t rank = rankOf(getX());
+  if (rank < 1 || rankOf(getValues()) != rank || rankOf(getIndices()) != rank)
+    return emitOpError("x, values and indices have one rank, at least 1 (C1)");
+  auto element = [](Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); };
+  if (element(getX()) != element(getValues()) || !element(getIndices()).isInteger(64))
+    return emitOpError("x and values have one element type, indices i64 (C2)");
   return success();
 }
 

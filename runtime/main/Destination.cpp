@@ -1,6 +1,7 @@
 #include "runtime/main/Destination.h"
 
 #include "runtime/core/Model.h"
+#include "runtime/main/AttentionPage.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,7 +57,10 @@ int Destination::open() {
     if (fovea_code code = file.open(strcmp(path, "-") == 0 ? "/dev/stdout" : path, &error))
       return report(code);
   }
-  return options.profile ? report(profile.open(options.profile, &error)) : static_cast<int>(ExitOk);
+  fovea_code code = options.profile ? profile.open(options.profile, &error) : FOVEA_OK;
+  if (!code && options.attentionPage)
+    code = page.open(options.attentionPage, &error);
+  return report(code);
 }
 
 void Destination::dump(void *user, const char *path, const fovea_tensor *value) {
@@ -78,7 +82,7 @@ void Destination::dump(void *user, const char *path, const fovea_tensor *value) 
 fovea_code Destination::writeResults(const Outputs &outputs) {
   fovea_code code = FOVEA_OK;
   Array<OutputTensor> all;
-  for (int32_t i = 0; i < outputs.size() && !code; ++i) {
+  for (int32_t i = 0; i < outputs.own() && !code; ++i) {
     OutputTensor tensor = outputTensor(outputs.data()[i], outputs.name(i));
     if (folder.isOpen())
       code = folder.write(outputs.name(i), tensor, &error);
@@ -104,7 +108,17 @@ int Destination::checkDumps() {
   return ExitData;
 }
 
-int Destination::finish(const Outputs &outputs, const fovea_context *context) {
+fovea_code Destination::writePage(const Inputs &inputs, const Outputs &outputs) {
+  if (!fovea_write_attention_page)
+    return fail(&error, FOVEA_BAD_PROGRAM, "the program has attention maps, but nothing that writes them");
+  AttentionPage what{
+      &program,          &program.entries[options.maps], outputs.own(),         inputs.data(),
+      outputs.data(),    options.attentionHeads,         options.attentionRows, options.attentionSequence,
+      options.vocabulary};
+  return fovea_write_attention_page(&what, &page, &error);
+}
+
+int Destination::finish(const Inputs &inputs, const Outputs &outputs, const fovea_context *context) {
   if (options.dump)
     if (int code = checkDumps())
       return code;
@@ -113,12 +127,16 @@ int Destination::finish(const Outputs &outputs, const fovea_context *context) {
   fovea_code code = FOVEA_OK;
   if (options.profile)
     code = writeProfile(context, profile, &error);
+  if (!code && options.attentionPage)
+    code = writePage(inputs, outputs);
   if (!code && folder.isOpen())
     code = folder.commit(&error);
   else if (!code && options.output)
     code = file.commit(&error);
   if (!code && options.profile)
     code = profile.commit(&error);
+  if (!code && options.attentionPage)
+    code = page.commit(&error);
   return report(code);
 }
 

@@ -2,6 +2,7 @@
 #ifndef FOVEA_RUNTIME_MAIN_DESTINATION_H
 #define FOVEA_RUNTIME_MAIN_DESTINATION_H
 
+#include "runtime/main/Inputs.h"
 #include "runtime/main/OutputFolder.h"
 #include "runtime/main/Outputs.h"
 
@@ -16,19 +17,20 @@ public:
   int open();
   /// As fovea_context_options::dump wants it: keeps the value where its path matches the pattern.
   static void dump(void *destination, const char *path, const fovea_tensor *value);
-  /// Writes or prints the results, and writes the profile; then all files appear.
-  int finish(const Outputs &outputs, const fovea_context *context);
+  /// Writes or prints the results, and writes the profile and the page; then all files appear.
+  int finish(const Inputs &inputs, const Outputs &outputs, const fovea_context *context);
 
 private:
   int report(fovea_code code);
   fovea_code openFolder();
   fovea_code writeResults(const Outputs &outputs);
+  fovea_code writePage(const Inputs &inputs, const Outputs &outputs);
   int checkDumps();
 
   const fovea_program &program;
   const Options &options;
   fovea_error error = {};
-  OutputFile file, profile;
+  OutputFile file, profile, page;
   OutputFolder folder;
   int64_t seen = 0, kept = 0; // values offered by the program
   char some[200] = "";        // paths of the first of them

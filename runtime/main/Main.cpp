@@ -99,13 +99,14 @@ public:
     if (!code)
       code = makeContext();
     if (!code)
-      code = outputs.allocate(context, program, options.entry, inputs.data(), inputs.size());
+      code = outputs.allocate(context, program, runningEntry(options), program.entries[options.entry].output_count,
+                              inputs.data(), inputs.size());
     if (!code)
       code = runEntry();
     if (!code)
       code = options.profile ? setLimits() : static_cast<int>(ExitOk);
     if (!code)
-      code = destination.finish(outputs, context);
+      code = destination.finish(inputs, outputs, context);
     if (!code && *options.cacheFolder)
       keep();
     return code;
@@ -172,8 +173,8 @@ private:
       return ExitData;
     if (program.state_count) // every repetition starts from the same states
       fovea_context_reset(context);
-    return report(
-        fovea_run(context, options.entry, inputs.data(), inputs.size(), outputs.data(), outputs.size(), &error));
+    return report(fovea_run(context, runningEntry(options), inputs.data(), inputs.size(), outputs.data(),
+                            outputs.size(), &error));
   }
 
   int runEntry() {

@@ -1,6 +1,7 @@
 #include "runtime/main/Options.h"
 
 #include "runtime/core/Model.h"
+#include "runtime/main/AttentionPage.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -32,6 +33,11 @@ const Flag flags[] = {
     {"--repeat", "N", "run N times after one to warm up, and say how long it took"},
     {"--profile", "FILE", "write a Chrome trace of what ran when"},
     {"--dump", "PATTERN", "with -o FOLDER: also write intermediate values whose path matches (* and ?)"},
+    {"--explain-attention", "FILE", "write a page of what every attention looks at (of programs with attention maps)"},
+    {"--attention-heads", "LIST", "with it: heads, as 0,3 or 0:4 (default: all)"},
+    {"--attention-rows", "LIST", "with it: queries (default: all)"},
+    {"--attention-sequence", "N", "with it: the sequence of a batch (default: 0)"},
+    {"--vocabulary", "FILE", "with it: tokens, one a line, to be shown in place of their numbers"},
     {"--size", "NAME=N", "a size of the program's states"},
     {"--target", "NAME", "run this target's code (default: the first of those below that the processor can run)"},
     {"--help", nullptr, "this text; after an entry: that entry's"},
@@ -88,16 +94,22 @@ struct Parser {
       return number(flag.name, value, 1, 1024, options.threads);
     else if (name == "--repeat")
       return number(flag.name, value, 1, 1'000'000, options.repeat);
+    else if (name == "--attention-sequence")
+      return number(flag.name, value, 0, 1'000'000'000, options.attentionSequence);
     else if (name == "--size")
       return size(value);
     else
-      *(name == "--weights"   ? &options.weights
-        : name == "--packed"  ? &options.packed
-        : name == "--prefix"  ? &options.prefix
-        : name == "-o"        ? &options.output
-        : name == "--profile" ? &options.profile
-        : name == "--dump"    ? &options.dump
-                              : &options.target) = value;
+      *(name == "--weights"             ? &options.weights
+        : name == "--packed"            ? &options.packed
+        : name == "--prefix"            ? &options.prefix
+        : name == "-o"                  ? &options.output
+        : name == "--profile"           ? &options.profile
+        : name == "--dump"              ? &options.dump
+        : name == "--explain-attention" ? &options.attentionPage
+        : name == "--attention-heads"   ? &options.attentionHeads
+        : name == "--attention-rows"    ? &options.attentionRows
+        : name == "--vocabulary"        ? &options.vocabulary
+                                        : &options.target) = value;
     return ExitOk;
   }
 
@@ -217,6 +229,40 @@ static bool findCacheFolder(Options &options) {
   return length < PATH_MAX;
 }
 
+int32_t findMaps(const fovea_program &program, int32_t entry) {
+  size_t length = strlen(program.entries[entry].name);
+  for (int32_t i = 0; i < program.entry_count; ++i)
+    if (isMaps(program.entries[i].name) && strlen(program.entries[i].name) == length + strlen(mapsSuffix) &&
+        strncmp(program.entries[i].name, program.entries[entry].name, length) == 0)
+      return i;
+  return -1;
+}
+
+/// The entry that has the maps, where they are wanted.
+static int completeMaps(Parser &parser, Options &options) {
+  bool hasMapOption =
+      options.attentionHeads || options.attentionRows || options.attentionSequence || options.vocabulary;
+  if (hasMapOption && !options.attentionPage)
+    return parser.usage("heads, rows, a sequence and a vocabulary belong to", "--explain-attention");
+  if (!options.attentionPage)
+    return ExitOk;
+  if (options.pack)
+    return parser.usage("`pack` takes no", "--explain-attention");
+  options.maps = findMaps(parser.program, options.entry);
+  if (options.maps >= 0)
+    return ExitOk;
+  const fovea_program &program = parser.program;
+  bool hasAny = false;
+  for (int32_t i = 0; i < program.entry_count; ++i)
+    hasAny |= isMaps(program.entries[i].name);
+  fprintf(stderr,
+          hasAny ? "%s: `%s` has no attention that --explain-attention could show\n"
+                 : "%s: no attention maps of `%s`: --explain-attention needs a program from `fovea build "
+                   "--attention-maps`\n",
+          program.name, program.entries[options.entry].name);
+  return ExitUsage;
+}
+
 /// What belongs together and what doesn't, and what the environment adds.
 static int complete(Parser &parser, Options &options) {
   if (options.pack) {
@@ -229,6 +275,8 @@ static int complete(Parser &parser, Options &options) {
   } else if (options.entry < 0) {
     return parser.usage("name an entry to run", nullptr);
   }
+  if (int code = completeMaps(parser, options))
+    return code;
   if (options.dump && !options.output)
     return parser.usage("--dump needs a folder: -o FOLDER", nullptr);
   if (options.packed && options.cache)
@@ -258,10 +306,12 @@ void printHelp(const fovea_program &program, const Options &options) {
   }
   printf("usage: %s ENTRY [NAME=]INPUT... [options]\n", options.invocation);
   if (hasPack(program))
-    printf("       %s pack --weights FILE -o FILE [options]   writes packed weights, for --packed\n", options.invocation);
+    printf("       %s pack --weights FILE -o FILE [options]   writes packed weights, for --packed\n",
+           options.invocation);
   printf("\nentries:\n");
   for (int32_t i = 0; i < program.entry_count; ++i)
-    printEntry(program, i, false);
+    if (!isMaps(program.entries[i].name))
+      printEntry(program, i, false);
   printf("\nAn INPUT is an .npy file, an .npz or .safetensors file with tensors of the inputs' names, or, where the\n"
          "input is a single number, the number itself. Results are printed, or written with -o.\n\noptions:\n");
   for (const Flag &flag : flags)

@@ -26,6 +26,10 @@ struct Options {
   const char *profile = nullptr;
   const char *dump = nullptr;
   const char *target = nullptr;
+  const char *attentionPage = nullptr;
+  const char *attentionHeads = nullptr, *attentionRows = nullptr, *vocabulary = nullptr;
+  int32_t attentionSequence = 0;
+  int32_t maps = -1; // the entry that runs in place of `entry`, where a page of what it looks at is wanted
   int32_t threads = 0;
   int32_t repeat = 1;
   Array<fovea_size> sizes;
@@ -41,6 +45,9 @@ inline constexpr const char *cacheVariable = "FOVEA_CACHE";
 /// Fills `options`, or prints what is wrong and returns an exit code. The arguments must outlive the options;
 /// `--size name=value` is cut at its `=`.
 int parseOptions(const fovea_program &program, int argc, char **argv, Options &options);
+
+/// The entry that runs.
+inline int32_t runningEntry(const Options &options) { return options.maps < 0 ? options.entry : options.maps; }
 
 /// Prints the program's entries and options, or, where the options name one, that entry in full.
 void printHelp(const fovea_program &program, const Options &options);

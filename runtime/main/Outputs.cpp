@@ -11,9 +11,10 @@ Outputs::~Outputs() {
     destroy({}, buffer);
 }
 
-int Outputs::allocate(fovea_context *context, const fovea_program &of, int32_t number, const fovea_tensor *inputs,
-                      int32_t inputCount) {
+int Outputs::allocate(fovea_context *context, const fovea_program &of, int32_t number, int32_t own,
+                      const fovea_tensor *inputs, int32_t inputCount) {
   program = &of;
+  shown = own;
   entry = &of.entries[number];
   fovea_error error;
   fovea_code code = FOVEA_OK;
@@ -98,7 +99,7 @@ struct Printer {
 } // namespace
 
 int Outputs::print() const {
-  for (int32_t i = 0; i < size(); ++i) {
+  for (int32_t i = 0; i < own(); ++i) {
     const fovea_tensor &tensor = tensors[static_cast<size_t>(i)];
     printf("%s: %s%s\n", entry->outputs[i].name, fovea_dtype_name(tensor.dtype),
            tensor.rank ? ShapeText(tensor.shape, tensor.rank).text : "");

@@ -74,10 +74,10 @@ def run(*command):
     return result.stdout
 
 
-def browser():
-    """Chromium's path; exits where it or Graphviz is missing."""
+def browser(drawing=True):
+    """Chromium's path; exits where it is missing, or Graphviz, which draws graphs."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    missing = [name for name, there in (("chromium", found), ("graphviz", shutil.which("dot"))) if not there]
+    missing = [name for name, there in (("chromium", found), ("graphviz", not drawing or shutil.which("dot"))) if not there]
     if missing:
         print(f"missing: {', '.join(missing)}")
         sys.exit(1 if "FOVEA_REQUIRE_BROWSER" in os.environ else 77)
@@ -173,4 +173,5 @@ def main():
     print(f"{page}: {len(text)} bytes, {len(sections)} chains")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -34,7 +34,7 @@ def main():
                 results = {"result": results}
             entry = function.__name__
             for name, value in results.items():
-                np.save(ROOT / FOLDER / f"{entry}.{size}.{name}.npy", value.astype(np.float32))
+                np.save(ROOT / FOLDER / f"{entry}.{size}.{name}.npy", value if value.dtype == np.int64 else value.astype(np.float32))
             rows.append({"name": f"attention_{entry}_{size}", "source": "tests/numeric/attention.fov", "entry": entry,
                          "inputs": [f"{FOLDER}/{size}.{name}.npy" for name in names],
                          "outputs": {name: f"{FOLDER}/{entry}.{size}.{name}.npy" for name in results},

@@ -68,6 +68,8 @@ private:
   }
   /// Whether the queries are few; a constant where that is known.
   Value few(Code &code, IRMapping &outer) {
+    if (!mayHaveFewQueries(op))
+      return code.boolean(false);
     int64_t rank = cast<MemRefType>(op.getQ().getType()).getRank();
     Value queries = code.dim(outer.lookupOrDefault(op.getQ()), rank - 2);
     Value rows = op.getKeyRows();

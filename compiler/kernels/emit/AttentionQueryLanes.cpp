@@ -5,6 +5,7 @@
 // queries, keys come in chunks, of which those that no query of a vector sees are skipped.
 #include "compiler/kernels/emit/AttentionCaptures.h"
 #include "compiler/kernels/emit/AttentionTask.h"
+#include "compiler/kernels/emit/KeySelection.h"
 
 using namespace mlir;
 
@@ -38,7 +39,11 @@ class QueryLanes : public AttentionTask {
 public:
   QueryLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, shapeOf(target), outer, exec), tiles(target),
-        captures{TransposedCaptures(score.plain ? nullptr : score.block), TransposedCaptures(mask)} {}
+        captures{TransposedCaptures(score.plain ? nullptr : score.block), TransposedCaptures(mask)} {
+    if (selects())
+      selection.emplace(code, op->getParentOfType<ModuleOp>(), this->shape,
+                        code.dim(mapped(op.getOut()), cast<MemRefType>(op.getOut().getType()).getRank() - 1));
+  }
 
   Value tasks() override {
     Value count = code.ceilDiv(t, shape.rows());
@@ -56,6 +61,7 @@ protected:
     return {queryBegin, code.add(queryBegin, rows), keyBegin, keyEnd};
   }
   void block(const Keys &keys, Value careful) override;
+  void finish() override;
   bool tilesMask() override { return maskTiles.has_value(); }
 
 private:
@@ -93,6 +99,7 @@ private:
   void exponentials(Value panel, ValueRange maxima, bool careful);
   void values(const Keys &keys);
   void carefulValues();
+  void select(Value panel, const Keys &keys);
   Value lastSeen(Value row, const Keys &keys, Value first, Value last);
   void valueTile(const ValueTile &tile);
 
@@ -103,6 +110,7 @@ private:
   TransposedCaptures captures[2]; ///< of the score region and of the mask region
   Code::Values batch;
   Value queryBegin;
+  std::optional<KeySelection> selection;      ///< with the normaliser "top_k"
   std::optional<Visibility::Tiles> maskTiles; ///< null where no condition needs them
   // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; per panel the keys that it sees; a copy.
   Value queryTile, scoreTile, firstKey, lastKey, keyCopy;
@@ -116,6 +124,8 @@ Value QueryLanes::reserve(Value scratch) {
   reserveRows(layout);
   for (Value *row : {&firstKey, &lastKey})
     *row = layout.allocate({shape.panels}, {}, code.b.getIndexType());
+  if (selection)
+    selection->reserve(layout);
   if (needsCopy(op.getK()) || op.getKeyRows())
     keyCopy = layout.allocate({shape.keys, ShapedType::kDynamic}, {d});
   for (TransposedCaptures &region : captures)
@@ -139,6 +149,8 @@ void QueryLanes::place(Value task) {
 }
 
 void QueryLanes::loadQueries() {
+  if (selection)
+    selection->start(rows, panels);
   Value scale = scoreScale(batch), scales = code.broadcast(scale), zero = code.index(0);
   Value q = mapped(op.getQ());
   Matrix matrix = matrixAt(code, q, batch);
@@ -177,12 +189,37 @@ void QueryLanes::block(const Keys &keys, Value careful) {
   valueView = blockView(valueTable(), batch, keys, valueCopy, e);
   code.loop(code.index(0), panels, 1, [&](Value panel) {
     scores(panel, keys);
+    if (selection)
+      return select(panel, keys);
     if (!softmax())
       return;
     Code::Values maxima = moveMaxima(panel);
     code.branch(careful, [&] { exponentials(panel, maxima, true); }, [&] { exponentials(panel, maxima, false); });
   });
-  code.branch(careful, [&] { carefulValues(); }, [&] { values(keys); });
+  if (!selection)
+    code.branch(careful, [&] { carefulValues(); }, [&] { values(keys); });
+}
+
+/// Offers the scores of the keys that a panel sees some of to its rows.
+void QueryLanes::select(Value panel, const Keys &keys) {
+  code.loop(code.load(firstKey, panel), code.load(lastKey, panel), 1, [&](Value key) {
+    for (int v = 0; v < shape.vectors; ++v) {
+      Value lane = code.index(v * shape.lanes);
+      selection->offer(panel, lane, code.loadVector(scoreTile, {scoreRow(panel, key), lane}),
+                       code.add(keys.begin, key));
+    }
+  });
+}
+
+void QueryLanes::finish() {
+  if (!selection)
+    return AttentionTask::finish();
+  selection->finish(rows, [&](Value row, Value place, Value score, Value key) {
+    Row at = rowAt(row);
+    at.batch.append({at.query, place});
+    code.store(score, mapped(op.getOut()), at.batch);
+    memref::StoreOp::create(code.b, code.loc, key, mapped(op.getLse()), at.batch);
+  });
 }
 
 //===-- Scores ----------------------------------------------------------------------------------------------------===//

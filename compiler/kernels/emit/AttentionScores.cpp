@@ -80,7 +80,7 @@ Value AttentionTask::scoreScale(ValueRange batch) {
 }
 
 /// What a hidden key's score is: of no weight, and with a pointwise normaliser a weight that no visible key has.
-Value AttentionTask::hiddenScore() { return code.splat(softmax() ? -infinity : -0.0f); }
+Value AttentionTask::hiddenScore() { return code.splat(softmax() || selects() ? -infinity : -0.0f); }
 
 void AttentionTask::bindPoints(PointVectorizer &points, Block &region, const Points &at) {
   unsigned first = &region == score.block ? 1 : 0, axes = at.row.batch.size();

@@ -110,7 +110,7 @@ protected:
   void merge(const Partial &before);
   void copy(const Partial &from, const Partial &to);
   /// Writes the rows.
-  void finish();
+  virtual void finish();
   /// Whether some element of the output is not finite.
   mlir::Value anyNotFinite();
 
@@ -137,6 +137,8 @@ protected:
   // Scores.
   mlir::Value mapped(mlir::Value value) { return outer.lookupOrDefault(value); }
   bool softmax() { return op.getNormalizer() == "softmax"; }
+  /// Nothing is summed: the largest scores are wanted.
+  bool selects() { return op.getNormalizer() == "top_k"; }
   /// Scores are kept in units of log 2, by way of the queries, where nothing follows their scale; otherwise as the
   /// region gives them, since a finite one must stay finite.
   bool inLog2() { return softmax() && score.plain; }

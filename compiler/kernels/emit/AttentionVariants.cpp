@@ -11,6 +11,8 @@ ArrayRef<llvm::StringLiteral> attentionVariantNames() {
   return names;
 }
 
+bool mayHaveFewQueries(kernel::AttentionOp op) { return op.getNormalizer() != "top_k"; }
+
 std::optional<AttentionVariant> variantFor(const Target &target, std::optional<int64_t> queries,
                                            std::optional<int64_t> keys) {
   NumberDomain domain;
@@ -18,6 +20,11 @@ std::optional<AttentionVariant> variantFor(const Target &target, std::optional<i
   if (few == Kleene::Open)
     return std::nullopt;
   return few == Kleene::Yes ? AttentionVariant::FewQueries : AttentionVariant::ManyQueries;
+}
+
+std::optional<AttentionVariant> variantFor(kernel::AttentionOp op, const Target &target,
+                                           std::optional<int64_t> queries, std::optional<int64_t> keys) {
+  return mayHaveFewQueries(op) ? variantFor(target, queries, keys) : AttentionVariant::ManyQueries;
 }
 
 namespace {

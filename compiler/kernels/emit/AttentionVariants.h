@@ -15,6 +15,9 @@ enum class AttentionVariant { FewQueries, ManyQueries };
 /// "few_queries", "many_queries"; in the order of the enumeration.
 llvm::ArrayRef<llvm::StringLiteral> attentionVariantNames();
 
+/// Whether `op` has the variant of few queries: the largest scores are found with queries in the lanes.
+bool mayHaveFewQueries(kernel::AttentionOp op);
+
 /// Whether queries are few: at most half a vector of them. A handful with no more keys than lanes are as well off
 /// beside each other: keys in the lanes would hardly fill one vector.
 ///
@@ -34,6 +37,8 @@ typename Domain::Truth areFewQueries(Domain &domain, const Target &target, typen
 /// The variant that is taken; nullopt where it depends on a size that is not known.
 std::optional<AttentionVariant> variantFor(const Target &target, std::optional<int64_t> queries,
                                            std::optional<int64_t> keys);
+std::optional<AttentionVariant> variantFor(kernel::AttentionOp op, const Target &target,
+                                           std::optional<int64_t> queries, std::optional<int64_t> keys);
 /// "T <= 8", of sizes as text: when `variant` is taken.
 std::string conditionOf(AttentionVariant variant, const Target &target, const std::string &queries,
                         const std::string &keys);

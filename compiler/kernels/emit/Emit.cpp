@@ -20,6 +20,8 @@ std::unique_ptr<ScheduleEmitter> makeEmitter(Operation *schedule, const Target &
     return makeMapEmitter(map, target);
   if (auto matmul = dyn_cast<kernel::MatmulOp>(schedule))
     return makeMatmulEmitter(matmul, target);
+  if (auto topK = dyn_cast<kernel::TopKOp>(schedule))
+    return makeTopKEmitter(topK, target);
   return makeAttentionEmitter(cast<kernel::AttentionOp>(schedule), target);
 }
 

@@ -91,7 +91,7 @@ public:
   TileCounter(kernel::AttentionOp op, const Target &target, const AttentionSizes &sizes,
               std::function<std::optional<int64_t>(Value)> outer)
       : op(op), sizes(sizes), outer(std::move(outer)), formula(op.getMask().empty() ? nullptr : &op.getMask().front()) {
-    counts.variant = *variantFor(target, sizes.queries, sizes.keys);
+    counts.variant = *variantFor(op, target, sizes.queries, sizes.keys);
     bool isFew = counts.variant == AttentionVariant::FewQueries;
     counts.tileRows = isFew ? target.vectorLength : target.attentionRows;
     counts.tileKeys = target.attentionKeys;

@@ -82,6 +82,8 @@ std::string describeGroup(graph::GroupOp group) {
     return matmulName(group);
   if (group.getKind() == "map")
     return mapName(group);
+  if (group.getKind() == "top_k")
+    return "top_k";
   auto attention = *group.getBody().front().getOps<graph::AttentionOp>().begin();
   std::string name = "attention";
   if (std::optional<int64_t> size = cast<graph::TensorType>(attention.getQ().getType()).getDims().back().value())

@@ -39,7 +39,10 @@ KernelBuilder::KernelBuilder(graph::GroupOp group, const StorageMap &storages)
 
 FailureOr<LoweredGroup> KernelBuilder::build() {
   StringRef kind = group.getKind();
-  LogicalResult result = kind == "map" ? buildMap() : kind == "matmul" ? buildMatmul() : buildAttention();
+  LogicalResult result = kind == "map"      ? buildMap()
+                         : kind == "matmul" ? buildMatmul()
+                         : kind == "top_k"  ? buildTopK()
+                                            : buildAttention();
   if (failed(result)) {
     lowered.kernel.erase();
     return failure();

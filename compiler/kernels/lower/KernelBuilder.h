@@ -34,13 +34,14 @@ class KernelBuilder {
 public:
   KernelBuilder(graph::GroupOp group, const StorageMap &storages);
 
-  /// Lowers the group. The three kinds: MapKernel.cpp, MatmulKernel.cpp, AttentionKernel.cpp.
+  /// Lowers the group. Its kinds: below, MatmulKernel.cpp, AttentionKernel.cpp, TopKKernel.cpp.
   mlir::FailureOr<LoweredGroup> build();
 
 private:
   mlir::LogicalResult buildMap();
   mlir::LogicalResult buildMatmul();
   mlir::LogicalResult buildAttention();
+  mlir::LogicalResult buildTopK();
 
   // -- arguments and sizes
   /// The argument for `view` of `base`'s buffer; the same for the same view.

@@ -870,7 +870,7 @@ graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v
 
 // attention (C5): name
 graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v: !graph.tensor<[3, 5], f32>, %c: !graph.tensor<[2, 3], f32>) {
-  // expected-error@+1 {{(C5) normalizer must be softmax or pointwise}}
+  // expected-error@+1 {{(C5) normalizer must be softmax, pointwise or top_k}}
   %0 = graph.attention q(%q) k(%k) v(%v) score {
   ^bb0(%s: f32, %t: index, %j: index):
     graph.yield %s : f32
@@ -945,7 +945,7 @@ graph.func @f(%a: !graph.tensor<[2], f32>) {
 
 // group (C3): kind
 graph.func @f(%a: !graph.tensor<[2], f32>) {
-  // expected-error@+1 {{(C3) kind must be map, matmul or attention}}
+  // expected-error@+1 {{(C3) kind must be map, matmul, attention or top_k}}
   %0 = graph.group "fused"(%a) {
   ^bb0(%x: !graph.tensor<[2], f32>):
     graph.yield %x : !graph.tensor<[2], f32>
@@ -978,5 +978,83 @@ graph.func @f(%a: !graph.tensor<[2], f32>) {
     } : (!graph.tensor<[2], f32>) -> !graph.tensor<[2], f32>
     graph.yield %y : !graph.tensor<[2], f32>
   } : (!graph.tensor<[2], f32>) -> !graph.tensor<[2], f32>
+  graph.return
+}
+
+// -----
+
+// top_k (C1)
+graph.func @f(%a: !graph.tensor<[2], f64>) {
+  // expected-error@+1 {{(C1) is defined for numbers but f64 with an axis}}
+  %v, %i = graph.top_k %a : <[2], f64> -> <[1], f64>, <[1], i64>
+  graph.return
+}
+
+// -----
+
+// top_k (C2)
+graph.func @f(%a: !graph.tensor<[3, 2], f32>) {
+  // expected-error@+1 {{(C2) '!graph.tensor<[3, 1], f32>' and '!graph.tensor<[3, 2], i64>' are not rows of}}
+  %v, %i = graph.top_k %a : <[3, 2], f32> -> <[3, 1], f32>, <[3, 2], i64>
+  graph.return
+}
+
+// -----
+
+// top_k (C3)
+graph.func @f(%a: !graph.tensor<[3, 2], f32>) {
+  // expected-error@+1 {{(C3) gives 'f32' and i64}}
+  %v, %i = graph.top_k %a : <[3, 2], f32> -> <[3, 1], f32>, <[3, 1], i32>
+  graph.return
+}
+
+// -----
+
+// group (C3): top_k
+graph.func @f(%a: !graph.tensor<[2], f32>) {
+  // expected-error@+1 {{(C3) a top_k group does not hold 0 contracts, 0 attentions and 0 top_ks}}
+  %0 = graph.group "top_k"(%a) {
+  ^bb0(%x: !graph.tensor<[2], f32>):
+    graph.yield %x : !graph.tensor<[2], f32>
+  } : (!graph.tensor<[2], f32>) -> !graph.tensor<[2], f32>
+  graph.return
+}
+
+// -----
+
+// attention (C2): top_k sums no values
+graph.func @f(%q: !graph.tensor<[2, 8], f32>, %k: !graph.tensor<[5, 8], f32>, %v: !graph.tensor<[5, 4], f32>) {
+  // expected-error@+1 {{(C2)}}
+  %y, %i = graph.attention q(%q) k(%k) v(%v) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} {normalizer = "top_k"} : (!graph.tensor<[2, 8], f32>, !graph.tensor<[5, 8], f32>, !graph.tensor<[5, 4], f32>)
+    -> (!graph.tensor<[2, 3], f32>, !graph.tensor<[2, 3], i64>)
+  graph.return
+}
+
+// -----
+
+// attention (C4): indices of top_k
+graph.func @f(%q: !graph.tensor<[2, 8], f32>, %k: !graph.tensor<[5, 8], f32>, %v: !graph.tensor<[5, 0], f32>) {
+  // expected-error@+1 {{(C4) indices are i64}}
+  %y, %i = graph.attention q(%q) k(%k) v(%v) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} {normalizer = "top_k"} : (!graph.tensor<[2, 8], f32>, !graph.tensor<[5, 8], f32>, !graph.tensor<[5, 0], f32>)
+    -> (!graph.tensor<[2, 3], f32>, !graph.tensor<[2, 3], f32>)
+  graph.return
+}
+
+// -----
+
+// attention (C5): indices of top_k
+graph.func @f(%q: !graph.tensor<[2, 8], f32>, %k: !graph.tensor<[5, 8], f32>, %v: !graph.tensor<[5, 0], f32>) {
+  // expected-error@+1 {{(C5) top_k has indices}}
+  %y = graph.attention q(%q) k(%k) v(%v) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} {normalizer = "top_k"} : (!graph.tensor<[2, 8], f32>, !graph.tensor<[5, 8], f32>, !graph.tensor<[5, 0], f32>)
+    -> !graph.tensor<[2, 3], f32>
   graph.return
 }

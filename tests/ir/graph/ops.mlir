@@ -174,6 +174,8 @@ graph.func @sums<[B, T]>(%x: !graph.tensor<[B, T, 8], f32>, %w: !graph.tensor<[2
   %lse = graph.logsumexp %x {axis = 0} : <[B, T, 8], f32> -> <[T, 8], f32>
   // CHECK: graph.argmax %{{.*}} {axis = 2 : i64} : <[B, T, 8], f32> -> <[B, T], i64>
   %3 = graph.argmax %x {axis = 2} : <[B, T, 8], f32> -> <[B, T], i64>
+  // CHECK: graph.top_k %{{.*}} : <[B, T, 8], f32> -> <[B, T, 3], f32>, <[B, T, 3], i64>
+  %largest, %places = graph.top_k %x : <[B, T, 8], f32> -> <[B, T, 3], f32>, <[B, T, 3], i64>
   // CHECK: graph.softmax %{{.*}} {axis = 2 : i64} : <[B, T, 8], f32>
   %4 = graph.softmax %x {axis = 2} : <[B, T, 8], f32>
   graph.return
@@ -210,6 +212,13 @@ graph.func @attention<[B, T, S]>(%q: !graph.tensor<[B, T, 8], f32>, %k: !graph.t
     graph.yield %s : f32
   } mask {} {normalizer = "pointwise"} : (!graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, S, 4], f32>)
     -> !graph.tensor<[B, T, 4], f32>
+  // CHECK: {normalizer = "top_k"} : {{.*}} -> (!graph.tensor<[B, T, 3], f32>, !graph.tensor<[B, T, 3], i64>)
+  %none = graph.slice %v {axis = 2, start = #graph.dim<0>} : <[B, S, 4], f32> -> <[B, S, 0], f32>
+  %scores, %keys = graph.attention q(%q) k(%k) v(%none) score {
+  ^bb0(%s: f32, %b: index, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} {normalizer = "top_k"} : (!graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, S, 0], f32>)
+    -> (!graph.tensor<[B, T, 3], f32>, !graph.tensor<[B, T, 3], i64>)
   graph.return
 }
 

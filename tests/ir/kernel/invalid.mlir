@@ -231,7 +231,7 @@ kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x
 
 // kernel.attention C1
 kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
-  // expected-error @below {{operands have float elements, lse f32 (C1)}}
+  // expected-error @below {{operands have float elements, lse f32, indices i64 (C1)}}
   kernel.attention q(%q) k(%k) v(%v) out(%y) lse(%w) score {
   ^bb0(%x: f32, %t: index, %j: index):
     kernel.yield %x : f32
@@ -274,7 +274,7 @@ kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x
 
 // kernel.attention C4
 kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
-  // expected-error @below {{the normalizer is "softmax" or "pointwise" (C4)}}
+  // expected-error @below {{the normalizer is "softmax", "pointwise" or "top_k" (C4)}}
   kernel.attention q(%q) k(%k) v(%v) out(%y) score {
   ^bb0(%x: f32, %t: index, %j: index):
     kernel.yield %x : f32
@@ -288,7 +288,7 @@ kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x
 
 // kernel.attention C5
 kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
-  // expected-error @below {{sinks and lse belong to softmax (C5)}}
+  // expected-error @below {{sinks and lse belong to softmax, indices to top_k (C5)}}
   kernel.attention q(%q) k(%k) v(%v) out(%y) lse(%l) score {
   ^bb0(%x: f32, %t: index, %j: index):
     kernel.yield %x : f32
@@ -474,4 +474,48 @@ func.func @dump_bool(%x: memref<4xi8>, %y: memref<4xf32>) {
   // expected-error @below {{has elements 'f32' for values of 'i1' (C2)}}
   kernel.dump %y, "b" of i1 : memref<4xf32>
   return
+}
+
+// -----
+
+// kernel.top_k C1
+kernel.func @k(%x: memref<?x?xf32>, %v: memref<?xf32>, %i: memref<?xi64>) {
+  // expected-error @below {{x, values and indices have one rank, at least 1 (C1)}}
+  kernel.top_k %x values(%v) indices(%i) : memref<?x?xf32>, memref<?xf32>, memref<?xi64>
+  kernel.return
+}
+
+// -----
+
+// kernel.top_k C2
+kernel.func @k(%x: memref<?xf32>, %v: memref<?xf32>, %i: memref<?xi32>) {
+  // expected-error @below {{x and values have one element type, indices i64 (C2)}}
+  kernel.top_k %x values(%v) indices(%i) : memref<?xf32>, memref<?xf32>, memref<?xi32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention C1, top_k
+kernel.func @k(%q: memref<?x8xf32>, %k: memref<?x8xf32>, %v: memref<?x0xf32>, %y: memref<?x4xf32>, %i: memref<?x4xf32>) {
+  // expected-error @below {{operands have float elements, lse f32, indices i64 (C1)}}
+  kernel.attention q(%q) k(%k) v(%v) out(%y) lse(%i) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+  } {normalizer = "top_k"} : memref<?x8xf32>, memref<?x8xf32>, memref<?x0xf32>, memref<?x4xf32> lse memref<?x4xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention C5, top_k
+kernel.func @k(%q: memref<?x8xf32>, %k: memref<?x8xf32>, %v: memref<?x0xf32>, %y: memref<?x4xf32>, %i: memref<?x4xi64>) {
+  // expected-error @below {{sinks and lse belong to softmax, indices to top_k (C5)}}
+  kernel.attention q(%q) k(%k) v(%v) out(%y) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+  } {normalizer = "top_k"} : memref<?x8xf32>, memref<?x8xf32>, memref<?x0xf32>, memref<?x4xf32>
+  kernel.return
 }

@@ -111,3 +111,21 @@ func.func @entry(%a: memref<?x?xf32>, %b: memref<?x?xf32, strided<[1, ?]>>, %y: 
   kernel.dump %y, "layers.0.scores" of f32 : memref<?x?xf32>
   return
 }
+
+// CHECK-LABEL: kernel.func @largest_scores(
+kernel.func @largest_scores(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x0xf32>, %y: memref<?x8xf32>, %i: memref<?x8xi64>) {
+  // CHECK: {normalizer = "top_k"} : {{.*}} lse memref<?x8xi64>
+  kernel.attention q(%q) k(%k) v(%v) out(%y) lse(%i) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+  } {normalizer = "top_k"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x0xf32>, memref<?x8xf32> lse memref<?x8xi64>
+  kernel.return
+}
+
+// CHECK-LABEL: kernel.func @top_k(
+kernel.func @top_k(%x: memref<?x?xf32, strided<[1, ?]>>, %v: memref<?x?xf32>, %i: memref<?x?xi64>) {
+  // CHECK: kernel.top_k %{{.*}} values(%{{.*}}) indices(%{{.*}}) : memref<?x?xf32, strided<[1, ?]>>, memref<?x?xf32>, memref<?x?xi64>
+  kernel.top_k %x values(%v) indices(%i) : memref<?x?xf32, strided<[1, ?]>>, memref<?x?xf32>, memref<?x?xi64>
+  kernel.return
+}

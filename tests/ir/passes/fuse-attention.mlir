@@ -428,3 +428,71 @@ graph.func @required<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<
   %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
   graph.return %y : !graph.tensor<[T, 32], f32>
 }
+
+// -----
+
+// The largest scores: an op that sums nothing. A mask hides as it does before a softmax.
+// CHECK-LABEL: graph.func @nearest
+// CHECK: %[[N:.*]] = graph.slice %{{.*}} {axis = 1 : i64, start = #graph.dim<0>} : <[S, 8], f32> -> <[S, 0], f32>
+// CHECK: graph.attention q(%{{.*}}) k(%{{.*}}) v(%[[N]]) captures(%[[SEEN:.*]]) score {
+// CHECK: } mask {
+// CHECK: graph.at %[[SEEN]]
+// CHECK: } {normalizer = "top_k"} : {{.*}} -> (!graph.tensor<[T, 3], f32>, !graph.tensor<[T, 3], i64>)
+// CHECK-NOT: graph.top_k
+graph.func @nearest<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %seen: !graph.tensor<[S], i1>) -> (!graph.tensor<[T, 3], f32>, !graph.tensor<[T, 3], i64>) {
+  %s = graph.contract %q [0, 2], %k [1, 2] -> [0, 1] : <[T, 8], f32>, <[S, 8], f32> -> <[T, S], f32>
+  %c = graph.constant 0xFF800000 : f32 : <[], f32>
+  %n = graph.broadcast %c [] : <[], f32> -> <[T, S], f32>
+  %m = graph.broadcast %seen [1] : <[S], i1> -> <[T, S], i1>
+  %x = graph.select %m, %s, %n : <[T, S], i1>, <[T, S], f32>
+  %v, %i = graph.top_k %x : <[T, S], f32> -> <[T, 3], f32>, <[T, 3], i64>
+  graph.return %v, %i : !graph.tensor<[T, 3], f32>, !graph.tensor<[T, 3], i64>
+}
+
+// -----
+
+// Scores that are held anyway, and a linear layer's, stay as they are.
+// CHECK-LABEL: graph.func @held
+// CHECK-NOT: graph.attention
+// CHECK: graph.top_k
+// CHECK: graph.top_k
+graph.func @held<[T, S]>(%q: !graph.tensor<[T, 8], f32> {graph.input = "q"}, %k: !graph.tensor<[S, 8], f32> {graph.input = "k"}, %w: !graph.tensor<[50, 8], f32> {graph.param = "w"})
+    -> (!graph.tensor<[T, S], f32> {graph.output = "s"}, !graph.tensor<[T, 3], i64> {graph.output = "i"}, !graph.tensor<[T, 3], i64> {graph.output = "j"}) attributes {entry} {
+  %s = graph.contract %q [0, 2], %k [1, 2] -> [0, 1] : <[T, 8], f32>, <[S, 8], f32> -> <[T, S], f32>
+  %v, %i = graph.top_k %s : <[T, S], f32> -> <[T, 3], f32>, <[T, 3], i64>
+  %l = graph.contract %q [0, 2], %w [1, 2] -> [0, 1] : <[T, 8], f32>, <[50, 8], f32> -> <[T, 50], f32>
+  %u, %j = graph.top_k %l : <[T, 50], f32> -> <[T, 3], f32>, <[T, 3], i64>
+  graph.return %s, %i, %j : !graph.tensor<[T, S], f32>, !graph.tensor<[T, 3], i64>, !graph.tensor<[T, 3], i64>
+}
+
+// -----
+
+// A product with ones that is marked as a sum becomes an attention with queries and keys exchanged where it is over the queries ...
+// CHECK-LABEL: graph.func @mass
+// CHECK-SAME: %[[Q:[^,]*]]: !graph.tensor<[T, 8], f32>, %[[K:[^,]*]]: !graph.tensor<[S, 8], f32>
+// CHECK: graph.attention q(%[[K]]) k(%[[Q]]) v(%{{.*}}) score {
+// CHECK: math.exp
+// CHECK: } {normalizer = "pointwise"} : {{.*}} -> !graph.tensor<[S, 1], f32>
+graph.func @mass<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>) -> !graph.tensor<[S], f32> {
+  %s = graph.contract %q [0, 2], %k [1, 2] -> [0, 1] : <[T, 8], f32>, <[S, 8], f32> -> <[T, S], f32>
+  %w = graph.exp %s : <[T, S], f32>
+  %one = graph.constant 1.0 : f32 : <[], f32>
+  %ones = graph.broadcast %one [] : <[], f32> -> <[T], f32>
+  %c = graph.contract %w [0, 1], %ones [0] -> [1] {graph.statistic} : <[T, S], f32>, <[T], f32> -> <[S], f32>
+  graph.return %c : !graph.tensor<[S], f32>
+}
+
+// -----
+
+// ... and a sum again where it becomes none: there is one query only.
+// CHECK-LABEL: graph.func @one_query
+// CHECK: %[[W:.*]] = graph.exp
+// CHECK: graph.reduce "sum" %[[W]] [0] : <[S], f32> -> <[], f32>
+graph.func @one_query<[S]>(%q: !graph.tensor<[8], f32>, %k: !graph.tensor<[S, 8], f32>) -> !graph.tensor<[], f32> {
+  %s = graph.contract %q [2], %k [1, 2] -> [1] : <[8], f32>, <[S, 8], f32> -> <[S], f32>
+  %w = graph.exp %s : <[S], f32>
+  %one = graph.constant 1.0 : f32 : <[], f32>
+  %ones = graph.broadcast %one [] : <[], f32> -> <[S], f32>
+  %c = graph.contract %w [0], %ones [0] -> [] {graph.statistic} : <[S], f32>, <[S], f32> -> <[], f32>
+  graph.return %c : !graph.tensor<[], f32>
+}

@@ -80,6 +80,29 @@ TEST_CASE("attention over 4096 keys needs at most 16 MiB above inputs and output
   }
 }
 
+TEST_CASE("statistics of attention over 4096 keys need at most 16 MiB above inputs and outputs") {
+  constexpr int64_t heads = 8, size = 4096, dim = 64;
+  Numbers numbers(1);
+  std::vector<float> q = numbers.reals(heads * size * dim), k = q, v = q, y(q.size(), 1.0f);
+  std::vector<float> entropy(heads * size, 1.0f), mass = entropy, weights(heads * size * 8, 1.0f),
+                                                  chosen(heads * 3 * size, 1.0f);
+  std::vector<int64_t> keys(heads * size * 8, 1), rows{4095, 7, 0};
+  std::vector<int64_t> shape{1, heads, size, dim}, row{1, heads, size}, largest{1, heads, size, 8};
+  Program program;
+  REQUIRE(program.load("long", nullptr, nullptr, 2));
+  REQUIRE(forgetPeak());
+  int64_t before = memory("VmRSS:");
+  program.run("statistics", {tensor(shape, q), tensor(shape, k), tensor(shape, v), tensor(FOVEA_I64, {3}, rows.data())},
+              {tensor(shape, y), tensor(row, entropy), tensor(row, mass), tensor(largest, weights),
+               tensor(FOVEA_I64, largest, keys.data()), tensor({1, heads, 3, size}, chosen)});
+  CHECK(memory("VmHWM:") - before <= 16 * mebibyte);
+  // The first query sees one key, and its row is one of those that were chosen.
+  CHECK(entropy[0] == doctest::Approx(0).epsilon(1e-5));
+  CHECK(weights[0] == doctest::Approx(1));
+  CHECK(chosen[2 * size] == doctest::Approx(1));
+  CHECK(chosen[2 * size + 1] == 0);
+}
+
 /// Fails at the n-th call, and counts what is not given back.
 struct FailingAllocator {
   int64_t failAt = -1, calls = 0, live = 0;

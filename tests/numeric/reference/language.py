@@ -100,6 +100,14 @@ def reductions(x, m, n):
                 first=x.argmax(-1), product=x.prod(1), least=x.amin((0, 1)), floor=x.clamp(min=0.25), most=n.amax(1))
 
 
+def largest(x, n, h, k):
+    """Of equal numbers, which torch.topk gives in any order, the first comes first."""
+    values, places = torch.topk(x, 3)
+    ordered, order = torch.sort(n, descending=True, stable=True)
+    few = torch.topk(h, k).values.half()
+    return dict(values=values, places=places, sorted=ordered, order=order, few=few, columns=torch.sort(x.T, descending=True).values)
+
+
 def comparisons(x, y, n):
     place = torch.arange(x.shape[1])
     return dict(logic=(x > y) & (x != y) | (x < -1), chosen=torch.where(x >= y, x, -y), equal=n == place,
@@ -139,6 +147,11 @@ def entries(w):
     yield "einsums", dict(x=rand(2, 5, 6), y=rand(2, 3, 6), w=rand(6, 4)), einsums, {}
     yield "products", dict(x=rand(2, 5, 6), w=rand(6, 4), v=rand(6)), products, {}
     yield "reductions", dict(x=rand(2, 5, 6), m=rand(2, 5) > 0, n=whole(-9, 9, 2, 5)), reductions, {}
+    more = torch.Generator().manual_seed(67)
+    x = torch.randn((4, 300), generator=more)
+    x[0, 250] = x[1, 7] = float("nan")
+    n = torch.randint(-9, 9, (2, 41), generator=more).int()
+    yield "largest", dict(x=x, n=n, h=torch.randn(300, generator=more).half(), k=17), largest, {}
     x, y = rand(3, 5), rand(5)
     x[0, :3] = y[:3]
     yield "comparisons", dict(x=x, y=y, n=whole(-3, 5, 3, 1)), comparisons, {}

@@ -157,7 +157,7 @@ def cases(m):
     yield "activations", dict(x=wide), lambda x: dict(relu=F.relu(x), silu=F.silu(x), gelu=F.gelu(x),
                                                       gelu_tanh=F.gelu(x, approximate="tanh"), sigmoid=x.sigmoid())
     yield "softmaxes", dict(x=wide), lambda x: dict(last=x.softmax(-1), middle=x.softmax(1), logarithm=x.log_softmax(-1),
-                                                    sums=x.logsumexp(-1))
+                                                    sums=x.logsumexp(-1), entropies=torch.special.entr((10 * x).softmax(-1)).sum(-1))
     yield "softmax_masked", dict(x=special), softmax_masked
     yield "unit_vectors", dict(x=wide), lambda x: F.normalize(x, dim=-1)
     visible = lengths([33, 20], 33)

@@ -190,6 +190,26 @@ TEST_CASE_FIXTURE(Harness, "argmax: the first maximum, NaN above all") {
   CHECK(error.find("argmax over an axis of size 0") != std::string::npos);
 }
 
+TEST_CASE_FIXTURE(Harness, "top_k: descending, NaN first, of equal ones the first") {
+  std::string reals34 = "<<2,4:f32>> -> <<2,3:f32>>, <<2,3:i64>>";
+  auto x = reals({2, 4}, {1, 5, NaN, 5, -infinity, 2, -infinity, 7});
+  auto values = compute("%y, %i = graph.top_k %a : " + reals34, "<<2,3:f32>>", {{"<<2,4:f32>>", x}});
+  CHECK(std::isnan(values->reals[0]));
+  CHECK(std::vector<double>(values->reals.begin() + 1, values->reals.end()) ==
+        std::vector<double>{5, 5, 7, 2, -infinity});
+  auto places = compute("%v, %y = graph.top_k %a : " + reals34, "<<2,3:i64>>", {{"<<2,4:f32>>", x}});
+  CHECK(places->ints == std::vector<int64_t>{2, 1, 3, 3, 1, 0});
+  auto whole = compute("%v, %y = graph.top_k %a : <<4:i64>> -> <<4:i64>>, <<4:i64>>", "<<4:i64>>",
+                       {{"<<4:i64>>", ints({4}, {3, 9, 3, -1})}});
+  CHECK(whole->ints == std::vector<int64_t>{1, 0, 2, 3});
+  auto none = compute("%v, %y = graph.top_k %a : <<2:f32>> -> <<0:f32>>, <<0:i64>>", "<<0:i64>>",
+                      {{"<<2:f32>>", reals({2}, {1, 2})}});
+  CHECK(none->ints.empty());
+  compute("%y, %i = graph.top_k %a : <<2:f32>> -> <<3:f32>>, <<3:i64>>", "<<3:f32>>",
+          {{"<<2:f32>>", reals({2}, {1, 2})}});
+  CHECK(error.find("top_k of 3 along an axis of size 2") != std::string::npos);
+}
+
 TEST_CASE_FIXTURE(Harness, "softmax by the contract") {
   auto softmax = [&](std::vector<double> x) {
     return compute("%y = graph.softmax %a {axis = 0 : i64} : <<3:f32>>", "<<3:f32>>", {{"<<3:f32>>", reals({3}, x)}})

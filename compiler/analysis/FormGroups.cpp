@@ -103,7 +103,7 @@ static StringRef kindName(PlannedGroup::Kind kind) {
 
 static Operation *mainOp(ArrayRef<Operation *> ops) {
   for (Operation *op : ops)
-    if (isa<graph::ContractOp, graph::AttentionOp>(op))
+    if (isa<graph::ContractOp, graph::AttentionOp, graph::LinearAttentionOp>(op))
       return op;
   return ops.back();
 }

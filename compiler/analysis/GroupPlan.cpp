@@ -15,8 +15,8 @@ static bool isElementwise(Operation *op) { return isa_and_nonnull<graph::Element
 static bool isPoint(Operation *op) { return isReduction(op) || isa<graph::PackOp>(op) || hasPointRule(op); }
 /// Worth more than reading an element again.
 static bool isCostly(Operation *op) {
-  return isa<graph::ExpOp, graph::LogOp, graph::TanhOp, graph::ErfOp, graph::SinOp, graph::CosOp, graph::PowOp, graph::ModOp,
-             graph::FloorDivOp, graph::SigmoidOp, graph::RsqrtOp, graph::SqrtOp>(op);
+  return isa<graph::ExpOp, graph::LogOp, graph::TanhOp, graph::ErfOp, graph::SinOp, graph::CosOp, graph::PowOp,
+             graph::ModOp, graph::FloorDivOp, graph::SigmoidOp, graph::RsqrtOp, graph::SqrtOp>(op);
 }
 
 SmallVector<int64_t> reducedAxesOf(Operation *op) {
@@ -29,8 +29,8 @@ GroupPlan::GroupPlan(graph::FuncOp function) : function(function) {
   claimEpilogues();
   for (Value operand : function.getBody().front().getTerminator()->getOperands())
     needInMemory(operand);
-  // From the results back: an op is visited once all its users are, elementwise ops before reductions, and those that no
-  // axis repeats before others, so that the axes of a group's reductions are chosen by the one that needs them most.
+  // From the results back: an op is visited once all its users are, elementwise ops before reductions, and those that
+  // no axis repeats before others, so that the axes of a group's reductions are chosen by the one that needs them most.
   DenseMap<Operation *, size_t> pending;
   std::set<std::pair<size_t, Operation *>> ready; // by position in the block, last first
   DenseMap<Operation *, size_t> position;
@@ -140,8 +140,9 @@ void GroupPlan::growEpilogue(graph::ContractOp contract) {
             work.push_back(def);
     }
     bool single = part.contains(contract) && llvm::all_of(part, [&](Operation *op) {
-      return op == ordered[last] || llvm::all_of(op->getUsers(), [&](Operation *user) { return part.contains(user); });
-    });
+                    return op == ordered[last] ||
+                           llvm::all_of(op->getUsers(), [&](Operation *user) { return part.contains(user); });
+                  });
     if (!single)
       continue;
     PlannedGroup group;
@@ -227,7 +228,7 @@ void GroupPlan::startGroup(Operation *op) {
 }
 
 void GroupPlan::visit(Operation *op) {
-  if (auto attention = dyn_cast<graph::AttentionOp>(op)) {
+  if (isa<graph::AttentionOp, graph::LinearAttentionOp>(op)) {
     PlannedGroup group;
     group.kind = PlannedGroup::Attention;
     group.ops.insert(op);
@@ -263,7 +264,8 @@ void GroupPlan::visitPoint(Operation *op) {
     groups[*group].roots.push_back(value);
     for (const Request &request : wanted)
       if (request.group == *group) {
-        groups[*group].points.push_back(llvm::map_to_vector(request.pattern, [](Coordinate c) { return int64_t(c.axis); }));
+        groups[*group].points.push_back(
+            llvm::map_to_vector(request.pattern, [](Coordinate c) { return int64_t(c.axis); }));
         compute(op, *group, request.pattern);
         return;
       }
@@ -287,7 +289,8 @@ unsigned GroupPlan::leaves(Value value) {
   return leafCounts[value] = count;
 }
 
-/// Whether a value's elements hang on a reduction through ops of the same points or fewer: they are a row's, not a point's.
+/// Whether a value's elements hang on a reduction through ops of the same points or fewer: they are a row's, not a
+/// point's.
 static bool followsReduction(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op || !(isElementwise(op) || isLayoutOp(op) || isReduction(op)))
@@ -295,8 +298,8 @@ static bool followsReduction(Value value) {
   return isReduction(op) || llvm::any_of(op->getOperands(), followsReduction);
 }
 
-/// Whether `op`'s elements hang on a reduction that cannot be computed in a group, as the group has none, or reduces axes
-/// that the result depends on: better computed where that reduction is.
+/// Whether `op`'s elements hang on a reduction that cannot be computed in a group, as the group has none, or reduces
+/// axes that the result depends on: better computed where that reduction is.
 static bool hangsOnOtherReduction(Operation *op, const Pattern &pattern, const PlannedGroup &group) {
   if (isReduction(op))
     return group.kind != PlannedGroup::Map || group.inPlace ||
@@ -345,7 +348,8 @@ bool GroupPlan::mayInline(Operation *op) {
   for (const Coordinate &coordinate : request.pattern)
     if (coordinate.scattered)
       return false;
-  // Axes of the box that the element does not depend on repeat it, but along reduced axes a row's value is computed once.
+  // Axes of the box that the element does not depend on repeat it, but along reduced axes a row's value is computed
+  // once.
   uint64_t repeated = ((uint64_t(1) << group.box.size()) - 1) & ~maskOf(request.pattern);
   for (unsigned axis : group.reduced)
     repeated &= ~(uint64_t(1) << axis);
@@ -410,7 +414,8 @@ bool GroupPlan::mayInlineReduction(Operation *op, const Request &request) {
   for (auto [axis, size] : llvm::enumerate(group.box))
     if (size.isConstant(1))
       repeated &= ~(uint64_t(1) << axis);
-  // Along axes that the reduction does not depend on it is repeated: only where it comes along with others and is cheap.
+  // Along axes that the reduction does not depend on it is repeated: only where it comes along with others and is
+  // cheap.
   return !repeated || (!group.reduced.empty() && leaves(op->getOperand(0)) <= 1);
 }
 

@@ -486,6 +486,9 @@ Error interpret::evaluateBlock(Scope &scope, Block &block) {
     } else if (auto attention = dyn_cast<graph::AttentionOp>(op)) {
       if (Error error = evaluateAttention(scope, attention))
         return error;
+    } else if (auto linear = dyn_cast<graph::LinearAttentionOp>(op)) {
+      if (Error error = evaluateLinearAttention(scope, linear))
+        return error;
     } else {
       Expected<Tensor> result = evaluateOne(scope, &op);
       if (!result)

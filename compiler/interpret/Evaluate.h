@@ -65,13 +65,14 @@ llvm::Expected<std::vector<Ref>> callFunction(graph::FuncOp function,
 /// Nothing where `op` is none of them.
 std::optional<llvm::Expected<Tensor>> evaluateLayout(const Scope &scope, mlir::Operation *op);
 llvm::Error evaluateAttention(Scope &scope, graph::AttentionOp op);
+llvm::Error evaluateLinearAttention(Scope &scope, graph::LinearAttentionOp op);
 
 /// A scalar inside a region: `real` for floats, `integer` for the others.
 struct Scalar {
   double real = 0;
   int64_t integer = 0;
 };
-/// Runs a region of graph.attention on its block's arguments; the yielded value.
+/// Runs a region of an attention on its block's arguments; the yielded value.
 llvm::Expected<Scalar> evaluatePoint(const Scope &scope, mlir::Block &block, llvm::ArrayRef<Scalar> arguments);
 
 } // namespace fovea::interpret

@@ -363,8 +363,8 @@ LogicalResult LogSumExpOp::verify() {
 }
 
 /// (C3) of graph.attention for one region: its block and what it may use.
-static LogicalResult verifyPointProgram(AttentionOp op, Region &region, TypeRange arguments, Type result,
-                                        StringRef name) {
+template <typename Op>
+static LogicalResult verifyPointProgram(Op op, Region &region, TypeRange arguments, Type result, StringRef name) {
   if (!region.hasOneBlock())
     return op.emitOpError("(C3) the ") << name << " region has one block";
   Block &block = region.front();
@@ -378,7 +378,7 @@ static LogicalResult verifyPointProgram(AttentionOp op, Region &region, TypeRang
         isa<AtOp, SizeOp, YieldOp>(inner) ||
         (isa_and_present<arith::ArithDialect, math::MathDialect>(inner.getDialect()) && inner.getNumRegions() == 0);
     if (!allowed)
-      return inner.emitOpError("(C3) cannot stand in the ") << name << " region of graph.attention";
+      return inner.emitOpError("(C3) cannot stand in the ") << name << " region of " << op->getName();
     for (Value operand : inner.getOperands()) {
       bool isCapture =
           isa<AtOp>(inner) && operand == inner.getOperand(0) && llvm::is_contained(op.getCaptures(), operand);
@@ -389,7 +389,8 @@ static LogicalResult verifyPointProgram(AttentionOp op, Region &region, TypeRang
   return success();
 }
 
-static LogicalResult verifyAttentionTypes(AttentionOp op) {
+/// (C1), (C2) and (C4) of q, k, v and the result of either attention.
+template <typename Op> static LogicalResult verifyOperandTypes(Op op) {
   Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(op.getResult());
   int64_t rank = q.getRank();
   if (rank < 2 || k.getRank() != rank || v.getRank() != rank || y.getRank() != rank)
@@ -398,8 +399,6 @@ static LogicalResult verifyAttentionTypes(AttentionOp op) {
   for (Tensor t : {k, v, y})
     if (t.getDims().drop_back(2) != batch)
       return op.emitOpError("(C1) batch sizes of ") << q << " and " << t << " differ";
-  if (op.getSinks() && typeOf(op.getSinks()).getDims() != batch)
-    return op.emitOpError("(C1) sinks have the batch sizes, got ") << op.getSinks().getType();
   if (q.getDim(rank - 1) != k.getDim(rank - 1) || k.getDim(rank - 2) != v.getDim(rank - 2) ||
       q.getDim(rank - 2) != y.getDim(rank - 2) || v.getDim(rank - 1) != y.getDim(rank - 1))
     return op.emitOpError("(C2) ") << q << ", " << k << ", " << v << " and " << y
@@ -407,6 +406,15 @@ static LogicalResult verifyAttentionTypes(AttentionOp op) {
   for (Tensor t : {q, k, v, y})
     if (!isFloat(t) || t.getElementType() != q.getElementType())
       return op.emitOpError("(C4) element types are one float type");
+  return success();
+}
+
+static LogicalResult verifyAttentionTypes(AttentionOp op) {
+  if (failed(verifyOperandTypes(op)))
+    return failure();
+  Tensor q = typeOf(op.getQ());
+  if (op.getSinks() && typeOf(op.getSinks()).getDims() != q.getDims().drop_back(2))
+    return op.emitOpError("(C1) sinks have the batch sizes, got ") << op.getSinks().getType();
   if (op.getSinks() && !isFloat(typeOf(op.getSinks())))
     return op.emitOpError("(C4) sinks are floats");
   if (op.getLse()) {
@@ -434,6 +442,23 @@ LogicalResult AttentionOp::verify() {
   if (getMask().empty())
     return success();
   return verifyPointProgram(*this, getMask(), ArrayRef(arguments).drop_front(), builder.getI1Type(), "mask");
+}
+
+LogicalResult LinearAttentionOp::verify() {
+  if (failed(verifyOperandTypes(*this)))
+    return failure();
+  Tensor q = typeOf(getQ()), k = typeOf(getK());
+  if (q.getDim(q.getRank() - 2) != k.getDim(k.getRank() - 2))
+    return emitOpError("(C2) has queries and keys of different numbers, ") << q << " and " << k;
+  Builder builder(getContext());
+  SmallVector<Type> indices(q.getRank(), builder.getIndexType()); // batch..., t, j
+  std::tuple<Region &, size_t, StringRef> regions[] = {
+      {getQueries(), 1, "queries"}, {getKeys(), 1, "keys"}, {getDecay(), 0, "decay"}};
+  for (auto [region, fewer, name] : regions)
+    if (!region.empty() &&
+        failed(verifyPointProgram(*this, region, ArrayRef(indices).drop_back(fewer), builder.getF32Type(), name)))
+      return failure();
+  return success();
 }
 
 LogicalResult AtOp::verify() {
@@ -469,7 +494,7 @@ LogicalResult GroupOp::verify() {
     if (isa<CallOp, GroupOp, FuncOp>(op))
       return op.emitOpError("(C4) cannot stand in a graph.group");
   auto contracts = llvm::range_size(block.getOps<ContractOp>()),
-       attentions = llvm::range_size(block.getOps<AttentionOp>());
+       attentions = llvm::range_size(block.getOps<AttentionOp>()) + llvm::range_size(block.getOps<LinearAttentionOp>());
   if (contracts != (getKind() == "matmul") || attentions != (getKind() == "attention"))
     return emitOpError("(C3) a ") << getKind() << " group does not hold " << contracts << " contracts and "
                                   << attentions << " attentions";

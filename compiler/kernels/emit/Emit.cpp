@@ -20,6 +20,8 @@ std::unique_ptr<ScheduleEmitter> makeEmitter(Operation *schedule, const Target &
     return makeMapEmitter(map, target);
   if (auto matmul = dyn_cast<kernel::MatmulOp>(schedule))
     return makeMatmulEmitter(matmul, target);
+  if (auto linear = dyn_cast<kernel::LinearAttentionOp>(schedule))
+    return makeLinearAttentionEmitter(linear, target);
   return makeAttentionEmitter(cast<kernel::AttentionOp>(schedule), target);
 }
 

@@ -25,7 +25,8 @@ static StringRef addName(Operation &op) {
 
 static std::string matmulName(graph::GroupOp group) {
   auto contract = *group.getBody().front().getOps<graph::ContractOp>().begin();
-  auto lhs = cast<graph::TensorType>(contract.getLhs().getType()), out = cast<graph::TensorType>(contract.getResult().getType());
+  auto lhs = cast<graph::TensorType>(contract.getLhs().getType()),
+       out = cast<graph::TensorType>(contract.getResult().getType());
   DimExpr k(1);
   for (auto [label, dim] : llvm::zip(contract.getLhsLabels(), lhs.getDims()))
     if (!llvm::is_contained(contract.getOutLabels(), label))
@@ -36,10 +37,14 @@ static std::string matmulName(graph::GroupOp group) {
     name += "_" + std::to_string(*k.value()) + "x" + std::to_string(*n.value());
   SmallVector<StringRef> parts;
   for (Operation &op : group.getBody().front())
-    if (StringRef part = isa<graph::AddOp>(op) ? addName(op) : StringRef(); !part.empty() && !llvm::is_contained(parts, part))
+    if (StringRef part = isa<graph::AddOp>(op) ? addName(op) : StringRef();
+        !part.empty() && !llvm::is_contained(parts, part))
       parts.push_back(part);
-  for (auto [mnemonic, part] : {std::pair<StringRef, StringRef>{"erf", "gelu"}, {"tanh", "tanh"}, {"sigmoid", "sigmoid"},
-                                {"exp", "exp"}, {"max", "relu"}})
+  for (auto [mnemonic, part] : {std::pair<StringRef, StringRef>{"erf", "gelu"},
+                                {"tanh", "tanh"},
+                                {"sigmoid", "sigmoid"},
+                                {"exp", "exp"},
+                                {"max", "relu"}})
     if (holds(group, mnemonic))
       parts.push_back(part);
   for (StringRef part : parts)
@@ -61,7 +66,8 @@ static std::string mapName(graph::GroupOp group) {
     name += "_reduce";
   SmallVector<StringRef> rest;
   for (Operation &op : group.getBody().front())
-    if (StringRef mnemonic = op.getName().stripDialect(); isa<graph::ElementwiseOpInterface>(op) && !llvm::is_contained(rest, mnemonic))
+    if (StringRef mnemonic = op.getName().stripDialect();
+        isa<graph::ElementwiseOpInterface>(op) && !llvm::is_contained(rest, mnemonic))
       rest.push_back(mnemonic);
   if (name == "map" && rest.empty())
     return holds(group, "broadcast") ? "map_broadcast" : "map_copy";
@@ -76,11 +82,14 @@ std::string describeGroup(graph::GroupOp group) {
     return matmulName(group);
   if (group.getKind() == "map")
     return mapName(group);
+  auto named = [](std::string name, Value queries) {
+    std::optional<int64_t> size = cast<graph::TensorType>(queries.getType()).getDims().back().value();
+    return size ? name + "_" + std::to_string(*size) : name;
+  };
+  for (auto linear : group.getBody().front().getOps<graph::LinearAttentionOp>())
+    return named("linear_attention", linear.getQ());
   auto attention = *group.getBody().front().getOps<graph::AttentionOp>().begin();
-  std::string name = "attention";
-  if (std::optional<int64_t> size = cast<graph::TensorType>(attention.getQ().getType()).getDims().back().value())
-    name += "_" + std::to_string(*size);
-  return attention.getMask().empty() ? name : name + "_masked";
+  return named("attention", attention.getQ()) + (attention.getMask().empty() ? "" : "_masked");
 }
 
 } // namespace fovea::kernels

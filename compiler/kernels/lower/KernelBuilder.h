@@ -41,19 +41,23 @@ private:
   mlir::LogicalResult buildMap();
   mlir::LogicalResult buildMatmul();
   mlir::LogicalResult buildAttention();
+  mlir::LogicalResult buildLinearAttention(graph::LinearAttentionOp op);
 
   // -- arguments and sizes
   /// The argument for `view` of `base`'s buffer; the same for the same view.
   mlir::Value memref(mlir::Value base, const View &view);
   mlir::Value memref(mlir::Value outer);
   /// The value outside the group that `inner`, a block argument, stands for.
-  mlir::Value outer(mlir::Value inner) { return group.getInputs()[mlir::cast<mlir::BlockArgument>(inner).getArgNumber()]; }
+  mlir::Value outer(mlir::Value inner) {
+    return group.getInputs()[mlir::cast<mlir::BlockArgument>(inner).getArgNumber()];
+  }
   const Storage &storageOf(mlir::Value outer) const { return *storages.lookup(outer); }
   /// A size, in the function's prologue.
   mlir::Value size(DimExpr e);
   mlir::Value symbol(llvm::StringRef name);
   /// Sets where point programs are built, after which `points` may be used.
-  void enter(mlir::Block &block, std::function<llvm::FailureOr<mlir::Value>(mlir::Value, mlir::ValueRange, mlir::Value)> compute);
+  void enter(mlir::Block &block,
+             std::function<llvm::FailureOr<mlir::Value>(mlir::Value, mlir::ValueRange, mlir::Value)> compute);
 
   // -- point programs
   /// An axis of the schedule that stands for several neighbouring axes of tensors.

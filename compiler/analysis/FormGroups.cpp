@@ -129,7 +129,7 @@ static StringRef kindName(PlannedGroup::Kind kind) {
 
 static Operation *mainOp(ArrayRef<Operation *> ops) {
   for (Operation *op : ops)
-    if (isa<graph::ContractOp, graph::AttentionOp, graph::TopKOp>(op))
+    if (isa<graph::ContractOp, graph::AttentionOp, graph::LinearAttentionOp, graph::TopKOp>(op))
       return op;
   return ops.back();
 }

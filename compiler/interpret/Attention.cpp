@@ -1,4 +1,4 @@
-// graph.attention, as its description reads.
+// graph.attention and graph.linear_attention, as their descriptions read.
 #include "compiler/interpret/Evaluate.h"
 
 #include <cmath>
@@ -168,5 +168,52 @@ Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
   scope.values[op.getResult()] = std::make_shared<Tensor>(std::move(*result));
   if (op.getLse())
     scope.values[op.getLse()] = std::make_shared<Tensor>(std::move(lse));
+  return Error::success();
+}
+
+namespace {
+/// A region's number at these indices; 1 without one.
+Expected<double> factor(const Scope &scope, Region &region, ArrayRef<int64_t> batch, ArrayRef<int64_t> places) {
+  if (region.empty())
+    return 1;
+  SmallVector<Scalar> arguments;
+  for (int64_t i : llvm::concat<const int64_t>(batch, places))
+    arguments.push_back({0, i});
+  Expected<Scalar> value = evaluatePoint(scope, region.front(), arguments);
+  if (!value)
+    return value.takeError();
+  return value->real;
+}
+} // namespace
+
+Error interpret::evaluateLinearAttention(Scope &scope, graph::LinearAttentionOp op) {
+  Expected<Tensor> result = makeTensor(scope, op, op.getResult().getType());
+  if (!result)
+    return result.takeError();
+  Heads heads(scope.get(op.getQ()), scope.get(op.getK()), scope.get(op.getV()));
+  Shape rows(heads.q.shape.begin(), heads.q.shape.end() - 1); // batch..., S
+  Error error = Error::success();
+  forEachIndex(rows, [&](ArrayRef<int64_t> index, int64_t row) {
+    int64_t t = index.back(), batch = row / heads.queries;
+    ArrayRef<int64_t> batchIndex = index.drop_back();
+    for (int64_t j = 0; j <= t && !error; ++j) {
+      double weight = heads.product(batch, t, j);
+      std::pair<Region &, SmallVector<int64_t>> factors[] = {
+          {op.getQueries(), {t}}, {op.getKeys(), {j}}, {op.getDecay(), {t, j}}};
+      for (auto &[region, places] : factors) {
+        Expected<double> by = factor(scope, region, batchIndex, places);
+        if (!by) {
+          error = by.takeError();
+          return;
+        }
+        weight *= *by;
+      }
+      for (int64_t e = 0; e < heads.width; ++e)
+        result->reals[row * heads.width + e] += weight * heads.value(batch, j, e);
+    }
+  });
+  if (error)
+    return error;
+  scope.values[op.getResult()] = std::make_shared<Tensor>(std::move(*result));
   return Error::success();
 }

@@ -489,6 +489,9 @@ Error interpret::evaluateBlock(Scope &scope, Block &block) {
     } else if (auto topK = dyn_cast<graph::TopKOp>(op)) {
       if (Error error = evaluateTopK(scope, topK))
         return error;
+    } else if (auto linear = dyn_cast<graph::LinearAttentionOp>(op)) {
+      if (Error error = evaluateLinearAttention(scope, linear))
+        return error;
     } else {
       Expected<Tensor> result = evaluateOne(scope, &op);
       if (!result)

@@ -65,6 +65,7 @@ llvm::Expected<std::vector<Ref>> callFunction(graph::FuncOp function,
 /// Nothing where `op` is none of them.
 std::optional<llvm::Expected<Tensor>> evaluateLayout(const Scope &scope, mlir::Operation *op);
 llvm::Error evaluateAttention(Scope &scope, graph::AttentionOp op);
+llvm::Error evaluateLinearAttention(Scope &scope, graph::LinearAttentionOp op);
 llvm::Error evaluateTopK(Scope &scope, graph::TopKOp op);
 
 /// The places of numbers in the order of graph.top_k.
@@ -75,7 +76,7 @@ struct Scalar {
   double real = 0;
   int64_t integer = 0;
 };
-/// Runs a region of graph.attention on its block's arguments; the yielded value.
+/// Runs a region of an attention on its block's arguments; the yielded value.
 llvm::Expected<Scalar> evaluatePoint(const Scope &scope, mlir::Block &block, llvm::ArrayRef<Scalar> arguments);
 
 } // namespace fovea::interpret

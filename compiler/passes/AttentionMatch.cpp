@@ -28,6 +28,7 @@ private:
   }
   Value weightsOperand() { return match.product->getOperand(match.weightsAreLhs ? 0 : 1); }
   LogicalResult placeSoftmax(const Node *weights);
+  void placePointwise(const Node *weights);
   LogicalResult placeSink();
   const Node *unscaledWeights(const Node *node);
   LogicalResult labelWeights();
@@ -36,6 +37,7 @@ private:
   LogicalResult checkUses();
   LogicalResult assignRoles();
   LogicalResult checkValues();
+  void takeLinear(const Node *weight);
   const Node *scoreNode(const Node *root, graph::ContractOp contract, bool &isTwice, Operation *&reduction);
   Label summedLabel(graph::ContractOp contract, int64_t label, DimExpr size);
   TensorLabels operandLabels(graph::ContractOp contract, bool isLhs, ArrayRef<int64_t> known,
@@ -113,13 +115,13 @@ TensorLabels AttentionMatcher::operandLabels(graph::ContractOp contract, bool is
   return result;
 }
 
-/// Whether an element is the softmax's, through casts and products.
-static bool isMadeOf(const Node *node, Value softmax) {
+/// Whether an element is one of `source`, through casts and products.
+static bool isMadeOf(const Node *node, Value source) {
   if (node->kind == Node::Leaf)
-    return node->value == softmax;
+    return node->value == source;
   bool follows = node->dynOp<graph::CastOp>() || node->dynOp<graph::MulOp>() || node->dynOp<graph::DivOp>() ||
                  node->dynOp<graph::NegOp>();
-  return follows && llvm::any_of(node->children, [&](const Node *child) { return isMadeOf(child, softmax); });
+  return follows && llvm::any_of(node->children, [&](const Node *child) { return isMadeOf(child, source); });
 }
 
 /// The weights without casts and without factors, which are noted.
@@ -160,9 +162,8 @@ LogicalResult AttentionMatcher::labelWeights() {
     if (!llvm::is_contained(match.product.getOutLabels(), label))
       llvm::append_range(summed, axis);
   if (match.isPointwise()) {
-    match.top = weightsOperand();
-    match.topLabels = weightsLabels;
     match.key.assign(summed.begin(), summed.end());
+    placePointwise(node);
   } else if (failed(placeSoftmax(node))) {
     return failure();
   }
@@ -175,6 +176,34 @@ LogicalResult AttentionMatcher::labelWeights() {
   match.v = match.product->getOperand(match.weightsAreLhs ? 1 : 0);
   match.vLabels = operandLabels(match.product, !match.weightsAreLhs, productLabels(true), weightsLabels);
   return success();
+}
+
+/// Whether a reduction is in an element: of the scores, as far as is known.
+static bool isReduced(const Node *node, unsigned depth = 0) {
+  return node->kind == Node::Reduce || depth > 16 ||
+         llvm::any_of(node->children, [&](const Node *child) { return isReduced(child, depth + 1); });
+}
+
+/// The weights without what each row of them is multiplied or divided by: that goes to the result.
+void AttentionMatcher::placePointwise(const Node *node) {
+  match.factors.clear();
+  match.isNegative = false;
+  match.top = weightsOperand();
+  match.topLabels = weightsLabels;
+  while (node->dynOp<graph::MulOp>() || node->dynOp<graph::DivOp>()) {
+    auto isOfRow = [&](size_t side) {
+      const Node *child = node->children[side];
+      return child->dependsOnAny(flat(weightsLabels)) && !child->dependsOnAny(match.key) && !isReduced(child);
+    };
+    size_t side = isOfRow(1) ? 1 : 0; // of the factor
+    if (!isOfRow(side) || (side == 0 && node->dynOp<graph::DivOp>()))
+      return;
+    match.factors.push_back({node->children[side], bool(node->dynOp<graph::DivOp>())});
+    scaling = node->op();
+    node = node->children[1 - side];
+    match.top = node->value;
+    match.topLabels = node->labels;
+  }
 }
 
 /// The softmax's labels and its keys, where the weights are its result times factors.
@@ -333,6 +362,7 @@ LogicalResult AttentionMatcher::checkUses() {
     }
   }
   match.hasOtherUses = isShared || other;
+  match.feedsSoftmax = isShared;
   report.proved("the scores are an elementwise function of a contraction");
   if (isShared)
     report.proved("another softmax reads the scores: they are computed for each");
@@ -417,21 +447,29 @@ LogicalResult AttentionMatcher::checkValues() {
   return success();
 }
 
-/// c s, where c is the same for all keys and queries.
-static bool isLinear(const Node *node, AttentionMatch &match) {
+/// Whether the weights are the score times factors, each of which depends on keys or on queries alone. Notes these.
+void AttentionMatcher::takeLinear(const Node *node) {
+  match.queryFactors.clear();
+  match.keyFactors.clear();
+  match.isScoreNegative = match.isLinear = false;
   while (node->kind == Node::Op && !node->children.empty()) {
-    auto isFixed = [&](const Node *child) {
-      return !child->dependsOnAny(match.key) && !child->dependsOnAny(match.query);
-    };
-    if (node->dynOp<graph::CastOp>() || node->dynOp<graph::NegOp>() ||
-        ((node->dynOp<graph::MulOp>() || node->dynOp<graph::DivOp>()) && isFixed(node->children[1])))
+    bool isProduct = node->dynOp<graph::MulOp>(), isQuotient = node->dynOp<graph::DivOp>();
+    if (node->dynOp<graph::CastOp>() || node->dynOp<graph::NegOp>()) {
+      match.isScoreNegative ^= bool(node->dynOp<graph::NegOp>());
       node = node->children[0];
-    else if (node->dynOp<graph::MulOp>() && isFixed(node->children[0]))
-      node = node->children[1];
-    else
-      return false;
+      continue;
+    }
+    if (!isProduct && !isQuotient)
+      return;
+    size_t side = isProduct && !isMadeOf(node->children[0], match.scores.getResult()) ? 1 : 0;
+    const Node *factor = node->children[1 - side];
+    bool isOfKey = factor->dependsOnAny(match.key);
+    if (isOfKey && factor->dependsOnAny(match.query))
+      return;
+    (isOfKey ? match.keyFactors : match.queryFactors).push_back({factor, isQuotient});
+    node = node->children[side];
   }
-  return node->kind == Node::Leaf && node->value == match.scores.getResult();
+  match.isLinear = node->kind == Node::Leaf && node->value == match.scores.getResult();
 }
 
 LogicalResult AttentionMatcher::run() {
@@ -445,7 +483,8 @@ LogicalResult AttentionMatcher::run() {
       return success();
     if (match.query.empty())
       return report.failed("there is one query only", match.place());
-    return failure(isLinear(expressions.element(match.top, match.topLabels), match));
+    takeLinear(expressions.element(match.top, match.topLabels));
+    return success();
   });
 }
 

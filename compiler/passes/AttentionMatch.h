@@ -45,11 +45,16 @@ struct AttentionMatch {
   };
   llvm::SmallVector<Factor, 2> factors;
   bool isNegative = false; ///< so are the weights: the result is negated
+  /// Whether weights are the score times these factors, each of which depends on the query or on the key alone.
+  bool isLinear = false;
+  llvm::SmallVector<Factor, 2> queryFactors, keyFactors;
+  bool isScoreNegative = false;
   const ElementExpressions::Node *sink = nullptr; ///< the softmax's, without the key
   /// Ops between `scores` and `top` that depend on the scores.
   llvm::SetVector<mlir::Operation *> chain;
 
   bool hasOtherUses = false; ///< of the scores
+  bool feedsSoftmax = false; ///< one of these
 
   bool isPointwise() { return !softmax && product; }
   mlir::Location place() { return softmax ? softmax.getLoc() : product ? top.getLoc() : anchor->getLoc(); }
@@ -61,8 +66,8 @@ struct AttentionMatch {
 llvm::LogicalResult matchAttention(graph::SoftmaxOp softmax, WeightsUse use, AttentionMatch &match,
                                    ChainReport &report);
 
-/// Matches f(q k^T) v, where f is any function of each score, captured tensors and indices, but not linear in the
-/// scores with one factor for all of them: such a product may be taken in another order.
+/// Matches f(q k^T) v, where f is any function of each score, captured tensors and indices. `isLinear` where it is a
+/// product of the score with factors of the query or of the key alone: such a product may be taken in another order.
 llvm::LogicalResult matchPointwise(WeightsUse use, AttentionMatch &match, ChainReport &report);
 
 /// Matches the log-sum-exp of scores, of which nothing else is wanted.

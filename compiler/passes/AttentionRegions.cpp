@@ -34,7 +34,6 @@ private:
   void describe();
   graph::AttentionOp build(OpBuilder &builder, bool &isWidened);
   Value buildSinks(OpBuilder &builder, graph::AttentionOp op);
-  Value scale(OpBuilder &builder, Value result, Value by, const TensorLabels &labels, bool divides);
 
   AttentionMatch &match;
   ChainReport &report;
@@ -298,6 +297,18 @@ Value RegionBuilder::buildSinks(OpBuilder &builder, graph::AttentionOp op) {
   return sink;
 }
 
+static Value scaled(OpBuilder &builder, AttentionMatch &match, Value x, const TensorLabels &to, Value by,
+                    const TensorLabels &labels, bool divides) {
+  Location loc = match.place();
+  Type element = typeOf(x).getElementType();
+  if (typeOf(by).getElementType() != element)
+    by = graph::CastOp::create(builder, loc, typeOf(by).cloneWith(element), by);
+  by = relabel(builder, loc, match.expressions, by, labels, to);
+  if (divides)
+    return graph::DivOp::create(builder, loc, x, by);
+  return graph::MulOp::create(builder, loc, x, by);
+}
+
 FailureOr<BuiltAttention> RegionBuilder::run() {
   OpBuilder builder(match.anchor);
   bool isWidened = false;
@@ -314,35 +325,31 @@ FailureOr<BuiltAttention> RegionBuilder::run() {
     op = withLogSum(op);
   if (!match.product)
     return BuiltAttention{op, Value(), true};
-  Value result = op.getResult();
-  Type element = typeOf(match.product.getResult()).getElementType();
-  if (typeOf(result).getElementType() != element)
-    result = graph::CastOp::create(builder, op.getLoc(), typeOf(result).cloneWith(element), result);
-  result = relabel(builder, op.getLoc(), match.expressions, result, match.laidOut({match.query, match.value}),
-                   match.resultLabels);
-  for (const AttentionMatch::Factor &factor : match.factors)
-    result = scale(builder, result, factor.node->value, factor.node->labels, factor.divides);
-  if (match.isNegative)
-    result = graph::NegOp::create(builder, match.place(), result);
+  Value result = finishProduct(builder, match, op.getResult());
   if (sink) {
     Location loc = match.place();
     Value share =
         graph::SigmoidOp::create(builder, loc, graph::SubOp::create(builder, loc, op.getLse(), sink).getResult());
-    result = scale(builder, result, share, match.laidOut({match.query}), false);
+    result = scaled(builder, match, result, match.resultLabels, share, match.laidOut({match.query}), false);
   }
   return BuiltAttention{op, result, !sink};
 }
 
-/// The result times a factor, or divided by it, in the result's type.
-Value RegionBuilder::scale(OpBuilder &builder, Value result, Value by, const TensorLabels &labels, bool divides) {
-  Location loc = match.place();
-  Type element = typeOf(result).getElementType();
-  if (typeOf(by).getElementType() != element)
-    by = graph::CastOp::create(builder, loc, typeOf(by).cloneWith(element), by);
-  by = relabel(builder, loc, match.expressions, by, labels, match.resultLabels);
-  if (divides)
-    return graph::DivOp::create(builder, loc, result, by);
-  return graph::MulOp::create(builder, loc, result, by);
+Value fovea::scale(OpBuilder &builder, AttentionMatch &match, Value x, const TensorLabels &to,
+                   const AttentionMatch::Factor &factor) {
+  return scaled(builder, match, x, to, factor.node->value, factor.node->labels, factor.divides);
+}
+
+Value fovea::finishProduct(OpBuilder &builder, AttentionMatch &match, Value result) {
+  Location loc = result.getLoc();
+  Type element = typeOf(match.product.getResult()).getElementType();
+  if (typeOf(result).getElementType() != element)
+    result = graph::CastOp::create(builder, loc, typeOf(result).cloneWith(element), result);
+  result =
+      relabel(builder, loc, match.expressions, result, match.laidOut({match.query, match.value}), match.resultLabels);
+  for (const AttentionMatch::Factor &factor : match.factors)
+    result = scale(builder, match, result, match.resultLabels, factor);
+  return match.isNegative ? graph::NegOp::create(builder, match.place(), result).getResult() : result;
 }
 
 graph::AttentionOp fovea::withLogSum(graph::AttentionOp op) {

@@ -15,6 +15,14 @@ struct BuiltAttention {
 /// and what the mask is. Fails where a region cannot be built (then recorded).
 llvm::FailureOr<BuiltAttention> buildAttention(AttentionMatch &match, ChainReport &report);
 
+/// What `match.product` gives of a result laid out as [batch..., query, value]: in its type and layout, with the
+/// factors of the weights that do not depend on the keys.
+mlir::Value finishProduct(mlir::OpBuilder &builder, AttentionMatch &match, mlir::Value result);
+
+/// A tensor whose axes have labels `to` times a factor, or divided by it, in the tensor's element type.
+mlir::Value scale(mlir::OpBuilder &builder, AttentionMatch &match, mlir::Value x, const TensorLabels &to,
+                  const AttentionMatch::Factor &factor);
+
 /// `op` with the result `lse`, in its place.
 graph::AttentionOp withLogSum(graph::AttentionOp op);
 

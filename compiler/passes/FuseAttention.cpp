@@ -3,7 +3,7 @@
 // Numerical effect: sums over keys are rescaled in blocks; see Passes.td.
 //
 // Matching is in AttentionMatch.cpp, the regions in AttentionRegions.cpp.
-#include "compiler/passes/AttentionRegions.h"
+#include "compiler/passes/LinearAttention.h"
 #include "compiler/passes/NearMiss.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/passes/Remedies.h"
@@ -211,6 +211,7 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
       size_t before = report.chains.size();
       fuseSoftmaxes(function, report);
       fuseLogSums(function, report);
+      fuseSums(function, report);
       fusePointwise(function, report);
       fuseTopKs(function, report);
       restoreSums(function, report);
@@ -330,7 +331,7 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
   static bool isPointwise(WeightsUse use) {
     AttentionMatch match;
     ChainReport chain(use.product.getLoc());
-    return !use.product.getPacked() && succeeded(matchPointwise(use, match, chain));
+    return !use.product.getPacked() && succeeded(matchPointwise(use, match, chain)) && !match.isLinear;
   }
 
   /// Weights that meet no values. Where they are a part of others, these do.
@@ -369,6 +370,63 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
     }
   }
 
+  /// Sums of weights over the keys, where they are linear in the scores: products with values of 1. What normalises
+  /// weights by them has no scores behind it then.
+  void fuseSums(graph::FuncOp function, FusionReport &report) {
+    ParamDependence params(function);
+    SmallVector<graph::ReduceOp> sums;
+    function.walk([&](graph::ReduceOp sum) {
+      bool isSum = sum.getKind() == "sum" && sum.getAxes().size() == 1;
+      if (isSum && isa<FloatType>(sum.getType().getElementType()) && mayBeWeights(sum.getX(), params))
+        sums.push_back(sum);
+    });
+    for (graph::ReduceOp sum : sums) {
+      graph::ContractOp product = productWithOnes(sum);
+      sum.replaceAllUsesWith(product.getResult());
+      ChainReport chain(sum.getLoc());
+      AttentionMatch match;
+      bool isMatch = succeeded(matchPointwise({product, true}, match, chain)) && !match.feedsSoftmax &&
+                     !params.isConstant(match.k);
+      if (isMatch && (match.isLinear ? fuseLinear(match, chain) : fuseDecayed(match, chain))) {
+        report.chains.push_back(chain);
+        eraseDead(sum);
+      } else {
+        product.getResult().replaceAllUsesWith(sum.getResult());
+      }
+      eraseDead(product);
+    }
+  }
+
+  static graph::ContractOp productWithOnes(graph::ReduceOp sum) {
+    OpBuilder builder(sum);
+    Location loc = sum.getLoc();
+    graph::TensorType type = typeOf(sum.getX());
+    int64_t axis = sum.getAxes().front();
+    graph::TensorType scalar = type.cloneWith(ArrayRef<DimExpr>()), row = type.cloneWith(ArrayRef(type.getDim(axis)));
+    auto element = cast<FloatType>(type.getElementType());
+    Value one = graph::ConstantOp::create(builder, loc, scalar, builder.getFloatAttr(element, 1));
+    Value ones = graph::BroadcastOp::create(builder, loc, row, one, ArrayRef<int64_t>());
+    SmallVector<int64_t> labels = llvm::to_vector(llvm::seq<int64_t>(0, type.getRank())), out = labels;
+    out.erase(out.begin() + axis);
+    return graph::ContractOp::create(builder, loc, sum.getType(), sum.getX(), ones, labels, ArrayRef(axis), out, false);
+  }
+
+  /// As graph.linear_attention or not at all.
+  bool fuseDecayed(AttentionMatch &match, ChainReport &chain) {
+    FailureOr<BuiltAttention> built = buildAttention(match, chain);
+    if (failed(built))
+      return false;
+    Value before = match.product.getResult();
+    before.replaceAllUsesWith(built->result);
+    if (raiseLinearAttention(built->op, chain)) {
+      setFused(match, chain);
+      return true;
+    }
+    built->result.replaceAllUsesWith(before);
+    eraseDead(built->result.getDefiningOp());
+    return false;
+  }
+
   /// Products of weights that are any other function of each score. What is none is not reported: it need not be meant
   /// as attention.
   void fusePointwise(graph::FuncOp function, FusionReport &report) {
@@ -378,7 +436,7 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
     function.walk([&](graph::ContractOp product) { products.push_back(product); });
     for (graph::ContractOp product : llvm::reverse(products))
       for (bool isLhs : {true, false}) {
-        if (product.getPacked() || !mayBeWeights(product->getOperand(isLhs ? 0 : 1)))
+        if (product.getPacked() || !mayBeWeights(product->getOperand(isLhs ? 0 : 1), params))
           continue;
         ChainReport chain(product.getLoc());
         AttentionMatch match;
@@ -386,7 +444,7 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
         if (failed(matchPointwise({product, isLhs}, match, chain)) || params.isConstant(match.k))
           continue;
         chain.place = match.place();
-        if (failed(fuse(success(), match, chain)))
+        if (!(match.isLinear && fuseLinear(match, chain)) && (isScaled(match) || !fuseWeights(match, chain)))
           continue;
         report.chains.push_back(chain);
         dead.push_back(product);
@@ -457,6 +515,38 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
     }
   }
 
+  bool fuseWeights(AttentionMatch &match, ChainReport &chain) {
+    FailureOr<BuiltAttention> built = fuse(success(), match, chain);
+    if (succeeded(built) && raiseLinearAttention(built->op, chain))
+      setFused(match, chain);
+    return succeeded(built);
+  }
+
+  /// Whether weights are the scores, all times the same.
+  static bool isScaled(AttentionMatch &match) {
+    return match.isLinear && match.keyFactors.empty() &&
+           llvm::none_of(match.queryFactors, [&](auto factor) { return factor.node->dependsOnAny(match.query); });
+  }
+
+  /// Without a mask, in another order.
+  bool fuseLinear(AttentionMatch &match, ChainReport &chain) {
+    Value result = reassociate(match, chain);
+    if (!result)
+      return false;
+    match.product.getResult().replaceAllUsesWith(result);
+    setFused(match, chain);
+    return true;
+  }
+
+  /// Of a chain that is linear in its scores: who else reads these has an order of its own.
+  void setFused(AttentionMatch &match, ChainReport &chain) {
+    llvm::erase_if(chain.facts, [](StringRef fact) { return fact.contains("computed again"); });
+    chain.fused = true;
+    chain.scores = match.scores.getLoc();
+    chain.product = match.product.getLoc();
+    ++numLinear;
+  }
+
   FailureOr<BuiltAttention> fuse(LogicalResult matched, AttentionMatch &match, ChainReport &chain) {
     FailureOr<BuiltAttention> built = failure();
     if (succeeded(matched))
@@ -474,18 +564,16 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
     return built;
   }
 
-  /// A cheap look before the expensive one: a contraction is behind, and something that is computed of its elements.
-  static bool mayBeWeights(Value weights) {
+  /// A cheap look before the expensive one: a contraction is behind that is no linear layer.
+  static bool mayBeWeights(Value weights, ParamDependence &params) {
     llvm::SetVector<Value> reached;
-    bool isComputed = false;
     reached.insert(weights);
     for (size_t i = 0; i < reached.size() && reached.size() < 256; ++i) {
       Operation *op = reached[i].getDefiningOp();
-      if (isa_and_nonnull<graph::ContractOp>(op) && isComputed)
+      if (auto scores = dyn_cast_or_null<graph::ContractOp>(op);
+          scores && !params.isConstant(scores.getLhs()) && !params.isConstant(scores.getRhs()))
         return true;
-      bool isElementwise = isa_and_nonnull<graph::ElementwiseOpInterface>(op);
-      isComputed |= isElementwise;
-      if (isElementwise || isLayout(op))
+      if (isa_and_nonnull<graph::ElementwiseOpInterface>(op) || isLayout(op))
         reached.insert(op->operand_begin(), op->operand_end());
     }
     return false;

@@ -118,10 +118,13 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     read by graph.at. Addends of 0 or -inf, `where(m, 0, -inf)`, are masks as well. Factors of the weights that do not depend on the keys
     multiply the result instead.
     A softmax's sink is the op's where it differs by batch axes only; one of each query scales the result, by sigmoid(lse - sink).
-    Without a softmax, contract(f(contract(q, k)), v) with f any function of each score that is not c times it, c the same for all keys and queries, becomes
-    a pointwise graph.attention; what makes weights exactly 0 is its mask: selections of 0 or factors 0 of the weights, and -inf before what makes 0 of it.
+    Without a softmax, contract(f(contract(q, k)), v) with f any function of each score becomes a pointwise graph.attention; what makes weights exactly 0 is its mask: selections of 0 or factors 0 of the weights, and -inf before what makes 0 of it.
     A graph.logsumexp of the same scores is the op's second result, and alone that of an op with values of no columns. Of what else reads the weights
     they are computed again, as exp(score - lse); the scores are where they are read otherwise. A softmax with several products becomes several ops.
+    Where f is the score times factors of the query or of the key alone, it becomes contract(q, contract(k, v)) instead, if that costs less at all sizes, or at all but small ones where a
+    length is a name; c times the score is left as it is otherwise. Where its mask is t >= j besides, over as many queries as keys, and other factors are decays
+    (LinearAttention.cpp), it becomes graph.linear_attention. A reduction of weights over the keys that is linear in this way, and whose scores no softmax reads, is a
+    product with values of 1.
     Weights of a softmax that are changed element by element before they meet the values, or are normalised over another axis than the contraction
     sums, are exp(score - lse) with the log-sum-exp of an op of no columns, and then a function of each score.
     Sums that graph-raise-statistics has made products with ones are pointwise ones (over the queries: with queries and keys exchanged), or sums again;
@@ -133,10 +136,12 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     Each chain, fused or not, is recorded in the module's `graph.fusion_report`; so are exponentials of scores that are summed with values
     and are no softmax. In functions with `require_fused` a
     softmax of a contraction that is not fused is an error.
-    Numerical effect: sums over the keys are rescaled in blocks; factors of the weights are applied after the sum; products stay in f32 between the factors. Keys whose
+    Numerical effect: sums over the keys are rescaled in blocks; factors of the weights are applied after the sum; products stay in f32 between the factors. What is linear in the scores is reassociated:
+    off by the roundings of sums of |q| |k| |v| times the weights' magnitudes. Keys whose
     score is -inf contribute nothing, as the contract has it.
   }];
   let statistics = [Statistic<"numFused", "fused", "Chains fused">,
+                    Statistic<"numLinear", "linear", "Of these and others, chains linear in their scores">,
                     Statistic<"numDeclined", "declined", "Chains that were not fused">];
   let dependentDialects = ["::fovea::graph::GraphDialect", "::mlir::arith::ArithDialect", "::mlir::math::MathDialect"];
 }

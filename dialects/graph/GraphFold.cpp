@@ -224,7 +224,9 @@ struct FoldElementwise : DialectFoldInterface {
   }
 
   /// Regions of graph.attention capture nothing but by graph.at: constants stay where they are used.
-  bool shouldMaterializeInto(Region *region) const final { return isa<AttentionOp>(region->getParentOp()); }
+  bool shouldMaterializeInto(Region *region) const final {
+    return isa<AttentionOp, LinearAttentionOp>(region->getParentOp());
+  }
 };
 } // namespace
 

@@ -335,6 +335,27 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
     ::fovea::DimExpr getKeyCount();
   }];
 }
+def Graph_LinearAttentionOp : Graph_Op<"linear_attention", [Pure]> {
+  let summary = "causal attention without a softmax: y[t] = sum of a(t) w(t, j) b(j) (q[t] . k[j]) v[j] over j <= t";
+  let description = [{
+    q [batch..., S, D], k [batch..., S, D], v [batch..., S, E] -> y [batch..., S, E]. Keys behind a query contribute nothing, NaN included.
+    `queries`: block (batch index..., t) -> f32, a(t). `keys`: block (batch index..., j) -> f32, b(j). `decay`: block (batch index..., t, j) -> f32, w(t, j).
+    Each may be empty: 1. They are point programs as those of graph.attention.
+    The decay of two steps is the product of theirs, w(t, j) = w(t, r) w(r, j) for j <= r <= t, so that one matrix of D x E numbers stands for all keys
+    and values before a place: gamma^(t - j), exp(c[t] - c[j]). Who makes the op proves that; the op may be computed by it, and then rounds where the
+    decays do.
+      (C1) batch sizes agree; (C2) S, D agree; (C3) regions have the blocks above, hold point programs and use nothing from outside
+      but the captures through graph.at; (C4) element types agree and are float.
+  }];
+  let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Graph_Tensor:$v, Variadic<Graph_Tensor>:$captures);
+  let regions = (region AnyRegion:$queries, AnyRegion:$keys, AnyRegion:$decay);
+  let results = (outs Graph_Tensor:$result);
+  let assemblyFormat = [{
+    `q` `(` $q `)` `k` `(` $k `)` `v` `(` $v `)` (`captures` `(` $captures^ `)`)?
+    `queries` $queries `keys` $keys `decay` $decay attr-dict `:` functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+}
 def Graph_AtOp : Graph_Op<"at", [Pure]> {
   let summary = "reads one element of a captured tensor inside a region: (C1) one index an axis; (C2) the result is the element type";
   let arguments = (ins Graph_Tensor:$x, Variadic<Index>:$indices);
@@ -348,7 +369,7 @@ def Graph_SizeOp : Graph_Op<"size", [Pure]> {
   let results = (outs Index:$result);
   let assemblyFormat = "$size attr-dict";
 }
-def Graph_YieldOp : Graph_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["AttentionOp", "GroupOp"]>]> {
+def Graph_YieldOp : Graph_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["AttentionOp", "LinearAttentionOp", "GroupOp"]>]> {
   let arguments = (ins Variadic<AnyType>:$operands);
   let assemblyFormat = "attr-dict ($operands^ `:` type($operands))?";
 }
@@ -365,7 +386,8 @@ def Graph_GroupOp : Graph_Op<"group", [Pure, IsolatedFromAbove, SingleBlock]> {
   let summary = "ops that become one kernel";
   let description = [{
     `kind`: "map", "matmul", "attention" or "top_k". Block arguments stand for the inputs. (C1) types of block arguments and inputs agree;
-    (C2) yields the results; (C3) matmul, attention and top_k hold exactly one contract, attention or top_k, others none; (C4) no calls or groups inside.
+    (C2) yields the results; (C3) matmul and top_k hold exactly one contract or top_k, attention exactly one attention or linear_attention, others none;
+    (C4) no calls or groups inside.
   }];
   let arguments = (ins StrAttr:$kind, Variadic<Graph_Tensor>:$inputs);
   let regions = (region SizedRegion<1>:$body);

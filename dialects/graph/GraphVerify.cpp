@@ -399,8 +399,8 @@ LogicalResult LogSumExpOp::verify() {
 }
 
 /// (C3) of graph.attention for one region: its block and what it may use.
-static LogicalResult verifyPointProgram(AttentionOp op, Region &region, TypeRange arguments, Type result,
-                                        StringRef name) {
+template <typename Op>
+static LogicalResult verifyPointProgram(Op op, Region &region, TypeRange arguments, Type result, StringRef name) {
   if (!region.hasOneBlock())
     return op.emitOpError("(C3) the ") << name << " region has one block";
   Block &block = region.front();
@@ -414,7 +414,7 @@ static LogicalResult verifyPointProgram(AttentionOp op, Region &region, TypeRang
         isa<AtOp, SizeOp, YieldOp>(inner) ||
         (isa_and_present<arith::ArithDialect, math::MathDialect>(inner.getDialect()) && inner.getNumRegions() == 0);
     if (!allowed)
-      return inner.emitOpError("(C3) cannot stand in the ") << name << " region of graph.attention";
+      return inner.emitOpError("(C3) cannot stand in the ") << name << " region of " << op->getName();
     for (Value operand : inner.getOperands()) {
       bool isCapture =
           isa<AtOp>(inner) && operand == inner.getOperand(0) && llvm::is_contained(op.getCaptures(), operand);
@@ -429,31 +429,47 @@ DimExpr AttentionOp::getKeyCount() {
   return getKeyRows() ? typeOf(getKeyRows()).getDims().back() : typeOf(getK()).getDims().end()[-2];
 }
 
-static LogicalResult verifyAttentionTypes(AttentionOp op) {
+/// (C1) of q, k, v and the result of either attention.
+template <typename Op> static LogicalResult verifyBatches(Op op) {
   Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(op.getResult());
   int64_t rank = q.getRank();
   if (rank < 2 || k.getRank() != rank || v.getRank() != rank || y.getRank() != rank)
     return op.emitOpError("(C1) q, k, v and the result have one rank, at least 2");
-  ArrayRef<DimExpr> batch = q.getDims().drop_back(2);
   for (Tensor t : {k, v, y})
-    if (t.getDims().drop_back(2) != batch)
+    if (t.getDims().drop_back(2) != q.getDims().drop_back(2))
       return op.emitOpError("(C1) batch sizes of ") << q << " and " << t << " differ";
-  if (op.getSinks() && typeOf(op.getSinks()).getDims() != batch)
-    return op.emitOpError("(C1) sinks have the batch sizes, got ") << op.getSinks().getType();
-  for (Value rows : {op.getKeyRows(), op.getValueRows()})
-    if (rows && (!typeOf(rows).getElementType().isInteger(64) || typeOf(rows).getRank() != rank - 1 ||
-                 typeOf(rows).getDims().drop_back() != batch))
-      return op.emitOpError("(C6) rows are i64 [batch..., S], got ") << rows.getType();
-  bool selects = op.getNormalizer() == "top_k";
-  DimExpr values = op.getValueRows() ? typeOf(op.getValueRows()).getDims().back() : v.getDim(rank - 2);
-  if (q.getDim(rank - 1) != k.getDim(rank - 1) || op.getKeyCount() != values ||
-      q.getDim(rank - 2) != y.getDim(rank - 2) ||
+  return success();
+}
+
+/// (C2) and (C4) of them, with these numbers of keys and values. One that `selects` adds nothing up.
+template <typename Op> static LogicalResult verifySizes(Op op, DimExpr keys, DimExpr values, bool selects = false) {
+  Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(op.getResult());
+  int64_t rank = q.getRank();
+  if (q.getDim(rank - 1) != k.getDim(rank - 1) || keys != values || q.getDim(rank - 2) != y.getDim(rank - 2) ||
       (selects ? !v.getDim(rank - 1).isConstant(0) : v.getDim(rank - 1) != y.getDim(rank - 1)))
     return op.emitOpError("(C2) ") << q << ", " << k << ", " << v << " and " << y
                                    << " are not [T, D], [S, D], [S, E], [T, E]";
   for (Tensor t : {q, k, v, y})
     if (t == y && selects ? !t.getElementType().isF32() : !isFloat(t) || t.getElementType() != q.getElementType())
       return op.emitOpError("(C4) element types are one float type");
+  return success();
+}
+
+static LogicalResult verifyAttentionTypes(AttentionOp op) {
+  if (failed(verifyBatches(op)))
+    return failure();
+  Tensor q = typeOf(op.getQ()), v = typeOf(op.getV()), y = typeOf(op.getResult());
+  ArrayRef<DimExpr> batch = q.getDims().drop_back(2);
+  if (op.getSinks() && typeOf(op.getSinks()).getDims() != batch)
+    return op.emitOpError("(C1) sinks have the batch sizes, got ") << op.getSinks().getType();
+  for (Value rows : {op.getKeyRows(), op.getValueRows()})
+    if (rows && (!typeOf(rows).getElementType().isInteger(64) || typeOf(rows).getRank() != q.getRank() - 1 ||
+                 typeOf(rows).getDims().drop_back() != batch))
+      return op.emitOpError("(C6) rows are i64 [batch..., S], got ") << rows.getType();
+  bool selects = op.getNormalizer() == "top_k";
+  DimExpr values = op.getValueRows() ? typeOf(op.getValueRows()).getDims().back() : v.getDims().end()[-2];
+  if (failed(verifySizes(op, op.getKeyCount(), values, selects)))
+    return failure();
   if (op.getSinks() && !isFloat(typeOf(op.getSinks())))
     return op.emitOpError("(C4) sinks are floats");
   if (op.getLse() && selects) {
@@ -490,6 +506,25 @@ LogicalResult AttentionOp::verify() {
   return verifyPointProgram(*this, getMask(), ArrayRef(arguments).drop_front(), builder.getI1Type(), "mask");
 }
 
+LogicalResult LinearAttentionOp::verify() {
+  if (failed(verifyBatches(*this)))
+    return failure();
+  Tensor q = typeOf(getQ()), k = typeOf(getK());
+  if (failed(verifySizes(*this, k.getDims().end()[-2], typeOf(getV()).getDims().end()[-2])))
+    return failure();
+  if (q.getDim(q.getRank() - 2) != k.getDim(k.getRank() - 2))
+    return emitOpError("(C2) has queries and keys of different numbers, ") << q << " and " << k;
+  Builder builder(getContext());
+  SmallVector<Type> indices(q.getRank(), builder.getIndexType()); // batch..., t, j
+  std::tuple<Region &, size_t, StringRef> regions[] = {
+      {getQueries(), 1, "queries"}, {getKeys(), 1, "keys"}, {getDecay(), 0, "decay"}};
+  for (auto [region, fewer, name] : regions)
+    if (!region.empty() &&
+        failed(verifyPointProgram(*this, region, ArrayRef(indices).drop_back(fewer), builder.getF32Type(), name)))
+      return failure();
+  return success();
+}
+
 LogicalResult AtOp::verify() {
   Tensor x = typeOf(getX());
   if (int64_t(getIndices().size()) != x.getRank())
@@ -523,7 +558,7 @@ LogicalResult GroupOp::verify() {
     if (isa<CallOp, GroupOp, FuncOp>(op))
       return op.emitOpError("(C4) cannot stand in a graph.group");
   auto contracts = llvm::range_size(block.getOps<ContractOp>()),
-       attentions = llvm::range_size(block.getOps<AttentionOp>()),
+       attentions = llvm::range_size(block.getOps<AttentionOp>()) + llvm::range_size(block.getOps<LinearAttentionOp>()),
        selections = llvm::range_size(block.getOps<TopKOp>());
   if (contracts != (getKind() == "matmul") || attentions != (getKind() == "attention") ||
       selections != (getKind() == "top_k"))

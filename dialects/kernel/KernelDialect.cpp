@@ -47,7 +47,7 @@ void FuncOp::print(OpAsmPrinter &printer) {
 
 Operation *FuncOp::getSchedule() {
   for (Operation &op : getBody().front())
-    if (isa<MapOp, MatmulOp, AttentionOp, TopKOp>(op))
+    if (isa<MapOp, MatmulOp, AttentionOp, LinearAttentionOp, TopKOp>(op))
       return &op;
   return nullptr;
 }
@@ -65,6 +65,11 @@ void AttentionOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryE
   effects.emplace_back(MemoryEffects::Write::get(), &getOutMutable());
   for (OpOperand &lse : getLseMutable())
     effects.emplace_back(MemoryEffects::Write::get(), &lse);
+}
+
+void LinearAttentionOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  effects.emplace_back(MemoryEffects::Read::get());
+  effects.emplace_back(MemoryEffects::Write::get(), &getOutMutable());
 }
 
 void LoadOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {

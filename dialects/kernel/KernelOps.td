@@ -23,7 +23,7 @@ def Kernel_FuncOp : Kernel_Op<"func", [FunctionOpInterface, IsolatedFromAbove]> 
   let summary = "one kernel: sizes and views, then exactly one schedule op";
   let description = [{
     Arguments: memrefs (any strided layout), index (sizes), scalars. The body is index arithmetic and memref.dim, one of kernel.map, kernel.matmul,
-    kernel.attention, and kernel.return. `place` goes to the profile.
+    kernel.attention, kernel.linear_attention, and kernel.return. `place` goes to the profile.
       (C1) one block holding exactly one schedule op; what stands before it is pure index arithmetic, constants and memref.dim; (C2) no results.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type, OptionalAttr<StrAttr>:$place,
@@ -140,6 +140,23 @@ def Kernel_TopKOp : Kernel_Op<"top_k"> {
   let hasVerifier = 1;
 }
 
+def Kernel_LinearAttentionOp : Kernel_Op<"linear_attention", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "graph.linear_attention on views, by chunks of keys";
+  let description = [{
+    q, k [b..., S, D], v, out [b..., S, E]; any strides. Regions as in graph.linear_attention, with kernel.load for captures; any may be empty.
+    Within a chunk of `chunk` keys each query meets each key before it; all chunks before are one matrix of D x E. Chunks begin at key 0.
+      (C1) ranks as above, float elements; (C2) regions are queries (b..., t), keys (b..., j), decay (b..., t, j), each -> f32 or empty;
+      (C3) point-program ops only, without reductions and stores; (C4) `chunk` is a positive multiple of 64.
+  }];
+  let arguments = (ins AnyMemRef:$q, AnyMemRef:$k, AnyMemRef:$v, AnyMemRef:$out, I64Attr:$chunk);
+  let regions = (region AnyRegion:$queries, AnyRegion:$keys, AnyRegion:$decay);
+  let assemblyFormat = [{
+    `q` `(` $q `)` `k` `(` $k `)` `v` `(` $v `)` `out` `(` $out `)` `chunk` $chunk
+    `queries` $queries `keys` $keys `decay` $decay attr-dict `:` type($q) `,` type($k) `,` type($v) `,` type($out)
+  }];
+  let hasVerifier = 1;
+}
+
 //===-- Point programs --------------------------------------------------------------------------------------------===//
 
 def Kernel_LoadOp : Kernel_Op<"load", [AttrSizedOperandSegments, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
@@ -184,7 +201,7 @@ def Kernel_CheckOp : Kernel_Op<"check"> {
   let assemblyFormat = "$code $value `in` `[` $low `,` $high `)` (`if` $mask^)? `at` $place attr-dict";
   let hasVerifier = 1;
 }
-def Kernel_YieldOp : Kernel_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["MapOp", "MatmulOp", "AttentionOp"]>]> {
+def Kernel_YieldOp : Kernel_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["MapOp", "MatmulOp", "AttentionOp", "LinearAttentionOp"]>]> {
   let summary = "ends a point program";
   let arguments = (ins Variadic<AnyType>:$operands);
   let assemblyFormat = "attr-dict ($operands^ `:` type($operands))?";

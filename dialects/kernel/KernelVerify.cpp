@@ -64,7 +64,7 @@ LogicalResult FuncOp::verify() {
     return emitOpError("has no results (C2)");
   int schedules = 0;
   for (Operation &op : getBody().front()) {
-    if (isa<MapOp, MatmulOp, AttentionOp, TopKOp>(op))
+    if (isa<MapOp, MatmulOp, AttentionOp, LinearAttentionOp, TopKOp>(op))
       ++schedules;
     else if (!isa<arith::ArithDialect>(op.getDialect()) && !isa<memref::DimOp, ReturnOp>(op))
       return op.emitOpError("is neither index arithmetic nor a schedule op (C1 of kernel.func)");
@@ -131,6 +131,27 @@ LogicalResult MatmulOp::verify() {
   if (!yields(block, {}))
     return emitOpError("the epilogue ends with kernel.yield without operands (C3)");
   return verifyPointProgram<ReduceOp>(*this, block, "C4");
+}
+
+LogicalResult LinearAttentionOp::verify() {
+  int64_t rank = rankOf(getQ());
+  if (rank < 2 || rankOf(getK()) != rank || rankOf(getV()) != rank || rankOf(getOut()) != rank)
+    return emitOpError("ranks of q, k, v and out agree (C1)");
+  if (!llvm::all_of(getOperandTypes(), isFloat))
+    return emitOpError("operands have float elements (C1)");
+  Type f32 = Float32Type::get(getContext());
+  for (auto [region, indices] : {std::pair(&getQueries(), rank - 1), {&getKeys(), rank - 1}, {&getDecay(), rank}}) {
+    if (region->empty())
+      continue;
+    if (!region->hasOneBlock() || !hasArguments(region->front(), /*value=*/false, indices) ||
+        !yields(region->front(), f32))
+      return emitOpError("regions are (b..., t), (b..., j) and (b..., t, j) -> f32, or empty (C2)");
+    if (failed(verifyPointProgram<ReduceOp, StoreOp>(*this, region->front(), "C3")))
+      return failure();
+  }
+  if (getChunk() < 1 || getChunk() % 64)
+    return emitOpError("`chunk` is a positive multiple of 64 (C4)");
+  return success();
 }
 
 LogicalResult AttentionOp::verify() {

@@ -77,8 +77,25 @@ def causal_conv(node):
     return entry
 
 
+def by_chunks(entry, node, rows, query_heads, heads, start, log_keep):
+    """Without the delta rule, and with one decay for a row: the whole sequence at once."""
+    group = query_heads // heads
+
+    def grouped(value, *sizes):
+        return f"broadcast({value}[:, :, None], [B, {heads}, {group}, {', '.join(map(str, sizes))}])"
+
+    keep = grouped(log_keep, rows) if log_keep else f"broadcast(0.0, [B, {heads}, {group}, {rows}])"
+    entry.let("start", start)
+    entry.line(f"let y, last = gated_linear_attention(q, {grouped('k', rows, 'D')}, {grouped('v', rows, 'E')}, {keep}, "
+               f"{grouped('start', 'D', 'E')})")
+    entry.result(node.output(0), ["B", str(rows), f"{query_heads} * E"], 'rearrange(y, "b h g t e -> b t (h g e)")')
+    if node.output(1):
+        entry.result(node.output(1), ["B", str(heads), "D", "E"], "last[:, :, 0]")
+    return entry
+
+
 def linear_attention(node):
-    """The recurrence, row by row: a state fades, takes what a key and a value say, and answers the queries of its group."""
+    """The recurrence, row by row where it has to be: a state fades, takes what a key and a value say, and answers the queries of its group."""
     entry, (query, key, value, past, decay, beta) = Entry(), (node.input(place) for place in range(6))
     rule, scale = node.attribute("update_rule", "gated_delta"), node.attribute("scale", 0)
     query_heads, heads = node.attribute("q_num_heads"), node.attribute("kv_num_heads")
@@ -100,9 +117,11 @@ def linear_attention(node):
     if decay:
         one = decay.shape[2] == heads
         fade = split(decay, heads, "1" if one else "D")
-        entry.let("fade", f"exp({fade})")
+        entry.let("fade", f"{fade}[..., 0]" if one and not beta else f"exp({fade})")
     if beta:
         entry.let("rate", split(beta, beta.shape[2], "1") + "[..., 0]")
+    if not beta and (not decay or one):
+        return by_chunks(entry, node, rows, query_heads, heads, start, "fade" if decay else None)
     entry.let("state", start)
     entry.let("y", f"broadcast(0.0, [B, {heads}, {query_heads // heads}, {rows}, E])")
     entry.line(f"for t in range({rows}) {{")

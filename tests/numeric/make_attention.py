@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes inputs, expected outputs and rows of cases.json for tests/numeric/attention.fov, with NumPy in float64.
+"""Makes inputs, expected outputs and rows of cases.json for tests/numeric/attention.fov and linear.fov, with NumPy in float64.
 
 usage: make_attention.py
 
@@ -11,37 +11,43 @@ import json
 import pathlib
 
 import numpy as np
-from reference import attention
+from reference import attention, linear
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-FOLDER = "tests/numeric/golden/attention"
 TOLERANCE = 1e-5
 
 
-def main():
-    rows = []
-    (ROOT / FOLDER).mkdir(parents=True, exist_ok=True)
-    for number, size in enumerate(attention.SIZES):
-        inputs = attention.inputs(size, seed=41 + number)
-        for name, value in inputs.items():
-            np.save(ROOT / FOLDER / f"{size}.{name}.npy", value)
+def save(folder, name, value):
+    np.save(ROOT / folder / f"{name}.npy", value)
+    return f"{folder}/{name}.npy"
+
+
+def cases(reference):
+    kind = reference.__name__.split(".")[-1]
+    folder = f"tests/numeric/golden/{kind}"
+    (ROOT / folder).mkdir(parents=True, exist_ok=True)
+    for number, size in enumerate(reference.SIZES):
+        inputs = reference.inputs(size, seed=41 + number)
         doubles = {name: value.astype(float) if value.dtype == np.float32 else value for name, value in inputs.items()}
-        for function in attention.ENTRIES:
+        for function in reference.ENTRIES:
             names = inspect.signature(function).parameters
             results = function(*(doubles[name] for name in names))
             if not isinstance(results, dict):
                 results = {"result": results}
             entry = function.__name__
-            for name, value in results.items():
-                np.save(ROOT / FOLDER / f"{entry}.{size}.{name}.npy", value if value.dtype == np.int64 else value.astype(np.float32))
-            rows.append({"name": f"attention_{entry}_{size}", "source": "tests/numeric/attention.fov", "entry": entry,
-                         "inputs": [f"{FOLDER}/{size}.{name}.npy" for name in names],
-                         "outputs": {name: f"{FOLDER}/{entry}.{size}.{name}.npy" for name in results},
-                         "via": ["program", "interpreter"], "tolerance": attention.TOLERANCES.get(entry, TOLERANCE)})
+            yield {"name": f"{kind}_{entry}_{size}", "source": f"tests/numeric/{kind}.fov", "entry": entry,
+                   "inputs": [save(folder, f"{size}.{name}", inputs[name]) for name in names],
+                   "outputs": {name: save(folder, f"{entry}.{size}.{name}", value if value.dtype == np.int64 else value.astype(np.float32))
+                               for name, value in results.items()},
+                   "via": ["program", "interpreter"], "tolerance": reference.TOLERANCES.get(entry, TOLERANCE)}
+
+
+def main():
+    rows = [*cases(attention), *cases(linear)]
     path = HERE / "cases.json"
     table = json.loads(path.read_text())
-    table["cases"] = [case for case in table["cases"] if not case["name"].startswith("attention_")] + rows
+    table["cases"] = [case for case in table["cases"] if not case["name"].startswith(("attention_", "linear_"))] + rows
     path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -56,6 +56,7 @@ std::unique_ptr<ScheduleEmitter> makeMapEmitter(kernel::MapOp op, const Target &
 std::unique_ptr<ScheduleEmitter> makeMatmulEmitter(kernel::MatmulOp op, const Target &target);
 std::unique_ptr<ScheduleEmitter> makeAttentionEmitter(kernel::AttentionOp op, const Target &target);
 std::unique_ptr<ScheduleEmitter> makeTopKEmitter(kernel::TopKOp op, const Target &target);
+std::unique_ptr<ScheduleEmitter> makeLinearAttentionEmitter(kernel::LinearAttentionOp op, const Target &target);
 
 } // namespace fovea::kernels
 #endif

@@ -1,4 +1,5 @@
-// graph.attention as kernel.attention: captures become loads, the trailing layout ops a strided output.
+// graph.attention as kernel.attention, graph.linear_attention as kernel.linear_attention: captures become loads, the
+// trailing layout ops a strided output.
 #include "compiler/kernels/lower/KernelBuilder.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -31,7 +32,31 @@ void KernelBuilder::cloneRegion(Region &from, Region &to) {
   }
 }
 
+/// Keys of a chunk. Up to the size of heads most work is with the matrix of D x E, whatever the chunk; larger ones cost
+/// more within.
+static constexpr int64_t linearChunk = 64;
+
+LogicalResult KernelBuilder::buildLinearAttention(graph::LinearAttentionOp op) {
+  auto operand = [&](Value inner) { return memref(outer(inner)); };
+  Value q = operand(op.getQ()), k = operand(op.getK()), v = operand(op.getV());
+  auto attention = kernel::LinearAttentionOp::create(prologue, loc, q, k, v, memref(group.getResult(0)), linearChunk);
+  prologue.setInsertionPoint(attention);
+  cloneRegion(op.getQueries(), attention.getQueries());
+  cloneRegion(op.getKeys(), attention.getKeys());
+  cloneRegion(op.getDecay(), attention.getDecay());
+  // Of each key: its part of the matrix, what its query gathers from there, and half a chunk of others.
+  const View &queries = storageOf(outer(op.getQ())).view, &values = storageOf(outer(op.getV())).view;
+  DimExpr d = queries.dims.back(), e = values.dims.back(), rows(1);
+  for (DimExpr dim : ArrayRef(queries.dims).drop_back())
+    rows = rows * dim;
+  lowered.flops = rows * (DimExpr(4) * d * e + DimExpr(linearChunk) * (d + e));
+  return success();
+}
+
 LogicalResult KernelBuilder::buildAttention() {
+  auto linear = group.getBody().front().getOps<graph::LinearAttentionOp>();
+  if (!linear.empty())
+    return buildLinearAttention(*linear.begin());
   auto op = *group.getBody().front().getOps<graph::AttentionOp>().begin();
   auto operand = [&](Value inner) { return inner ? memref(outer(inner)) : Value(); };
   // The group yields the op's results, in order.

@@ -84,11 +84,14 @@ std::string describeGroup(graph::GroupOp group) {
     return mapName(group);
   if (group.getKind() == "top_k")
     return "top_k";
+  auto named = [](std::string name, Value queries) {
+    std::optional<int64_t> size = cast<graph::TensorType>(queries.getType()).getDims().back().value();
+    return size ? name + "_" + std::to_string(*size) : name;
+  };
+  for (auto linear : group.getBody().front().getOps<graph::LinearAttentionOp>())
+    return named("linear_attention", linear.getQ());
   auto attention = *group.getBody().front().getOps<graph::AttentionOp>().begin();
-  std::string name = "attention";
-  if (std::optional<int64_t> size = cast<graph::TensorType>(attention.getQ().getType()).getDims().back().value())
-    name += "_" + std::to_string(*size);
-  return attention.getMask().empty() ? name : name + "_masked";
+  return named("attention", attention.getQ()) + (attention.getMask().empty() ? "" : "_masked");
 }
 
 } // namespace fovea::kernels

@@ -42,6 +42,7 @@ private:
   mlir::LogicalResult buildMatmul();
   mlir::LogicalResult buildAttention();
   mlir::LogicalResult buildTopK();
+  mlir::LogicalResult buildLinearAttention(graph::LinearAttentionOp op);
 
   // -- arguments and sizes
   /// The argument for `view` of `base`'s buffer; the same for the same view.

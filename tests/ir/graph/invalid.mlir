@@ -706,6 +706,46 @@ graph.func @f(%a: !graph.tensor<[4, 9], f32>) {
 
 // -----
 
+// linear_attention (C1)
+graph.func @f<[S, T]>(%q: !graph.tensor<[S, 8], f32>, %k: !graph.tensor<[1, S, 8], f32>, %v: !graph.tensor<[S, 8], f32>) {
+  // expected-error @below {{(C1) q, k, v and the result have one rank, at least 2}}
+  %0 = graph.linear_attention q(%q) k(%k) v(%v) queries {} keys {} decay {} : (!graph.tensor<[S, 8], f32>, !graph.tensor<[1, S, 8], f32>, !graph.tensor<[S, 8], f32>) -> !graph.tensor<[S, 8], f32>
+  graph.return
+}
+
+// -----
+
+// linear_attention (C2): queries and keys
+graph.func @f<[S, T]>(%q: !graph.tensor<[S, 8], f32>, %k: !graph.tensor<[T, 8], f32>, %v: !graph.tensor<[T, 8], f32>) {
+  // expected-error @below {{(C2) has queries and keys of different numbers}}
+  %0 = graph.linear_attention q(%q) k(%k) v(%v) queries {} keys {} decay {} : (!graph.tensor<[S, 8], f32>, !graph.tensor<[T, 8], f32>, !graph.tensor<[T, 8], f32>) -> !graph.tensor<[S, 8], f32>
+  graph.return
+}
+
+// -----
+
+// linear_attention (C3): arguments
+graph.func @f<[S, T]>(%q: !graph.tensor<[S, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %v: !graph.tensor<[S, 8], f32>) {
+  // expected-error @below {{(C3) the decay block's arguments do not have the types}}
+  %0 = graph.linear_attention q(%q) k(%k) v(%v) queries {} keys {} decay {
+  ^bb0(%t: index):
+    %one = arith.constant 1.0 : f32
+    graph.yield %one : f32
+  } : (!graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>) -> !graph.tensor<[S, 8], f32>
+  graph.return
+}
+
+// -----
+
+// linear_attention (C4)
+graph.func @f<[S, T]>(%q: !graph.tensor<[S, 8], f32>, %k: !graph.tensor<[S, 8], f16>, %v: !graph.tensor<[S, 8], f32>) {
+  // expected-error @below {{(C4) element types are one float type}}
+  %0 = graph.linear_attention q(%q) k(%k) v(%v) queries {} keys {} decay {} : (!graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f16>, !graph.tensor<[S, 8], f32>) -> !graph.tensor<[S, 8], f32>
+  graph.return
+}
+
+// -----
+
 // attention (C1): rank
 graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[1, 3, 4], f32>, %v: !graph.tensor<[3, 5], f32>, %c: !graph.tensor<[2, 3], f32>) {
   // expected-error@+1 {{(C1) q, k, v and the result have one rank, at least 2}}

@@ -222,6 +222,29 @@ graph.func @attention<[B, T, S]>(%q: !graph.tensor<[B, T, 8], f32>, %k: !graph.t
   graph.return
 }
 
+// CHECK-LABEL: graph.func @linear_attention<[B, S]>
+graph.func @linear_attention<[B, S]>(%q: !graph.tensor<[B, S, 8], f32>, %k: !graph.tensor<[B, S, 8], f32>, %v: !graph.tensor<[B, S, 4], f32>,
+    %c: !graph.tensor<[B, S], f32>) -> !graph.tensor<[B, S, 4], f32> {
+  // CHECK: graph.linear_attention q(%{{.*}}) k(%{{.*}}) v(%{{.*}}) captures(%{{.*}}) queries {
+  // CHECK-NEXT: } keys {
+  // CHECK-NEXT: ^bb0(%{{.*}}: index, %{{.*}}: index):
+  // CHECK: } decay {
+  // CHECK-NEXT: ^bb0(%{{.*}}: index, %{{.*}}: index, %{{.*}}: index):
+  %y = graph.linear_attention q(%q) k(%k) v(%v) captures(%c) queries {} keys {
+  ^bb0(%b: index, %j: index):
+    %x = graph.at %c[%b, %j] : !graph.tensor<[B, S], f32> -> f32
+    graph.yield %x : f32
+  } decay {
+  ^bb0(%b: index, %t: index, %j: index):
+    %x = graph.at %c[%b, %t] : !graph.tensor<[B, S], f32> -> f32
+    %z = graph.at %c[%b, %j] : !graph.tensor<[B, S], f32> -> f32
+    %d = arith.subf %x, %z : f32
+    %w = math.exp %d : f32
+    graph.yield %w : f32
+  } : (!graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, S, 4], f32>, !graph.tensor<[B, S], f32>) -> !graph.tensor<[B, S, 4], f32>
+  graph.return %y : !graph.tensor<[B, S, 4], f32>
+}
+
 // CHECK-LABEL: graph.func @group<[T]>
 graph.func @group<[T]>(%x: !graph.tensor<[T], f32>) -> !graph.tensor<[T], f32> {
   // CHECK: graph.group "map"(%{{.*}}) {

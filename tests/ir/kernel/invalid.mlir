@@ -327,6 +327,51 @@ kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x
 
 // -----
 
+// kernel.linear_attention C1: ranks
+kernel.func @linear(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %i: memref<?xi32>, %n: memref<64xf32>) {
+  // expected-error @below {{ranks of q, k, v and out agree (C1)}}
+  kernel.linear_attention q(%q) k(%k) v(%v) out(%n) chunk 64 queries {} keys {} decay {} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.linear_attention C2
+kernel.func @linear(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %i: memref<?xi32>, %n: memref<64xf32>) {
+  // expected-error @below {{regions are (b..., t), (b..., j) and (b..., t, j) -> f32, or empty (C2)}}
+  kernel.linear_attention q(%q) k(%k) v(%v) out(%y) chunk 64 queries {
+  ^bb0(%t: index, %j: index):
+    %one = arith.constant 1.0 : f32
+    kernel.yield %one : f32
+  } keys {} decay {} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.linear_attention C3
+kernel.func @linear(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %i: memref<?xi32>, %n: memref<64xf32>) {
+  kernel.linear_attention q(%q) k(%k) v(%v) out(%y) chunk 64 queries {
+  ^bb0(%t: index):
+    %one = arith.constant 1.0 : f32
+    // expected-error @below {{cannot stand in this point program (C3 of kernel.linear_attention)}}
+    kernel.store %one, %n[%t] : f32, memref<64xf32>
+    kernel.yield %one : f32
+  } keys {} decay {} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.linear_attention C4
+kernel.func @linear(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %i: memref<?xi32>, %n: memref<64xf32>) {
+  // expected-error @below {{`chunk` is a positive multiple of 64 (C4)}}
+  kernel.linear_attention q(%q) k(%k) v(%v) out(%y) chunk 96 queries {} keys {} decay {} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
 // kernel.load C1
 kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
   kernel.map in (%n) {

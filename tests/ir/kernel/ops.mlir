@@ -104,6 +104,20 @@ kernel.func @sigmoid_attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: m
   kernel.return
 }
 
+// CHECK-LABEL: kernel.func @linear_attention(
+kernel.func @linear_attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x32xf32>, %y: memref<?x32xf32>) {
+  // CHECK: kernel.linear_attention q(%{{.*}}) k(%{{.*}}) v(%{{.*}}) out(%{{.*}}) chunk 64 queries {
+  kernel.linear_attention q(%q) k(%k) v(%v) out(%y) chunk 64 queries {
+  } keys {
+  } decay {
+  // CHECK: ^bb0(%{{.*}}: index, %{{.*}}: index):
+  ^bb0(%t: index, %j: index):
+    %one = arith.constant 1.0 : f32
+    kernel.yield %one : f32
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x32xf32>, memref<?x32xf32>
+  kernel.return
+}
+
 func.func @entry(%a: memref<?x?xf32>, %b: memref<?x?xf32, strided<[1, ?]>>, %y: memref<?x?xf32>, %n: index) {
   // CHECK: kernel.launch @plain_matmul(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}) {path = "layers.0"} : memref<?x?xf32>,
   kernel.launch @plain_matmul(%a, %b, %y, %n) {path = "layers.0"} : memref<?x?xf32>, memref<?x?xf32, strided<[1, ?]>>, memref<?x?xf32>, index

@@ -70,9 +70,21 @@ def weights(model):
     return Reference.weights(model, Reference.RENAMED | {"self_attn": "mix"})
 
 
+def packed(ids, lengths):
+    """The same documents without padding: words and sentences one after the other, with the number of what each is in."""
+    sentences = [(document, row[:length]) for document, (rows, its) in enumerate(zip(ids, lengths))
+                 for row, length in zip(rows, its) if length]
+    counts = torch.tensor([len(words) for _, words in sentences])
+    document = torch.tensor([document for document, _ in sentences])
+    return dict(ids=torch.cat([words for _, words in sentences]), sentence_of=torch.arange(len(counts)).repeat_interleave(counts),
+                words_from=torch.cat([torch.zeros(1, dtype=int), counts.cumsum(0)]), document_of=document,
+                sentences_from=torch.searchsorted(document, torch.arange(len(ids) + 1)))
+
+
 def cases(model):
     """Three documents: of full length, of one word, and of sentences that all differ."""
     lengths = torch.tensor([[9, 9, 9, 9, 9], [1, 0, 0, 0, 0], [3, 8, 1, 5, 0]])
     ids = torch.randint(SMALL["vocab"], (3, 5, 9), generator=torch.Generator().manual_seed(92))
     yield "classify", dict(ids=ids, lengths=lengths), model.classify, dict(set=SMALL)
+    yield "classify_packed", packed(ids, lengths), lambda *_: model.classify(ids, lengths), dict(set=SMALL)
     yield "explain", dict(ids=ids, lengths=lengths), model.explain, dict(set=SMALL)

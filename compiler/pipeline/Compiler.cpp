@@ -277,7 +277,10 @@ bool Compiler::simplify() {
   return succeeded(state->runPasses(*state->graph, phases::beforeFusion, points::beforeFusion));
 }
 
-bool Compiler::fuse() { return succeeded(state->runPasses(*state->graph, phases::fusion, points::afterFusion)); }
+bool Compiler::fuse() {
+  std::string passes = phases::fusion(state->options.fusesAttention);
+  return succeeded(state->runPasses(*state->graph, passes, points::afterFusion));
+}
 
 OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage, program::Interface &interface) {
   OwningOpRef<ModuleOp> module(cast<ModuleOp>(graph()->clone()));

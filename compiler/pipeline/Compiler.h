@@ -37,6 +37,7 @@ struct Options {
   sema::Options model;
   std::vector<const kernels::Target *> targets; // best first
   std::string weightsDtype;                     // what packed weights are stored in: "bf16" or "i8"; "" as they are
+  bool fusesAttention = true; // false: its chains run as products and softmax, and `@require_fused` asks for nothing
   std::vector<PluginPass> plugins;
   std::vector<std::string> printBefore, printAfter; // pass arguments; "all"
   bool time = false;

@@ -2,6 +2,13 @@
 
 namespace fovea::pipeline::phases {
 
+std::string fusion(bool fusesAttention) {
+  std::string attention =
+      "graph-raise-slices,graph-distribute-weights,canonicalize,cse,graph-fuse-attention,canonicalize,";
+  return "graph-recognize-softmax,canonicalize," + (fusesAttention ? attention : "") +
+         "cse,graph-merge-projections,canonicalize,cse";
+}
+
 std::string forTarget(const kernels::Target &target, const std::string &dtype) {
   std::string narrow = dtype.empty() ? "" : ",graph-narrow-weights{dtype=" + dtype + "}";
   return "graph-pack-weights{panel=" + std::to_string(target.panel) + "}" + narrow +

@@ -49,8 +49,9 @@ static int run(const Arguments &arguments) {
 const Command &runCommand() {
   static const Command command{
       {"run", "MODEL.fov [ENTRY INPUT... and the program's other arguments]",
-       "compiles a model in memory and runs an entry; what follows the model and its options is the program's own command line",
-       withCompilerOptions({{"interpret", "", "run the unoptimised graph in double precision instead"}})},
+       "compiles a model in memory and runs an entry; what follows the model and its options is the program's own "
+       "command line",
+       withCompilerOptions({{"interpret", "", "run the unoptimised graph in double precision instead"}, noFuseOption})},
       run,
       /*passesRest=*/true};
   return command;

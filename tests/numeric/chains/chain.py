@@ -19,10 +19,10 @@ LONG = (257, 521, 1023, 1024, 1025, 1031, 1100, 2053)
 INNER = (1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 24, 31, 32, 33, 40, 64, 65)
 
 # Normalisers that give zeros where a query sees nothing, as softmax does; of others such rows are not looked at.
-SAFE = ("softmax", "guarded", "log_sum", "sink_dropped", "off_by_column", "sigmoid", "relu", "relu_squared", "linear")
+SAFE = ("softmax", "guarded", "log_sum", "sink_dropped", "off_by_column", "sigmoid", "relu", "relu_squared", "linear", "over_queries")
 POINTWISE = ("sigmoid", "relu", "relu_squared", "linear")
 BY_HAND = ("by_hand", "guarded", "divided_late", "reciprocal", "unstable", "powers")
-NORMALISERS = ("softmax",) * 6 + BY_HAND + ("log_softmax", "log_sum", "sink_dropped", "sink_added", "off_by_one", "off_by_column") + POINTWISE
+NORMALISERS = ("softmax",) * 6 + BY_HAND + ("log_softmax", "log_sum", "sink_dropped", "sink_added", "off_by_one", "off_by_column", "over_queries") + POINTWISE
 
 
 @dataclasses.dataclass
@@ -85,13 +85,13 @@ def draw(random):
     chain["normaliser"] = random.choice(NORMALISERS)
     chain["masks"] = draw_masks(random, shape, chain["normaliser"] in POINTWISE)
     chain["hidden_after"] = random.choice(["no"] * 4 + ["times", "chooses"]) if chain["normaliser"] in BY_HAND and chain["masks"] else "no"
-    if chain["normaliser"] == "softmax" and chain["masks"] and random.random() < 0.1:
-        chain["hidden_after"] = "renormalised"
+    if chain["normaliser"] == "softmax" and chain["masks"] and random.random() < 0.2:
+        chain["hidden_after"] = random.choice(["renormalised", "dropped"])
     chain["sink"] = "".join(a for a in shape.axes if a in "hgr" or a == "b" and random.random() < 0.3)
     chain["summed"] = random.choice(["matmul"] * 3 + ["turned", "einsum"])
     chain["values"] = random.choice(["plain"] * 4 + ["scaled"])
     extras = [x for x in ("log_sum", "weights", "row", "head_mean") if random.random() < 0.08]
-    chain["extras"] = [] if chain["normaliser"] in POINTWISE or chain["hidden_after"] != "no" else extras
+    chain["extras"] = [] if chain["normaliser"] in POINTWISE + ("over_queries",) or chain["hidden_after"] != "no" else extras
     chain["ends"] = random.choice(["no"] * 5 + ["residual", "gate", "f16", "bf16"])
     chain["peaky"] = random.random() < 0.15
     chain["poison"] = random.random() < 0.5
@@ -257,8 +257,7 @@ class Entry:
             return s
         if chain["hidden_after"] != "no" or chain["normaliser"] in POINTWISE:
             self.after = self.condition(chain["masks"])
-            if chain["hidden_after"] in ("times", "chooses", "renormalised") or chain["masks"][0]["hide"] in ("weights", "factor"):
-                return s
+            return s
         group = []
         for mask in chain["masks"] + [None]:
             if group and (mask is None or not mask["or"] and mask["hide"] != group[0]["hide"]):
@@ -282,12 +281,14 @@ class Entry:
             return self.by_hand(s, v, narrow)
         if kind.startswith("sink") or kind.startswith("off"):
             return self.beside(s, v, narrow)
-        w = {"softmax": f"softmax({s})", "log_softmax": f"exp(log_softmax({s}))", "log_sum": f"exp({s} - logsumexp({s}, keep = true))"}[kind]
+        w = {"softmax": f"softmax({s})", "over_queries": f"softmax({s}, axis = -2)", "log_softmax": f"exp(log_softmax({s}))", "log_sum": f"exp({s} - logsumexp({s}, keep = true))"}[kind]
         if kind == "log_sum":  # a row of -inf alone: softmax is meant
             w = f"softmax({s})" if chain["masks"] else w
         w = self.let(w)
         if self.after:
-            w = self.let(f"{w} * f32({self.after})")
+            drops = chain["masks"][0]["hide"] == "where" and chain["hidden_after"] == "dropped"
+            w = self.let(f"where({self.after}, {w}, 0)" if drops else f"{w} * f32({self.after})")
+        if chain["hidden_after"] == "renormalised":
             w = self.let(f"{w} / sum({w}, axis = -1, keep = true)")
         self.w = w
         return self.sum(w, v, narrow)
@@ -468,6 +469,7 @@ class Data:
                 shape = tuple(math.prod({**sizes, "s": sizes["p"]}[a] for a in axis.split()) for axis in input.axes)
                 self.stored[name + "_old"] = store(fill(numbers, dataclasses.replace(input, fill="normal"), shape, sizes), input.dtype)
 
+        self.poisoned = False
         if chain["poison"] and chain["masks"] and chain["normaliser"] == "softmax" and chain["hidden_after"] == "no" and chain["keys"] == "plain" \
                 and chain["heads"] != "repeated" and all(mask["hide"] == "where" for mask in chain["masks"]):
             self.poison()
@@ -485,6 +487,7 @@ class Data:
             input = next(i for i in self.entry.inputs if i.name == name)
             array = unmerge(self.real(name), input.axes, self.entry.key_axes(last), self.sizes).copy()
             array[hidden] = np.nan
+            self.poisoned |= bool(np.any(hidden))
             self.stored[name] = store(merge(array, self.entry.key_axes(last), input.axes), input.dtype)
 
     def real(self, name):
@@ -601,6 +604,11 @@ class Meaning:
 
     def softmax(self, s, v):
         chain, u, mask, keys = self.chain, self.u, self.mask, self.sizes["s"]
+        over_queries, dropped = chain["normaliser"] == "over_queries", chain["hidden_after"] == "dropped"
+        if over_queries:
+            s, mask, keys = Bounded(*(np.swapaxes(x, -1, -2) for x in (s.v, s.e))), np.swapaxes(mask, -1, -2), self.sizes["t"]
+        if dropped:
+            mask = np.ones_like(mask)
         sink = None
         if chain["normaliser"].startswith("sink"):
             sink = self.n.at("sink", chain["sink"])[..., 0] if chain["sink"] else np.array(self.n.tensors["sink"])
@@ -621,7 +629,6 @@ class Meaning:
         # Exponentials and sums over the keys, twice; the division.
         relative = np.expm1(np.minimum(ownError + mean, 50)) + (2 * keys + 32) * u
         weight = np.where(p > 0, p * relative, 0) + np.where(mask, 2.0**-120, 0)
-        self.absolute = p @ np.abs(v)
         nothing = ~np.any(mask, axis=-1)
         # Rows whose error can't be told from their value say nothing.
         self.unknown = mean[..., 0] > 0.05
@@ -630,8 +637,17 @@ class Meaning:
         self.undefined = np.zeros(nothing.shape, bool)
         if chain["normaliser"] not in SAFE or chain["hidden_after"] == "renormalised":
             self.undefined = self.undefined | nothing
-        if chain["normaliser"] in ("unstable", "sink_added", "off_by_one") or chain["hidden_after"] != "no":
+        if chain["normaliser"] in ("unstable", "sink_added", "off_by_one") or chain["hidden_after"] not in ("no", "dropped"):
             self.undefined = self.undefined | (np.max(np.abs(s.v), axis=-1, initial=0) > 30)
+        if over_queries:
+            some = np.broadcast_to(np.any(self.unknown, axis=-1)[..., None], p.shape[:-2] + (self.sizes["t"],))
+            self.unknown, self.undefined = some, np.zeros_like(some)
+            p, weight = (np.swapaxes(x, -1, -2) for x in (p, weight + self.sizes["s"] * u * p))
+        if dropped:
+            p, weight = p * self.mask, weight * self.mask
+        self.absolute = p @ np.abs(v)
+        if over_queries or dropped:
+            return p @ v, weight @ np.abs(v) + 2.0**-120
         total = np.log(np.sum(w, axis=-1)) + m[..., 0]  # of the scores alone
         own = np.sum(w * ownError, axis=-1) / np.maximum(np.sum(w, axis=-1), 1e-300)
         error = own + u * (keys + 16 + 4 * np.abs(total))

@@ -168,7 +168,10 @@ class Fuzzer:
         opened = {}
         for way in ways:
             path = folder / ("chains.fov" if way == "interpreted" else f"lib{way}.so")
-            opened[way] = programs.Program(self.library, path, None if way == "interpreted" else f"{way}_program", None if way == "interpreted" else target)
+            try:
+                opened[way] = programs.Program(self.library, path, *((None, None) if way == "interpreted" else (f"{way}_program", target)))
+            except programs.Failed as why:
+                return {"found": [], "counts": counts, "unloadable": [way, f"is not loaded: {why}"]}
         for i, entry in enumerate(entries):
             for j, (sizes, seed) in enumerate(cases[i]):
                 data = Data(entry, sizes, seed)
@@ -178,6 +181,8 @@ class Fuzzer:
                 counts["rows"] += unknown.size
                 counts["unknown rows"] += int(np.sum(unknown))
                 for way in ways:
+                    if way == "unfused" and data.poisoned:
+                        continue  # a product multiplies weights of 0 with what they hide
                     why = self.compare(way, opened[way], entry, data, meanings)
                     if why:
                         found.append([i, j, way, why])
@@ -201,15 +206,23 @@ class Fuzzer:
         start = time.monotonic()
         answer = in_child(lambda: self.run_file(folder, entries, [cases for _, cases in chains], target, ways))
         self.counts["runs"] += time.monotonic() - start
+        if ("crash" in answer or "unloadable" in answer) and len(chains) > 1:  # one by one
+            return [(i, *f[1:]) for i, one in enumerate(chains) for f in self.check(folder, [one], target, ways)]
+        if "unloadable" in answer:
+            return [(0, None, *answer["unloadable"])]
         if "crash" in answer:
-            if len(chains) == 1 and len(chains[0][1]) == 1:
-                return [(0, chains[0][1][0], "process", answer["crash"])]
-            parts = [(i, [case]) for i, (_, cases) in enumerate(chains) for case in cases]
-            return [(i, *f[1:]) for i, cases in parts for f in self.check(folder, [(chains[i][0], cases)], target, ways)]
+            return [(0, self.crashing(folder, entries, chains[0][1], target, ways), "process", answer["crash"])]
         for name, count in answer["counts"].items():
             self.counts[name] += count
         self.counts["chains"] += len(chains)
         return failed + [(i, chains[i][1][j], way, why) for i, j, way, why in answer["found"]]
+
+    def crashing(self, folder, entries, cases, target, ways):
+        """The first of a chain's cases that ends the process alone; else the first."""
+        for case in cases:
+            if "crash" in in_child(lambda: self.run_file(folder, entries, [[case]], target, ways)):
+                return case
+        return cases[0]
 
     def batch(self, first):
         """The chains of some seeds, each at its sizes."""
@@ -246,7 +259,10 @@ class Fuzzer:
         while (time.monotonic() - start < self.options.seconds) if self.options.seconds else (done < self.options.chains):
             target = self.names[(first // self.options.together) % len(self.names)]
             chains = self.batch(first)
-            for i, case, way, why in self.check(folder, chains, target):
+            found = {}  # the first of each chain
+            for i, *what in self.check(folder, chains, target):
+                found.setdefault(i, what)
+            for i, (case, way, why) in found.items():
                 self.report(first + i, chains[i][0], case, target, way, why)
             first, done = first + len(chains), done + len(chains)
             if self.options.verbose:
@@ -299,7 +315,7 @@ def arguments():
     parser.add_argument("--tries", type=int, default=60, help="of smaller chains, a finding")
     parser.add_argument("--no-shrink", dest="shrink", action="store_false")
     parser.add_argument("--verbose", action="store_true")
-    parser.add_argument("--repeat", type=pathlib.Path, help="a finding.json")
+    parser.add_argument("--repeat", type=pathlib.Path, nargs="+", help="of a finding.json each")
     options = parser.parse_args()
     options.broken = None
     return options
@@ -310,9 +326,10 @@ def main():
     options.work.mkdir(parents=True, exist_ok=True)
     fuzzer = Fuzzer(options)
     if options.repeat:
-        why = fuzzer.again(json.loads(options.repeat.read_text()))
-        print(why or "nothing differs any more")
-        return 1 if why else 0
+        shown = {path: fuzzer.again(json.loads(path.read_text())) for path in options.repeat}
+        for path, why in shown.items():
+            print(f"{path}: {why or 'nothing differs any more'}")
+        return 1 if any(shown.values()) else 0
     return fuzzer.run()
 
 

@@ -26,7 +26,9 @@ import numpy as np
 
 import programs
 import shrink
-from chain import U, Data, Entry, Meaning, draw_sizes, make, rows_exist
+from chain import draw_sizes, make, rows_exist
+from entry import Entry
+from meaning import U, Data, Meaning
 
 WAYS = ("interpreted", "unfused", "fused")
 NEEDS = {"x86-64": set(), "x86-64-v3": {"avx2", "fma", "f16c", "bmi2"}, "x86-64-v4": {"avx512f", "avx512bw", "avx512vl", "avx512dq"}}

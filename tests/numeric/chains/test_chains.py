@@ -22,7 +22,9 @@ import numpy as np
 import programs
 import run
 import shrink
-from chain import Data, Entry, Meaning, draw, draw_sizes, make
+from chain import draw, draw_sizes, make
+from entry import Entry
+from meaning import Data, Meaning
 from pieces import MASKS, STEPS
 
 FOVEA, LIBRARY = sys.argv[1:3]

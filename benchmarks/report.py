@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws the charts and writes the tables of docs/performance.md from results.json.
+"""Draws the charts and writes the tables of docs/performance.md from results.json and variants.json.
 
     benchmarks/report.py [--check]      with --check nothing is written: exit code 1 where a file is not what would be
 """
@@ -11,6 +11,7 @@ import sys
 
 import processes
 import run
+import variants
 
 DOCS = os.path.join(run.ROOT, "docs")
 OURS, PEER, GOAL, GREY = "#2a6fbb", "#b8bec7", "#d1495b", "#6b7280"
@@ -122,15 +123,21 @@ def outputs():
         document = json.load(file)
     with open(os.path.join(run.HERE, "peers", "reference.json")) as file:
         reference = json.load(file)["rows"]
+    with open(os.path.join(run.HERE, "variants.json")) as file:
+        fused = json.load(file)
+    results = document["rows"]
     page = os.path.join(DOCS, "performance.md")
     with open(page) as file:
-        before, rest = file.read().split("<!-- tables -->\n", 1)
-        after = rest.split("<!-- end of tables -->\n", 1)[1]
-    results = document["rows"]
-    middle = f"{document['processor']}.\n\n{tables(results, reference)}\n"
-    return {page: f"{before}<!-- tables -->\n{middle}<!-- end of tables -->\n{after}",
+        text = between(file.read(), "tables", f"{document['processor']}.\n\n{tables(results, reference)}")
+    return {page: between(text, "variants", f"{fused['processor']}.\n\n{variants.table(fused['rows'])}"),
             os.path.join(DOCS, "performance-shares.svg"): shares_chart(results, reference),
             os.path.join(DOCS, "performance-roofline.svg"): roofline_chart(results)}
+
+
+def between(text, name, middle):
+    """The text with `middle` between the marks of that name."""
+    before, rest = text.split(f"<!-- {name} -->\n", 1)
+    return f"{before}<!-- {name} -->\n{middle}\n<!-- end of {name} -->\n" + rest.split(f"<!-- end of {name} -->\n", 1)[1]
 
 
 def main():
@@ -143,7 +150,7 @@ def main():
             with open(path, "w") as file:
                 file.write(contents)
     if stale:
-        print(f"not drawn from benchmarks/results.json (run benchmarks/report.py): {', '.join(stale)}")
+        print(f"not drawn from benchmarks/results.json and variants.json (run benchmarks/report.py): {', '.join(stale)}")
     return 1 if stale else 0
 
 

@@ -3,6 +3,7 @@
 
     benchmarks/run.py [--build DIR] [--only TEXT] [--rounds N] [--seconds S] [--json FILE] [--check] [--peers [--python FILE]]
     benchmarks/run.py --sweep [--build DIR] [--only TEXT]
+    benchmarks/run.py --variants [--build DIR] [--only TEXT] [--rounds N] [--seconds S] [--json FILE]
 
 A row's share is the time at the physical limit over the time measured: 1.0 is the limit, the slower of flops over the FMA
 peak and bytes over the read bandwidth of the level of memory that holds them, both measured in the same process, between
@@ -24,6 +25,7 @@ import processes
 import programs
 import rows
 import sweep
+import variants
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -170,12 +172,17 @@ def main():
     parser.add_argument("--json", help="write the results here (default: bench/results.json in the build folder)")
     parser.add_argument("--check", action="store_true", help="compare with benchmarks/results.json")
     parser.add_argument("--sweep", action="store_true", help="instead: all sizes of a range, for those at which a kernel falls off")
+    parser.add_argument("--variants", action="store_true", help="instead: variants of attention, fused and unfused")
     parser.add_argument("--peers", action="store_true", help="run other systems as well")
     parser.add_argument("--python", help="of the peers' virtual environment (default: venv/bin/python in the build folder)")
     options = parser.parse_args()
     options.build = os.path.abspath(options.build)
     if options.sweep:
         return 0 if sweep.run(options.build, options.only) else 1
+    if options.variants:
+        os.makedirs(os.path.join(options.build, "bench"), exist_ok=True)
+        path = options.json or os.path.join(options.build, "bench", "variants.json")
+        return 0 if variants.run(options.build, options.only, options.rounds, options.seconds, path, processor()) else 1
     options.python = options.python or os.path.join(options.build, "venv", "bin", "python")
     os.makedirs(os.path.join(options.build, "bench"), exist_ok=True)
     with open(os.path.join(HERE, "peers", "reference.json")) as file:

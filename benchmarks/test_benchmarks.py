@@ -13,6 +13,7 @@ import report
 import rows
 import run
 import sweep
+import variants
 
 
 def figures(share, binds="FMA", **more):
@@ -30,6 +31,35 @@ class Sweep(unittest.TestCase):
 
     def test_a_step_up_is_not_what_sticks_out(self):
         self.assertEqual(sweep.outliers([(n, 10.0 if n < 20 else 12.0) for n in range(1, 60)]), [])
+
+
+class Variants(unittest.TestCase):
+    def test_points_are_every_variant_at_every_size_once(self):
+        points = variants.points()
+        self.assertEqual(len(points), len(set(points)))
+        self.assertEqual({(s, t) for v, s, t in points if v == "full"},
+                         {(16, 1), (16, 16), (128, 1), (128, 16), (128, 128), (1024, 1), (1024, 16), (1024, 1024), (4096, 1), (4096, 16), (4096, 4096)})
+        with open(os.path.join(run.ROOT, "benchmarks", "models", "variants.fov")) as file:
+            text = file.read()
+        self.assertEqual({line.split("(")[0].split()[-1] for line in text.splitlines() if "  entry " in line}, set(variants.MORE))
+        self.assertEqual(text.count("@require_fused"), len(variants.MORE))
+
+    def test_inputs_are_of_the_point(self):
+        self.assertEqual(variants.inputs("biased", 128, 1), ["1,4,1,64", "1,4,128,64", "1,4,128,64", "4,1,128"])
+        self.assertEqual(variants.inputs("grouped", 16, 2)[0], "1,1,4,2,64")
+
+    def test_what_is_slower_fused_is_named_and_marked(self):
+        rounds = [dict(seconds=2.0, beside=beside) for beside in (1.0, 3.0, 1.5)]
+        results = {"full 16 1": variants.combined(rounds), "full 16 S": variants.combined([dict(seconds=1.0, beside=2.0)])}
+        self.assertEqual((results["full 16 1"]["ratio"], results["full 16 1"]["spread"]), (0.75, [0.5, 1.5]))
+        self.assertEqual(variants.slower(results), ["full 16 1"])
+        self.assertIn("| full | 0.75 **slower** | 2.00 |", variants.table(results))
+
+    def test_no_variant_that_was_measured_is_slower_fused(self):
+        with open(os.path.join(run.HERE, "variants.json")) as file:
+            results = json.load(file)["rows"]
+        self.assertEqual(len(results), len(variants.points()))
+        self.assertEqual(variants.slower(results), [])
 
 
 class Rows(unittest.TestCase):

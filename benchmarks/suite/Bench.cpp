@@ -2,13 +2,15 @@
 //
 //   fovea-bench LIB.so ENTRY --input 1,128 --input 1,128%2 --input =512 [--weights F] [--size NAME=N] [--threads N]
 //               [--seconds S] [--cold] --flops N --bytes N
+//   fovea-bench LIB.so ENTRY --beside OTHER.so --input 1,128 [--seconds S]
 //   fovea-bench LIB.so ENTRY --sweep 1:300 --input x,768 [--weights F]
 //
 // An input is a shape, the integers of which are below 100 or what follows `%`, or a number. Floats are in [-1, 1),
 // bools true; states hold what inputs do. With several threads the same is measured with one, in turn. With --cold the
 // inputs and the weights are driven out of the caches' upper levels by reading 64 MiB before each run. Tensors lie as
 // the runtime's own memory does: on huge pages where there are any. Prints one line of JSON. A sweep runs all
-// sizes of a range in the place of `x`, three times over, and prints each one's least seconds.
+// sizes of a range in the place of `x`, three times over, and prints each one's least seconds. With --beside the same
+// entry of another library takes turns; the medians of both are printed.
 #include "fovea/fovea.h"
 #include "runtime/main/Limits.h"
 
@@ -36,7 +38,7 @@ struct Input {
 };
 
 struct Options {
-  std::string library, entry, weights;
+  std::string library, entry, weights, beside;
   std::vector<Input> inputs;
   std::vector<std::pair<std::string, int64_t>> sizes;
   int threads = 1;
@@ -85,6 +87,8 @@ Options parse(int argc, char **argv) {
       if (equals == std::string::npos)
         fail("--size takes NAME=N");
       options.sizes.emplace_back(text.substr(0, equals), std::atoll(text.c_str() + equals + 1));
+    } else if (word == "--beside") {
+      options.beside = value();
     } else if (word == "--weights") {
       options.weights = value();
     } else if (word == "--threads") {
@@ -314,18 +318,40 @@ void sweep(const Options &options, Timed &timed) {
     std::printf("%" PRId64 " %.9f\n", n, least[n - options.first]);
 }
 
+/// Runs of two programs in turn, for about `options.seconds` and five of each at least.
+void compare(const Options &options, Timed &one, Timed &other) {
+  for (double begin = now(); one.times.size() < 5 || now() - begin < options.seconds;) {
+    one.time();
+    other.time();
+  }
+  std::printf("{\"seconds\": %.9f, \"beside\": %.9f, \"runs\": %zu}\n", one.quantile(0.5), other.quantile(0.5),
+              one.times.size());
+}
+
+fovea_model *load(const Options &options, const fovea_program *program) {
+  fovea_error error;
+  fovea_model *model;
+  if (fovea_model_load(program, options.weights.empty() ? nullptr : options.weights.c_str(), nullptr, &model, &error))
+    fail(error.message);
+  return model;
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
   Options options = parse(argc, argv);
   const fovea_program *program = open(options.library);
   fovea_error error;
-  fovea_model *model;
-  if (fovea_model_load(program, options.weights.empty() ? nullptr : options.weights.c_str(), nullptr, &model, &error))
-    fail(error.message);
+  fovea_model *model = load(options, program);
   std::vector<Timed> timed{prepare(options, program, model, options.threads)};
   if (options.first) {
     sweep(options, timed[0]);
+    return 0;
+  }
+  if (!options.beside.empty()) {
+    const fovea_program *other = open(options.beside);
+    Timed beside = prepare(options, other, load(options, other), options.threads);
+    compare(options, timed[0], beside);
     return 0;
   }
   if (options.threads > 1)

@@ -32,9 +32,9 @@ using namespace mlir;
 namespace fovea::pipeline {
 
 static constexpr std::pair<const char *, Stage> stages[] = {
-    {"ast", Stage::AST},       {"typed", Stage::Typed}, {"graph", Stage::Graph},  {"fused", Stage::Fused},
-    {"kernel", Stage::Kernel}, {"vector", Stage::Vector}, {"llvm", Stage::LLVM}, {"asm", Stage::Assembly},
-    {"obj", Stage::Object},    {"lib", Stage::Library}, {"exe", Stage::Executable}};
+    {"ast", Stage::AST},       {"typed", Stage::Typed},   {"graph", Stage::Graph},   {"fused", Stage::Fused},
+    {"kernel", Stage::Kernel}, {"vector", Stage::Vector}, {"llvm", Stage::LLVM},     {"asm", Stage::Assembly},
+    {"obj", Stage::Object},    {"lib", Stage::Library},   {"exe", Stage::Executable}};
 
 std::optional<Stage> parseStage(StringRef name) {
   for (auto [text, stage] : stages)
@@ -51,8 +51,9 @@ std::vector<std::string> stageNames() {
 }
 
 struct Compiler::State {
-  explicit State(Options options) : options(std::move(options)), context(registry(), MLIRContext::Threading::DISABLED),
-        diagnostics(sources), handler(&context, [this](Diagnostic &d) { return report(d); }) {
+  explicit State(Options options)
+      : options(std::move(options)), context(registry(), MLIRContext::Threading::DISABLED), diagnostics(sources),
+        handler(&context, [this](Diagnostic &d) { return report(d); }) {
     context.printOpOnDiagnostic(false);
     timing.setEnabled(this->options.time);
     root = timing.getRootScope();
@@ -89,7 +90,8 @@ struct Compiler::State {
   OwningOpRef<ModuleOp> graph;
 };
 
-/// A pass's diagnostic as users see all diagnostics: place, source line, caret, and below them where the library comes in.
+/// A pass's diagnostic as users see all diagnostics: place, source line, caret, and below them where the library comes
+/// in.
 LogicalResult Compiler::State::report(Diagnostic &diagnostic) {
   StringRef name = modelErrorName(diagnostic);
   source::Severity severity = diagnostic.getSeverity() == DiagnosticSeverity::Error     ? source::Severity::Error
@@ -155,7 +157,8 @@ LogicalResult Compiler::State::guarded(ModuleOp module, StringRef pipeline, llvm
   return failure();
 }
 
-/// "'nosuch' does not refer to a registered pass" of what the parser of pipelines prints: the place and the line, and carets.
+/// "'nosuch' does not refer to a registered pass" of what the parser of pipelines prints: the place and the line, and
+/// carets.
 static std::string pipelineError(StringRef printed) {
   auto [place, message] = printed.split("error: ");
   return (message.empty() ? printed : message).split('\n').first.str();
@@ -277,7 +280,10 @@ bool Compiler::simplify() {
   return succeeded(state->runPasses(*state->graph, phases::beforeFusion, points::beforeFusion));
 }
 
-bool Compiler::fuse() { return succeeded(state->runPasses(*state->graph, phases::fusion(state->options.attentionMaps), points::afterFusion)); }
+bool Compiler::fuse() {
+  std::string passes = phases::fusion(state->options.fusesAttention, state->options.attentionMaps);
+  return succeeded(state->runPasses(*state->graph, passes, points::afterFusion));
+}
 
 OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage, program::Interface &interface) {
   OwningOpRef<ModuleOp> module(cast<ModuleOp>(graph()->clone()));

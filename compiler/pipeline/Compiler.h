@@ -38,6 +38,7 @@ struct Options {
   std::vector<const kernels::Target *> targets; // best first
   std::string weightsDtype;                     // what packed weights are stored in: "bf16" or "i8"; "" as they are
   bool attentionMaps = false;                   // entries get twins that return what their attentions look at
+  bool fusesAttention = true; // false: its chains run as products and softmax, and `@require_fused` asks for nothing
   std::vector<PluginPass> plugins;
   std::vector<std::string> printBefore, printAfter; // pass arguments; "all"
   bool time = false;

@@ -62,12 +62,14 @@ Expected<std::unique_ptr<LoadedProgram>> LoadedProgram::load(Compiler::Objects o
   return loaded;
 }
 
-static int32_t runInterpreted(const InterpretedProgram *program, int32_t entry, fovea_exec *exec, const fovea_frame *frame) {
+static int32_t runInterpreted(const InterpretedProgram *program, int32_t entry, fovea_exec *exec,
+                              const fovea_frame *frame) {
   return program->run(entry, exec, frame);
 }
 
 /// A target's module whose entry functions call `runInterpreted` with the program's address and their number.
-static std::unique_ptr<Module> makeInterpretedTarget(LLVMContext &context, const InterpretedProgram &program, StringRef symbol) {
+static std::unique_ptr<Module> makeInterpretedTarget(LLVMContext &context, const InterpretedProgram &program,
+                                                     StringRef symbol) {
   auto module = std::make_unique<Module>("interpreted", context);
   IRBuilder<> b(context);
   Type *ptr = b.getPtrTy();
@@ -75,7 +77,8 @@ static std::unique_ptr<Module> makeInterpretedTarget(LLVMContext &context, const
     return ConstantExpr::getIntToPtr(b.getInt64(reinterpret_cast<uintptr_t>(p)), ptr);
   };
   auto define = [&](const std::string &name, Type *result, ArrayRef<Type *> arguments) {
-    auto *function = Function::Create(FunctionType::get(result, arguments, false), Function::ExternalLinkage, name, *module);
+    auto *function =
+        Function::Create(FunctionType::get(result, arguments, false), Function::ExternalLinkage, name, *module);
     b.SetInsertPoint(BasicBlock::Create(context, "", function));
     return function;
   };
@@ -85,12 +88,14 @@ static std::unique_ptr<Module> makeInterpretedTarget(LLVMContext &context, const
     Function *run = define(program::entrySymbol(name), b.getInt32Ty(), {ptr, ptr});
     auto *target = address(reinterpret_cast<const void *>(&runInterpreted));
     b.CreateRet(b.CreateCall(callee, target, {address(&program), b.getInt32(i), run->getArg(0), run->getArg(1)}));
-    for (const std::string &size : {program::arenaSymbol(name), program::scratchSymbol(name), program::sharedSymbol(name)}) {
+    for (const std::string &size :
+         {program::arenaSymbol(name), program::scratchSymbol(name), program::sharedSymbol(name)}) {
       define(size, b.getInt64Ty(), {ptr});
       b.CreateRet(b.getInt64(0));
     }
   }
-  program::addTargetTable(*module, program.interface, {"interpreter", {}}, symbol, [](StringRef) { return std::string(); });
+  program::addTargetTable(*module, program.interface, {"interpreter", {}}, symbol,
+                          [](StringRef) { return std::string(); });
   return module;
 }
 
@@ -114,7 +119,8 @@ Expected<std::unique_ptr<LoadedProgram>> LoadedProgram::interpret(mlir::ModuleOp
   const std::string symbol = "fovea_target_interpreter";
   if (Error error = add([&](LLVMContext &c) { return makeInterpretedTarget(c, program, symbol); }))
     return std::move(error);
-  if (Error error = add([&](LLVMContext &c) { return program::makeProgramModule(c, program.interface, {symbol}, false); }))
+  if (Error error =
+          add([&](LLVMContext &c) { return program::makeProgramModule(c, program.interface, {symbol}, false); }))
     return std::move(error);
   auto table = findProgram(*loaded->state->jit, program.interface);
   if (!table)

@@ -2,11 +2,12 @@
 
 namespace fovea::pipeline::phases {
 
-std::string fusion(bool attentionMaps) {
+std::string fusion(bool fusesAttention, bool attentionMaps) {
+  std::string attention = "graph-raise-slices,graph-distribute-weights,canonicalize,cse,graph-raise-statistics,"
+                          "canonicalize,cse,graph-fuse-attention,canonicalize,";
   std::string maps = attentionMaps ? "graph-add-attention-maps,canonicalize,cse," : "";
-  return "graph-recognize-softmax,canonicalize,graph-raise-slices,graph-distribute-weights,canonicalize,cse,"
-         "graph-raise-statistics,canonicalize,cse,graph-fuse-attention,canonicalize,cse," +
-         maps + "graph-merge-projections,canonicalize,cse";
+  return "graph-recognize-softmax,canonicalize," + (fusesAttention ? attention : "") + "cse," + maps +
+         "graph-merge-projections,canonicalize,cse";
 }
 
 std::string forTarget(const kernels::Target &target, const std::string &dtype) {

@@ -22,9 +22,9 @@ inline constexpr const char *beforeFusion = "graph-inline,canonicalize,cse,graph
 
 /// Softmax in any spelling becomes one op before attention looks for it; what reads a part of the weights, or their
 /// sum with others, does not keep them whole. What was equal in another spelling is one value then (cse), and its other uses are known. Projections merge after attention has taken its
-/// operands: their slices are then views, not parts of a chain.
+/// operands: their slices are then views, not parts of a chain. Without attention its chains stay products and softmax.
 /// `attentionMaps`: entries get twins that return maps, of the attentions that there are now.
-std::string fusion(bool attentionMaps);
+std::string fusion(bool fusesAttention, bool attentionMaps);
 
 /// Packing knows the target's panel; narrowing (`dtype`: "bf16", "i8" or "") knows packed weights. They come before hoisting, which takes them to load time with all else that depends on
 /// params alone; groups come last because they freeze the graph.

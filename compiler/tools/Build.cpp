@@ -167,6 +167,7 @@ const Command &buildCommand() {
            {{"o", "FILE",
              "where to write (default: what is text to standard output, which is also `-`; else named after the "
              "model)"},
+            noFuseOption,
             {"emit", "STAGE", "ast, typed, graph, fused, kernel, vector, llvm, asm, obj, lib or exe (default)"},
             {"embed-weights", "FILE",
              "put the weights into the program, packed for each target: it then needs no --weights"},

@@ -27,6 +27,10 @@ int usageError(const std::string &message);
 /// The exit code after a step of `compiler` failed.
 int exitCode(const pipeline::Compiler &compiler);
 
+/// Of the commands that make a program.
+inline constexpr OptionSpec noFuseOption{
+    "no-fuse", "", "leave attention unfused, for comparison: scores are held, and `@require_fused` asks for nothing"};
+
 /// Options that every compiling command takes, appended to its own.
 std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own);
 /// Reads them; nullopt after a usage error was printed.

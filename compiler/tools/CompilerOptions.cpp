@@ -85,6 +85,7 @@ std::optional<pipeline::Options> readCompilerOptions(const Arguments &arguments)
       return std::nullopt;
   options.printBefore = arguments.all("print-before");
   options.printAfter = arguments.all("print-after");
+  options.fusesAttention = !arguments.has("no-fuse");
   options.time = arguments.has("time");
   options.attentionMaps = arguments.has("attention-maps");
   return options;

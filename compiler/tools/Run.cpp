@@ -49,9 +49,12 @@ static int run(const Arguments &arguments) {
 const Command &runCommand() {
   static const Command command{
       {"run", "MODEL.fov [ENTRY INPUT... and the program's other arguments]",
-       "compiles a model in memory and runs an entry; what follows the model and its options is the program's own command line",
-       withCompilerOptions({{"interpret", "", "run the unoptimised graph in double precision instead"},
-                            {"attention-maps", "", "the program can show what its attentions look at: --explain-attention"}})},
+       "compiles a model in memory and runs an entry; what follows the model and its options is the program's own "
+       "command line",
+       withCompilerOptions(
+           {{"interpret", "", "run the unoptimised graph in double precision instead"},
+            {"attention-maps", "", "the program can show what its attentions look at: --explain-attention"},
+            noFuseOption})},
       run,
       /*passesRest=*/true};
   return command;

@@ -25,38 +25,75 @@ struct ExpandMath : PassWrapper<ExpandMath, OperationPass<ModuleOp>> {
   const Target &target;
 };
 
-/// Masked accesses of vectors of f16 and bf16 move their bits. LLVM takes them apart where it has no instructions for
-/// the type, and converts each element to f32 and back by library calls that no program has.
+/// 16-bit floats that are only moved (loaded, chosen, merged, stored) are integers. LLVM takes vectors of them apart
+/// where it has no instructions for the type, and converts each element to f32 and back by library calls that no
+/// program has.
 struct MoveHalfBits : PassWrapper<MoveHalfBits, OperationPass<ModuleOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(MoveHalfBits)
   StringRef getName() const final { return "MoveHalfBits"; }
   StringRef getArgument() const override { return "kernel-move-half-bits"; }
-  StringRef getDescription() const override { return "make masked accesses of 16-bit floats ones of integers"; }
+  StringRef getDescription() const override { return "make 16-bit floats that are only moved integers"; }
   void runOnOperation() override {
-    getOperation().walk([](Operation *op) {
-      if (isa<LLVM::MaskedLoadOp, LLVM::MaskedStoreOp, LLVM::masked_gather, LLVM::masked_scatter>(op))
-        moveBits(op);
-    });
+    SmallVector<Operation *> moving, others;
+    getOperation().walk([&](Operation *op) { (moves(op) ? moving : others).push_back(op); });
+    for (Operation *op : others) {
+      keepOperands(op);
+      for (Region &region : op->getRegions())
+        for (Block &block : llvm::drop_begin(region, region.empty() ? 0 : 1))
+          moveArguments(block);
+    }
+    for (Operation *op : moving)
+      moveResults(op);
+    for (Operation *op : moving)
+      moveOperands(op);
   }
 
-  /// The type of as many integers; null for everything but vectors of 16-bit floats.
+  /// The type of as many integers; null for everything but 16-bit floats and vectors of them.
   static Type bitsOf(Type type) {
+    Type element = getElementTypeOrSelf(type), bits = IntegerType::get(type.getContext(), 16);
+    if (!isa<FloatType>(element) || element.getIntOrFloatBitWidth() != 16)
+      return Type();
     auto vector = dyn_cast<VectorType>(type);
-    bool isHalf = vector && isa<FloatType>(vector.getElementType()) && vector.getElementTypeBitWidth() == 16;
-    return isHalf ? vector.clone(IntegerType::get(type.getContext(), 16)) : Type();
+    return vector ? Type(vector.clone(bits)) : bits;
   }
-  static void moveBits(Operation *op) {
+  static bool moves(Operation *op) {
+    return isa<LLVM::LoadOp, LLVM::StoreOp, LLVM::MaskedLoadOp, LLVM::MaskedStoreOp, LLVM::masked_gather,
+               LLVM::masked_scatter, LLVM::SelectOp, LLVM::ConstantOp, LLVM::ZeroOp, LLVM::UndefOp, LLVM::PoisonOp,
+               LLVM::ExtractElementOp, LLVM::InsertElementOp, LLVM::ShuffleVectorOp, LLVM::BrOp, LLVM::CondBrOp>(op);
+  }
+  /// What computes, converts or calls goes on taking floats, whatever its operands become.
+  static void keepOperands(Operation *op) {
+    OpBuilder builder(op);
+    for (OpOperand &operand : op->getOpOperands())
+      if (Type type = operand.get().getType(); Type bits = bitsOf(type)) {
+        Value moved = LLVM::BitcastOp::create(builder, op->getLoc(), bits, operand.get());
+        operand.set(LLVM::BitcastOp::create(builder, op->getLoc(), type, moved));
+      }
+  }
+  static void moveArguments(Block &block) {
+    for (BlockArgument argument : block.getArguments())
+      if (Type bits = bitsOf(argument.getType()))
+        argument.setType(bits);
+  }
+  static void moveResults(Operation *op) {
+    if (auto constant = dyn_cast<LLVM::ConstantOp>(op))
+      if (Type bits = bitsOf(constant.getType())) {
+        if (auto values = dyn_cast<DenseElementsAttr>(constant.getValue()))
+          constant.setValueAttr(values.bitcast(getElementTypeOrSelf(bits)));
+        else
+          constant.setValueAttr(
+              IntegerAttr::get(bits, cast<FloatAttr>(constant.getValue()).getValue().bitcastToAPInt()));
+      }
+    for (OpResult result : op->getResults())
+      if (Type bits = bitsOf(result.getType()))
+        result.setType(bits);
+  }
+  /// What others give, and arguments of functions, are floats still.
+  static void moveOperands(Operation *op) {
     OpBuilder builder(op);
     for (OpOperand &operand : op->getOpOperands())
       if (Type bits = bitsOf(operand.get().getType()))
         operand.set(LLVM::BitcastOp::create(builder, op->getLoc(), bits, operand.get()));
-    builder.setInsertionPointAfter(op);
-    for (OpResult result : op->getResults())
-      if (Type bits = bitsOf(result.getType())) {
-        auto value = LLVM::BitcastOp::create(builder, op->getLoc(), result.getType(), result);
-        result.replaceAllUsesExcept(value, value);
-        result.setType(bits);
-      }
   }
 };
 } // namespace

@@ -1,5 +1,6 @@
 #include "compiler/pipeline/Register.h"
 
+#include "compiler/autodiff/Passes.h"
 #include "compiler/kernels/emit/Passes.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/analysis/FormGroups.h"
@@ -38,6 +39,7 @@ void registerDialects(mlir::DialectRegistry &registry) {
 
 void registerPasses() {
   fovea::registerGraphPasses();
+  fovea::registerFoveaAutodiffPasses();
   kernels::registerKernelPasses();
   registerFormGroupsPass();
   kernels::registerLowerToKernelPass();

@@ -1,5 +1,5 @@
-// The table of elementwise ops: for each, the element types it takes, how ranges pass through it, its scalar body, and its
-// value in doubles and integers.
+// The table of elementwise ops: for each, the element types it takes, how ranges pass through it, its scalar body, its
+// value in doubles and integers, and its derivative.
 #include "dialects/graph/GraphDialect.h"
 
 #include "mlir/IR/TypeUtilities.h"
@@ -256,12 +256,33 @@ Rule ruleFor(Rule rule, Operation *op) {
   return !isInteger && (rule == Rule::FloorQuotient || rule == Rule::Remainder) ? Rule::Unknown : rule;
 }
 
+/// What reaches operand i, where g reaches the result r of operands x.
+using Adjoint = Value (*)(Algebra &a, Value g, ValueRange x, Value r, unsigned i);
+
+/// g for the greater operand (`above`: "gt") or the smaller one, half of it for each of two equal ones.
+Value adjointOfExtremum(Algebra &a, StringRef above, Value g, ValueRange x, unsigned i) {
+  Value zero = a.constant(g, 0), other = x[1 - i];
+  return a.select(a.compare(above, x[i], other), g, a.select(a.compare("eq", x[i], other), a.mul(g, 0.5), zero));
+}
+
+/// x^y: y x^(y-1), 0 where y is 0; x^y log x, 0 where x is 0 and y is not below 0.
+Value adjointOfPow(Algebra &a, Value g, ValueRange x, Value r, unsigned i) {
+  Value zero = a.constant(g, 0), base = x[0], exponent = x[1];
+  if (i == 0) {
+    Value less = a.apply("pow", {base, a.sub(exponent, a.constant(exponent, 1))});
+    return a.select(a.compare("eq", exponent, zero), zero, a.mul(g, a.mul(exponent, less)));
+  }
+  Value flat = a.apply("and", {a.compare("eq", base, zero), a.compare("ge", exponent, zero)});
+  return a.select(flat, zero, a.mul(g, a.mul(r, a.apply("log", base))));
+}
+
 struct Row {
   Domain domain;
   Rule interval; // Quotient: the floor of it for integers; FloorQuotient and Remainder: of integers alone
   Value (*build)(Body &, ValueRange);
   double (*real)(Reals);
   int64_t (*integer)(Ints); // null where the op has no integer form
+  Adjoint adjoint = nullptr; // null where the derivative is 0 wherever there is one
 };
 
 template <typename OpT> Value unary(Body &b, ValueRange x) { return b.make<OpT>(x[0]); }
@@ -280,25 +301,41 @@ template <double (*f)(double)> double real1(Reals x) { return f(x[0]); }
     return row##OpT.integer ? wrap(row##OpT.integer(operands), resultElementOf(*this)) : 0;                            \
   }                                                                                                                    \
   IntervalRule OpT::getIntervalRule() { return ruleFor(row##OpT.interval, *this); }                                    \
+  Value OpT::buildAdjoint(Algebra &a, Value gradient, ValueRange operands, Value result, unsigned operand) {           \
+    return row##OpT.adjoint ? row##OpT.adjoint(a, gradient, operands, result, operand) : Value();                      \
+  }                                                                                                                    \
   bool OpT::acceptsElement(Type element) { return accepts(row##OpT.domain, element); }
+
+#define ADJOINT(...) [](Algebra &a, Value g, ValueRange x, Value r, unsigned i) -> Value { return __VA_ARGS__; }
 
 // clang-format off
 FOVEA_ELEMENTWISE(NegOp, Domain::Number, Rule::Decreasing,
     [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? b.make<arith::NegFOp>(x[0]) : b.make<arith::SubIOp>(b.constant(x[0], 0), x[0]); },
-    [](Reals x) { return -x[0]; }, [](Ints x) { return int64_t(0 - uint64_t(x[0])); })
+    [](Reals x) { return -x[0]; }, [](Ints x) { return int64_t(0 - uint64_t(x[0])); },
+    ADJOINT(a.neg(g)))
 FOVEA_ELEMENTWISE(AbsOp, Domain::Number, Rule::Magnitude,
     [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? b.make<math::AbsFOp>(x[0]) : b.make<math::AbsIOp>(x[0]); },
-    real1<std::fabs>, [](Ints x) { return x[0] < 0 ? int64_t(0 - uint64_t(x[0])) : x[0]; })
-FOVEA_ELEMENTWISE(ExpOp, Domain::Float, Rule::Increasing, unary<math::ExpOp>, real1<std::exp>, nullptr)
-FOVEA_ELEMENTWISE(LogOp, Domain::Float, Rule::Increasing, unary<math::LogOp>, real1<std::log>, nullptr)
-FOVEA_ELEMENTWISE(SqrtOp, Domain::Float, Rule::Increasing, unary<math::SqrtOp>, real1<std::sqrt>, nullptr)
+    real1<std::fabs>, [](Ints x) { return x[0] < 0 ? int64_t(0 - uint64_t(x[0])) : x[0]; },
+    ADJOINT(a.mul(g, a.select(a.compare("gt", x[0], a.constant(g, 0)), a.constant(g, 1),
+                              a.select(a.compare("lt", x[0], a.constant(g, 0)), a.constant(g, -1), a.constant(g, 0))))))
+FOVEA_ELEMENTWISE(ExpOp, Domain::Float, Rule::Increasing, unary<math::ExpOp>, real1<std::exp>, nullptr,
+    ADJOINT(a.mul(g, r)))
+FOVEA_ELEMENTWISE(LogOp, Domain::Float, Rule::Increasing, unary<math::LogOp>, real1<std::log>, nullptr,
+    ADJOINT(a.div(g, x[0])))
+FOVEA_ELEMENTWISE(SqrtOp, Domain::Float, Rule::Increasing, unary<math::SqrtOp>, real1<std::sqrt>, nullptr,
+    ADJOINT(a.div(a.mul(g, 0.5), r)))
 FOVEA_ELEMENTWISE(RsqrtOp, Domain::Float, Rule::Decreasing,
     [](Body &b, ValueRange x) { return b.make<arith::DivFOp>(b.constant(x[0], 1), b.make<math::SqrtOp>(x[0])); },
-    [](Reals x) { return 1 / std::sqrt(x[0]); }, nullptr)
-FOVEA_ELEMENTWISE(TanhOp, Domain::Float, Rule::Increasing, unary<math::TanhOp>, real1<std::tanh>, nullptr)
-FOVEA_ELEMENTWISE(ErfOp, Domain::Float, Rule::Increasing, unary<math::ErfOp>, real1<std::erf>, nullptr)
-FOVEA_ELEMENTWISE(SinOp, Domain::Float, Rule::Unknown, unary<math::SinOp>, real1<std::sin>, nullptr)
-FOVEA_ELEMENTWISE(CosOp, Domain::Float, Rule::Unknown, unary<math::CosOp>, real1<std::cos>, nullptr)
+    [](Reals x) { return 1 / std::sqrt(x[0]); }, nullptr,
+    ADJOINT(a.mul(a.mul(g, -0.5), a.mul(r, a.mul(r, r)))))
+FOVEA_ELEMENTWISE(TanhOp, Domain::Float, Rule::Increasing, unary<math::TanhOp>, real1<std::tanh>, nullptr,
+    ADJOINT(a.mul(g, a.sub(a.constant(g, 1), a.mul(r, r)))))
+FOVEA_ELEMENTWISE(ErfOp, Domain::Float, Rule::Increasing, unary<math::ErfOp>, real1<std::erf>, nullptr,
+    ADJOINT(a.mul(g, a.mul(a.apply("exp", a.neg(a.mul(x[0], x[0]))), 2 / std::sqrt(M_PI)))))
+FOVEA_ELEMENTWISE(SinOp, Domain::Float, Rule::Unknown, unary<math::SinOp>, real1<std::sin>, nullptr,
+    ADJOINT(a.mul(g, a.apply("cos", x[0]))))
+FOVEA_ELEMENTWISE(CosOp, Domain::Float, Rule::Unknown, unary<math::CosOp>, real1<std::cos>, nullptr,
+    ADJOINT(a.neg(a.mul(g, a.apply("sin", x[0])))))
 FOVEA_ELEMENTWISE(FloorOp, Domain::Float, Rule::Increasing, unary<math::FloorOp>, real1<std::floor>, nullptr)
 FOVEA_ELEMENTWISE(CeilOp, Domain::Float, Rule::Increasing, unary<math::CeilOp>, real1<std::ceil>, nullptr)
 FOVEA_ELEMENTWISE(SigmoidOp, Domain::Float, Rule::Increasing,
@@ -306,30 +343,39 @@ FOVEA_ELEMENTWISE(SigmoidOp, Domain::Float, Rule::Increasing,
       Value one = b.constant(x[0], 1);
       return b.make<arith::DivFOp>(one, b.make<arith::AddFOp>(one, b.make<math::ExpOp>(b.make<arith::NegFOp>(x[0]))));
     },
-    [](Reals x) { return 1 / (1 + std::exp(-x[0])); }, nullptr)
+    [](Reals x) { return 1 / (1 + std::exp(-x[0])); }, nullptr,
+    ADJOINT(a.mul(g, a.mul(r, a.sub(a.constant(g, 1), r)))))
 FOVEA_ELEMENTWISE(NotOp, Domain::Bool, Rule::Decreasing,
     [](Body &b, ValueRange x) { return b.make<arith::XOrIOp>(x[0], b.constant(x[0], 1)); },
     [](Reals x) { return double(x[0] == 0); }, [](Ints x) { return int64_t(x[0] == 0); })
 
 FOVEA_ELEMENTWISE(AddOp, Domain::Number, Rule::Sum, binary<arith::AddFOp, arith::AddIOp>,
-    [](Reals x) { return x[0] + x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) + uint64_t(x[1])); })
+    [](Reals x) { return x[0] + x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) + uint64_t(x[1])); },
+    ADJOINT(g))
 FOVEA_ELEMENTWISE(SubOp, Domain::Number, Rule::Difference, binary<arith::SubFOp, arith::SubIOp>,
-    [](Reals x) { return x[0] - x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) - uint64_t(x[1])); })
+    [](Reals x) { return x[0] - x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) - uint64_t(x[1])); },
+    ADJOINT(i == 0 ? g : a.neg(g)))
 FOVEA_ELEMENTWISE(MulOp, Domain::Number, Rule::Product, binary<arith::MulFOp, arith::MulIOp>,
-    [](Reals x) { return x[0] * x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) * uint64_t(x[1])); })
+    [](Reals x) { return x[0] * x[1]; }, [](Ints x) { return int64_t(uint64_t(x[0]) * uint64_t(x[1])); },
+    ADJOINT(a.mul(g, x[1 - i])))
 FOVEA_ELEMENTWISE(DivOp, Domain::Number, Rule::Quotient,
     [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? b.make<arith::DivFOp>(x[0], x[1]) : buildIntFloorDiv(b, x[0], x[1]); },
-    [](Reals x) { return x[0] / x[1]; }, [](Ints x) { return floorDivide(x[0], x[1]); })
+    [](Reals x) { return x[0] / x[1]; }, [](Ints x) { return floorDivide(x[0], x[1]); },
+    ADJOINT(i == 0 ? a.div(g, x[1]) : a.neg(a.div(a.mul(g, r), x[1]))))
 FOVEA_ELEMENTWISE(MaxOp, Domain::Number, Rule::Maximum, binary<arith::MaximumFOp, arith::MaxSIOp>,
-    [](Reals x) { return propagatingMax(x[0], x[1]); }, [](Ints x) { return std::max(x[0], x[1]); })
+    [](Reals x) { return propagatingMax(x[0], x[1]); }, [](Ints x) { return std::max(x[0], x[1]); },
+    ADJOINT(adjointOfExtremum(a, "gt", g, x, i)))
 FOVEA_ELEMENTWISE(MinOp, Domain::Number, Rule::Minimum, binary<arith::MinimumFOp, arith::MinSIOp>,
-    [](Reals x) { return propagatingMin(x[0], x[1]); }, [](Ints x) { return std::min(x[0], x[1]); })
+    [](Reals x) { return propagatingMin(x[0], x[1]); }, [](Ints x) { return std::min(x[0], x[1]); },
+    ADJOINT(adjointOfExtremum(a, "lt", g, x, i)))
 FOVEA_ELEMENTWISE(PowOp, Domain::Float, Rule::Unknown,
     [](Body &b, ValueRange x) { return b.make<math::PowFOp>(x[0], x[1]); },
-    [](Reals x) { return std::pow(x[0], x[1]); }, nullptr)
+    [](Reals x) { return std::pow(x[0], x[1]); }, nullptr,
+    ADJOINT(adjointOfPow(a, g, x, r, i)))
 FOVEA_ELEMENTWISE(ModOp, Domain::Number, Rule::Remainder,
     [](Body &b, ValueRange x) { return Body::isFloat(x[0]) ? buildFloatMod(b, x[0], x[1]) : buildIntMod(b, x[0], x[1]); },
-    [](Reals x) { return floorModulo(x[0], x[1]); }, [](Ints x) { return floorModulo(x[0], x[1]); })
+    [](Reals x) { return floorModulo(x[0], x[1]); }, [](Ints x) { return floorModulo(x[0], x[1]); },
+    ADJOINT(i == 0 ? g : a.neg(a.mul(g, a.apply("floordiv", {x[0], x[1]})))))
 FOVEA_ELEMENTWISE(FloorDivOp, Domain::Number, Rule::FloorQuotient,
     [](Body &b, ValueRange x) {
       return Body::isFloat(x[0]) ? b.make<math::FloorOp>(b.make<arith::DivFOp>(x[0], x[1])) : buildIntFloorDiv(b, x[0], x[1]);
@@ -343,7 +389,8 @@ FOVEA_ELEMENTWISE(OrOp, Domain::Bool, Rule::Maximum,
     [](Reals x) { return double(x[0] != 0 || x[1] != 0); }, [](Ints x) { return int64_t(x[0] || x[1]); })
 FOVEA_ELEMENTWISE(SelectOp, Domain::Any, Rule::Choice,
     [](Body &b, ValueRange x) { return b.make<arith::SelectOp>(x[0], x[1], x[2]); },
-    [](Reals x) { return x[0] != 0 ? x[1] : x[2]; }, [](Ints x) { return x[0] ? x[1] : x[2]; })
+    [](Reals x) { return x[0] != 0 ? x[1] : x[2]; }, [](Ints x) { return x[0] ? x[1] : x[2]; },
+    ADJOINT(i == 0 ? Value() : i == 1 ? a.select(x[0], g, a.constant(g, 0)) : a.select(x[0], a.constant(g, 0), g)))
 // clang-format on
 
 //===-- The two whose meaning depends on more than their operands -------------------------------------------------===//
@@ -356,6 +403,7 @@ double CompareOp::evaluate(ArrayRef<double> x) { return compareValues(getPredica
 int64_t CompareOp::evaluateInt(ArrayRef<int64_t> x) { return compareValues(getPredicate(), x[0], x[1]); }
 /// A truth value: what decides it are the ranges of both sides and the predicate, not a rule for one result.
 IntervalRule CompareOp::getIntervalRule() { return Rule::Unknown; }
+Value CompareOp::buildAdjoint(Algebra &, Value, ValueRange, Value, unsigned) { return {}; }
 bool CompareOp::acceptsElement(Type) { return true; }
 
 Value CastOp::buildScalar(OpBuilder &builder, Location loc, ValueRange operands, Type resultElement) {
@@ -373,6 +421,10 @@ IntervalRule CastOp::getIntervalRule() {
   auto to = dyn_cast<IntegerType>(resultElementOf(*this));
   bool wraps = from && to && from.getWidth() > to.getWidth();
   return wraps || (to && to.getWidth() == 1) ? Rule::Unknown : Rule::Increasing;
+}
+/// Between floats; what is cut off, or comes from integers, has none.
+Value CastOp::buildAdjoint(Algebra &a, Value gradient, ValueRange operands, Value, unsigned) {
+  return isa<FloatType>(resultElementOf(*this)) ? a.convert(gradient, operands[0]) : Value();
 }
 bool CastOp::acceptsElement(Type) { return true; }
 

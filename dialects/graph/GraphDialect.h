@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dialects/dim/DimExpr.h"
+#include "dialects/graph/Algebra.h"
 #include "dialects/graph/Intervals.h"
 
 #include "mlir/Bytecode/BytecodeOpInterface.h"

@@ -21,6 +21,10 @@ def ElementwiseOpInterface : OpInterface<"ElementwiseOpInterface"> {
       "int64_t", "evaluateInt", (ins "::llvm::ArrayRef<int64_t>":$operands)>,
     InterfaceMethod<"How the range of the result follows from those of the operands (Intervals.h).",
       "::fovea::graph::IntervalRule", "getIntervalRule", (ins)>,
+    InterfaceMethod<"What of `gradient`, which reaches the result, reaches that operand: the derivative's product with it. Null where that is 0 everywhere. "
+                    "`operands` and `result` are the op's, wherever the algebra keeps them.",
+      "::mlir::Value", "buildAdjoint", (ins "::fovea::graph::Algebra &":$algebra, "::mlir::Value":$gradient, "::mlir::ValueRange":$operands,
+                                            "::mlir::Value":$result, "unsigned":$operand)>,
     InterfaceMethod<"Whether the op is defined for operands with this element type (E2).",
       "bool", "acceptsElement", (ins "::mlir::Type":$element)>,
   ];

@@ -278,6 +278,21 @@ def Graph_TopKOp : Graph_Op<"top_k", [Pure]> {
   let hasVerifier = 1;
 }
 
+//===-- Derivatives -----------------------------------------------------------------------------------------------===//
+
+def Graph_GradOp : Graph_Op<"grad", [Pure]> {
+  let summary = "the gradients of a scalar with respect to values that it is computed from";
+  let description = [{
+    `%dx, %dw = graph.grad %loss wrt(%x, %w) : (…) -> (…)`: derivatives of `loss` by each element of the others; 0 for those that it does not
+    depend on. What depends on one of `wrt` is followed through to the others. graph-differentiate replaces it by ops.
+      (C1) loss is a float of rank 0; (C2) wrt are floats; (C3) the results have their types.
+  }];
+  let arguments = (ins Graph_Tensor:$loss, Variadic<Graph_Tensor>:$wrt);
+  let results = (outs Variadic<Graph_Tensor>:$gradients);
+  let assemblyFormat = "$loss `wrt` `(` $wrt `)` attr-dict `:` functional-type(operands, results)";
+  let hasVerifier = 1;
+}
+
 //===-- Made by passes --------------------------------------------------------------------------------------------===//
 
 def Graph_SoftmaxOp : Graph_Pure<"softmax", [AllTypesMatch<["x", "result"]>]> {

@@ -387,6 +387,18 @@ LogicalResult SoftmaxOp::verify() {
   return success();
 }
 
+LogicalResult GradOp::verify() {
+  Tensor loss = typeOf(getLoss());
+  if (loss.getRank() != 0 || !isa<FloatType>(loss.getElementType()))
+    return emitOpError("(C1) the loss is a float of rank 0, got ") << loss;
+  for (Value x : getWrt())
+    if (!isa<FloatType>(typeOf(x).getElementType()))
+      return emitOpError("(C2) gradients are with respect to floats, got ") << x.getType();
+  if (TypeRange(getWrt()) != getGradients().getTypes())
+    return emitOpError("(C3) gradients have the types of what they are with respect to");
+  return success();
+}
+
 LogicalResult LogSumExpOp::verify() {
   Tensor x = typeOf(getX());
   if (!inRange(getAxis(), x))

@@ -1098,3 +1098,30 @@ graph.func @f(%q: !graph.tensor<[2, 8], f32>, %k: !graph.tensor<[5, 8], f32>, %v
     -> !graph.tensor<[2, 3], f32>
   graph.return
 }
+
+// -----
+
+// grad (C1)
+graph.func @f(%a: !graph.tensor<[2], f32>) {
+  // expected-error@+1 {{(C1) the loss is a float of rank 0}}
+  %0 = graph.grad %a wrt(%a) : (!graph.tensor<[2], f32>, !graph.tensor<[2], f32>) -> !graph.tensor<[2], f32>
+  graph.return
+}
+
+// -----
+
+// grad (C2)
+graph.func @f(%l: !graph.tensor<[], f32>, %a: !graph.tensor<[2], i64>) {
+  // expected-error@+1 {{(C2) gradients are with respect to floats}}
+  %0 = graph.grad %l wrt(%a) : (!graph.tensor<[], f32>, !graph.tensor<[2], i64>) -> !graph.tensor<[2], i64>
+  graph.return
+}
+
+// -----
+
+// grad (C3)
+graph.func @f(%l: !graph.tensor<[], f32>, %a: !graph.tensor<[2], f32>) {
+  // expected-error@+1 {{(C3) gradients have the types of what they are with respect to}}
+  %0 = graph.grad %l wrt(%a) : (!graph.tensor<[], f32>, !graph.tensor<[2], f32>) -> !graph.tensor<[3], f32>
+  graph.return
+}

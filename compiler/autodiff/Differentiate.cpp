@@ -1,0 +1,117 @@
+// graph-differentiate: reverse mode over the straight line of a function's body.
+#include "compiler/autodiff/Passes.h"
+#include "compiler/autodiff/Rules.h"
+
+#include "llvm/ADT/DenseSet.h"
+
+namespace fovea {
+#define GEN_PASS_DEF_DIFFERENTIATE
+#include "compiler/autodiff/Passes.h.inc"
+} // namespace fovea
+
+using namespace mlir;
+using namespace fovea;
+
+namespace {
+
+bool isFloat(Value x) { return isa<FloatType>(cast<graph::TensorType>(x.getType()).getElementType()); }
+
+/// One graph.grad.
+class Reverse {
+public:
+  explicit Reverse(graph::GradOp op) : op(op), b(op) {}
+
+  LogicalResult run() {
+    markReached();
+    markLeading();
+    reaching[op.getLoss()].push_back(autodiff::splat(b, op.getLoc(), op.getLoss().getType(), 1));
+    for (Operation &each : llvm::reverse(*op->getBlock()))
+      if (leading.contains(&each) && failed(back(each)))
+        return failure();
+    for (auto [x, gradient] : llvm::zip(op.getWrt(), op.getGradients())) {
+      Value total = sum(x);
+      gradient.replaceAllUsesWith(total ? total
+                                        : autodiff::splat(b, op.getLoc(), cast<graph::TensorType>(x.getType()), 0));
+    }
+    op.erase();
+    return success();
+  }
+
+private:
+  /// Values that depend on one of `wrt`.
+  void markReached() {
+    reached.insert_range(op.getWrt());
+    for (Operation &each : *op->getBlock()) {
+      if (&each == op)
+        break;
+      if (llvm::any_of(each.getOperands(), [&](Value x) { return reached.contains(x); }))
+        for (Value result : each.getResults())
+          if (isFloat(result))
+            reached.insert(result);
+    }
+  }
+
+  /// Ops that depend on one of `wrt` and that the loss depends on.
+  void markLeading() {
+    SmallVector<Value> open{op.getLoss()};
+    while (!open.empty()) {
+      Value x = open.pop_back_val();
+      Operation *source = x.getDefiningOp();
+      if (source && reached.contains(x) && leading.insert(source).second)
+        llvm::append_range(open, source->getOperands());
+    }
+  }
+
+  /// What reaches x from all of its uses; null where nothing does.
+  Value sum(Value x) {
+    SmallVector<Value> &all = reaching[x];
+    while (all.size() > 1) {
+      Value first = all[0], second = all[1];
+      all.erase(all.begin());
+      all[0] = graph::AddOp::create(b, x.getLoc(), first, second);
+    }
+    return all.empty() ? Value() : all[0];
+  }
+
+  LogicalResult back(Operation &each) {
+    SmallVector<Value> gradients;
+    for (Value result : each.getResults())
+      gradients.push_back(sum(result));
+    if (llvm::none_of(gradients, [](Value g) { return bool(g); }))
+      return success();
+    autodiff::Adjoint adjoint{b, &each, gradients, llvm::BitVector(each.getNumOperands()), {}};
+    adjoint.passed.resize(each.getNumOperands());
+    for (auto [i, x] : llvm::enumerate(each.getOperands()))
+      if (reached.contains(x))
+        adjoint.needed.set(i);
+    if (failed(autodiff::applyRule(adjoint))) {
+      InFlightDiagnostic error = each.emitError("`") << each.getName().stripDialect() << "` has no derivative";
+      error.attachNote(op.getLoc()) << "a gradient is asked for here";
+      return failure();
+    }
+    for (auto [x, gradient] : llvm::zip(each.getOperands(), adjoint.passed))
+      if (gradient)
+        reaching[x].push_back(gradient);
+    return success();
+  }
+
+  graph::GradOp op;
+  OpBuilder b;
+  DenseSet<Value> reached;
+  DenseSet<Operation *> leading;
+  DenseMap<Value, SmallVector<Value>> reaching;
+};
+
+class Differentiate : public fovea::impl::DifferentiateBase<Differentiate> {
+  void runOnOperation() override {
+    SmallVector<graph::GradOp> ops;
+    getOperation().walk([&](graph::GradOp op) { ops.push_back(op); }); // in order: inner ones first
+    for (graph::GradOp op : ops) {
+      if (failed(Reverse(op).run()))
+        return signalPassFailure();
+      ++numDifferentiated;
+    }
+  }
+};
+
+} // namespace

@@ -1,0 +1,21 @@
+#ifndef FOVEA_AUTODIFF_PASSES
+#define FOVEA_AUTODIFF_PASSES
+
+include "mlir/Pass/PassBase.td"
+
+def Differentiate : Pass<"graph-differentiate", "::mlir::ModuleOp"> {
+  let summary = "replaces graph.grad by the ops that compute the gradients";
+  let description = [{
+    Before: `%dx = graph.grad %loss wrt(%x)`.
+    After: reverse mode. From the loss back, every op that lies between a value of `wrt` and the loss passes what reaches its results on to
+    its operands, by its rule (Rules.cpp; elementwise ops have theirs in their table row). What reaches a value from several uses is added up
+    in the order of the uses, the last one first. Ops outside of these paths get none, so that unused gradients cost nothing.
+    Gradients of gradients: the inner graph.grad is replaced first, and what it became is differentiated as any other.
+    Requires: calls are inlined. Declines when: an op in between has no rule; the error names it and its place.
+    Numerical effect: gradients are computed in the types of the values.
+  }];
+  let dependentDialects = ["::fovea::graph::GraphDialect"];
+  let statistics = [Statistic<"numDifferentiated", "differentiated", "graph.grad ops replaced">];
+}
+
+#endif

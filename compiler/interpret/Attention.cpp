@@ -12,18 +12,25 @@ using llvm::Expected;
 
 namespace {
 
-/// Shapes: q [batch..., T, D], k [batch..., S, D], v [batch..., S, E]. Batches are numbered row by row.
+/// Shapes: q [batch..., T, D], k [batch..., S, D], pairs of them; v [batch..., S, E]. Batches are numbered row by row.
 struct Heads {
-  const Tensor &q, &k, &v;
-  int64_t queries, keys, depth, width;
-  Heads(const Tensor &q, const Tensor &k, const Tensor &v)
-      : q(q), k(k), v(v), queries(q.shape.end()[-2]), keys(k.shape.end()[-2]), depth(q.shape.back()),
-        width(v.shape.back()) {}
+  SmallVector<std::pair<const Tensor *, const Tensor *>> parts;
+  const Tensor &v;
+  Shape rows; ///< batch..., T
+  int64_t queries, keys, width;
+  Heads(Scope &scope, graph::AttentionOp op) : v(scope.get(op.getV())) {
+    for (auto [q, k] : op.getParts())
+      parts.push_back({&scope.get(q), &scope.get(k)});
+    const Shape &all = parts.front().first->shape;
+    rows.assign(all.begin(), all.end() - 1);
+    queries = rows.back(), keys = v.shape.end()[-2], width = v.shape.back();
+  }
 
   double product(int64_t batch, int64_t t, int64_t j) const {
     double sum = 0;
-    for (int64_t d = 0; d < depth; ++d)
-      sum += q.reals[(batch * queries + t) * depth + d] * k.reals[(batch * keys + j) * depth + d];
+    for (auto [q, k] : parts)
+      for (int64_t d = 0, depth = q->shape.back(); d < depth; ++d)
+        sum += q->reals[(batch * queries + t) * depth + d] * k->reals[(batch * keys + j) * depth + d];
     return sum;
   }
   double value(int64_t batch, int64_t j, int64_t e) const { return v.reals[(batch * keys + j) * width + e]; }
@@ -94,12 +101,11 @@ Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
       return made.takeError();
     lse = std::move(*made);
   }
-  Heads heads(scope.get(op.getQ()), scope.get(op.getK()), scope.get(op.getV()));
+  Heads heads(scope, op);
   RowScores rowScores(scope, op, heads);
   bool softmax = op.getNormalizer() == "softmax";
-  Shape rows(heads.q.shape.begin(), heads.q.shape.end() - 1); // batch..., T
   Error error = Error::success();
-  forEachIndex(rows, [&](ArrayRef<int64_t> index, int64_t row) {
+  forEachIndex(heads.rows, [&](ArrayRef<int64_t> index, int64_t row) {
     if (error)
       return;
     int64_t t = index.back(), batch = row / heads.queries;

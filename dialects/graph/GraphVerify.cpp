@@ -398,6 +398,16 @@ static LogicalResult verifyAttentionTypes(AttentionOp op) {
   for (Tensor t : {k, v, y})
     if (t.getDims().drop_back(2) != batch)
       return op.emitOpError("(C1) batch sizes of ") << q << " and " << t << " differ";
+  if (op.getJoinedQ().size() != op.getJoinedK().size())
+    return op.emitOpError("(C1) joins ") << op.getJoinedQ().size() << " queries by " << op.getJoinedK().size() << " keys";
+  for (auto [joinedQ, joinedK] : llvm::zip(op.getJoinedQ(), op.getJoinedK())) {
+    Tensor a = typeOf(joinedQ), b = typeOf(joinedK);
+    if (a.getRank() != rank || a.getDims().drop_back() != q.getDims().drop_back() || b.getRank() != rank ||
+        b.getDims().drop_back() != k.getDims().drop_back() || a.getDim(rank - 1) != b.getDim(rank - 1))
+      return op.emitOpError("(C2) ") << a << " and " << b << " cannot be joined to " << q << " and " << k;
+    if (a.getElementType() != q.getElementType() || b.getElementType() != q.getElementType())
+      return op.emitOpError("(C4) element types are one float type");
+  }
   if (op.getSinks() && typeOf(op.getSinks()).getDims() != batch)
     return op.emitOpError("(C1) sinks have the batch sizes, got ") << op.getSinks().getType();
   if (q.getDim(rank - 1) != k.getDim(rank - 1) || k.getDim(rank - 2) != v.getDim(rank - 2) ||

@@ -135,6 +135,9 @@ LogicalResult AttentionOp::verify() {
   if (rank < 2 || rankOf(getK()) != rank || rankOf(getV()) != rank || rankOf(getOut()) != rank ||
       (getLse() && rankOf(getLse()) != rank - 1) || (getSinks() && rankOf(getSinks()) != rank - 2))
     return emitOpError("ranks of q, k, v, out, lse and sinks agree (C1)");
+  auto hasRank = [&](Value joined) { return rankOf(joined) == rank; };
+  if (getJoinedQ().size() != getJoinedK().size() || !llvm::all_of(getJoinedQ(), hasRank) || !llvm::all_of(getJoinedK(), hasRank))
+    return emitOpError("joined queries and keys are pairs of q's rank (C1)");
   if (!llvm::all_of(getOperandTypes(), isFloat) ||
       (getLse() && !cast<MemRefType>(getLse().getType()).getElementType().isF32()))
     return emitOpError("operands have float elements, lse f32 (C1)");

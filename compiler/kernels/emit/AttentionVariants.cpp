@@ -61,7 +61,7 @@ SmallVector<int64_t> sharedAxes(kernel::AttentionOp op) {
   SmallVector<int64_t> shared;
   int64_t batchAxes = cast<MemRefType>(op.getQ().getType()).getRank() - 2;
   for (int64_t axis = 0; axis < batchAxes; ++axis)
-    if (repeats(op.getK(), axis) && repeats(op.getV(), axis))
+    if (repeats(op.getV(), axis) && llvm::all_of(op.getParts(), [&](auto part) { return repeats(part.second, axis); }))
       shared.push_back(axis);
   return shared;
 }

@@ -78,7 +78,10 @@ std::string describeGroup(graph::GroupOp group) {
     return mapName(group);
   auto attention = *group.getBody().front().getOps<graph::AttentionOp>().begin();
   std::string name = "attention";
-  if (std::optional<int64_t> size = cast<graph::TensorType>(attention.getQ().getType()).getDims().back().value())
+  DimExpr features(0);
+  for (auto [q, k] : attention.getParts())
+    features = features + cast<graph::TensorType>(q.getType()).getDims().back();
+  if (std::optional<int64_t> size = features.value())
     name += "_" + std::to_string(*size);
   return attention.getMask().empty() ? name : name + "_masked";
 }

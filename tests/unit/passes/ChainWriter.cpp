@@ -64,6 +64,9 @@ DimExpr ChainWriter::sizeOf(StringRef labels) {
     case 'e':
       size = size * DimExpr(5);
       break;
+    case 'c':
+      size = size * DimExpr(3);
+      break;
     }
   return size;
 }

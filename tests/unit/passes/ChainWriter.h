@@ -19,7 +19,7 @@ struct Tensor {
 };
 
 /// One function of one chain. Labels: b batch, h and r heads, t queries, s keys, x keys and one logit more, u other
-/// keys, d inner size, e values.
+/// keys, d and c inner sizes, e values.
 class ChainWriter {
 public:
   ChainWriter(mlir::MLIRContext &context, unsigned seed);

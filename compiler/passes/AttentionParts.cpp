@@ -306,7 +306,8 @@ public:
   LogicalResult run() {
     SmallVector<AttentionPart, 1> all;
     for (const AttentionPart &part : match.parts)
-      split(part, all);
+      if (!splitInterleaved(part, all))
+        split(part, all);
     match.parts = std::move(all);
     return failure(expressions.isVoid());
   }
@@ -319,6 +320,7 @@ private:
     TensorLabels labels;
   };
   std::optional<Joined> joined(const PartOperand &operand, const AxisLabels &inner);
+  bool splitInterleaved(const AttentionPart &part, SmallVectorImpl<AttentionPart> &all);
   void split(const AttentionPart &part, SmallVectorImpl<AttentionPart> &all);
   PartOperand queriesOf(const AttentionPart &part, DimExpr begin, DimExpr size, const AxisLabels &label);
 
@@ -333,6 +335,34 @@ std::optional<FeatureSplitter::Joined> FeatureSplitter::joined(const PartOperand
   if (!concat || inner.empty() || node->labels[concat.getAxis()] != inner)
     return std::nullopt;
   return Joined{concat, int64_t(concat.getAxis()), node->labels};
+}
+
+/// Features that queries and keys have interleaved alike, as rotated pairs are, are summed one piece after the other:
+/// nothing is woven.
+bool FeatureSplitter::splitInterleaved(const AttentionPart &part, SmallVectorImpl<AttentionPart> &all) {
+  const Node *q = expressions.element(part.q.pieces.front(), part.q.labels);
+  const Node *k = expressions.element(part.k.pieces.front(), part.k.labels);
+  auto concatOf = [&](const Node *node) {
+    auto concat = node && node->kind == Node::Leaf ? node->value.getDefiningOp<graph::ConcatOp>() : graph::ConcatOp();
+    auto isOne = [&](Value piece) { return typeOf(piece).getDim(concat.getAxis()).isConstant(1); };
+    return concat && llvm::all_of(concat.getXs(), isOne) ? concat : graph::ConcatOp();
+  };
+  graph::ConcatOp queries = concatOf(q), keys = concatOf(k);
+  if (!queries || !keys || queries.getXs().size() != keys.getXs().size())
+    return false;
+  AxisLabels woven = q->labels[queries.getAxis()];
+  if (woven.size() != 1 || woven != k->labels[keys.getAxis()] || part.inner.size() < 2 ||
+      !llvm::is_contained(part.inner, woven.front()))
+    return false;
+  for (auto [one, other] : llvm::zip_equal(queries.getXs(), keys.getXs())) {
+    AttentionPart mine{
+        {{one}, -1, {}, q->labels}, {{other}, -1, {}, k->labels}, part.inner, part.factors, part.isNegative};
+    mine.q.labels[queries.getAxis()].clear();
+    mine.k.labels[keys.getAxis()].clear();
+    llvm::erase(mine.inner, woven.front());
+    all.push_back(std::move(mine));
+  }
+  return true;
 }
 
 /// Features [begin, begin + size) of a part's queries: pieces of a concatenation, or cut out.

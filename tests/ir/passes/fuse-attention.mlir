@@ -546,6 +546,28 @@ graph.func @rotated<[T, S]>(%q: !graph.tensor<[T, 4], f32>, %a: !graph.tensor<[S
 
 // -----
 
+// Pairs that are rotated and interleaved, the order of the rotary positions' paper: evens by evens and odds by odds. Nothing is woven.
+// CHECK-LABEL: graph.func @interleaved
+// CHECK-SAME: %[[Q0:.*]]: !graph.tensor<[T, 4], f32>, %[[Q1:.*]]: !graph.tensor<[T, 4], f32>, %[[K0:.*]]: !graph.tensor<[S, 4], f32>, %[[K1:.*]]: !graph.tensor<[S, 4], f32>
+// CHECK: graph.attention q(%{{.*}}) k(%{{.*}}) joined(%{{.*}} by %{{.*}}) v({{.*}}) score {
+// CHECK: } : (!graph.tensor<[T, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[T, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[S, 8], f32>)
+graph.func @interleaved<[T, S]>(%q0: !graph.tensor<[T, 4], f32>, %q1: !graph.tensor<[T, 4], f32>, %k0: !graph.tensor<[S, 4], f32>, %k1: !graph.tensor<[S, 4], f32>, %v: !graph.tensor<[S, 8], f32>) -> !graph.tensor<[T, 8], f32> {
+  %a0 = graph.reshape %q0 : <[T, 4], f32> -> <[T, 4, 1], f32>
+  %a1 = graph.reshape %q1 : <[T, 4], f32> -> <[T, 4, 1], f32>
+  %a = graph.concat %a0, %a1 {axis = 2} : !graph.tensor<[T, 4, 1], f32>, !graph.tensor<[T, 4, 1], f32> -> !graph.tensor<[T, 4, 2], f32>
+  %q = graph.reshape %a : <[T, 4, 2], f32> -> <[T, 8], f32>
+  %b0 = graph.reshape %k0 : <[S, 4], f32> -> <[S, 4, 1], f32>
+  %b1 = graph.reshape %k1 : <[S, 4], f32> -> <[S, 4, 1], f32>
+  %b = graph.concat %b0, %b1 {axis = 2} : !graph.tensor<[S, 4, 1], f32>, !graph.tensor<[S, 4, 1], f32> -> !graph.tensor<[S, 4, 2], f32>
+  %k = graph.reshape %b : <[S, 4, 2], f32> -> <[S, 8], f32>
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 8], f32> -> !graph.tensor<[T, 8], f32>
+  graph.return %y : !graph.tensor<[T, 8], f32>
+}
+
+// -----
+
 // A sum of products without anything between it and the values may be taken in another order: no attention.
 // CHECK-LABEL: graph.func @linear_sum
 // CHECK-NOT: graph.attention

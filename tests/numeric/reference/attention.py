@@ -179,6 +179,15 @@ def narrow_heads(q, k, v):
     return apply(softmax(scores(q[..., :1], k[..., :1])), v[..., :1])
 
 
+def rotated_pairs(q, k, v):
+    """Pairs as complex numbers, of which the scores see the difference of the angles."""
+    t, s = q.shape[-2], k.shape[-2]
+    frequencies = 10000.0 ** (-np.arange(4) / 4)
+    turned = lambda x, places: (x[..., 0:8:2] + 1j * x[..., 1:8:2]) * np.exp(1j * places[:, None] * frequencies)
+    products = turned(q, np.arange(t) + s - t) @ np.conj(turned(k, np.arange(s))).swapaxes(-1, -2)
+    return apply(softmax(products.real / np.sqrt(8)), v)
+
+
 def relative_positions(q, k, v, places):
     """As in Transformer-XL: content and positions, each with a bias for all queries."""
     positions = np.einsum("bhtd,hpd->bhtp", q - 0.25, places)
@@ -190,7 +199,7 @@ def relative_positions(q, k, v, places):
 ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, retention, sink, sink_by_hand, sink_of_query, off_by_one, log_sums,
            log_sum_alone, weights_too, nothing_seen, differential, renormalised, chosen_after,
            over_queries, narrow_weights, eight_keys, cached, joined_products, joined_amid, joined_weights, joined_features,
-           joined_queries, latent, wide_heads, narrow_heads, relative_positions]
+           joined_queries, latent, wide_heads, narrow_heads, rotated_pairs, relative_positions]
 
 # Weights in bf16 are off by half a unit in the last of 8 places, 2^-9 of themselves, and sum to 1; the values are up to 1.
 TOLERANCES = {"narrow_weights": 2**-9}

@@ -389,6 +389,23 @@ static LogicalResult verifyPointProgram(AttentionOp op, Region &region, TypeRang
   return success();
 }
 
+static LogicalResult verifyJoined(AttentionOp op, Tensor q, Tensor k) {
+  if (op.getJoinedQ().size() != op.getJoinedK().size())
+    return op.emitOpError("(C1) joins ") << op.getJoinedQ().size() << " queries by " << op.getJoinedK().size()
+                                         << " keys";
+  for (auto [joinedQ, joinedK] : llvm::zip(op.getJoinedQ(), op.getJoinedK())) {
+    Tensor a = typeOf(joinedQ), b = typeOf(joinedK);
+    auto isLike = [](Tensor x, Tensor whole) {
+      return x.getRank() == whole.getRank() && x.getDims().drop_back() == whole.getDims().drop_back();
+    };
+    if (!isLike(a, q) || !isLike(b, k) || a.getDims().back() != b.getDims().back())
+      return op.emitOpError("(C2) ") << a << " and " << b << " cannot be joined to " << q << " and " << k;
+    if (a.getElementType() != q.getElementType() || b.getElementType() != q.getElementType())
+      return op.emitOpError("(C4) element types are one float type");
+  }
+  return success();
+}
+
 static LogicalResult verifyAttentionTypes(AttentionOp op) {
   Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(op.getResult());
   int64_t rank = q.getRank();
@@ -398,16 +415,8 @@ static LogicalResult verifyAttentionTypes(AttentionOp op) {
   for (Tensor t : {k, v, y})
     if (t.getDims().drop_back(2) != batch)
       return op.emitOpError("(C1) batch sizes of ") << q << " and " << t << " differ";
-  if (op.getJoinedQ().size() != op.getJoinedK().size())
-    return op.emitOpError("(C1) joins ") << op.getJoinedQ().size() << " queries by " << op.getJoinedK().size() << " keys";
-  for (auto [joinedQ, joinedK] : llvm::zip(op.getJoinedQ(), op.getJoinedK())) {
-    Tensor a = typeOf(joinedQ), b = typeOf(joinedK);
-    if (a.getRank() != rank || a.getDims().drop_back() != q.getDims().drop_back() || b.getRank() != rank ||
-        b.getDims().drop_back() != k.getDims().drop_back() || a.getDim(rank - 1) != b.getDim(rank - 1))
-      return op.emitOpError("(C2) ") << a << " and " << b << " cannot be joined to " << q << " and " << k;
-    if (a.getElementType() != q.getElementType() || b.getElementType() != q.getElementType())
-      return op.emitOpError("(C4) element types are one float type");
-  }
+  if (failed(verifyJoined(op, q, k)))
+    return failure();
   if (op.getSinks() && typeOf(op.getSinks()).getDims() != batch)
     return op.emitOpError("(C1) sinks have the batch sizes, got ") << op.getSinks().getType();
   if (q.getDim(rank - 1) != k.getDim(rank - 1) || k.getDim(rank - 2) != v.getDim(rank - 2) ||

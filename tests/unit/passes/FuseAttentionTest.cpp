@@ -285,15 +285,29 @@ Chain randomChain(ChainWriter &w) {
   }
 }
 
+/// More features behind those of queries or keys; batches may share them.
+Tensor withFeatures(ChainWriter &w, Tensor x) {
+  std::string labels = "c";
+  for (char label : x.labels())
+    if (label == 't' || label == 's' || (label != 'd' && w.maybe(60)))
+      labels += label;
+  return w.withFeatures(x, w.argument(labels));
+}
+
 OwningOpRef<ModuleOp> attention(MLIRContext &context, unsigned seed) {
   ChainWriter w(context, seed);
   Chain chain = randomChain(w);
   Tensor q = w.argument(chain.q), k = w.argument(chain.k), v = w.argument(chain.v);
+  std::string inner = "d";
+  if (w.maybe(15)) {
+    inner = "g";
+    q = withFeatures(w, q), k = withFeatures(w, k);
+  }
   if (w.maybe(30))
     q = w.binary<graph::MulOp>(q, w.constant(0.25));
   if (w.maybe(20))
     k = w.binary<graph::DivOp>(k, w.rootOf('d'));
-  Tensor s = w.contract(q, k, "d");
+  Tensor s = w.contract(q, k, inner);
   for (unsigned steps = w.pick(4); steps > 0; --steps)
     s = step(w, s);
   Weights p = softmax(w, w.shuffled(s), true);

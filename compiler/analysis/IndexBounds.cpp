@@ -108,6 +108,12 @@ IndexBounds::IndexBounds(graph::FuncOp function) {
     if (relation == "gt")
       required.push_back({rhs + DimExpr(1), lhs});
   }
+  // No size is below 0: an argument of 2 T - 1 rows says that T is not 0.
+  for (Type type : function.getArgumentTypes())
+    if (auto tensor = dyn_cast<graph::TensorType>(type))
+      for (DimExpr size : tensor.getDims())
+        if (!size.isNonNegative())
+          required.push_back({DimExpr(0), size});
   llvm::erase_if(required, [](auto &fact) { return !fact.first || !fact.second; });
 }
 

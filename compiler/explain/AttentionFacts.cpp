@@ -116,7 +116,15 @@ Attention describeAttention(graph::AttentionOp op) {
     attention.batch.push_back(dim.str());
   int64_t rank = q.getRank();
   attention.queries = q.getDim(rank - 2).str();
-  attention.inner = q.getDim(rank - 1).str();
+  DimExpr inner(0);
+  for (auto [number, part] : llvm::enumerate(op.getParts())) {
+    auto [partQ, partK] = part;
+    DimExpr features = typeOf(partQ).getDim(rank - 1);
+    if (number > 0)
+      attention.joined.push_back({features.str(), tensorText(typeOf(partQ)), tensorText(typeOf(partK))});
+    inner = inner + features;
+  }
+  attention.inner = inner.str();
   attention.keys = op.getKeyCount().str();
   attention.values = v.getDim(rank - 1).str();
   attention.q = tensorText(q), attention.k = tensorText(k), attention.v = tensorText(v);

@@ -64,6 +64,9 @@ Value attentionJson(const Attention &attention) {
                 {"values", attention.values},
                 {"q", attention.q},
                 {"k", attention.k},
+                {"joined", listOf(attention.joined, [](const Attention::Part &part) {
+                   return Value(Object{{"q", part.q}, {"k", part.k}});
+                 })},
                 {"v", attention.v},
                 {"result", attention.result},
                 {"shared", strings(attention.shared)},

@@ -42,6 +42,10 @@ struct Attention {
   std::vector<std::string> batch;
   std::string queries, keys, inner, values;
   std::string q, k, v, result;     ///< types
+  struct Part {
+    std::string inner, q, k;
+  };
+  std::vector<Part> joined;        ///< to q and k, in `inner` as well
   std::vector<std::string> shared; ///< batch axes along which keys and values repeat, as "b1 (3)"
   std::string normalizer;
   std::string score; ///< the score of the product s

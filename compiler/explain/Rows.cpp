@@ -57,6 +57,8 @@ private:
     batch.push_back("key j < " + attention.keys);
     row("axes", joined(batch));
     std::string score = fmt::format("s = q . k over {}", attention.inner);
+    for (const Attention::Part &part : attention.joined)
+      score += fmt::format("; {} of them are {} by {}", part.inner, part.q, part.k);
     if (!attention.scale.empty())
       score += "; its scale goes into the queries: " + attention.scale;
     row("product", score);

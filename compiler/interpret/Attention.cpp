@@ -12,19 +12,24 @@ using llvm::Expected;
 
 namespace {
 
-/// Shapes: q [batch..., T, D], k [batch..., S, D], v [batch..., S, E]. Batches are numbered row by row.
+/// Shapes: q [batch..., T, D], k [batch..., S, D], pairs of them; v [batch..., S, E]. Batches are numbered row by row.
 struct Heads {
-  const Tensor &q, &k, &v;
+  SmallVector<std::pair<const Tensor *, const Tensor *>> parts;
+  const Tensor &v;
   const Tensor *keyRows = nullptr, *valueRows = nullptr;
-  int64_t queries, keys, depth, width;
-  Heads(const Scope &scope, graph::AttentionOp op)
-      : q(scope.get(op.getQ())), k(scope.get(op.getK())), v(scope.get(op.getV())), queries(q.shape.end()[-2]),
-        depth(q.shape.back()), width(v.shape.back()) {
+  Shape rows; ///< batch..., T
+  int64_t queries, keys, width;
+  Heads(const Scope &scope, graph::AttentionOp op) : v(scope.get(op.getV())) {
+    for (auto [q, k] : op.getParts())
+      parts.push_back({&scope.get(q), &scope.get(k)});
     if (op.getKeyRows())
       keyRows = &scope.get(op.getKeyRows());
     if (op.getValueRows())
       valueRows = &scope.get(op.getValueRows());
-    keys = keyRows ? keyRows->shape.back() : k.shape.end()[-2];
+    const Shape &all = parts.front().first->shape;
+    rows.assign(all.begin(), all.end() - 1);
+    queries = rows.back(), width = v.shape.back();
+    keys = keyRows ? keyRows->shape.back() : parts.front().second->shape.end()[-2];
   }
 
   /// Where key j's row of `x` begins.
@@ -34,8 +39,9 @@ struct Heads {
 
   double product(int64_t batch, int64_t t, int64_t j) const {
     double sum = 0;
-    for (int64_t d = 0; d < depth; ++d)
-      sum += q.reals[(batch * queries + t) * depth + d] * k.reals[row(k, keyRows, batch, j) + d];
+    for (auto [q, k] : parts)
+      for (int64_t d = 0, depth = q->shape.back(), at = row(*k, keyRows, batch, j); d < depth; ++d)
+        sum += q->reals[(batch * queries + t) * depth + d] * k->reals[at + d];
     return sum;
   }
   double value(int64_t batch, int64_t j, int64_t e) const { return v.reals[row(v, valueRows, batch, j) + e]; }
@@ -132,9 +138,8 @@ Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
   Heads heads(scope, op);
   RowScores rowScores(scope, op, heads);
   bool softmax = op.getNormalizer() == "softmax", selects = op.getNormalizer() == "top_k";
-  Shape rows(heads.q.shape.begin(), heads.q.shape.end() - 1); // batch..., T
   Error error = Error::success();
-  forEachIndex(rows, [&](ArrayRef<int64_t> index, int64_t row) {
+  forEachIndex(heads.rows, [&](ArrayRef<int64_t> index, int64_t row) {
     if (error)
       return;
     int64_t t = index.back(), batch = row / heads.queries;

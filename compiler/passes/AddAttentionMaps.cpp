@@ -63,9 +63,9 @@ private:
   }
   Value cellOfKeys();
   Value ones(Value like);
-  graph::AttentionOp pointwise(Value q, Value k, bool exchanged);
+  graph::AttentionOp pointwise(bool exchanged);
   void weigh(Block &score, bool isEntropy, Value logSum);
-  Value sums(Value q, Value k, bool exchanged, bool isEntropy);
+  Value sums(bool exchanged, bool isEntropy);
 
   OpBuilder builder;
   Location loc;
@@ -99,8 +99,9 @@ Value MapBuilder::cellWeights() {
   };
   int64_t rank = v.getRank();
   Value values = broadcast(cellOfKeys(), withCells(v), {rank - 2, rank - 1});
-  auto copy = graph::AttentionOp::create(builder, loc, TypeRange(withCells(result)), op.getQ(), op.getK(), values,
-                                         op.getCaptures(), op.getSinks(), op.getNormalizerAttr());
+  auto copy = graph::AttentionOp::create(builder, loc, TypeRange(withCells(result)), op.getQ(), op.getK(),
+                                         op.getJoinedQ(), op.getJoinedK(), values, op.getCaptures(), op.getSinks(),
+                                         op.getKeyRows(), op.getValueRows(), op.getNormalizerAttr());
   IRMapping mapping;
   op.getScore().cloneInto(&copy.getScore(), mapping);
   op.getMask().cloneInto(&copy.getMask(), mapping);
@@ -118,14 +119,21 @@ Value MapBuilder::ones(Value like) {
 }
 
 /// The scores of the op, not normalised, summed: with q and k exchanged, over the queries.
-graph::AttentionOp MapBuilder::pointwise(Value q, Value k, bool exchanged) {
-  SmallVector<DimExpr> dims = llvm::to_vector(typeOf(q).getDims());
+graph::AttentionOp MapBuilder::pointwise(bool exchanged) {
+  SmallVector<Value> q{op.getQ()}, k{op.getK()};
+  llvm::append_range(q, op.getJoinedQ());
+  llvm::append_range(k, op.getJoinedK());
+  if (exchanged)
+    std::swap(q, k);
+  SmallVector<DimExpr> dims = llvm::to_vector(typeOf(q[0]).getDims());
   dims.back() = DimExpr(1);
   SmallVector<Value> captures = llvm::to_vector(op.getCaptures());
   if (isSoftmax && !llvm::is_contained(captures, op.getLse()))
     captures.push_back(op.getLse());
-  auto sum = graph::AttentionOp::create(builder, loc, TypeRange(typeOf(q).cloneWith(ArrayRef<DimExpr>(dims))), q, k,
-                                        ones(k), captures, Value(), builder.getStringAttr("pointwise"));
+  graph::TensorType type = typeOf(q[0]).cloneWith(ArrayRef<DimExpr>(dims));
+  auto sum = graph::AttentionOp::create(builder, loc, TypeRange(type), q[0], k[0], ArrayRef(q).drop_front(),
+                                        ArrayRef(k).drop_front(), ones(k[0]), captures, Value(), Value(), Value(),
+                                        builder.getStringAttr("pointwise"));
   IRMapping mapping;
   op.getScore().cloneInto(&sum.getScore(), mapping);
   op.getMask().cloneInto(&sum.getMask(), mapping);
@@ -159,8 +167,8 @@ void MapBuilder::weigh(Block &score, bool isEntropy, Value logSum) {
   yield.setOperand(0, weight);
 }
 
-Value MapBuilder::sums(Value q, Value k, bool exchanged, bool isEntropy) {
-  graph::AttentionOp sum = pointwise(q, k, exchanged);
+Value MapBuilder::sums(bool exchanged, bool isEntropy) {
+  graph::AttentionOp sum = pointwise(exchanged);
   if (isSoftmax) {
     Block &score = sum.getScore().front();
     SmallVector<Value> row(score.getArguments().begin() + 1, score.getArguments().end() - 2);
@@ -173,8 +181,8 @@ Value MapBuilder::sums(Value q, Value k, bool exchanged, bool isEntropy) {
   return inF32(rows);
 }
 
-Value MapBuilder::querySums() { return sums(op.getQ(), op.getK(), false, isSoftmax); }
-Value MapBuilder::keySums() { return sums(op.getK(), op.getQ(), true, false); }
+Value MapBuilder::querySums() { return sums(false, isSoftmax); }
+Value MapBuilder::keySums() { return sums(true, false); }
 
 namespace {
 /// Twins of functions, made once each.

@@ -197,7 +197,11 @@ AttentionMasks::AttentionMasks(AttentionMatch &match, IndexBounds &bounds) : mat
   while (Operation *op = value.getDefiningOp()) {
     if (!match.chain.contains(op))
       break;
-    value = collectMask(op, hidden) ? masks.back().scores : keepsHidden(op, hidden);
+    // An addend that is among the parts does not count where -inf is added as well.
+    if (Value left = match.passed.lookup(value); left && hidden == Hidden::NegativeInfinity)
+      value = left;
+    else
+      value = collectMask(op, hidden) ? masks.back().scores : keepsHidden(op, hidden);
     if (!value)
       break;
     path.push_back(op);

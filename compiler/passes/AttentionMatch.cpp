@@ -1,6 +1,8 @@
 // Matching of attention by axis labels. See FuseAttention.cpp for the rewrite.
 #include "compiler/passes/AttentionMatch.h"
 
+#include "compiler/passes/AttentionParts.h"
+
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -18,7 +20,7 @@ namespace {
 class AttentionMatcher {
 public:
   AttentionMatcher(AttentionMatch &match, ChainReport &report)
-      : match(match), report(report), expressions(match.expressions) {}
+      : match(match), report(report), expressions(match.expressions), contractions(match.expressions) {}
 
   LogicalResult run();
 
@@ -39,9 +41,6 @@ private:
   LogicalResult checkValues();
   void takeLinear(const Node *weight);
   const Node *scoreNode(const Node *root, graph::ContractOp contract, bool &isTwice, Operation *&reduction);
-  Label summedLabel(graph::ContractOp contract, int64_t label, DimExpr size);
-  TensorLabels operandLabels(graph::ContractOp contract, bool isLhs, ArrayRef<int64_t> known,
-                             const TensorLabels &knownLabels);
   void blame(Value from);
 
   AttentionMatch &match;
@@ -49,17 +48,9 @@ private:
   ElementExpressions &expressions;
   TensorLabels weightsLabels;   // of product's operand
   Operation *scaling = nullptr; // a product with the weights
-  std::map<std::pair<Operation *, int64_t>, Label> ownLabels;
+  ContractionLabels contractions;
   TensorLabels root;
 };
-
-/// All labels of a tensor.
-llvm::SmallVector<Label> flat(const TensorLabels &labels) {
-  llvm::SmallVector<Label> result;
-  for (const AxisLabels &axis : labels)
-    llvm::append_range(result, axis);
-  return result;
-}
 
 } // namespace
 
@@ -89,30 +80,6 @@ WeightsUses fovea::usesOfWeights(graph::SoftmaxOp softmax) {
     }
   }
   return uses;
-}
-
-Label AttentionMatcher::summedLabel(graph::ContractOp contract, int64_t label, DimExpr size) {
-  auto [entry, isNew] = ownLabels.try_emplace({contract, label}, 0);
-  if (isNew)
-    entry->second = expressions.newLabel(size);
-  return entry->second;
-}
-
-/// Labels of an operand of `contract`: those in `known` (its labels of another tensor), or ones of their own.
-TensorLabels AttentionMatcher::operandLabels(graph::ContractOp contract, bool isLhs, ArrayRef<int64_t> known,
-                                             const TensorLabels &knownLabels) {
-  TensorLabels result;
-  Value operand = isLhs ? contract.getLhs() : contract.getRhs();
-  ArrayRef<int64_t> labels = isLhs ? contract.getLhsLabels() : contract.getRhsLabels();
-  for (auto [dim, label] : llvm::zip_equal(typeOf(operand).getDims(), labels)) {
-    if (auto found = llvm::find(known, label); found != known.end())
-      result.push_back(knownLabels[found - known.begin()]);
-    else if (dim.isConstant(1))
-      result.push_back({});
-    else
-      result.push_back(expressions.expand({summedLabel(contract, label, dim)}));
-  }
-  return result;
 }
 
 /// Whether an element is one of `source`, through casts and products.
@@ -174,7 +141,7 @@ LogicalResult AttentionMatcher::labelWeights() {
   if (summed.size() != match.key.size())
     return report.failed("the weights are summed over another axis as well as the keys", match.product.getLoc());
   match.v = match.product->getOperand(match.weightsAreLhs ? 1 : 0);
-  match.vLabels = operandLabels(match.product, !match.weightsAreLhs, productLabels(true), weightsLabels);
+  match.vLabels = contractions.operand(match.product, !match.weightsAreLhs, productLabels(true), weightsLabels);
   return success();
 }
 
@@ -254,8 +221,8 @@ const Node *AttentionMatcher::scoreNode(const Node *rootNode, graph::ContractOp 
   return found;
 }
 
-/// Contractions that reach the softmax's operand; those of most axes first (a bias may be a contraction as well),
-/// nearest first among them. The first that fits is the score.
+/// Contractions that reach the softmax's operand; those of most axes first (a bias may be a contraction as well), among
+/// them those that nothing else reads (others are held anyway), nearest first. The first that fits is the score.
 LogicalResult AttentionMatcher::findScores() {
   llvm::SetVector<Value> reached;
   SmallVector<graph::ContractOp> contracts;
@@ -274,7 +241,8 @@ LogicalResult AttentionMatcher::findScores() {
     return failure();
   }
   llvm::stable_sort(contracts, [](graph::ContractOp a, graph::ContractOp b) {
-    return typeOf(a.getResult()).getRank() > typeOf(b.getResult()).getRank();
+    int64_t left = typeOf(a.getResult()).getRank(), right = typeOf(b.getResult()).getRank();
+    return left != right ? left > right : a->hasOneUse() && !b->hasOneUse();
   });
   std::optional<ChainReport> first;
   std::vector<std::string> facts = report.facts;
@@ -335,9 +303,9 @@ LogicalResult AttentionMatcher::tryScores(graph::ContractOp contract) {
   if (isTwice)
     return report.failed("the scores are read at two different positions", contract.getLoc());
   match.scoreLabels = node->labels;
-  if (failed(checkUses()))
+  if (failed(checkUses()) || failed(assignRoles()))
     return failure();
-  return assignRoles();
+  return findParts(match, contractions, report);
 }
 
 /// The chain: what depends on the scores, element by element. Other uses of them are no hindrance: they compute the
@@ -375,8 +343,8 @@ LogicalResult AttentionMatcher::checkUses() {
 LogicalResult AttentionMatcher::assignRoles() {
   graph::ContractOp scores = match.scores;
   ArrayRef<int64_t> out = scores.getOutLabels();
-  TensorLabels left = operandLabels(scores, true, out, match.scoreLabels);
-  TensorLabels right = operandLabels(scores, false, out, match.scoreLabels);
+  TensorLabels left = contractions.operand(scores, true, out, match.scoreLabels);
+  TensorLabels right = contractions.operand(scores, false, out, match.scoreLabels);
   SmallVector<Label> inLeft = flat(left), inRight = flat(right);
   auto count = [&](ArrayRef<Label> labels) {
     return llvm::count_if(match.key, [&](Label label) { return llvm::is_contained(labels, label); });
@@ -472,6 +440,24 @@ void AttentionMatcher::takeLinear(const Node *node) {
   match.isLinear = node->kind == Node::Leaf && node->value == match.scores.getResult();
 }
 
+/// c s, where c is the same for all keys and queries and s the sum of all products.
+static bool isMultipleOfProducts(const Node *node, AttentionMatch &match) {
+  const Node *products = match.expressions.element(match.onlyProducts, match.onlyProductsLabels);
+  while (node != products && node->kind == Node::Op && !node->children.empty()) {
+    auto isFixed = [&](const Node *child) {
+      return !child->dependsOnAny(match.key) && !child->dependsOnAny(match.query);
+    };
+    if (node->dynOp<graph::CastOp>() || node->dynOp<graph::NegOp>() ||
+        ((node->dynOp<graph::MulOp>() || node->dynOp<graph::DivOp>()) && isFixed(node->children[1])))
+      node = node->children[0];
+    else if (node->dynOp<graph::MulOp>() && isFixed(node->children[0]))
+      node = node->children[1];
+    else
+      return false;
+  }
+  return node == products;
+}
+
 LogicalResult AttentionMatcher::run() {
   root = expressions.newLabels(typeOf(match.product ? weightsOperand() : match.anchor->getOperand(0)));
   return expressions.solve([&]() -> LogicalResult {
@@ -483,8 +469,10 @@ LogicalResult AttentionMatcher::run() {
       return success();
     if (match.query.empty())
       return report.failed("there is one query only", match.place());
-    takeLinear(expressions.element(match.top, match.topLabels));
-    return success();
+    const Node *weight = expressions.element(match.top, match.topLabels);
+    takeLinear(weight);
+    // Of several products each may be taken in another order.
+    return failure(!match.isLinear && isMultipleOfProducts(weight, match));
   });
 }
 

@@ -17,6 +17,28 @@ struct WeightsUses {
 };
 WeightsUses usesOfWeights(graph::SoftmaxOp softmax);
 
+/// Features of one operand of a product in the scores: tensors joined along an axis, or a part of one.
+struct PartOperand {
+  llvm::SmallVector<mlir::Value, 1> pieces;
+  int64_t axis = -1;              ///< along which the pieces are joined or cut
+  std::optional<DimExpr> begin{}; ///< of what is cut out of the only piece
+  TensorLabels labels;            ///< of the result
+};
+
+/// A product in the scores, which are the sum of all parts' products.
+struct AttentionPart {
+  PartOperand q, k;
+  AxisLabels inner; ///< summed
+  /// What a part's product is multiplied by, or divided, before it is added, beyond what the score region does.
+  struct Factor {
+    const ElementExpressions::Node *node;
+    bool divides;
+    bool isOfKeys; ///< it differs from key to key: it goes to k, all others to q
+  };
+  llvm::SmallVector<Factor, 2> factors;
+  bool isNegative = false;
+};
+
 /// A chain that is an attention. Labels are those of `expressions`.
 struct AttentionMatch {
   ElementExpressions expressions;
@@ -52,6 +74,13 @@ struct AttentionMatch {
   const ElementExpressions::Node *sink = nullptr; ///< the softmax's, without the key
   /// Ops between `scores` and `top` that depend on the scores.
   llvm::SetVector<mlir::Operation *> chain;
+
+  llvm::SmallVector<AttentionPart, 1> parts; ///< `scores`' own first
+  mlir::Value summed;                        ///< what the score region takes for the parts' sum
+  /// Sums in the chain with addends that are among the parts: the operand that is left.
+  llvm::DenseMap<mlir::Value, mlir::Value> passed;
+  mlir::Value onlyProducts; ///< the last value of the chain that is made of the parts and their factors alone
+  TensorLabels onlyProductsLabels;
 
   bool hasOtherUses = false; ///< of the scores
   bool feedsSoftmax = false; ///< one of these

@@ -33,6 +33,7 @@ private:
   bool hasTensor(Value value, unsigned depth = 0);
   void describe();
   graph::AttentionOp build(OpBuilder &builder, bool &isWidened);
+  Value buildPart(OpBuilder &builder, const AttentionPart &part, bool isOfKeys, bool isWidened);
   Value buildSinks(OpBuilder &builder, graph::AttentionOp op);
 
   AttentionMatch &match;
@@ -113,17 +114,20 @@ bool RegionBuilder::isCaptured(Value value) {
 PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointProgram **program) {
   PointCallbacks result;
   result.isLeaf = [this, score](Value value) {
-    if (score && value == match.scores.getResult())
+    if (score && (value == match.summed || match.passed.contains(value)))
       return true;
     return (score && masks.removing(value)) || isCaptured(value);
   };
   result.read = [this, &builder, score, program](Value value, ValueRange indices, Value) -> FailureOr<Value> {
-    if (score && value == match.scores.getResult()) {
+    if (score && value == match.summed) {
       Type type = typeOf(value).getElementType();
       if (type.isF32())
         return score;
       return arith::TruncFOp::create(builder, value.getLoc(), type, score).getResult();
     }
+    // Other parts of the sum are in the score already.
+    if (Value left = score ? match.passed.lookup(value) : Value())
+      return (*program)->element(left, indices);
     // What a mask hides never counts: the score goes past it.
     if (const Mask *mask = score ? masks.removing(value) : nullptr)
       return (*program)->element(mask->scores, indices);
@@ -233,6 +237,13 @@ void RegionBuilder::describe() {
     std::string fact = isa<graph::AddOp>(mask.op) ? "mask, added as 0 or -inf: " : "mask: ";
     report.proved(fact + (comparesIndices ? "from indices alone (tiles can be skipped)" : "from tensors"));
   }
+  for (Value capture : captures) {
+    Operation *op = capture.getDefiningOp();
+    while (isLayout(op))
+      op = op->getOperand(0).getDefiningOp();
+    if (isa_and_nonnull<graph::ContractOp>(op))
+      report.proved("another product is held: the score reads it at places of its own, or other ops do");
+  }
 }
 
 /// Values of no columns, for keys of which only the log-sum-exp is wanted.
@@ -245,32 +256,90 @@ static Value noColumns(OpBuilder &builder, Location loc, Value k) {
                                 graph::DimAttr::get(builder.getContext(), 0), builder.getI64IntegerAttr(1));
 }
 
+static Value widened(OpBuilder &builder, Location loc, Value value, bool isWidened) {
+  if (!isWidened || typeOf(value).getElementType().isF32())
+    return value;
+  return graph::CastOp::create(builder, loc, typeOf(value).cloneWith(builder.getF32Type()), value);
+}
+
+/// `x`, whose axes have labels `to`, times a factor, or divided by it, in the type of `x`.
+static Value scaled(OpBuilder &builder, AttentionMatch &match, Value x, const TensorLabels &to, Value by,
+                    const TensorLabels &labels, bool divides) {
+  Location loc = match.place();
+  Type element = typeOf(x).getElementType();
+  if (typeOf(by).getElementType() != element)
+    by = graph::CastOp::create(builder, loc, typeOf(by).cloneWith(element), by);
+  by = relabel(builder, loc, match.expressions, by, labels, to);
+  if (divides)
+    return graph::DivOp::create(builder, loc, x, by);
+  return graph::MulOp::create(builder, loc, x, by);
+}
+
+/// The queries or keys of a part in the op's layout.
+Value RegionBuilder::buildPart(OpBuilder &builder, const AttentionPart &part, bool isOfKeys, bool isWidened) {
+  Location loc = withPath(match.place(), "");
+  const PartOperand &operand = isOfKeys ? part.k : part.q;
+  TensorLabels labels = operand.labels, to = match.laidOut({isOfKeys ? match.key : match.query, part.inner});
+  Value value = operand.pieces.front();
+  if (operand.pieces.size() > 1 || operand.begin) {
+    SmallVector<DimExpr> dims = llvm::to_vector(typeOf(value).getDims());
+    dims[operand.axis] = match.expressions.sizeOf(part.inner);
+    graph::TensorType type = typeOf(value).cloneWith(dims);
+    IntegerAttr axis = builder.getI64IntegerAttr(operand.axis);
+    if (operand.begin)
+      value = graph::SliceOp::create(builder, loc, type, value, Value(), axis,
+                                     graph::DimAttr::get(builder.getContext(), *operand.begin),
+                                     builder.getI64IntegerAttr(1));
+    else
+      value = graph::ConcatOp::create(builder, loc, type, operand.pieces, axis);
+  }
+  value = widened(builder, loc, value, isWidened);
+  auto moveTo = [&](const TensorLabels &target) {
+    value = relabel(builder, loc, match.expressions, value, labels, target);
+    labels = target;
+  };
+  for (const AttentionPart::Factor &factor : part.factors) {
+    if (factor.isOfKeys != isOfKeys)
+      continue;
+    SmallVector<Label> have = flat(labels);
+    if (llvm::any_of(flat(factor.node->labels), [&](Label label) { return !llvm::is_contained(have, label); }))
+      moveTo(to);
+    value = scaled(builder, match, value, labels, factor.node->value, factor.node->labels, factor.divides);
+  }
+  if (part.isNegative && !isOfKeys)
+    value = graph::NegOp::create(builder, loc, value);
+  moveTo(to);
+  return value;
+}
+
 /// The op with operands in its layout, without captures and regions.
 graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
   // The softmax's place, the path of what comes out.
   Location loc = withPath(match.place(), pathOf(match.anchor->getLoc())), pathless = withPath(loc, "");
-  const ElementExpressions &expressions = match.expressions;
   Type element = typeOf(match.q).getElementType();
-  isWidened = element != typeOf(match.k).getElementType() || (match.v && element != typeOf(match.v).getElementType());
-  auto operand = [&](Value value, const TensorLabels &from, const TensorLabels &to) {
-    if (isWidened && !typeOf(value).getElementType().isF32())
-      value = graph::CastOp::create(builder, pathless, typeOf(value).cloneWith(builder.getF32Type()), value);
-    return relabel(builder, pathless, expressions, value, from, to);
-  };
-  Value q = operand(match.q, match.qLabels, match.laidOut({match.query, match.inner}));
-  Value k = operand(match.k, match.kLabels, match.laidOut({match.key, match.inner}));
-  Value v = match.v ? operand(match.v, match.vLabels, match.laidOut({match.key, match.value}))
-                    : noColumns(builder, pathless, k);
-  SmallVector<DimExpr> dims = llvm::to_vector(typeOf(q).getDims());
+  auto differs = [&](Value value) { return typeOf(value).getElementType() != element; };
+  isWidened = match.v && differs(match.v);
+  for (const AttentionPart &part : match.parts)
+    isWidened |= differs(part.q.pieces.front()) || differs(part.k.pieces.front());
+  SmallVector<Value> q, k;
+  for (const AttentionPart &part : match.parts) {
+    q.push_back(buildPart(builder, part, /*isOfKeys=*/false, isWidened));
+    k.push_back(buildPart(builder, part, /*isOfKeys=*/true, isWidened));
+  }
+  Value v = match.v ? relabel(builder, pathless, match.expressions, widened(builder, pathless, match.v, isWidened),
+                              match.vLabels, match.laidOut({match.key, match.value}))
+                    : noColumns(builder, pathless, k.front());
+  SmallVector<DimExpr> dims = llvm::to_vector(typeOf(q.front()).getDims());
   dims.back() = typeOf(v).getDims().back();
-  SmallVector<Type> types{typeOf(q).cloneWith(dims)};
+  SmallVector<Type> types{typeOf(q.front()).cloneWith(dims)};
   if (auto topK = dyn_cast<graph::TopKOp>(match.anchor)) {
     dims.back() = typeOf(topK.getValues()).getDims().back();
-    graph::TensorType scores = typeOf(q).cloneWith(dims);
+    graph::TensorType scores = typeOf(q.front()).cloneWith(dims);
     types = {scores.cloneWith(builder.getF32Type()), scores.cloneWith(builder.getI64Type())};
   }
   const char *normalizer = types.size() > 1 ? "top_k" : match.isPointwise() ? "pointwise" : "softmax";
-  return graph::AttentionOp::create(builder, loc, types, q, k, v, ValueRange(), Value(),
+  return graph::AttentionOp::create(builder, loc, types, q.front(), k.front(), ArrayRef(q).drop_front(),
+                                    ArrayRef(k).drop_front(), v, ValueRange(), Value(), Value(), Value(),
                                     builder.getStringAttr(normalizer));
 }
 
@@ -295,18 +364,6 @@ Value RegionBuilder::buildSinks(OpBuilder &builder, graph::AttentionOp op) {
   report.proved("a logit of each query beside the scores takes part in the sum: the result is scaled by it");
   sink = relabel(builder, op.getLoc(), match.expressions, sink, match.sink->labels, rows);
   return sink;
-}
-
-static Value scaled(OpBuilder &builder, AttentionMatch &match, Value x, const TensorLabels &to, Value by,
-                    const TensorLabels &labels, bool divides) {
-  Location loc = match.place();
-  Type element = typeOf(x).getElementType();
-  if (typeOf(by).getElementType() != element)
-    by = graph::CastOp::create(builder, loc, typeOf(by).cloneWith(element), by);
-  by = relabel(builder, loc, match.expressions, by, labels, to);
-  if (divides)
-    return graph::DivOp::create(builder, loc, x, by);
-  return graph::MulOp::create(builder, loc, x, by);
 }
 
 FailureOr<BuiltAttention> RegionBuilder::run() {
@@ -359,8 +416,9 @@ graph::AttentionOp fovea::withLogSum(graph::AttentionOp op) {
   graph::TensorType queries = typeOf(op.getQ());
   Type types[] = {op.getResult().getType(),
                   graph::TensorType::get(op.getContext(), queries.getDims().drop_back(), builder.getF32Type())};
-  auto both = graph::AttentionOp::create(builder, op.getLoc(), types, op.getQ(), op.getK(), op.getV(), op.getCaptures(),
-                                         op.getSinks(), op.getKeyRows(), op.getValueRows(), op.getNormalizerAttr());
+  auto both = graph::AttentionOp::create(builder, op.getLoc(), types, op.getQ(), op.getK(), op.getJoinedQ(),
+                                         op.getJoinedK(), op.getV(), op.getCaptures(), op.getSinks(), op.getKeyRows(),
+                                         op.getValueRows(), op.getNormalizerAttr());
   both.getScore().takeBody(op.getScore());
   both.getMask().takeBody(op.getMask());
   op.getResult().replaceAllUsesWith(both.getResult());

@@ -79,9 +79,7 @@ Label ElementExpressions::boundLabel(unsigned height, unsigned ordinal, DimExpr 
 }
 
 std::optional<TensorLabels> ElementExpressions::regroup(const TensorLabels &labels, graph::TensorType to) {
-  SmallVector<Label> flat;
-  for (const AxisLabels &axis : labels)
-    llvm::append_range(flat, axis);
+  SmallVector<Label> all = flat(labels);
   TensorLabels result;
   size_t next = 0;
   for (DimExpr dim : to.getDims()) {
@@ -90,9 +88,9 @@ std::optional<TensorLabels> ElementExpressions::regroup(const TensorLabels &labe
     if (dim.isConstant(0))
       return std::nullopt;
     while (product != dim) {
-      if (next == flat.size())
+      if (next == all.size())
         return std::nullopt;
-      Label label = flat[next];
+      Label label = all[next];
       DimExpr joined = product * sizes[label];
       if (DimExpr::exactDiv(dim, joined)) {
         axis.push_back(label);
@@ -107,7 +105,7 @@ std::optional<TensorLabels> ElementExpressions::regroup(const TensorLabels &labe
     }
     result.push_back(axis);
   }
-  return next == flat.size() ? std::optional(result) : std::nullopt;
+  return next == all.size() ? std::optional(result) : std::nullopt;
 }
 
 //===-- Elements --------------------------------------------------------------------------------------------------===//
@@ -153,27 +151,31 @@ const Node *ElementExpressions::leaf(Value value, const TensorLabels &labels) {
   return intern(std::move(key), std::move(node));
 }
 
+std::optional<TensorLabels> ElementExpressions::through(Operation *layout, const TensorLabels &labels) {
+  TensorLabels inner;
+  if (auto broadcast = dyn_cast<graph::BroadcastOp>(layout)) {
+    for (int64_t axis : broadcast.getAxes())
+      inner.push_back(labels[axis]);
+  } else if (auto transpose = dyn_cast<graph::TransposeOp>(layout)) {
+    inner.resize(labels.size());
+    for (auto [axis, source] : llvm::enumerate(transpose.getPermutation()))
+      inner[source] = labels[axis];
+  } else {
+    std::optional<TensorLabels> regrouped = regroup(labels, typeOf(layout->getOperand(0)));
+    return wasSplit ? std::nullopt : regrouped;
+  }
+  return inner;
+}
+
 const Node *ElementExpressions::compute(Value value, const TensorLabels &labels) {
   Operation *op = value.getDefiningOp();
   if (!op)
     return leaf(value, labels);
-  if (auto broadcast = dyn_cast<graph::BroadcastOp>(op)) {
-    TensorLabels inner;
-    for (int64_t axis : broadcast.getAxes())
-      inner.push_back(labels[axis]);
-    return element(broadcast.getX(), inner);
-  }
-  if (auto transpose = dyn_cast<graph::TransposeOp>(op)) {
-    TensorLabels inner(labels.size());
-    for (auto [axis, source] : llvm::enumerate(transpose.getPermutation()))
-      inner[source] = labels[axis];
-    return element(transpose.getX(), inner);
-  }
-  if (auto reshape = dyn_cast<graph::ReshapeOp>(op)) {
-    std::optional<TensorLabels> inner = regroup(labels, typeOf(reshape.getX()));
+  if (isLayout(op)) {
+    std::optional<TensorLabels> inner = through(op, labels);
     if (wasSplit)
       return nullptr;
-    return inner ? element(reshape.getX(), *inner) : leaf(value, labels);
+    return inner ? element(op->getOperand(0), *inner) : leaf(value, labels);
   }
   if (isa<graph::ElementwiseOpInterface, graph::ConstantOp, graph::DimOp>(op))
     return operation(op, labels);
@@ -267,6 +269,38 @@ unsigned ElementExpressions::height(Value value, unsigned level) {
   return result;
 }
 
+//===-- Contractions ----------------------------------------------------------------------------------------------===//
+
+Label ContractionLabels::own(Operation *op, int64_t axis, DimExpr size) {
+  auto [entry, isNew] = labels.try_emplace({op, axis}, 0);
+  if (isNew)
+    entry->second = expressions.newLabel(size);
+  return entry->second;
+}
+
+TensorLabels ContractionLabels::operand(graph::ContractOp contract, bool isLhs, ArrayRef<int64_t> known,
+                                        const TensorLabels &knownLabels) {
+  TensorLabels result;
+  Value operand = isLhs ? contract.getLhs() : contract.getRhs();
+  ArrayRef<int64_t> axes = isLhs ? contract.getLhsLabels() : contract.getRhsLabels();
+  for (auto [dim, axis] : llvm::zip_equal(typeOf(operand).getDims(), axes)) {
+    if (auto found = llvm::find(known, axis); found != known.end())
+      result.push_back(knownLabels[found - known.begin()]);
+    else if (dim.isConstant(1))
+      result.push_back({});
+    else
+      result.push_back(expressions.expand({own(contract, axis, dim)}));
+  }
+  return result;
+}
+
+SmallVector<Label> fovea::flat(const TensorLabels &labels) {
+  SmallVector<Label> result;
+  for (const AxisLabels &axis : labels)
+    llvm::append_range(result, axis);
+  return result;
+}
+
 //===-- Building --------------------------------------------------------------------------------------------------===//
 
 static Value reshapeTo(OpBuilder &builder, Location loc, Value value, ArrayRef<DimExpr> dims) {
@@ -280,11 +314,7 @@ Value fovea::relabel(OpBuilder &builder, Location loc, const ElementExpressions 
                      const TensorLabels &from, const TensorLabels &to) {
   if (from == to)
     return value;
-  SmallVector<Label> have, want;
-  for (const AxisLabels &axis : from)
-    llvm::append_range(have, axis);
-  for (const AxisLabels &axis : to)
-    llvm::append_range(want, axis);
+  SmallVector<Label> have = flat(from), want = flat(to);
   auto sizesOf = [&](ArrayRef<Label> labels) {
     return llvm::map_to_vector(labels, [&](Label label) { return expressions.sizeOf(label); });
   };

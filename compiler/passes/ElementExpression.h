@@ -51,6 +51,11 @@ public:
   DimExpr sizeOf(Label label) const { return sizes[label]; }
   DimExpr sizeOf(llvm::ArrayRef<Label> labels) const;
 
+  /// Labels at which a layout op reads its operand; nullopt where a reshape does not follow them, or a split was
+  /// needed.
+  std::optional<TensorLabels> through(mlir::Operation *layout, const TensorLabels &labels);
+  /// Whether a split was asked for: what is computed of elements now is void.
+  bool isVoid() const { return wasSplit; }
   /// The element of `value` at `labels`; null where a split was needed (see `solve`).
   const Node *element(mlir::Value value, const TensorLabels &labels);
   /// The element of a reduction's operand with `replacement` for its bound labels.
@@ -91,6 +96,26 @@ private:
   bool wasSplit = false;
   unsigned depth = 0;
 };
+
+/// Labels of contractions' operands. Those that are no result's are made once, so that they stay the same from one
+/// round of `solve` to the next.
+class ContractionLabels {
+public:
+  explicit ContractionLabels(ElementExpressions &expressions) : expressions(expressions) {}
+
+  /// The labels of an operand, where the axes that `contract` calls `known` have `knownLabels`.
+  TensorLabels operand(graph::ContractOp contract, bool isLhs, llvm::ArrayRef<int64_t> known,
+                       const TensorLabels &knownLabels);
+  /// The label that `op` has for `axis`.
+  Label own(mlir::Operation *op, int64_t axis, DimExpr size);
+
+private:
+  ElementExpressions &expressions;
+  std::map<std::pair<mlir::Operation *, int64_t>, Label> labels;
+};
+
+/// All labels of a tensor.
+llvm::SmallVector<Label> flat(const TensorLabels &labels);
 
 /// Rebuilds a tensor whose axes have labels `from` so that its axes have labels `to`, by reshape, transpose and
 /// broadcast (labels of `to` that `from` has not are new axes). Every label of `from` must occur in `to`. Builds

@@ -126,7 +126,8 @@ struct GatherKeys : fovea::impl::GatherKeysBase<GatherKeys> {
       OpBuilder builder(op);
       RowReader reader(builder);
       ArrayRef<DimExpr> batch = typeOf(op.getQ()).getDims().drop_back(2);
-      if (std::optional<Rows> keys = op.getKeyRows() ? std::nullopt : reader.read(op.getK())) {
+      bool mayRead = !op.getKeyRows() && op.getJoinedK().empty();
+      if (std::optional<Rows> keys = mayRead ? reader.read(op.getK()) : std::nullopt) {
         op.getKMutable().assign(spread(builder, keys->all, batch));
         op.getKeyRowsMutable().assign(keys->number);
         ++numRead;

@@ -318,7 +318,8 @@ void fillRegion(Region &region, Block &from, ArrayRef<Weight::Factor> factors, b
 graph::LinearAttentionOp fovea::raiseLinearAttention(graph::AttentionOp op, ChainReport &report) {
   graph::TensorType q = typeOf(op.getQ()), k = typeOf(op.getK());
   int64_t rank = q.getRank();
-  if (op.getNormalizer() != "pointwise" || op.getMask().empty() || q.getDim(rank - 2) != k.getDim(rank - 2))
+  if (op.getNormalizer() != "pointwise" || op.getMask().empty() || !op.getJoinedQ().empty() ||
+      q.getDim(rank - 2) != k.getDim(rank - 2))
     return {};
   Block &mask = op.getMask().front(), &block = op.getScore().front();
   if (!Places(mask).isCausal(mask.getTerminator()->getOperand(0)))

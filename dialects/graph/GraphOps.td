@@ -322,7 +322,8 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
   let summary = "normaliser(score(q k^T)) v with the score, the mask and the normaliser as regions";
   let description = [{
     q [batch..., T, D], k [batch..., S, D], v [batch..., S, E] -> y [batch..., T, E], and optionally lse [batch..., T].
-    `score`: block (s: f32, batch index..., t: index, j: index) -> f32, where s is the raw product q[t] . k[j] in f32.
+    `score`: block (s: f32, batch index..., t: index, j: index) -> f32, where s is the raw product q[t] . k[j] in f32. `joined` pairs
+    [batch..., T, Di] with [batch..., S, Di]: s is then one sum over the features of q and k and of each pair, in order, as of tensors joined along them.
     `mask` (may be empty: all visible): block (batch index..., t, j) -> i1, without the score.
     Regions are point programs: arith and math on scalars, and `graph.at` of the op's captures. Masked keys contribute nothing.
     `normalizer`: "softmax", or "pointwise" (then the score region's result multiplies v directly). `sinks` [batch...]: one extra
@@ -330,24 +331,33 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
     graph.top_k, where masked keys have the score -inf, and in the place of lse stand their indices [batch..., T, K].
     With `key_rows` [batch..., S] (i64) k is [batch..., R, D], and key j is its row key_rows[batch..., j], which who makes
     the rows has found to be one of [0, R); `value_rows` likewise for v.
-      (C1) batch sizes agree; (C2) D, S agree; (C3) regions have the blocks above, hold point programs and use nothing from outside
+      (C1) batch sizes agree, and there are as many joined queries as keys; (C2) T, D, S agree, of each pair as well; (C3) regions have the blocks above, hold point programs and use nothing from outside
       but the captures through graph.at; (C4) element types agree and are float, lse is f32 (with top_k: y is f32, indices are i64); (C5) the normalizer is
-      known; sinks and lse only with softmax, indices always with top_k; (C6) rows are i64 [batch..., S].
+      known; sinks and lse only with softmax, indices always with top_k; (C6) rows are i64 [batch..., S]; key_rows
+      only where nothing is joined.
     softmax by the numerical contract; lse = m + log(sum), -inf where the sum is 0.
   }];
-  let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Graph_Tensor:$v, Variadic<Graph_Tensor>:$captures, Optional<Graph_Tensor>:$sinks,
+  let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Variadic<Graph_Tensor>:$joinedQ, Variadic<Graph_Tensor>:$joinedK, Graph_Tensor:$v,
+                       Variadic<Graph_Tensor>:$captures, Optional<Graph_Tensor>:$sinks,
                        Optional<Graph_Tensor>:$key_rows, Optional<Graph_Tensor>:$value_rows,
                        DefaultValuedAttr<StrAttr, "\"softmax\"">:$normalizer);
   let regions = (region AnyRegion:$score, AnyRegion:$mask);
   let results = (outs Graph_Tensor:$result, Optional<Graph_Tensor>:$lse);
   let assemblyFormat = [{
-    `q` `(` $q `)` `k` `(` $k `)` `v` `(` $v `)` (`captures` `(` $captures^ `)`)? (`sinks` `(` $sinks^ `)`)?
+    `q` `(` $q `)` `k` `(` $k `)` (`joined` `(` $joinedQ^ `by` $joinedK `)`)? `v` `(` $v `)` (`captures` `(` $captures^ `)`)? (`sinks` `(` $sinks^ `)`)?
     (`key_rows` `(` $key_rows^ `)`)? (`value_rows` `(` $value_rows^ `)`)? `score` $score `mask` $mask attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     /// S, the number of keys.
     ::fovea::DimExpr getKeyCount();
+    /// Queries and keys whose products are summed: q and k, and what is joined to them.
+    llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> getParts() {
+      llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> parts{{getQ(), getK()}};
+      for (auto [joinedQ, joinedK] : llvm::zip(getJoinedQ(), getJoinedK()))
+        parts.push_back({joinedQ, joinedK});
+      return parts;
+    }
   }];
 }
 def Graph_LinearAttentionOp : Graph_Op<"linear_attention", [Pure]> {

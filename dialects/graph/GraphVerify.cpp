@@ -467,8 +467,26 @@ template <typename Op> static LogicalResult verifySizes(Op op, DimExpr keys, Dim
   return success();
 }
 
+static LogicalResult verifyJoined(AttentionOp op) {
+  Tensor q = typeOf(op.getQ()), k = typeOf(op.getK());
+  if (op.getJoinedQ().size() != op.getJoinedK().size())
+    return op.emitOpError("(C1) joins ") << op.getJoinedQ().size() << " queries by " << op.getJoinedK().size()
+                                         << " keys";
+  for (auto [joinedQ, joinedK] : llvm::zip(op.getJoinedQ(), op.getJoinedK())) {
+    Tensor a = typeOf(joinedQ), b = typeOf(joinedK);
+    auto isLike = [](Tensor x, Tensor whole) {
+      return x.getRank() == whole.getRank() && x.getDims().drop_back() == whole.getDims().drop_back();
+    };
+    if (!isLike(a, q) || !isLike(b, k) || a.getDims().back() != b.getDims().back())
+      return op.emitOpError("(C2) ") << a << " and " << b << " cannot be joined to " << q << " and " << k;
+    if (a.getElementType() != q.getElementType() || b.getElementType() != q.getElementType())
+      return op.emitOpError("(C4) element types are one float type");
+  }
+  return success();
+}
+
 static LogicalResult verifyAttentionTypes(AttentionOp op) {
-  if (failed(verifyBatches(op)))
+  if (failed(verifyBatches(op)) || failed(verifyJoined(op)))
     return failure();
   Tensor q = typeOf(op.getQ()), v = typeOf(op.getV()), y = typeOf(op.getResult());
   ArrayRef<DimExpr> batch = q.getDims().drop_back(2);
@@ -478,6 +496,8 @@ static LogicalResult verifyAttentionTypes(AttentionOp op) {
     if (rows && (!typeOf(rows).getElementType().isInteger(64) || typeOf(rows).getRank() != q.getRank() - 1 ||
                  typeOf(rows).getDims().drop_back() != batch))
       return op.emitOpError("(C6) rows are i64 [batch..., S], got ") << rows.getType();
+  if (op.getKeyRows() && !op.getJoinedK().empty())
+    return op.emitOpError("(C6) keys that are rows of a table are not joined");
   bool selects = op.getNormalizer() == "top_k";
   DimExpr values = op.getValueRows() ? typeOf(op.getValueRows()).getDims().back() : v.getDims().end()[-2];
   if (failed(verifySizes(op, op.getKeyCount(), values, selects)))

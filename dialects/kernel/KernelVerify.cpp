@@ -160,11 +160,17 @@ LogicalResult AttentionOp::verify() {
   if (rank < 2 || rankOf(getK()) != rank || rankOf(getV()) != rank || rankOf(getOut()) != rank ||
       (getLse() && rankOf(getLse()) != rank - !selects) || (getSinks() && rankOf(getSinks()) != rank - 2))
     return emitOpError("ranks of q, k, v, out, lse and sinks agree (C1)");
+  auto hasRank = [&](Value joined) { return rankOf(joined) == rank; };
+  if (getJoinedQ().size() != getJoinedK().size() || !llvm::all_of(getJoinedQ(), hasRank) ||
+      !llvm::all_of(getJoinedK(), hasRank))
+    return emitOpError("joined queries and keys are pairs of q's rank (C1)");
   auto isOf = [](Value memref, Type element) { return cast<MemRefType>(memref.getType()).getElementType() == element; };
   Builder builder(getContext());
   for (Value rows : {getKeyRows(), getValueRows()})
     if (rows && (rankOf(rows) != rank - 1 || !isOf(rows, builder.getI64Type())))
       return emitOpError("rows are i64 [b..., S] (C7)");
+  if (getKeyRows() && !getJoinedK().empty())
+    return emitOpError("keys that are rows of a table are not joined (C7)");
   Type second = selects ? Type(builder.getI64Type()) : Type(builder.getF32Type());
   for (Value operand : getOperands())
     if (operand == getLse() ? !isOf(operand, second)

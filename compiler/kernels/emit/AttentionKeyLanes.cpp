@@ -93,9 +93,10 @@ private:
   Value areVectorsNeighbours(const Keys &keys);
   void multiplyKeys(const Keys &keys);
   void directProducts(ValueRange tile, const Keys &keys);
-  void transposeKeys(const Keys &keys);
-  /// Fetches, in the order of addresses, the share of a step of `columns` columns of the lines of `rows` rows.
-  void fetchRows(Value matrix, Value first, int64_t rows, Value column, int64_t columns);
+  void transposeKeys(const Part &part, const Keys &keys);
+  /// Fetches, in the order of addresses, the share of a step of `columns` columns of the lines of `rows` rows, which
+  /// have `depth` columns.
+  void fetchRows(Value matrix, Value depth, Value first, int64_t rows, Value column, int64_t columns);
   /// Calls `body` for tiles of rows: their numbers; those beyond the last row have queries of 0.
   void rowTiles(llvm::function_ref<void(ValueRange rows)> body);
   void products(ValueRange tile, const Keys &keys);
@@ -126,11 +127,14 @@ private:
 
 Value KeyLanes::reserve(Value scratch) {
   ScratchLayout layout(code, scratch);
-  int64_t columns = cast<MemRefType>(op.getQ().getType()).getShape().back();
-  if (ShapedType::isDynamic(columns))
-    queryTile = layout.allocate({shape.rows(), columns}, {code.roundUp(d, shape.lanes)});
+  // A part's features are stored in whole vectors, the last of which may reach beyond it.
+  Value last = parts.back().depth, columns = code.add(parts.back().first, code.roundUp(last, shape.lanes));
+  columns = code.roundUp(columns, shape.lanes);
+  IntegerAttr known;
+  if (matchPattern(columns, m_Constant(&known)))
+    queryTile = layout.allocate({shape.rows(), known.getInt()}, {});
   else
-    queryTile = layout.allocate({shape.rows(), int64_t(llvm::alignTo(columns, shape.lanes))}, {});
+    queryTile = layout.allocate({shape.rows(), ShapedType::kDynamic}, {columns});
   keyTile = layout.allocate({ShapedType::kDynamic, shape.keys}, {d});
   scoreTile = layout.allocate({shape.rows(), shape.keys}, {});
   reserveRows(layout);
@@ -191,20 +195,23 @@ AttentionTask::Row KeyLanes::rowAt(Value row) {
 }
 
 void KeyLanes::loadQueries() {
-  Value q = mapped(op.getQ()), zero = code.index(0);
+  Value zero = code.index(0);
   code.loop(zero, rows, 1, [&](Value row) {
     Row at = rowAt(row);
     Value scale = scoreScale(at.batch);
-    Matrix matrix = matrixAt(code, q, at.batch);
-    if (matrix.unitColumns)
-      code.loop(zero, d, shape.lanes, [&](Value c) {
-        Value x = code.loadMasked(matrix.memref, {at.query, c}, code.laneMask(code.sub(d, c)));
-        code.storeVector(code.mulF(x, code.broadcast(scale)), queryTile, {row, c});
-      });
-    else
-      code.loop(zero, d, 1, [&](Value c) {
-        code.store(code.mulF(code.load(matrix.memref, {at.query, c}), scale), queryTile, {row, c});
-      });
+    for (const Part &part : parts) {
+      Matrix matrix = matrixAt(code, part.q, at.batch);
+      if (matrix.unitColumns)
+        code.loop(zero, part.depth, shape.lanes, [&](Value c) {
+          Value x = code.loadMasked(matrix.memref, {at.query, c}, code.laneMask(code.sub(part.depth, c)));
+          code.storeVector(code.mulF(x, code.broadcast(scale)), queryTile, {row, code.add(part.first, c)});
+        });
+      else
+        code.loop(zero, part.depth, 1, [&](Value c) {
+          code.store(code.mulF(code.load(matrix.memref, {at.query, c}), scale), queryTile,
+                     {row, code.add(part.first, c)});
+        });
+    }
   });
   code.loop(rows, code.roundUp(rows, tall), 1, [&](Value row) {
     code.loop(zero, d, shape.lanes, [&](Value c) { code.storeVector(code.splat(0), queryTile, {row, c}); });
@@ -261,7 +268,8 @@ void KeyLanes::multiplyKeys(const Keys &keys) {
   code.branch(
       direct(keys), [&] { rowTiles([&](ValueRange tile) { directProducts(tile, keys); }); },
       [&] {
-        transposeKeys(keys);
+        for (const Part &part : parts)
+          transposeKeys(part, keys);
         rowTiles([&](ValueRange tile) { products(tile, keys); });
       });
 }
@@ -269,16 +277,19 @@ void KeyLanes::multiplyKeys(const Keys &keys) {
 //===-- Scores ----------------------------------------------------------------------------------------------------===//
 
 Value KeyLanes::direct(const Keys &keys) {
-  Value k = mapped(op.getK());
-  // With fewer registers the transposed columns would push the sums out of them.
-  bool isF32 = keyView || cast<MemRefType>(k.getType()).getElementType().isF32();
-  if (!isF32 || target.registers < 32)
-    return code.boolean(false);
   Value whole = code.equal(keys.count, code.index(shape.keys));
-  Value oneTile = code.compare(arith::CmpIPredicate::sle, rows, code.index(tall));
-  Value even = code.equal(code.rem(d, code.index(columns)), code.index(0));
-  Value adjacent = keyView || hasUnitColumns(k) ? code.boolean(true) : code.equal(lastStride(code, k), code.index(1));
-  return code.logicalAnd(code.logicalAnd(whole, oneTile), code.logicalAnd(even, adjacent));
+  Value all = code.logicalAnd(whole, code.compare(arith::CmpIPredicate::sle, rows, code.index(tall)));
+  for (const Part &part : parts) {
+    // With fewer registers the transposed columns would push the sums out of them.
+    bool isF32 = keyView || cast<MemRefType>(part.k.getType()).getElementType().isF32();
+    if (!isF32 || target.registers < 32)
+      return code.boolean(false);
+    Value even = code.equal(code.rem(part.depth, code.index(columns)), code.index(0));
+    Value adjacent =
+        keyView || hasUnitColumns(part.k) ? code.boolean(true) : code.equal(lastStride(code, part.k), code.index(1));
+    all = code.logicalAnd(all, code.logicalAnd(even, adjacent));
+  }
+  return all;
 }
 
 Value KeyLanes::areVectorsNeighbours(const Keys &keys) {
@@ -292,7 +303,6 @@ Value KeyLanes::areVectorsNeighbours(const Keys &keys) {
 
 /// Products of a tile's rows with a whole block of keys.
 void KeyLanes::directProducts(ValueRange tile, const Keys &keys) {
-  Value matrix = keyView ? keyView : matrixAt(code, mapped(op.getK()), batch, /*assumeUnit=*/true).memref;
   int64_t step = int64_t(directVectors) * shape.lanes;
   code.loop(code.index(0), code.index(shape.keys), step, [&](Value first) {
     // Rows that a table names are looked up for each vector of keys.
@@ -305,41 +315,44 @@ void KeyLanes::directProducts(ValueRange tile, const Keys &keys) {
       next.push_back(table.rows ? keyRow(table, batch, code.min(following, last)) : following);
     }
     Code::Values sums(tile.size() * directVectors, code.splat(0));
-    sums = code.carry(code.index(0), d, columns, sums, [&](Value c, ValueRange sofar) {
-      if (!table.rows)
-        fetchRows(matrix, next[0], step, c, columns);
-      else
-        for (Value row : next)
-          fetchRows(matrix, row, shape.lanes, c, columns);
-      Code::Values x(sofar), four[directVectors];
-      for (int v = 0; v < directVectors; ++v)
-        four[v] = loadFourColumns(code, matrix, rows[v], c);
-      for (int64_t i = 0; i < columns; ++i)
-        for (auto [r, row] : llvm::enumerate(tile)) {
-          Value q = code.broadcast(code.load(queryTile, {row, code.add(c, i)}));
-          for (int v = 0; v < directVectors; ++v)
-            x[r * directVectors + v] = code.fma(q, four[v][i], x[r * directVectors + v]);
-        }
-      return x;
-    });
+    for (const Part &part : parts) {
+      Value matrix = keyView ? keyView : matrixAt(code, part.k, batch, /*assumeUnit=*/true).memref;
+      sums = code.carry(code.index(0), part.depth, columns, sums, [&](Value c, ValueRange sofar) {
+        if (!table.rows)
+          fetchRows(matrix, part.depth, next[0], step, c, columns);
+        else
+          for (Value row : next)
+            fetchRows(matrix, part.depth, row, shape.lanes, c, columns);
+        Code::Values x(sofar), four[directVectors];
+        for (int v = 0; v < directVectors; ++v)
+          four[v] = loadFourColumns(code, matrix, rows[v], c);
+        for (int64_t i = 0; i < columns; ++i)
+          for (auto [r, row] : llvm::enumerate(tile)) {
+            Value q = code.broadcast(code.load(queryTile, {row, code.add(part.first, code.add(c, i))}));
+            for (int v = 0; v < directVectors; ++v)
+              x[r * directVectors + v] = code.fma(q, four[v][i], x[r * directVectors + v]);
+          }
+        return x;
+      });
+    }
     for (auto [r, row] : llvm::enumerate(tile))
       for (int v = 0; v < directVectors; ++v)
         code.storeVector(sums[r * directVectors + v], scoreTile, {row, code.add(first, v * shape.lanes)});
   });
 }
 
-void KeyLanes::transposeKeys(const Keys &keys) {
+void KeyLanes::transposeKeys(const Part &part, const Keys &keys) {
   Value zero = code.index(0);
   Matrix matrix;
   if (keyView)
     matrix.memref = keyView, matrix.unitColumns = true;
   else
-    matrix = matrixAt(code, mapped(op.getK()), batch);
+    matrix = matrixAt(code, part.k, batch);
   Value begin = keyView ? zero : keys.begin, lastKey = code.sub(keyView ? keys.count : s, code.index(1));
-  Value adjacent = matrix.memref, whole = code.sub(d, code.rem(d, code.index(shape.lanes)));
+  Value adjacent = matrix.memref, whole = code.sub(part.depth, code.rem(part.depth, code.index(shape.lanes)));
   if (!matrix.unitColumns) {
     // Read only where the stride is found to be 1.
-    adjacent = matrixAt(code, mapped(op.getK()), batch, /*assumeUnit=*/true).memref;
+    adjacent = matrixAt(code, part.k, batch, /*assumeUnit=*/true).memref;
     whole = code.select(code.equal(matrix.columnStride(), code.index(1)), whole, zero);
   }
   code.loop(zero, keys.count, shape.lanes, [&](Value first) {
@@ -349,24 +362,24 @@ void KeyLanes::transposeKeys(const Keys &keys) {
     code.loop(zero, whole, shape.lanes, [&](Value c) {
       Code::Values x;
       if (matrix.unitColumns)
-        fetchRows(adjacent, code.add(begin, code.add(first, shape.lanes)), shape.lanes, c, shape.lanes);
+        fetchRows(adjacent, part.depth, code.add(begin, code.add(first, shape.lanes)), shape.lanes, c, shape.lanes);
       for (Value key : numbers)
         x.push_back(code.loadVector(adjacent, {key, c}));
       for (auto [i, column] : llvm::enumerate(transpose(code, x)))
-        code.storeVector(column, keyTile, {code.add(c, i), first});
+        code.storeVector(column, keyTile, {code.add(part.first, code.add(c, i)), first});
     });
-    code.loop(whole, d, 1, [&](Value c) {
+    code.loop(whole, part.depth, 1, [&](Value c) {
       code.loop(zero, code.index(shape.lanes), 1, [&](Value lane) {
         Value key = code.min(code.add(begin, code.add(first, lane)), lastKey);
-        code.store(code.load(matrix.memref, {key, c}), keyTile, {c, code.add(first, lane)});
+        code.store(code.load(matrix.memref, {key, c}), keyTile, {code.add(part.first, c), code.add(first, lane)});
       });
     });
   });
 }
 
-void KeyLanes::fetchRows(Value matrix, Value first, int64_t rows, Value column, int64_t columns) {
+void KeyLanes::fetchRows(Value matrix, Value depth, Value first, int64_t rows, Value column, int64_t columns) {
   int64_t perLine = code.perLine(matrix), share = rows * columns / perLine;
-  Value lineCount = code.ceilDiv(d, perLine);
+  Value lineCount = code.ceilDiv(depth, perLine);
   for (int64_t i = 0; i < share; ++i) {
     Value line = code.add(code.mul(code.div(column, code.index(columns)), share), i);
     code.fetch(matrix, {code.add(first, code.div(line, lineCount)), code.mul(code.rem(line, lineCount), perLine)},
@@ -476,16 +489,17 @@ void KeyLanes::values(const Keys &keys) {
   });
 }
 
-/// The next block's keys, to fetch from; null where columns may be apart, and where all keys are one block.
+/// The first part of the next block's keys, to fetch from; null where columns may be apart, and where all keys are one
+/// block.
 Value KeyLanes::nextBlock(const Keys &keys) {
-  Value k = mapped(op.getK());
+  Value k = parts.front().k;
   ArrayRef<int64_t> extents = cast<MemRefType>(k.getType()).getShape();
   int64_t all = extents[extents.size() - 2];
   bool isOnly = !ShapedType::isDynamic(all) && all <= shape.keys;
   if (!hasUnitColumns(k) || isOnly || op.getKeyRows())
     return nullptr;
   SmallVector<OpFoldResult> offsets{code.add(keys.begin, shape.keys), code.b.getIndexAttr(0)},
-      sizes{code.b.getIndexAttr(shape.keys), d}, strides(2, code.b.getIndexAttr(1));
+      sizes{code.b.getIndexAttr(shape.keys), parts.front().depth}, strides(2, code.b.getIndexAttr(1));
   return memref::SubViewOp::create(code.b, code.loc, matrixAt(code, k, batch).memref, offsets, sizes, strides);
 }
 

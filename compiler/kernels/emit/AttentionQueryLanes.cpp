@@ -84,6 +84,7 @@ private:
   /// Keys that are left out together at the end of what a tile of the output sees.
   static constexpr int64_t valueChunk = 8;
 
+  void loadQueries(const Part &part, Value scale);
   void scores(Value panel, const Keys &keys);
   std::pair<Value, Value> chunks(Value panel, const Keys &keys, Value first, Value last);
   void products(Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum);
@@ -112,9 +113,11 @@ private:
   Value queryBegin;
   std::optional<KeySelection> selection;      ///< with the normaliser "top_k"
   std::optional<Visibility::Tiles> maskTiles; ///< null where no condition needs them
-  // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; per panel the keys that it sees; a copy.
-  Value queryTile, scoreTile, firstKey, lastKey, keyCopy;
-  Value keyView; ///< the current block's, [key, column], columns adjacent
+  // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; per panel the keys that it sees; copies
+  // of the parts of a block's keys, null where they are read from where they lie.
+  Value queryTile, scoreTile, firstKey, lastKey;
+  Code::Values keyCopies;
+  Code::Values keyViews; ///< of each part of the current block's keys, [key, column], columns adjacent
 };
 
 Value QueryLanes::reserve(Value scratch) {
@@ -126,8 +129,11 @@ Value QueryLanes::reserve(Value scratch) {
     *row = layout.allocate({shape.panels}, {}, code.b.getIndexType());
   if (selection)
     selection->reserve(layout);
-  if (needsCopy(op.getK()) || op.getKeyRows())
-    keyCopy = layout.allocate({shape.keys, ShapedType::kDynamic}, {d});
+  keyCopies.clear();
+  for (auto [part, keys] : llvm::zip(parts, op.getParts())) {
+    bool isCopied = needsCopy(keys.second) || op.getKeyRows();
+    keyCopies.push_back(isCopied ? layout.allocate({shape.keys, ShapedType::kDynamic}, {part.depth}) : Value());
+  }
   for (TransposedCaptures &region : captures)
     region.reserve(code, layout);
   maskTiles = {shape.panel(), chunk(), shape.panels};
@@ -151,19 +157,24 @@ void QueryLanes::place(Value task) {
 void QueryLanes::loadQueries() {
   if (selection)
     selection->start(rows, panels);
-  Value scale = scoreScale(batch), scales = code.broadcast(scale), zero = code.index(0);
-  Value q = mapped(op.getQ());
-  Matrix matrix = matrixAt(code, q, batch);
-  Value adjacent = matrix.memref, whole = code.sub(d, code.rem(d, code.index(shape.lanes)));
+  Value scale = scoreScale(batch);
+  for (const Part &part : parts)
+    loadQueries(part, scale);
+}
+
+void QueryLanes::loadQueries(const Part &part, Value scale) {
+  Value scales = code.broadcast(scale), zero = code.index(0);
+  Matrix matrix = matrixAt(code, part.q, batch);
+  Value adjacent = matrix.memref, whole = code.sub(part.depth, code.rem(part.depth, code.index(shape.lanes)));
   if (!matrix.unitColumns) {
     // Read only where the stride is found to be 1.
-    adjacent = matrixAt(code, q, batch, /*assumeUnit=*/true).memref;
+    adjacent = matrixAt(code, part.q, batch, /*assumeUnit=*/true).memref;
     whole = code.select(code.equal(matrix.columnStride(), code.index(1)), whole, zero);
   }
   Value last = code.sub(t, code.index(1));
   code.loop(zero, code.mul(panels, shape.panel()), shape.lanes, [&](Value i) {
     Value panel = code.div(i, code.index(shape.panel())), column = code.rem(i, code.index(shape.panel()));
-    Value base = code.mul(panel, d);
+    Value base = code.add(code.mul(panel, d), part.first);
     SmallVector<Value> queries; // beyond the last query the last one stands in
     for (int lane = 0; lane < shape.lanes; ++lane)
       queries.push_back(code.min(code.add(queryBegin, code.add(i, lane)), last));
@@ -174,7 +185,7 @@ void QueryLanes::loadQueries() {
       for (auto [lane, column_] : llvm::enumerate(transpose(code, x)))
         code.storeVector(column_, queryTile, {code.add(base, code.add(k, lane)), column});
     });
-    code.loop(whole, d, 1, [&](Value k) {
+    code.loop(whole, part.depth, 1, [&](Value k) {
       code.loop(zero, code.index(shape.lanes), 1, [&](Value lane) {
         Value query = code.min(code.add(queryBegin, code.add(i, lane)), last);
         code.store(code.mulF(code.load(matrix.memref, {query, k}), scale), queryTile,
@@ -185,7 +196,9 @@ void QueryLanes::loadQueries() {
 }
 
 void QueryLanes::block(const Keys &keys, Value careful) {
-  keyView = blockView(keyTable(), batch, keys, keyCopy, d);
+  keyViews.clear();
+  for (auto [part, copy] : llvm::zip(parts, keyCopies))
+    keyViews.push_back(blockView({part.k, keyTable().rows}, batch, keys, copy, part.depth));
   valueView = blockView(valueTable(), batch, keys, valueCopy, e);
   code.loop(code.index(0), panels, 1, [&](Value panel) {
     scores(panel, keys);
@@ -320,10 +333,14 @@ void QueryLanes::productsOf(const Vectors &vectors, Value panel, const Keys &key
     Code::Values keyNumbers; // beyond the last key the last one is computed again
     for (int r = 0; r < keyRows; ++r)
       keyNumbers.push_back(code.min(code.add(key, r), lastOne));
-    TileLoop tile{keyRows, vectors.count, 8, [&](int r, Value k) { return code.load(keyView, {keyNumbers[r], k}); },
-                  [&](int v, Value k) { return code.loadVector(queryTile, {code.add(base, k), lanes[v]}); }};
-    Code::Values zero(keyRows * vectors.count, code.splat(0));
-    Code::Values sums = multiplyAccumulate(code, tile, code.index(0), d, zero);
+    Code::Values sums(keyRows * vectors.count, code.splat(0));
+    for (auto [part, keyView] : llvm::zip(parts, keyViews)) {
+      Value features = code.add(base, part.first);
+      TileLoop tile{keyRows, vectors.count, 8,
+                    [&, keyView = keyView](int r, Value k) { return code.load(keyView, {keyNumbers[r], k}); },
+                    [&](int v, Value k) { return code.loadVector(queryTile, {code.add(features, k), lanes[v]}); }};
+      sums = multiplyAccumulate(code, tile, code.index(0), part.depth, sums);
+    }
     if (!softmax() && score.plain) // -0 marks hidden keys
       for (Value &x : sums)
         x = code.addF(x, code.splat(0));

@@ -21,7 +21,11 @@ AttentionTask::AttentionTask(Code &code, kernel::AttentionOp op, const Target &t
   for (int64_t i = 0; i < rank - 2; ++i)
     batchSizes.push_back(code.dim(mapped(op.getOut()), i));
   t = code.dim(mapped(op.getQ()), rank - 2);
-  d = code.dim(mapped(op.getQ()), rank - 1);
+  d = code.index(0);
+  for (auto [q, k] : op.getParts()) {
+    parts.push_back({mapped(q), mapped(k), code.dim(mapped(q), rank - 1), d});
+    d = code.add(d, parts.back().depth);
+  }
   s = code.dim(mapped(op.getKeyRows() ? op.getKeyRows() : op.getK()), rank - 2);
   e = code.dim(mapped(op.getV()), rank - 1);
   paddedE = code.roundUp(e, shape.lanes);

@@ -75,6 +75,12 @@ protected:
   struct Keys {
     mlir::Value begin, count; ///< key numbers [begin, begin + count) of this block
   };
+  /// Features of queries and keys whose products are summed, one part after the other.
+  struct Part {
+    mlir::Value q, k;
+    mlir::Value depth; ///< how many there are
+    mlir::Value first; ///< where they begin in the task's rows of queries
+  };
   /// What a row is to the op.
   struct Row {
     Code::Values batch;
@@ -178,7 +184,9 @@ protected:
   mlir::LogicalResult result = mlir::success();
 
   Code::Values batchSizes;
-  mlir::Value t, s, d, e, paddedE;
+  llvm::SmallVector<Part, 2> parts;
+  mlir::Value t, s, e, paddedE;
+  mlir::Value d; ///< features of all parts
   mlir::Value rows, panels;
   bool decided; ///< blocks of keys that nobody sees are skipped: there is a mask, and it is the same for all rows
   std::optional<Visibility> visibility;

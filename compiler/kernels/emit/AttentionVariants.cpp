@@ -22,8 +22,8 @@ std::optional<AttentionVariant> variantFor(const Target &target, std::optional<i
   return few == Kleene::Yes ? AttentionVariant::FewQueries : AttentionVariant::ManyQueries;
 }
 
-std::optional<AttentionVariant> variantFor(kernel::AttentionOp op, const Target &target,
-                                           std::optional<int64_t> queries, std::optional<int64_t> keys) {
+std::optional<AttentionVariant> variantFor(kernel::AttentionOp op, const Target &target, std::optional<int64_t> queries,
+                                           std::optional<int64_t> keys) {
   return mayHaveFewQueries(op) ? variantFor(target, queries, keys) : AttentionVariant::ManyQueries;
 }
 
@@ -67,9 +67,11 @@ static bool repeats(Value memref, int64_t axis) {
 SmallVector<int64_t> sharedAxes(kernel::AttentionOp op) {
   SmallVector<int64_t> shared;
   int64_t batchAxes = cast<MemRefType>(op.getQ().getType()).getRank() - 2;
+  SmallVector<Value> read{op.getV(), op.getKeyRows(), op.getValueRows()};
+  for (auto [q, k] : op.getParts())
+    read.push_back(k);
   for (int64_t axis = 0; axis < batchAxes; ++axis)
-    if (llvm::all_of(std::array<Value, 4>{op.getK(), op.getV(), op.getKeyRows(), op.getValueRows()},
-                     [&](Value x) { return !x || repeats(x, axis); }))
+    if (llvm::all_of(read, [&](Value x) { return !x || repeats(x, axis); }))
       shared.push_back(axis);
   return shared;
 }

@@ -103,6 +103,7 @@ private:
   mlir::LogicalResult emitLoad(kernel::LoadOp op);
   LaneValue emitUniformLoad(const Access &access, mlir::Type element);
   mlir::Value emitContiguousLoad(const Access &access, mlir::Type element);
+  mlir::Value emitPairLoad(const Access &access, mlir::Type element);
   mlir::Value emitGather(const Access &access, mlir::Type element);
   mlir::LogicalResult emitStore(kernel::StoreOp op);
   void emitUniformStore(kernel::StoreOp op, const Access &access);

@@ -158,6 +158,8 @@ LogicalResult PointVectorizer::emitLoad(kernel::LoadOp op) {
     result = emitUniformLoad(access, element);
   else if (access.laneStride == 1)
     result = LaneValue::varying(emitContiguousLoad(access, element));
+  else if (access.laneStride == 2 && !activeLanes(access))
+    result = LaneValue::varying(emitPairLoad(access, element));
   else
     result = LaneValue::varying(emitGather(access, element));
   result.value = emitLoaded(builder, loc, result.value, op.getResult().getType());
@@ -191,6 +193,23 @@ Value PointVectorizer::emitContiguousLoad(const Access &access, Type element) {
       return vector::LoadOp::create(builder, loc, type, base, indices);
     Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
     return vector::MaskedLoadOp::create(builder, loc, type, base, indices, active, zero);
+  });
+}
+
+/// Every other element: two loads and a shuffle, where a gather would take a load for each lane. From the first lane's
+/// element to the last lane's there are 2 n - 1, so the second load begins with the last element of the first.
+Value PointVectorizer::emitPairLoad(const Access &access, Type element) {
+  VectorType type = vectorOf(element);
+  return emitWhen(builder, loc, access.when, type, [&]() -> Value {
+    auto [base, indices] = contiguousBase(access);
+    Value first = vector::LoadOp::create(builder, loc, type, base, indices);
+    Value ahead = arith::ConstantOp::create(builder, loc, builder.getIndexAttr(lanes - 1));
+    indices.back() = arith::AddIOp::create(builder, loc, indices.back(), ahead);
+    Value second = vector::LoadOp::create(builder, loc, type, base, indices);
+    SmallVector<int64_t> chosen;
+    for (int64_t lane = 0; lane < lanes; ++lane)
+      chosen.push_back(2 * lane < lanes ? 2 * lane : 2 * lane + 1);
+    return vector::ShuffleOp::create(builder, loc, first, second, chosen);
   });
 }
 

@@ -68,18 +68,23 @@ LogicalResult KernelBuilder::buildAttention() {
     return {};
   };
   Value q = operand(op.getQ()), k = operand(op.getK()), v = operand(op.getV());
+  SmallVector<Value> joinedQ = llvm::map_to_vector(op.getJoinedQ(), operand),
+                     joinedK = llvm::map_to_vector(op.getJoinedK(), operand);
   Value out = destination(op.getResult());
   if (!out)
     return group.emitError("internal: an attention group that does not yield its result");
   Value lse = op.getLse() ? destination(op.getLse()) : Value();
   auto attention =
-      kernel::AttentionOp::create(prologue, loc, q, k, v, out, lse, operand(op.getSinks()), operand(op.getKeyRows()),
-                                  operand(op.getValueRows()), op.getNormalizerAttr());
+      kernel::AttentionOp::create(prologue, loc, q, k, joinedQ, joinedK, v, out, lse, operand(op.getSinks()),
+                                  operand(op.getKeyRows()), operand(op.getValueRows()), op.getNormalizerAttr());
   prologue.setInsertionPoint(attention);
   cloneRegion(op.getScore(), attention.getScore());
   cloneRegion(op.getMask(), attention.getMask());
   const View &queries = storageOf(outer(op.getQ())).view, &values = storageOf(outer(op.getV())).view;
-  DimExpr flops = DimExpr(2) * (queries.dims.back() + values.dims.back()) * op.getKeyCount();
+  DimExpr columns = queries.dims.back() + values.dims.back();
+  for (Value joined : op.getJoinedQ())
+    columns = columns + cast<graph::TensorType>(joined.getType()).getDims().back();
+  DimExpr flops = DimExpr(2) * columns * op.getKeyCount();
   for (DimExpr dim : ArrayRef(queries.dims).drop_back())
     flops = flops ? flops * dim : flops;
   lowered.flops = flops;

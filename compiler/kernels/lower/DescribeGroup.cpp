@@ -84,14 +84,17 @@ std::string describeGroup(graph::GroupOp group) {
     return mapName(group);
   if (group.getKind() == "top_k")
     return "top_k";
-  auto named = [](std::string name, Value queries) {
-    std::optional<int64_t> size = cast<graph::TensorType>(queries.getType()).getDims().back().value();
+  auto named = [](std::string name, DimExpr features) {
+    std::optional<int64_t> size = features.value();
     return size ? name + "_" + std::to_string(*size) : name;
   };
   for (auto linear : group.getBody().front().getOps<graph::LinearAttentionOp>())
-    return named("linear_attention", linear.getQ());
+    return named("linear_attention", linear.getQ().getType().getDims().back());
   auto attention = *group.getBody().front().getOps<graph::AttentionOp>().begin();
-  return named("attention", attention.getQ()) + (attention.getMask().empty() ? "" : "_masked");
+  DimExpr features(0);
+  for (auto [q, k] : attention.getParts())
+    features = features + cast<graph::TensorType>(q.getType()).getDims().back();
+  return named("attention", features) + (attention.getMask().empty() ? "" : "_masked");
 }
 
 } // namespace fovea::kernels

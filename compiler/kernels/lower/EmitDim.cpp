@@ -16,7 +16,9 @@ Value DimEmitter::constant(int64_t value) {
 /// Division that rounds down; x / 0 gives 0 (a precondition has failed then, but nothing may trap).
 static Value floorDivide(OpBuilder &b, Location loc, Value lhs, Value rhs) {
   auto constant = [&](int64_t v) { return arith::ConstantOp::create(b, loc, b.getIntegerAttr(lhs.getType(), v)); };
-  auto compare = [&](arith::CmpIPredicate predicate, Value x, Value y) { return arith::CmpIOp::create(b, loc, predicate, x, y); };
+  auto compare = [&](arith::CmpIPredicate predicate, Value x, Value y) {
+    return arith::CmpIOp::create(b, loc, predicate, x, y);
+  };
   Value zero = constant(0), one = constant(1);
   Value isZero = compare(arith::CmpIPredicate::eq, rhs, zero);
   Value divisor = arith::SelectOp::create(b, loc, isZero, one, rhs);

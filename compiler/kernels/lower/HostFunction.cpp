@@ -22,7 +22,8 @@ HostFunction::HostFunction(graph::FuncOp function, KernelTable &kernels, Functio
 
 //===-- Steps -----------------------------------------------------------------------------------------------------===//
 
-/// The source path of what a group, a call or a layout op gives; empty where it has none, as an attention's log-sum-exp.
+/// The source path of what a group, a call or a layout op gives; empty where it has none, as an attention's
+/// log-sum-exp.
 static StringRef pathOfResult(OpResult result) {
   if (auto group = dyn_cast<graph::GroupOp>(result.getOwner())) {
     Value yielded = group.getBody().front().getTerminator()->getOperand(result.getResultNumber());

@@ -9,7 +9,8 @@ namespace fovea::kernels {
 FlatSymbolRefAttr KernelTable::add(kernel::FuncOp kernel, StringRef hint) {
   std::vector<kernel::FuncOp> &same = byType[kernel.getFunctionType().getAsOpaquePointer()];
   for (kernel::FuncOp other : same)
-    if (OperationEquivalence::isRegionEquivalentTo(&kernel.getBody(), &other.getBody(), OperationEquivalence::IgnoreLocations)) {
+    if (OperationEquivalence::isRegionEquivalentTo(&kernel.getBody(), &other.getBody(),
+                                                   OperationEquivalence::IgnoreLocations)) {
       kernel.erase();
       return FlatSymbolRefAttr::get(other.getSymNameAttr());
     }

@@ -17,7 +17,8 @@ struct Labelled {
   View view;
   Labels labels;
 
-  /// Axes in the order of `to`; labels that this operand has not become axes of stride 0 with the size that `sizes` gives.
+  /// Axes in the order of `to`; labels that this operand has not become axes of stride 0 with the size that `sizes`
+  /// gives.
   View arranged(ArrayRef<int64_t> to, const DenseMap<int64_t, DimExpr> &sizes) const {
     View out;
     out.offset = view.offset;
@@ -80,7 +81,8 @@ LogicalResult KernelBuilder::buildMatmul() {
   if (!isa<BlockArgument>(contract.getLhs()) || !isa<BlockArgument>(contract.getRhs()))
     return contract.emitError("internal: a contraction whose operands are not in memory");
   bool packed = contract.getPacked();
-  Labelled lhs = labelled(contract.getLhs(), contract.getLhsLabels()), rhs = labelled(contract.getRhs(), contract.getRhsLabels());
+  Labelled lhs = labelled(contract.getLhs(), contract.getLhsLabels()),
+           rhs = labelled(contract.getRhs(), contract.getRhsLabels());
   ArrayRef<int64_t> out = contract.getOutLabels();
   // The result's last axis is the kernel's N, so that stores are contiguous; packed panels are rhs anyway.
   if (!packed && !out.empty() && !has(rhs.labels, out.back()))
@@ -114,7 +116,8 @@ LogicalResult KernelBuilder::buildMatmul() {
   DenseMap<int64_t, Value> coordinate;
   for (int64_t label : batch)
     coordinate[label] = block.addArgument(prologue.getIndexType(), loc);
-  Value mIndex = block.addArgument(prologue.getIndexType(), loc), nIndex = block.addArgument(prologue.getIndexType(), loc);
+  Value mIndex = block.addArgument(prologue.getIndexType(), loc),
+        nIndex = block.addArgument(prologue.getIndexType(), loc);
 
   enter(block, [&, acc](Value tensor, ValueRange, Value) -> FailureOr<Value> {
     if (tensor != contract.getResult())

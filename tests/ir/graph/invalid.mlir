@@ -770,6 +770,45 @@ graph.func @f(%q: !graph.tensor<[7, 2, 4], f32>, %k: !graph.tensor<[6, 3, 4], f3
 
 // -----
 
+// attention (C1): joined
+graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v: !graph.tensor<[3, 5], f32>) {
+  // expected-error@+1 {{(C1) joins 2 queries by 1 keys}}
+  %0 = graph.attention q(%q) k(%k) joined(%q, %q by %k) v(%v) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} : (!graph.tensor<[2, 4], f32>, !graph.tensor<[3, 4], f32>, !graph.tensor<[2, 4], f32>, !graph.tensor<[2, 4], f32>, !graph.tensor<[3, 4], f32>,
+               !graph.tensor<[3, 5], f32>) -> !graph.tensor<[2, 5], f32>
+  graph.return
+}
+
+// -----
+
+// attention (C2): joined
+graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %a: !graph.tensor<[2, 6], f32>, %v: !graph.tensor<[3, 5], f32>) {
+  // expected-error@+1 {{cannot be joined to}}
+  %0 = graph.attention q(%q) k(%k) joined(%a by %k) v(%v) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} : (!graph.tensor<[2, 4], f32>, !graph.tensor<[3, 4], f32>, !graph.tensor<[2, 6], f32>, !graph.tensor<[3, 4], f32>, !graph.tensor<[3, 5], f32>)
+    -> !graph.tensor<[2, 5], f32>
+  graph.return
+}
+
+// -----
+
+// attention (C4): joined
+graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %a: !graph.tensor<[2, 4], f16>, %v: !graph.tensor<[3, 5], f32>) {
+  // expected-error@+1 {{(C4) element types are one float type}}
+  %0 = graph.attention q(%q) k(%k) joined(%a by %k) v(%v) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} : (!graph.tensor<[2, 4], f32>, !graph.tensor<[3, 4], f32>, !graph.tensor<[2, 4], f16>, !graph.tensor<[3, 4], f32>, !graph.tensor<[3, 5], f32>)
+    -> !graph.tensor<[2, 5], f32>
+  graph.return
+}
+
+// -----
+
 // attention (C1): sinks
 graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v: !graph.tensor<[3, 5], f32>, %c: !graph.tensor<[2, 3], f32>, %sinks: !graph.tensor<[2], f32>) {
   // expected-error@+1 {{(C1) sinks have the batch sizes}}

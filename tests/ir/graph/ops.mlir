@@ -205,6 +205,13 @@ graph.func @attention<[B, T, S]>(%q: !graph.tensor<[B, T, 8], f32>, %k: !graph.t
     graph.yield %seen : i1
   } : (!graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, S, 4], f32>, !graph.tensor<[T, S], f32>,
        !graph.tensor<[B], f32>) -> (!graph.tensor<[B, T, 4], f32>, !graph.tensor<[B, T], f32>)
+  // CHECK: graph.attention q(%{{.*}}) k(%{{.*}}) joined(%{{.*}}, %{{.*}} by %{{.*}}, %{{.*}}) v(%{{.*}}) score {
+  %joined = graph.attention q(%q) k(%k) joined(%q, %q by %k, %k) v(%v) score {
+  ^bb0(%s: f32, %b: index, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} : (!graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, T, 8], f32>,
+               !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, S, 4], f32>) -> !graph.tensor<[B, T, 4], f32>
+  // CHECK: graph.attention q(%{{.*}}) k(%{{.*}}) v(%{{.*}}) score {
   // CHECK: mask {
   // CHECK-NEXT: } {normalizer = "pointwise"}
   %p = graph.attention q(%q) k(%k) v(%v) score {

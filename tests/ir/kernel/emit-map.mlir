@@ -1,4 +1,4 @@
-// What kernel.map becomes: contiguous accesses unmasked in whole vectors, masked in the tail; uniform ones scalar; others gathered.
+// What kernel.map becomes: contiguous accesses unmasked in whole vectors, masked in the tail; uniform ones scalar; every other element by a shuffle; others gathered.
 // RUN: fovea-opt %s --split-input-file --kernel-emit=target=x86-64-v3 | FileCheck %s
 
 // CHECK: module attributes {dlti.target_system_spec = {{.*}}"fovea.target" = "x86-64-v3"
@@ -85,3 +85,27 @@ kernel.func @centre(%x: memref<?x?xf32>, %y: memref<?x?xf32>, %m: index, %n: ind
 // CHECK: scf.for
 // CHECK: vector.load
 // CHECK: vector.store
+
+// -----
+
+// Every other element: two loads and a shuffle while all lanes are there, a gather in the tail.
+kernel.func @evens(%x: memref<?x?xf32>, %y: memref<?x?xf32>, %m: index, %n: index) {
+  kernel.map in (%m, %n) {
+  ^bb0(%i: index, %j: index):
+    %two = arith.constant 2 : index
+    %k = arith.muli %j, %two : index
+    %a = kernel.load %x[%i, %k] : memref<?x?xf32> -> f32
+    kernel.store %a, %y[%i, %j] : f32, memref<?x?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+// CHECK-LABEL: func.func @evens.run(
+// CHECK: scf.for
+// CHECK: %[[FIRST:.*]] = vector.load %{{.*}} : memref<?x?xf32>, vector<8xf32>
+// CHECK: arith.constant 7 : index
+// CHECK: %[[SECOND:.*]] = vector.load %{{.*}} : memref<?x?xf32>, vector<8xf32>
+// CHECK: %[[EVENS:.*]] = vector.shuffle %[[FIRST]], %[[SECOND]] [0, 2, 4, 6, 9, 11, 13, 15] : vector<8xf32>, vector<8xf32>
+// CHECK: vector.store %[[EVENS]]
+// CHECK: scf.if
+// CHECK: vector.gather

@@ -243,6 +243,19 @@ kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x
 
 // -----
 
+// kernel.attention C1
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %a: memref<8xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>) {
+  // expected-error@+1 {{joined queries and keys are pairs of q's rank (C1)}}
+  kernel.attention q(%q) k(%k) joined(%a : memref<8xf32> by %a : memref<8xf32>) v(%v) out(%y) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
 // kernel.attention C2
 kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
   // expected-error @below {{the score region is (f32, b..., t, j) -> f32 (C2)}}

@@ -92,6 +92,17 @@ kernel.func @attention(%q: memref<?x?x64xf32>, %k: memref<?x?x64xf32>, %v: memre
   kernel.return
 }
 
+// CHECK-LABEL: kernel.func @joined_attention(
+kernel.func @joined_attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %a: memref<?x8xf32>, %b: memref<?x8xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>) {
+  // CHECK: kernel.attention q(%{{.*}}) k(%{{.*}}) joined(%{{.*}} : memref<?x8xf32> by %{{.*}} : memref<?x8xf32>) v(%{{.*}}) out(%{{.*}}) score {
+  kernel.attention q(%q) k(%k) joined(%a : memref<?x8xf32> by %b : memref<?x8xf32>) v(%v) out(%y) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
 // CHECK-LABEL: kernel.func @sigmoid_attention(
 kernel.func @sigmoid_attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>) {
   // CHECK: mask {

@@ -496,3 +496,153 @@ graph.func @one_query<[S]>(%q: !graph.tensor<[8], f32>, %k: !graph.tensor<[S, 8]
   %c = graph.contract %w [0], %ones [0] -> [] {graph.statistic} : <[S], f32>, <[S], f32> -> <[], f32>
   graph.return %c : !graph.tensor<[], f32>
 }
+
+// -----
+
+// A product that is added to the scores, with the scale that they have: its features are joined to theirs, whatever the scale, which stays in the score.
+// CHECK: "products that are added to the scores are computed with them: 2 are summed over the features of all"
+// CHECK-LABEL: graph.func @joined
+// CHECK-SAME: %[[Q:.*]]: !graph.tensor<[B, T, 8], f32>, %[[K:.*]]: !graph.tensor<[B, S, 8], f32>, %[[A:.*]]: !graph.tensor<[B, T, 3], f32>, %[[C:.*]]: !graph.tensor<[S, 3], f32>
+// CHECK-NEXT: %[[CB:.*]] = graph.broadcast %[[C]] [1, 2]
+// CHECK-NEXT: graph.attention q(%[[Q]]) k(%[[K]]) joined(%[[A]] by %[[CB]]) v(%{{.*}}) score {
+// CHECK-NEXT: ^bb0(%[[S:[^:]*]]: f32
+// CHECK-NEXT: %[[E:.*]] = arith.constant 1.250000e-01
+// CHECK-NEXT: %[[R:.*]] = arith.mulf %[[S]], %[[E]]
+// CHECK-NEXT: graph.yield %[[R]]
+graph.func @joined<[B, T, S]>(%q: !graph.tensor<[B, T, 8], f32>, %k: !graph.tensor<[B, S, 8], f32>, %a: !graph.tensor<[B, T, 3], f32>, %c: !graph.tensor<[S, 3], f32>, %v: !graph.tensor<[B, S, 8], f32>) -> !graph.tensor<[B, T, 8], f32> {
+  %s = graph.contract %q [0, 1, 3], %k [0, 2, 3] -> [0, 1, 2] : !graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32> -> !graph.tensor<[B, T, S], f32>
+  %r = graph.contract %c [2, 3], %a [0, 1, 3] -> [0, 1, 2] : !graph.tensor<[S, 3], f32>, !graph.tensor<[B, T, 3], f32> -> !graph.tensor<[B, T, S], f32>
+  %e = graph.constant 0.125 : f32 : !graph.tensor<[], f32>
+  %eb = graph.broadcast %e [] : !graph.tensor<[], f32> -> !graph.tensor<[B, T, S], f32>
+  %se = graph.mul %s, %eb : !graph.tensor<[B, T, S], f32>
+  %re = graph.mul %r, %eb : !graph.tensor<[B, T, S], f32>
+  %x = graph.add %se, %re : !graph.tensor<[B, T, S], f32>
+  %p = graph.softmax %x {axis = 2} : !graph.tensor<[B, T, S], f32>
+  %y = graph.contract %p [0, 1, 2], %v [0, 2, 3] -> [0, 1, 3] : !graph.tensor<[B, T, S], f32>, !graph.tensor<[B, S, 8], f32> -> !graph.tensor<[B, T, 8], f32>
+  graph.return %y : !graph.tensor<[B, T, 8], f32>
+}
+
+// -----
+
+// Each product has a scale of its own, one of the keys and one of the queries. What is added between them is read.
+// CHECK-LABEL: graph.func @scaled
+// CHECK-SAME: %[[Q:.*]]: !graph.tensor<[B, T, 8], f32>, %[[K:.*]]: !graph.tensor<[B, S, 8], f32>, %[[A:.*]]: !graph.tensor<[B, T, 3], f32>, %[[C:.*]]: !graph.tensor<[B, S, 3], f32>, %[[BYKEY:.*]]: !graph.tensor<[S], f32>, %[[BYQUERY:.*]]: !graph.tensor<[T], f32>
+// CHECK-DAG: %[[KB:.*]] = graph.broadcast %[[BYKEY]] [1]
+// CHECK-DAG: %[[KS:.*]] = graph.mul %[[K]], %[[KB]]
+// CHECK-DAG: %[[QB:.*]] = graph.broadcast %[[BYQUERY]] [1]
+// CHECK-DAG: %[[AS:.*]] = graph.div %[[A]], %[[QB]]
+// CHECK-DAG: %[[QN:.*]] = graph.neg %[[Q]]
+// CHECK: graph.attention q(%[[AS]]) k(%[[C]]) joined(%[[QN]] by %[[KS]]) v(%{{.*}}) captures(%{{.*}}) score {
+// CHECK-NEXT: ^bb0(%[[S:[^:]*]]: f32
+// CHECK-NEXT: %[[BIAS:.*]] = graph.at
+// CHECK-NEXT: %[[R:.*]] = arith.subf %[[BIAS]], %[[S]]
+// CHECK-NEXT: graph.yield %[[R]]
+graph.func @scaled<[B, T, S]>(%q: !graph.tensor<[B, T, 8], f32>, %k: !graph.tensor<[B, S, 8], f32>, %a: !graph.tensor<[B, T, 3], f32>, %c: !graph.tensor<[B, S, 3], f32>, %bykey: !graph.tensor<[S], f32>, %byquery: !graph.tensor<[T], f32>, %bias: !graph.tensor<[T, S], f32>, %v: !graph.tensor<[B, S, 8], f32>) -> !graph.tensor<[B, T, 8], f32> {
+  %s = graph.contract %q [0, 1, 3], %k [0, 2, 3] -> [0, 1, 2] : !graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32> -> !graph.tensor<[B, T, S], f32>
+  %r = graph.contract %a [0, 1, 3], %c [0, 2, 3] -> [0, 1, 2] : !graph.tensor<[B, T, 3], f32>, !graph.tensor<[B, S, 3], f32> -> !graph.tensor<[B, T, S], f32>
+  %kb = graph.broadcast %bykey [2] : !graph.tensor<[S], f32> -> !graph.tensor<[B, T, S], f32>
+  %qb = graph.broadcast %byquery [1] : !graph.tensor<[T], f32> -> !graph.tensor<[B, T, S], f32>
+  %bb = graph.broadcast %bias [1, 2] : !graph.tensor<[T, S], f32> -> !graph.tensor<[B, T, S], f32>
+  %sk = graph.mul %s, %kb : !graph.tensor<[B, T, S], f32>
+  %rq = graph.div %r, %qb : !graph.tensor<[B, T, S], f32>
+  %x = graph.add %sk, %bb : !graph.tensor<[B, T, S], f32>
+  %z = graph.sub %x, %rq : !graph.tensor<[B, T, S], f32>
+  %p = graph.softmax %z {axis = 2} : !graph.tensor<[B, T, S], f32>
+  %y = graph.contract %p [0, 1, 2], %v [0, 2, 3] -> [0, 1, 3] : !graph.tensor<[B, T, S], f32>, !graph.tensor<[B, S, 8], f32> -> !graph.tensor<[B, T, 8], f32>
+  graph.return %y : !graph.tensor<[B, T, 8], f32>
+}
+
+// -----
+
+// A product that is read elsewhere as well, and one that all batches share and that is wider than the scores' own: held.
+// CHECK: "another product is held: the score reads it at places of its own, or other ops do", "another product is held: {{[^"]*}}"]
+// CHECK-LABEL: graph.func @held
+// CHECK-COUNT-2: graph.contract
+// CHECK-NOT: graph.contract
+// CHECK: graph.attention q(%{{.*}}) k(%{{.*}}) v(%{{.*}}) captures(%{{.*}}, %{{.*}}) score {
+graph.func @held<[B, T, S]>(%q: !graph.tensor<[B, T, 8], f32>, %k: !graph.tensor<[B, S, 8], f32>, %a: !graph.tensor<[T, 9], f32>, %c: !graph.tensor<[S, 9], f32>, %v: !graph.tensor<[B, S, 8], f32>) -> (!graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, T, S], f32>) {
+  %s = graph.contract %q [0, 1, 3], %k [0, 2, 3] -> [0, 1, 2] : !graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32> -> !graph.tensor<[B, T, S], f32>
+  %w = graph.contract %a [1, 3], %c [2, 3] -> [1, 2] : !graph.tensor<[T, 9], f32>, !graph.tensor<[S, 9], f32> -> !graph.tensor<[T, S], f32>
+  %o = graph.contract %k [0, 2, 3], %q [0, 1, 3] -> [0, 1, 2] : !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, T, 8], f32> -> !graph.tensor<[B, T, S], f32>
+  %rb = graph.broadcast %w [1, 2] : !graph.tensor<[T, S], f32> -> !graph.tensor<[B, T, S], f32>
+  %ot = graph.tanh %o : !graph.tensor<[B, T, S], f32>
+  %x = graph.add %s, %rb : !graph.tensor<[B, T, S], f32>
+  %z = graph.add %x, %o : !graph.tensor<[B, T, S], f32>
+  %p = graph.softmax %z {axis = 2} : !graph.tensor<[B, T, S], f32>
+  %y = graph.contract %p [0, 1, 2], %v [0, 2, 3] -> [0, 1, 3] : !graph.tensor<[B, T, S], f32>, !graph.tensor<[B, S, 8], f32> -> !graph.tensor<[B, T, 8], f32>
+  graph.return %y, %ot : !graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, T, S], f32>
+}
+
+// -----
+
+// Keys of several pieces along their features: one that heads share, and what lies in memory, are parts of their own; what is computed stays joined.
+// CHECK: "keys that are joined along their features are read from where their pieces lie"
+// CHECK-LABEL: graph.func @latent
+// CHECK-SAME: %[[Q:.*]]: !graph.tensor<[H, T, 12], f32>, %[[N:.*]]: !graph.tensor<[H, S, 6], f32>, %[[R:.*]]: !graph.tensor<[S, 2], f32>
+// CHECK-DAG: %[[RS:.*]] = graph.broadcast %[[R]] [1, 2]
+// CHECK-DAG: %[[Q0:.*]] = graph.slice %[[Q]] {axis = 2 : i64, start = #graph.dim<0>} : <[H, T, 12], f32> -> <[H, T, 6], f32>
+// CHECK-DAG: %[[Q1:.*]] = graph.slice %[[Q]] {axis = 2 : i64, start = #graph.dim<6>} : <[H, T, 12], f32> -> <[H, T, 2], f32>
+// CHECK-DAG: %[[Q2:.*]] = graph.slice %[[Q]] {axis = 2 : i64, start = #graph.dim<8>} : <[H, T, 12], f32> -> <[H, T, 4], f32>
+// CHECK-DAG: %[[K2:.*]] = graph.concat %{{.*}}, %{{.*}} {axis = 2 : i64}
+// CHECK: graph.attention q(%[[Q0]]) k(%[[N]]) joined(%[[Q1]], %[[Q2]] by %[[RS]], %[[K2]]) v(
+graph.func @latent<[H, T, S]>(%q: !graph.tensor<[H, T, 12], f32>, %n: !graph.tensor<[H, S, 6], f32>, %r: !graph.tensor<[S, 2], f32>, %v: !graph.tensor<[H, S, 8], f32>, %m: !graph.tensor<[H, S, 2], f32>) -> !graph.tensor<[H, T, 8], f32> {
+  %rs = graph.broadcast %r [1, 2] : !graph.tensor<[S, 2], f32> -> !graph.tensor<[H, S, 2], f32>
+  %sin = graph.sin %m : !graph.tensor<[H, S, 2], f32>
+  %cos = graph.cos %m : !graph.tensor<[H, S, 2], f32>
+  %k = graph.concat %n, %rs, %sin, %cos {axis = 2} : !graph.tensor<[H, S, 6], f32>, !graph.tensor<[H, S, 2], f32>, !graph.tensor<[H, S, 2], f32>, !graph.tensor<[H, S, 2], f32> -> !graph.tensor<[H, S, 12], f32>
+  %s = graph.contract %q [0, 1, 3], %k [0, 2, 3] -> [0, 1, 2] : !graph.tensor<[H, T, 12], f32>, !graph.tensor<[H, S, 12], f32> -> !graph.tensor<[H, T, S], f32>
+  %p = graph.softmax %s {axis = 2} : !graph.tensor<[H, T, S], f32>
+  %y = graph.contract %p [0, 1, 2], %v [0, 2, 3] -> [0, 1, 3] : !graph.tensor<[H, T, S], f32>, !graph.tensor<[H, S, 8], f32> -> !graph.tensor<[H, T, 8], f32>
+  graph.return %y : !graph.tensor<[H, T, 8], f32>
+}
+
+// -----
+
+// Rotated keys: both halves are computed, in one buffer. Nothing is gained by taking them apart.
+// CHECK-LABEL: graph.func @rotated
+// CHECK: %[[K:.*]] = graph.concat
+// CHECK: graph.attention q(%{{.*}}) k(%[[K]]) v(
+graph.func @rotated<[T, S]>(%q: !graph.tensor<[T, 4], f32>, %a: !graph.tensor<[S, 2], f32>, %v: !graph.tensor<[S, 8], f32>) -> !graph.tensor<[T, 8], f32> {
+  %sin = graph.sin %a : !graph.tensor<[S, 2], f32>
+  %cos = graph.cos %a : !graph.tensor<[S, 2], f32>
+  %k = graph.concat %sin, %cos {axis = 1} : !graph.tensor<[S, 2], f32>, !graph.tensor<[S, 2], f32> -> !graph.tensor<[S, 4], f32>
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 4], f32>, !graph.tensor<[S, 4], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 8], f32> -> !graph.tensor<[T, 8], f32>
+  graph.return %y : !graph.tensor<[T, 8], f32>
+}
+
+// -----
+
+// Pairs that are rotated and interleaved, the order of the rotary positions' paper: evens by evens and odds by odds. Nothing is woven.
+// CHECK-LABEL: graph.func @interleaved
+// CHECK-SAME: %[[Q0:.*]]: !graph.tensor<[T, 4], f32>, %[[Q1:.*]]: !graph.tensor<[T, 4], f32>, %[[K0:.*]]: !graph.tensor<[S, 4], f32>, %[[K1:.*]]: !graph.tensor<[S, 4], f32>
+// CHECK: graph.attention q(%{{.*}}) k(%{{.*}}) joined(%{{.*}} by %{{.*}}) v({{.*}}) score {
+// CHECK: } : (!graph.tensor<[T, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[T, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[S, 8], f32>)
+graph.func @interleaved<[T, S]>(%q0: !graph.tensor<[T, 4], f32>, %q1: !graph.tensor<[T, 4], f32>, %k0: !graph.tensor<[S, 4], f32>, %k1: !graph.tensor<[S, 4], f32>, %v: !graph.tensor<[S, 8], f32>) -> !graph.tensor<[T, 8], f32> {
+  %a0 = graph.reshape %q0 : <[T, 4], f32> -> <[T, 4, 1], f32>
+  %a1 = graph.reshape %q1 : <[T, 4], f32> -> <[T, 4, 1], f32>
+  %a = graph.concat %a0, %a1 {axis = 2} : !graph.tensor<[T, 4, 1], f32>, !graph.tensor<[T, 4, 1], f32> -> !graph.tensor<[T, 4, 2], f32>
+  %q = graph.reshape %a : <[T, 4, 2], f32> -> <[T, 8], f32>
+  %b0 = graph.reshape %k0 : <[S, 4], f32> -> <[S, 4, 1], f32>
+  %b1 = graph.reshape %k1 : <[S, 4], f32> -> <[S, 4, 1], f32>
+  %b = graph.concat %b0, %b1 {axis = 2} : !graph.tensor<[S, 4, 1], f32>, !graph.tensor<[S, 4, 1], f32> -> !graph.tensor<[S, 4, 2], f32>
+  %k = graph.reshape %b : <[S, 4, 2], f32> -> <[S, 8], f32>
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
+  %y = graph.contract %p [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 8], f32> -> !graph.tensor<[T, 8], f32>
+  graph.return %y : !graph.tensor<[T, 8], f32>
+}
+
+// -----
+
+// A sum of products without anything between it and the values may be taken in another order: no attention.
+// CHECK-LABEL: graph.func @linear_sum
+// CHECK-NOT: graph.attention
+graph.func @linear_sum<[T, S]>(%q: !graph.tensor<[T, 4], f32>, %k: !graph.tensor<[S, 4], f32>, %a: !graph.tensor<[T, 3], f32>, %c: !graph.tensor<[S, 3], f32>, %v: !graph.tensor<[S, 8], f32>) -> !graph.tensor<[T, 8], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 4], f32>, !graph.tensor<[S, 4], f32> -> !graph.tensor<[T, S], f32>
+  %r = graph.contract %a [1, 3], %c [2, 3] -> [1, 2] : !graph.tensor<[T, 3], f32>, !graph.tensor<[S, 3], f32> -> !graph.tensor<[T, S], f32>
+  %x = graph.sub %s, %r : !graph.tensor<[T, S], f32>
+  %y = graph.contract %x [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 8], f32> -> !graph.tensor<[T, 8], f32>
+  graph.return %y : !graph.tensor<[T, 8], f32>
+}

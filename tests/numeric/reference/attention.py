@@ -2,7 +2,7 @@
 import numpy as np
 
 SIZES = {"many": (2, 3, 37, 70), "few": (2, 2, 3, 131)}  # B, H, T, S: queries in the lanes, keys in the lanes
-D, E = 9, 18
+D, E, C = 9, 18, 5
 
 
 def inputs(size, seed):
@@ -18,7 +18,8 @@ def inputs(size, seed):
     seen[-1, 1:] = False
     return {"q": uniform(b, h, t, D), "k": uniform(b, h, s, D), "v": uniform(b, h, s, E), "seen": seen,
             "sinks": uniform(h, largest=3), "query_sinks": uniform(b, h, t, largest=3),
-            "rows": np.array([t - 1, 0, t // 2, 0]), "heads": np.array([h - 1, 0])}
+            "rows": np.array([t - 1, 0, t // 2, 0]), "heads": np.array([h - 1, 0]),
+             "a": uniform(b, h, t, C), "b": uniform(b, s, C), "places": uniform(h, s + t - 1, D)}
 
 
 def scores(q, k):
@@ -186,9 +187,67 @@ def cached(q, k, v):
     return apply(softmax(scores(q, np.concatenate([k, 2 * k], 2))), np.concatenate([v, -v], 2))
 
 
+def shared_scores(a, b):
+    return np.einsum("bhtc,bsc->bhts", a, b)
+
+
+def joined_products(q, k, v, a, b):
+    return apply(softmax(scores(q, k) / np.sqrt(D) + shared_scores(a, b)), v)
+
+
+def joined_amid(q, k, v, a, b, sinks, seen):
+    s = (scores(q, k) - sinks[:, None, None] * shared_scores(a, b)) / 3 + 0.01 * gap(q, k)
+    return apply(softmax(hide(seen, s + shared_scores(q[..., :C], 2 * b))), v)
+
+
+def joined_weights(q, k, v, a, b):
+    return apply(sigmoid(scores(q, k) + shared_scores(a, b)), v) / k.shape[-2]
+
+
+def joined_features(q, k, v, a, b):
+    return apply(softmax(scores(q, k) + shared_scores(a, b)), v)
+
+
+def joined_queries(q, k, v, a, b):
+    return {"y": apply(softmax(scores(q, k) + shared_scores(a, b)), v), "l": logsumexp(scores(q, k) + shared_scores(a, b))}
+
+
+def latent(q, b):
+    """All heads share keys, and values that are a part of them."""
+    return np.einsum("bhts,bsc->bhtc", softmax(shared_scores(q[..., :C], b) + shared_scores(q[..., C:C + 2], b[..., :2] ** 2)), b)
+
+
+def wide_heads(q, k, v):
+    """576 features."""
+    return apply(softmax(scores(q, k) * 64 / 576), v)
+
+
+def narrow_heads(q, k, v):
+    return apply(softmax(scores(q[..., :1], k[..., :1])), v[..., :1])
+
+
+def rotated_pairs(q, k, v):
+    """Pairs as complex numbers, of which the scores see the difference of the angles."""
+    t, s = q.shape[-2], k.shape[-2]
+    frequencies = 10000.0 ** (-np.arange(4) / 4)
+    turned = lambda x, places: (x[..., 0:8:2] + 1j * x[..., 1:8:2]) * np.exp(1j * places[:, None] * frequencies)
+    products = turned(q, np.arange(t) + s - t) @ np.conj(turned(k, np.arange(s))).swapaxes(-1, -2)
+    return apply(softmax(products.real / np.sqrt(8)), v)
+
+
+def relative_positions(q, k, v, places):
+    """As in Transformer-XL: content and positions, each with a bias for all queries."""
+    positions = np.einsum("bhtd,hpd->bhtp", q - 0.25, places)
+    t = q.shape[-2]
+    shifted = np.take_along_axis(positions, np.broadcast_to(gap(q, k) + t - 1, (*q.shape[:2], t, k.shape[-2])), -1)
+    return apply(softmax((scores(q + 0.5, k) + shifted) / np.sqrt(D)), v)
+
+
+ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, retention, sink, sink_by_hand, sink_of_query, off_by_one, log_sums,
 ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, retention, sink, sink_by_hand, sink_of_query, off_by_one, log_sums,
            log_sum_alone, weights_too, nothing_seen, sums, sums_alone, sums_of_sinks, largest, nearest, chosen, differential, renormalised, chosen_after,
-           over_queries, narrow_weights, eight_keys, cached]
+           over_queries, narrow_weights, eight_keys, cached, joined_products, joined_amid, joined_weights, joined_features,
+           joined_queries, latent, wide_heads, narrow_heads, rotated_pairs, relative_positions]
 
 # Weights in bf16 are off by half a unit in the last of 8 places, 2^-9 of themselves, and sum to 1; the values are up to 1.
 # Weights from a log-sum-exp are off by three roundings of scores up to 24, 4e-6 of themselves; columns sum to at most 37, entropies are at most 5.

@@ -95,6 +95,56 @@ def rotated(x, cosines, sines, positions):
     return dict(halves=torch.cat([halves.real, halves.imag, rest], -1), pairs=torch.cat([torch.view_as_real(pairs).flatten(-2), rest], -1))
 
 
+def rope_parameters(rope_type, dim, rows=None, base=10000.0, most=None, **parameters):
+    """transformers' frequencies and attention factor."""
+    from transformers import LlamaConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+    config = LlamaConfig(hidden_size=dim, num_attention_heads=1, head_dim=dim, max_position_embeddings=most or 1 << 20,
+                         rope_parameters=dict(rope_type=rope_type, rope_theta=base, **parameters))
+    return ROPE_INIT_FUNCTIONS[rope_type](config, device="cpu", seq_len=rows)
+
+
+def rope_types(rows, factors):
+    of = lambda *arguments, **parameters: rope_parameters(*arguments, **parameters)[0].log()
+    trained = lambda n: dict(original_max_position_embeddings=n)
+    stretched = 10000.0 * 4 ** (32 / 30)
+    longrope = dict(short_factor=factors.tolist(), long_factor=[1.0] * 16, factor=4.0)
+    return dict(
+        linear=of("linear", 32, factor=4.0), ntk=-torch.arange(16, dtype=factors.dtype) / 16 * math.log(stretched),
+        dynamic=of("dynamic", 32, rows=len(rows), most=64, factor=2.0), within=of("dynamic", 32, rows=len(rows), most=256, factor=2.0),
+        yarn=of("yarn", 32, factor=4.0, **trained(2048)),
+        yarn_exact=of("yarn", 32, base=50000.0, factor=40.0, beta_slow=2.0, truncate=False, **trained(4096)),
+        llama3=of("llama3", 32, base=500000.0, factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, **trained(8192)),
+        longrope=of("longrope", 32, **longrope, **trained(4096)),
+        proportional=rope_parameters("proportional", 32, base=1000000.0, factor=2.0, partial_rotary_factor=10 / 32)[0])
+
+
+def rope_scaled(x, past):
+    """Scaled angles of transformers, turned as its Llama turns whole rows and its Phi-3 a part of each."""
+    from transformers.models.phi3.modeling_phi3 import apply_rotary_pos_emb
+    def turned(parameters):
+        frequencies, scale = parameters
+        angle = (torch.arange(x.shape[2]) + past)[:, None] * frequencies.double()
+        cosines, sines = (torch.cat([f, f], -1).to(x.dtype) * scale for f in (angle.cos(), angle.sin()))
+        return apply_rotary_pos_emb(x, x, cosines[None], sines[None])[0]
+    ones = [1.0] * 6
+    return dict(yarn=turned(rope_parameters("yarn", 8, factor=4.0, original_max_position_embeddings=32)),
+                longrope=turned(rope_parameters("longrope", 12, short_factor=ones, long_factor=ones, factor=32.0, original_max_position_embeddings=4096)))
+
+
+def rope_axial(x, rows, columns):
+    from transformers.models.qwen2_vl.configuration_qwen2_vl import Qwen2VLVisionConfig
+    from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLVisionRotaryEmbedding, apply_rotary_pos_emb_vision
+    table = Qwen2VLVisionRotaryEmbedding(Qwen2VLVisionConfig(embed_dim=x.shape[1] * x.shape[2], num_heads=x.shape[1]))
+    cosines, sines = table(x, torch.stack([rows, columns], -1))
+    return apply_rotary_pos_emb_vision(x, x, cosines, sines)[0]
+
+
+def yarn_scales(x):
+    scale = lambda **parameters: rope_parameters("yarn", 32, original_max_position_embeddings=4096, **parameters)[1]
+    return torch.tensor([scale(factor=0.5), scale(factor=4.0), scale(factor=40.0, mscale=1.3, mscale_all_dim=0.7)], dtype=x.dtype)
+
+
 def attention_repeated(q, k, v, bias):
     weights = torch.softmax(q @ k.repeat_interleave(3, dim=1).mT / math.sqrt(q.shape[-1]) + bias, -1)
     return dict(full=F.scaled_dot_product_attention(q, k, v, enable_gqa=True), biased=weights @ v.repeat_interleave(3, dim=1), weights=weights)
@@ -188,3 +238,7 @@ def cases(m):
     yield "rotated", dict(x=rand(2, 3, 4, 10), cosines=angles.cos(), sines=angles.sin(), positions=torch.tensor([[0, 1, 2, 3], [10, 0, 5, 5]])), rotated
     yield "conv_causal", dict(x=x, weight=rand(DIM, 4), past=rand(3, 3, DIM)), conv_causal
     yield "attention_repeated", dict(q=rand(2, 9, 5, 8), k=k, v=v, bias=rand(9, 5, 33)), attention_repeated
+    yield "rope_types", dict(rows=torch.arange(100), factors=rand(16).abs() * 3 + 1), rope_types
+    yield "rope_scaled", dict(x=rand(2, 3, 5, 12), past=5), rope_scaled
+    yield "rope_axial", dict(x=rand(6, 2, 16), rows=torch.tensor([0, 0, 0, 1, 1, 1]), columns=torch.tensor([0, 1, 2, 0, 1, 13])), rope_axial
+    yield "yarn_scales", dict(x=rand(1)), yarn_scales

@@ -527,3 +527,56 @@ TEST_CASE("heads that share keys and values have the bits of heads with copies o
       }
     }
 }
+
+/// Columns [first, first + count) of a tensor, laid out anew.
+static Array<float> columnsOf(Array<float> &x, Layout layout, int64_t first, int64_t count) {
+  Array<float> part({batches, heads, x.sizes[2], count}, stridesOf(layout, x.sizes[2], count), 0);
+  for (int64_t b = 0; b < batches; ++b)
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t row = 0; row < x.sizes[2]; ++row)
+        for (int64_t c = 0; c < count; ++c)
+          part.at(b, h, row, c) = x.at(b, h, row, first + c);
+  return part;
+}
+
+TEST_CASE("features in parts have the bits of features that are joined") {
+  for (const Target *target : runnableTargets())
+    for (auto [number, layout] :
+         {std::pair(1, Layout::contiguous), std::pair(4, Layout::headsInside), std::pair(10, Layout::columnsApart)}) {
+      const Variant &variant = variants()[number];
+      CAPTURE(target->name.str());
+      CAPTURE(variant.name);
+      std::string joined = text(variant, layout), parts = joined;
+      const std::string type = typeOf(layout), apart = typeOf(Layout::columnsApart);
+      const std::string keys = "k(%K)", arguments = "%K: " + type + ", ";
+      parts.replace(parts.find(keys), keys.size(),
+                    keys + " joined(%Q1, %Q2 : " + type + ", " + apart + " by %K1, %K2 : " + type + ", " + apart + ")");
+      parts.insert(parts.find(arguments) + arguments.size(),
+                   "%Q1: " + type + ", %K1: " + type + ", %Q2: " + apart + ", %K2: " + apart + ", ");
+      Kernels withJoined(joined, *target), withParts(parts, *target);
+      constexpr int64_t depths[][3] = {{16, 4, 8}, {1, 5, 18}, {17, 1, 1}, {24, 0, 3}, {3, 40, 16}};
+      for (const auto &depth : depths)
+        for (auto [queries, keyCount] : {std::pair(1, 131), std::pair(3, 64), std::pair(8, 150), std::pair(70, 131)}) {
+          int64_t d = depth[0] + depth[1] + depth[2], e = 40;
+          Problem p(layout, queries, keyCount, d, e, 5), q(layout, queries, keyCount, d, e, 5);
+          std::vector<Array<float>> cut;
+          int64_t first = 0;
+          for (int part = 0; part < 3; ++part) {
+            Layout its = part == 2 ? Layout::columnsApart : layout;
+            cut.push_back(columnsOf(p.q, its, first, depth[part]));
+            cut.push_back(columnsOf(p.k, its, first, depth[part]));
+            first += depth[part];
+          }
+          withJoined.run("f", p.arguments(), 2);
+          std::vector<Argument> all = q.arguments();
+          all.erase(all.begin(), all.begin() + 2);
+          all.insert(all.begin(), cut.begin(), cut.end());
+          withParts.run("f", all, 3, /*backwards=*/true);
+          CAPTURE(queries);
+          CAPTURE(depth[0]);
+          CAPTURE(depth[1]);
+          CHECK(p.out == q.out);
+          CHECK((!variant.lse || p.lse == q.lse));
+        }
+    }
+}

@@ -78,7 +78,7 @@ TEST_CASE("every declaration of the library is used behind an entry of the test 
   std::set<std::string> used = namesUsedBy(*tree->modules[0]);
   // Parts that only work inside others which are tested.
   for (const char *part :
-       {"FeedForward", "layer_norm", "rms_norm", "split_heads", "merge_heads", "windows", "pad_rows"})
+       {"FeedForward", "layer_norm", "rms_norm", "split_heads", "merge_heads", "windows", "pad_rows", "turn_halves"})
     used.insert(part);
   for (std::string_view name : library::names()) {
     std::unique_ptr<syntax::File> module =

@@ -64,6 +64,12 @@ DimExpr ChainWriter::sizeOf(StringRef labels) {
     case 'e':
       size = size * DimExpr(5);
       break;
+    case 'c':
+      size = size * DimExpr(3);
+      break;
+    case 'g':
+      size = size * DimExpr(7);
+      break;
     }
   return size;
 }
@@ -149,6 +155,18 @@ Tensor ChainWriter::withoutLogit(Tensor x, bool isFirst) {
   return {graph::SliceOp::create(builder, loc(), typeOf(axes, elementOf(x)), x.value, Value(),
                                  builder.getI64IntegerAttr(axis), graph::DimAttr::get(builder.getContext(), isFirst),
                                  builder.getI64IntegerAttr(1)),
+          axes};
+}
+
+Tensor ChainWriter::withFeatures(Tensor x, Tensor y) {
+  x = relayout(x, single(x.labels()));
+  size_t axis = axisOf(x, 'd');
+  Axes more = x.axes, axes = x.axes;
+  more[axis] = "c";
+  axes[axis] = "g";
+  Value values[] = {x.value, relayout(y, more).value};
+  return {graph::ConcatOp::create(builder, loc(), typeOf(axes, elementOf(x)), ValueRange(values),
+                                  builder.getI64IntegerAttr(axis)),
           axes};
 }
 

@@ -19,7 +19,7 @@ struct Tensor {
 };
 
 /// One function of one chain. Labels: b batch, h and r heads, t queries, s keys, x keys and one logit more, u other
-/// keys, d inner size, e values.
+/// keys, d and c inner sizes, g both of them, e values.
 class ChainWriter {
 public:
   ChainWriter(mlir::MLIRContext &context, unsigned seed);
@@ -60,6 +60,8 @@ public:
   /// x along `s` with a logit behind it (or before), along `x`; and the elements of x without it, along `s` again.
   Tensor withLogit(Tensor x, Tensor logit, bool isFirst);
   Tensor withoutLogit(Tensor x, bool isFirst);
+  /// x along `d` with y, whose features are along `c`, behind it: along `g`. Labels that y lacks are broadcast.
+  Tensor withFeatures(Tensor x, Tensor y);
   /// table[clip(index)] for a table of 3.
   Tensor gathered(Tensor table, Tensor index);
 

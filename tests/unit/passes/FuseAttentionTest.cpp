@@ -188,11 +188,32 @@ Weights softmax(ChainWriter &w, Tensor x, bool mayMove) {
   }
 }
 
+/// A further product of queries and keys, scaled or not, added to the scores or taken from them.
+Tensor withProduct(ChainWriter &w, Tensor s) {
+  std::string query = "c", key = "sc";
+  for (char label : s.labels()) {
+    if (label == 't' || (label != 's' && w.maybe(60)))
+      query += label;
+    if (label != 't' && label != 's' && w.maybe(60))
+      key += label;
+  }
+  Tensor product = w.contract(w.argument(query), w.argument(key), "c");
+  if (w.maybe(40))
+    product = w.binary<graph::MulOp>(product, w.maybe(50) ? w.constant(0.5) : w.argument(w.maybe(50) ? "" : "s"));
+  if (w.maybe(20))
+    product = w.binary<graph::AddOp>(w.argument("s"), product);
+  if (w.maybe(20))
+    return w.maybe(70) ? w.binary<graph::SubOp>(s, product) : w.binary<graph::SubOp>(product, s);
+  return w.maybe(50) ? w.binary<graph::AddOp>(s, product) : w.binary<graph::AddOp>(product, s);
+}
+
 /// One step of the score chain.
 Tensor step(ChainWriter &w, Tensor s) {
-  switch (w.pick(13)) {
+  switch (w.pick(14)) {
   case 0:
     return w.binary<graph::MulOp>(s, w.constant(0.5));
+  case 13:
+    return withProduct(w, s);
   case 1:
     return w.binary<graph::DivOp>(s, w.rootOf('d'));
   case 2: // softcap
@@ -264,15 +285,29 @@ Chain randomChain(ChainWriter &w) {
   }
 }
 
+/// More features behind those of queries or keys; batches may share them.
+Tensor withFeatures(ChainWriter &w, Tensor x) {
+  std::string labels = "c";
+  for (char label : x.labels())
+    if (label == 't' || label == 's' || (label != 'd' && w.maybe(60)))
+      labels += label;
+  return w.withFeatures(x, w.argument(labels));
+}
+
 OwningOpRef<ModuleOp> attention(MLIRContext &context, unsigned seed) {
   ChainWriter w(context, seed);
   Chain chain = randomChain(w);
   Tensor q = w.argument(chain.q), k = w.argument(chain.k), v = w.argument(chain.v);
+  std::string inner = "d";
+  if (w.maybe(15)) {
+    inner = "g";
+    q = withFeatures(w, q), k = withFeatures(w, k);
+  }
   if (w.maybe(30))
     q = w.binary<graph::MulOp>(q, w.constant(0.25));
   if (w.maybe(20))
     k = w.binary<graph::DivOp>(k, w.rootOf('d'));
-  Tensor s = w.contract(q, k, "d");
+  Tensor s = w.contract(q, k, inner);
   for (unsigned steps = w.pick(4); steps > 0; --steps)
     s = step(w, s);
   Weights p = softmax(w, w.shuffled(s), true);

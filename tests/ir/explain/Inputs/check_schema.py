@@ -14,7 +14,8 @@ AT = {"batch": [NUMBER], "queries": NUMBER, "keys": NUMBER, "flops": NUMBER, "by
 RUN = {"entry": TEXT, "paths": [TEXT], "flops": TEXT, "bytes": TEXT, "score_bytes": TEXT, "at?": AT}
 MASK = {"text": TEXT, "formula": (TEXT, None), "terms": [{"kind": TEXT, "formula": TEXT, "place": (PLACE, None), "from?": TEXT, "to?": TEXT}]}
 CAPTURE = {"name": TEXT, "type": TEXT, "regions": [TEXT], "indices": [TEXT], "by_query": TEXT, "by_key": TEXT}
-ATTENTION = {"batch": [TEXT], "queries": TEXT, "keys": TEXT, "inner": TEXT, "values": TEXT, "q": TEXT, "k": TEXT, "v": TEXT, "result": TEXT,
+ATTENTION = {"batch": [TEXT], "queries": TEXT, "keys": TEXT, "inner": TEXT, "values": TEXT, "q": TEXT, "k": TEXT,
+             "joined": [{"q": TEXT, "k": TEXT}], "v": TEXT, "result": TEXT,
              "shared": [TEXT], "normalizer": TEXT, "score": TEXT, "scale": (TEXT, None), "mask": MASK, "captures": [CAPTURE],
              "hints": [{"text": TEXT, "place": (PLACE, None)}]}
 VARIANT = {"name": TEXT, "condition": TEXT, "decided_by": TEXT}

@@ -244,7 +244,6 @@ def relative_positions(q, k, v, places):
 
 
 ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, retention, sink, sink_by_hand, sink_of_query, off_by_one, log_sums,
-ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, retention, sink, sink_by_hand, sink_of_query, off_by_one, log_sums,
            log_sum_alone, weights_too, nothing_seen, sums, sums_alone, sums_of_sinks, largest, nearest, chosen, differential, renormalised, chosen_after,
            over_queries, narrow_weights, eight_keys, cached, joined_products, joined_amid, joined_weights, joined_features,
            joined_queries, latent, wide_heads, narrow_heads, rotated_pairs, relative_positions]

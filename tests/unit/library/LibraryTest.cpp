@@ -72,16 +72,16 @@ TEST_CASE("every declaration of the library is used behind an entry of the test 
   source::SourceManager sources;
   source::DiagnosticEngine diagnostics(sources);
   std::set<std::string> used;
-  for (const char *model : {FOVEA_LIBRARY_MODEL, FOVEA_CACHES_MODEL}) {
+  for (const char *model : {FOVEA_LIBRARY_MODEL, FOVEA_CACHES_MODEL, FOVEA_LINEAR_MODEL}) {
     std::optional<source::FileId> file = sources.load(model);
     REQUIRE(file);
     std::unique_ptr<syntax::File> tree = syntax::parse(sources, *file, diagnostics);
     REQUIRE(tree->modules.size() == 1);
     used.merge(namesUsedBy(*tree->modules[0]));
   }
-  // Parts that only work inside others which are tested.
-  for (const char *part :
-       {"FeedForward", "layer_norm", "rms_norm", "split_heads", "merge_heads", "windows", "pad_rows", "turn_halves"})
+  // Parts that only work inside others which are tested; `segment_heads` in the example of documents.
+  for (const char *part : {"FeedForward", "layer_norm", "rms_norm", "split_heads", "merge_heads", "windows", "pad_rows",
+                           "turn_halves", "segment_rows", "segment_heads"})
     used.insert(part);
   for (std::string_view name : library::names()) {
     std::unique_ptr<syntax::File> module =
@@ -98,6 +98,8 @@ TEST_CASE("the test model and the examples are free of errors and warnings") {
   std::string examples = FOVEA_EXAMPLES;
   checks(FOVEA_LIBRARY_MODEL);
   checks(FOVEA_CACHES_MODEL);
+  checks(FOVEA_LINEAR_MODEL);
+  checks(examples + "/documents/documents.fov");
   checks(examples + "/minilm/minilm.fov");
   checks(examples + "/encoder_decoder/encoder_decoder.fov");
   checks(examples + "/first_steps/first_steps.fov");

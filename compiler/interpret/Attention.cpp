@@ -19,17 +19,23 @@ struct Heads {
   const Tensor *keyRows = nullptr, *valueRows = nullptr;
   Shape rows; ///< batch..., T
   int64_t queries, keys, width;
-  Heads(const Scope &scope, graph::AttentionOp op) : v(scope.get(op.getV())) {
-    for (auto [q, k] : op.getParts())
+  template <typename Op> Heads(const Scope &scope, Op op) : v(scope.get(op.getV())) {
+    parts.push_back({&scope.get(op.getQ()), &scope.get(op.getK())});
+    const Shape &q = parts.front().first->shape;
+    rows.assign(q.begin(), q.end() - 1);
+    queries = rows.back(), keys = parts.front().second->shape.end()[-2], width = v.shape.back();
+    if constexpr (std::is_same_v<Op, graph::AttentionOp>)
+      addParts(scope, op);
+  }
+  void addParts(const Scope &scope, graph::AttentionOp op) {
+    for (auto [q, k] : llvm::zip(op.getJoinedQ(), op.getJoinedK()))
       parts.push_back({&scope.get(q), &scope.get(k)});
     if (op.getKeyRows())
       keyRows = &scope.get(op.getKeyRows());
     if (op.getValueRows())
       valueRows = &scope.get(op.getValueRows());
-    const Shape &all = parts.front().first->shape;
-    rows.assign(all.begin(), all.end() - 1);
-    queries = rows.back(), width = v.shape.back();
-    keys = keyRows ? keyRows->shape.back() : parts.front().second->shape.end()[-2];
+    if (keyRows)
+      keys = keyRows->shape.back();
   }
 
   /// Where key j's row of `x` begins.
@@ -195,10 +201,9 @@ Error interpret::evaluateLinearAttention(Scope &scope, graph::LinearAttentionOp 
   Expected<Tensor> result = makeTensor(scope, op, op.getResult().getType());
   if (!result)
     return result.takeError();
-  Heads heads(scope.get(op.getQ()), scope.get(op.getK()), scope.get(op.getV()));
-  Shape rows(heads.q.shape.begin(), heads.q.shape.end() - 1); // batch..., S
+  Heads heads(scope, op);
   Error error = Error::success();
-  forEachIndex(rows, [&](ArrayRef<int64_t> index, int64_t row) {
+  forEachIndex(heads.rows, [&](ArrayRef<int64_t> index, int64_t row) {
     int64_t t = index.back(), batch = row / heads.queries;
     ArrayRef<int64_t> batchIndex = index.drop_back();
     for (int64_t j = 0; j <= t && !error; ++j) {

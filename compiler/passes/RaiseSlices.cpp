@@ -71,7 +71,7 @@ private:
   Value taken(Value value, int64_t axis) {
     Location loc = place->getLoc();
     if (part.indices)
-      return graph::GatherOp::create(builder, loc, partType(value, axis), value, part.indices, axis);
+      return graph::GatherOp::create(builder, loc, partType(value, axis), value, ValueRange(part.indices), ArrayRef(axis));
     return graph::SliceOp::create(
         builder, loc, partType(value, axis), value, part.offset, builder.getI64IntegerAttr(axis),
         part.offset ? graph::DimAttr() : graph::DimAttr::get(builder.getContext(), part.start),
@@ -251,18 +251,20 @@ class RaiseSlices : public fovea::impl::RaiseSlicesBase<RaiseSlices> {
     return raiser.hasRaised ? result : Value();
   }
 
-  /// Indices of any rank, as one axis.
+  /// Indices of any rank along one axis, as one axis.
   static Value raise(graph::GatherOp gather) {
+    if (gather.getAxes().size() != 1)
+      return Value();
     OpBuilder builder(gather);
-    graph::TensorType type = typeOf(gather.getIndices());
+    Value indices = gather.getIndices().front();
+    graph::TensorType type = typeOf(indices);
     DimExpr count = type.getNumElements();
     if (!count)
       return Value();
-    Value indices = gather.getIndices();
     if (type.getRank() != 1)
       indices = graph::ReshapeOp::create(builder, gather.getLoc(), type.cloneWith(ArrayRef<DimExpr>(count)), indices);
     Raiser raiser(gather, {Value(), DimExpr(0), 1, count, indices});
-    Value result = raiser.sliced(gather.getX(), gather.getAxis());
+    Value result = raiser.sliced(gather.getX(), gather.getAxes().front());
     if (!raiser.hasRaised)
       return Value();
     if (result.getType() != gather.getType())

@@ -410,7 +410,7 @@ public:
   }
 
 private:
-  Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), int(target.vectorLength), target.fma); }
+  Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), target); }
   kernel::LinearAttentionOp op;
 };
 

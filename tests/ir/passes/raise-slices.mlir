@@ -92,8 +92,8 @@ graph.func @projection<[T]>(%x: !graph.tensor<[T, 64], f32>, %w: !graph.tensor<[
 graph.func @chosen<[H, T, S, A, R, G]>(%q: !graph.tensor<[H, T, 64], f32>, %k: !graph.tensor<[H, S, 64], f32>, %rows: !graph.tensor<[A, R], i64>, %heads: !graph.tensor<[G], i64>) -> !graph.tensor<[G, A, R, S], f32> {
   %s = graph.contract %q [0, 1, 3], %k [0, 2, 3] -> [0, 1, 2] : !graph.tensor<[H, T, 64], f32>, !graph.tensor<[H, S, 64], f32> -> !graph.tensor<[H, T, S], f32>
   %p = graph.softmax %s {axis = 2} : !graph.tensor<[H, T, S], f32>
-  %h = graph.gather %p, %heads {axis = 0} : <[H, T, S], f32>, <[G], i64> -> <[G, T, S], f32>
-  %r = graph.gather %h, %rows {axis = 1} : <[G, T, S], f32>, <[A, R], i64> -> <[G, A, R, S], f32>
+  %h = graph.gather %p at %heads [0] : <[H, T, S], f32>, <[G], i64> -> <[G, T, S], f32>
+  %r = graph.gather %h at %rows [1] : <[G, T, S], f32>, <[A, R], i64> -> <[G, A, R, S], f32>
   graph.return %r : !graph.tensor<[G, A, R, S], f32>
 }
 
@@ -106,7 +106,7 @@ graph.func @chosen<[H, T, S, A, R, G]>(%q: !graph.tensor<[H, T, 64], f32>, %k: !
 // CHECK-NEXT: graph.softmax
 graph.func @gathered_scores<[T, S, U]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %i: !graph.tensor<[U], i64>) -> !graph.tensor<[T, U], f32> {
   %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
-  %g = graph.gather %s, %i {axis = 1} : <[T, S], f32>, <[U], i64> -> <[T, U], f32>
+  %g = graph.gather %s at %i [1] : <[T, S], f32>, <[U], i64> -> <[T, U], f32>
   %p = graph.softmax %g {axis = 1} : !graph.tensor<[T, U], f32>
   graph.return %p : !graph.tensor<[T, U], f32>
 }

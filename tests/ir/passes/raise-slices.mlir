@@ -82,18 +82,18 @@ graph.func @projection<[T]>(%x: !graph.tensor<[T, 64], f32>, %w: !graph.tensor<[
 // Chosen rows of chosen heads: both gathers are taken of the queries, that of heads of the keys as well.
 // CHECK-LABEL: graph.func @chosen
 // CHECK-SAME: %[[Q:[^,]*]]: !graph.tensor<[H, T, 64], f32>, %[[K:[^,]*]]: !graph.tensor<[H, S, 64], f32>, %[[ROWS:[^,]*]]: !graph.tensor<[A, R], i64>, %[[HEADS:.*]]: !graph.tensor<[G], i64>
-// CHECK-DAG: %[[QH:.*]] = graph.gather %[[Q]], %[[HEADS]] {axis = 0 : i64}
-// CHECK-DAG: %[[KH:.*]] = graph.gather %[[K]], %[[HEADS]] {axis = 0 : i64}
+// CHECK-DAG: %[[QH:.*]] = graph.gather %[[Q]] at %[[HEADS]] [0]
+// CHECK-DAG: %[[KH:.*]] = graph.gather %[[K]] at %[[HEADS]] [0]
 // CHECK-DAG: %[[FLAT:.*]] = graph.reshape %[[ROWS]] : <[A, R], i64> -> <[A*R], i64>
-// CHECK-DAG: %[[QR:.*]] = graph.gather %[[QH]], %[[FLAT]] {axis = 1 : i64} : <[G, T, 64], f32>, <[A*R], i64> -> <[G, A*R, 64], f32>
+// CHECK-DAG: %[[QR:.*]] = graph.gather %[[QH]] at %[[FLAT]] [1] : <[G, T, 64], f32>, !graph.tensor<[A*R], i64> -> <[G, A*R, 64], f32>
 // CHECK: %[[S:.*]] = graph.contract %[[QR]] [0, 1, 3], %[[KH]] [0, 2, 3] -> [0, 1, 2]
 // CHECK: %[[W:.*]] = graph.softmax %[[S]] {axis = 2 : i64, graph.part} : <[G, A*R, S], f32>
 // CHECK: graph.reshape %[[W]] : <[G, A*R, S], f32> -> <[G, A, R, S], f32>
 graph.func @chosen<[H, T, S, A, R, G]>(%q: !graph.tensor<[H, T, 64], f32>, %k: !graph.tensor<[H, S, 64], f32>, %rows: !graph.tensor<[A, R], i64>, %heads: !graph.tensor<[G], i64>) -> !graph.tensor<[G, A, R, S], f32> {
   %s = graph.contract %q [0, 1, 3], %k [0, 2, 3] -> [0, 1, 2] : !graph.tensor<[H, T, 64], f32>, !graph.tensor<[H, S, 64], f32> -> !graph.tensor<[H, T, S], f32>
   %p = graph.softmax %s {axis = 2} : !graph.tensor<[H, T, S], f32>
-  %h = graph.gather %p at %heads [0] : <[H, T, S], f32>, <[G], i64> -> <[G, T, S], f32>
-  %r = graph.gather %h at %rows [1] : <[G, T, S], f32>, <[A, R], i64> -> <[G, A, R, S], f32>
+  %h = graph.gather %p at %heads [0] : <[H, T, S], f32>, !graph.tensor<[G], i64> -> <[G, T, S], f32>
+  %r = graph.gather %h at %rows [1] : <[G, T, S], f32>, !graph.tensor<[A, R], i64> -> <[G, A, R, S], f32>
   graph.return %r : !graph.tensor<[G, A, R, S], f32>
 }
 
@@ -106,7 +106,7 @@ graph.func @chosen<[H, T, S, A, R, G]>(%q: !graph.tensor<[H, T, 64], f32>, %k: !
 // CHECK-NEXT: graph.softmax
 graph.func @gathered_scores<[T, S, U]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %i: !graph.tensor<[U], i64>) -> !graph.tensor<[T, U], f32> {
   %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
-  %g = graph.gather %s at %i [1] : <[T, S], f32>, <[U], i64> -> <[T, U], f32>
+  %g = graph.gather %s at %i [1] : <[T, S], f32>, !graph.tensor<[U], i64> -> <[T, U], f32>
   %p = graph.softmax %g {axis = 1} : !graph.tensor<[T, U], f32>
   graph.return %p : !graph.tensor<[T, U], f32>
 }

@@ -112,6 +112,77 @@ void concatRule(Rule &rule, graph::ConcatOp op) {
   }
 }
 
+//===-- Places ----------------------------------------------------------------------------------------------------===//
+
+/// What reaches an element comes from everywhere it was read at. Summed in f32.
+Value addedAt(Rule &rule, graph::TensorType type, Value gradient, ValueRange indices, ArrayRef<int64_t> axes) {
+  Type f32 = rule.b.getF32Type();
+  graph::TensorType wide = type.cloneWith(f32);
+  Value zero = splat(rule.b, rule.loc, wide, 0);
+  Value sum = graph::ScatterOp::create(rule.b, rule.loc, wide, zero, rule.cast(gradient, f32), indices, axes,
+                                       /*adds=*/true);
+  return rule.cast(sum, type.getElementType());
+}
+
+void gatherRule(Rule &rule, graph::GatherOp op) {
+  rule.pass(0, addedAt(rule, op.getX().getType(), rule.gradient(), op.getIndices(), op.getAxes()));
+}
+
+/// Elements of v that were written over get nothing: the number of the last one that names a place stays there.
+Value maskWrittenOver(Rule &rule, graph::ScatterOp op, Value gradient) {
+  graph::TensorType x = op.getX().getType(), indices = typeOf(op.getIndices().front()), v = op.getV().getType();
+  SmallVector<DimExpr> places;
+  SmallVector<int64_t> axes, own;
+  for (auto [i, axis] : llvm::enumerate(op.getAxes())) {
+    places.push_back(x.getDim(axis));
+    axes.push_back(i);
+  }
+  for (int64_t i = 0; i < indices.getRank(); ++i)
+    own.push_back(op.getAxes().front() + i);
+  graph::TensorType numbers = indices.cloneWith(rule.b.getI64Type());
+  graph::TensorType line = numbers.cloneWith(ArrayRef<DimExpr>(indices.getNumElements()));
+  Value number = rule.reshape(graph::IotaOp::create(rule.b, rule.loc, line), numbers);
+  graph::TensorType table = numbers.cloneWith(ArrayRef<DimExpr>(places));
+  Value zero =
+      graph::ConstantOp::create(rule.b, rule.loc, table.cloneWith(ArrayRef<DimExpr>()), rule.b.getI64IntegerAttr(0));
+  Value none = graph::BroadcastOp::create(rule.b, rule.loc, table, zero, ArrayRef<int64_t>());
+  Value last = graph::ScatterOp::create(rule.b, rule.loc, table, none, number, op.getIndices(), axes, false);
+  Value there = graph::GatherOp::create(rule.b, rule.loc, numbers, last, op.getIndices(), axes);
+  Value stays = graph::BroadcastOp::create(rule.b, rule.loc, v.cloneWith(rule.b.getI1Type()),
+                                           rule.compare("eq", there, number), own);
+  return rule.select(stays, gradient, rule.constant(gradient, 0));
+}
+
+void scatterRule(Rule &rule, graph::ScatterOp op) {
+  if (op.getAdds() && rule.needs(0))
+    rule.pass(0, rule.gradient());
+  else if (rule.needs(0))
+    rule.pass(0, graph::ScatterOp::create(rule.b, rule.loc, op.getX().getType(), rule.gradient(),
+                                          splat(rule.b, rule.loc, op.getV().getType(), 0), op.getIndices(),
+                                          op.getAxes(), false));
+  if (!rule.needs(1))
+    return;
+  Value read =
+      graph::GatherOp::create(rule.b, rule.loc, op.getV().getType(), rule.gradient(), op.getIndices(), op.getAxes());
+  rule.pass(1, op.getAdds() ? read : maskWrittenOver(rule, op, read));
+}
+
+/// The largest ones have come from their places.
+void topKRule(Rule &rule, graph::TopKOp op) {
+  graph::TensorType indices = op.getIndices().getType();
+  SmallVector<Value> places;
+  SmallVector<int64_t> axes;
+  for (int64_t axis = 0; axis + 1 < indices.getRank(); ++axis) {
+    graph::TensorType line = indices.cloneWith(ArrayRef<DimExpr>(indices.getDim(axis)));
+    Value number = graph::IotaOp::create(rule.b, rule.loc, line);
+    places.push_back(graph::BroadcastOp::create(rule.b, rule.loc, indices, number, axis));
+    axes.push_back(axis);
+  }
+  places.push_back(op.getIndices());
+  axes.push_back(indices.getRank() - 1);
+  rule.pass(0, addedAt(rule, op.getX().getType(), rule.gradient(), places, axes));
+}
+
 //===-- Sums and products -----------------------------------------------------------------------------------------===//
 
 /// Each factor gets the gradient's product with the other one, summed over what it lacks.
@@ -189,11 +260,19 @@ template <typename OpT, void (*rule)(Rule &, OpT)> std::pair<StringRef, RuleFunc
 /// The rule of every op that is not elementwise.
 const llvm::StringMap<RuleFunction> &table() {
   static const llvm::StringMap<RuleFunction> rules{
-      row<graph::BroadcastOp, broadcastRule>(),     row<graph::ReshapeOp, reshapeRule>(),
-      row<graph::TransposeOp, transposeRule>(),     row<graph::SliceOp, sliceRule>(),
-      row<graph::UpdateSliceOp, updateSliceRule>(), row<graph::ConcatOp, concatRule>(),
-      row<graph::ContractOp, contractRule>(),       row<graph::ReduceOp, reduceRule>(),
-      row<graph::SoftmaxOp, softmaxRule>(),         row<graph::LogSumExpOp, logSumExpRule>(),
+      row<graph::BroadcastOp, broadcastRule>(),
+      row<graph::ReshapeOp, reshapeRule>(),
+      row<graph::TransposeOp, transposeRule>(),
+      row<graph::SliceOp, sliceRule>(),
+      row<graph::UpdateSliceOp, updateSliceRule>(),
+      row<graph::ConcatOp, concatRule>(),
+      row<graph::GatherOp, gatherRule>(),
+      row<graph::ScatterOp, scatterRule>(),
+      row<graph::TopKOp, topKRule>(),
+      row<graph::ContractOp, contractRule>(),
+      row<graph::ReduceOp, reduceRule>(),
+      row<graph::SoftmaxOp, softmaxRule>(),
+      row<graph::LogSumExpOp, logSumExpRule>(),
   };
   return rules;
 }

@@ -147,7 +147,10 @@ static Expected<Tensor> evaluate(const Scope &scope, graph::ScatterOp op) {
     int64_t offset = (*to)(index);
     if (!result.absent.empty())
       result.absent[offset] = false;
-    copyElement(result, offset, v, number);
+    if (op.getAdds())
+      result.reals[offset] += v.reals[number];
+    else
+      copyElement(result, offset, v, number);
   });
   return result;
 }

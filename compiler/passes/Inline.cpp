@@ -56,9 +56,7 @@ class Inline : public fovea::impl::InlineBase<Inline> {
         return signalPassFailure();
     countCalls(order);
     for (graph::FuncOp function : order)
-      for (auto call : llvm::make_early_inc_range(function.getOps<graph::CallOp>()))
-        if (graph::FuncOp callee = calleeOf(call); !staysCalled(callee))
-          inlineCall(call, callee, function);
+      inlineCalls(function);
     keepRequireFused(order);
     eraseUnused(order);
     addCommonCallers(llvm::to_vector(getOperation().getOps<graph::FuncOp>()));
@@ -113,6 +111,20 @@ class Inline : public fovea::impl::InlineBase<Inline> {
       for (auto call : function.getOps<graph::CallOp>()) {
         uint64_t &count = counts[calleeOf(call)];
         count = std::min<uint64_t>(count + counts[function], 1u << 30);
+      }
+  }
+
+  /// Layers too where a gradient is asked for: the way back leads through them.
+  void inlineCalls(graph::FuncOp function) {
+    bool isAgain = true;
+    while (std::exchange(isAgain, false))
+      for (auto call : llvm::make_early_inc_range(function.getOps<graph::CallOp>())) {
+        graph::FuncOp callee = calleeOf(call);
+        bool hasGradient = !function.getOps<graph::GradOp>().empty() || !callee.getOps<graph::GradOp>().empty();
+        if (staysCalled(callee) && !(hasGradient && !callee.getPrepare()))
+          continue;
+        isAgain |= hasGradient; // what it called stands here now
+        inlineCall(call, callee, function);
       }
   }
 

@@ -15,7 +15,7 @@ def Inline : FoveaPass<"graph-inline"> {
     After: the body of `f` with its symbols replaced by the call's sizes, in types, attributes and regions; what `f`
     requires, with the same replacement, is required by the caller. Locations are `loc("layers.0.<path in f>"(place))`.
     A function marked `layer` stays where it is called at least twice from the entries (counted through calls), so that
-    equal layers are compiled once. Functions that nothing refers to any more, entries apart, are erased.
+    equal layers are compiled once; but where a gradient is asked for it is inlined: graph-differentiate knows no calls. Functions that nothing refers to any more, entries apart, are erased.
     Requires: calls that verify; no recursion (the frontend reports it; here it is an error).
     Exact.
   }];

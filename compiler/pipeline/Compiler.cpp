@@ -8,6 +8,7 @@
 #include "compiler/program/Identity.h"
 #include "compiler/program/LowerProgram.h"
 #include "compiler/syntax/Parser.h"
+#include "dialects/graph/GraphDialect.h"
 #include "dialects/graph/Places.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -265,6 +266,10 @@ bool Compiler::State::loadPlugins() {
   return true;
 }
 
+static bool asksForGradients(ModuleOp module) {
+  return module.walk([](graph::GradOp) { return WalkResult::interrupt(); }).wasInterrupted();
+}
+
 bool Compiler::import() {
   registerPassesOnce();
   if (!state->loadPlugins())
@@ -273,7 +278,10 @@ bool Compiler::import() {
     TimingScope scope = state->root.nest("import");
     state->graph = importModel(*state->model, state->sources, state->context);
   }
-  return state->graph && succeeded(state->runPasses(*state->graph, "", points::afterImport));
+  if (!state->graph)
+    return false;
+  const char *passes = asksForGradients(*state->graph) ? phases::gradients : "";
+  return succeeded(state->runPasses(*state->graph, passes, points::afterImport));
 }
 
 bool Compiler::simplify() {

@@ -15,6 +15,9 @@ inline constexpr const char *afterImport = "after-import", *beforeFusion = "befo
 
 namespace phases {
 
+/// Gradients are part of what a model means: a graph that asks for them holds what computes them from the start.
+inline constexpr const char *gradients = "graph-inline,graph-differentiate";
+
 /// Calls first: everything after sees whole layers, and constant arguments meet their uses. Canonical form and common
 /// subexpressions before fusion, so that it matches one spelling of an operand and sees true numbers of uses. Identities
 /// that need preconditions come after inlining, which brings those of callees.

@@ -492,6 +492,7 @@ std::map<std::string, Builtin> makeBuiltins() {
   t["transpose"] = {{"x", "axes"}, 2, runTranspose, ""};
   t["concat"] = {{"xs", "axis"}, 1, runConcat, ""};
   addListBuiltins(t);
+  addGradientBuiltins(t);
   t["shape"] = {{"x"}, 1, runShape, "shape"};
   t["rank"] = {{"x"}, 1, runShape, "rank"};
   t["size"] = {{"x", "axis"}, 1, runShape, "size"};

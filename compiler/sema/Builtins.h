@@ -13,6 +13,8 @@ inline bool given(const Args &args, size_t i) { return !args[i].value.is(Entity:
 Entity wrong(Elaborator &e, const Args &args, size_t i, const std::string &name, const std::string &function,
              const std::string &wanted);
 
+/// grad.
+void addGradientBuiltins(std::map<std::string, Builtin> &table);
 /// range, zip, enumerate, len.
 void addListBuiltins(std::map<std::string, Builtin> &table);
 

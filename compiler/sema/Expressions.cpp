@@ -241,10 +241,6 @@ static bool placeArguments(DiagnosticEngine &diagnostics, const std::string &nam
 
 Entity Elaborator::evalCall(const syntax::Expr &e) {
   const syntax::Expr &callee = *e.children[0];
-  if (callee.kind == ExprKind::Name && callee.text == "grad" && !findName("grad")) {
-    reportTraining(e.span);
-    return {};
-  }
   // What only training needs is said before the optimiser's name is looked for.
   if (callee.kind == ExprKind::Name)
     for (const syntax::ArgumentExpr &a : e.arguments)

@@ -114,7 +114,7 @@ std::vector<std::string> Elaborator::namesInScope() {
 /// Once: a training step has many places that need it.
 void Elaborator::reportTraining(Span span) {
   if (!std::exchange(trainingReported, true))
-    diagnostics.report(diag::notSupported, span, "training (`grad`, `params`, `optim`)");
+    diagnostics.report(diag::notSupported, span, "training (`params`, `optim`)");
 }
 
 Entity Elaborator::lookupName(const syntax::Expr &e) {
@@ -127,7 +127,7 @@ Entity Elaborator::lookupName(const syntax::Expr &e) {
                            "one of its names, `" + name + ".name`,");
         return {};
       }
-  if (e.text == "params" || e.text == "grad") {
+  if (e.text == "params") {
     reportTraining(e.span);
     return {};
   }

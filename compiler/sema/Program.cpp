@@ -98,7 +98,7 @@ FileScope *Program::import(const syntax::ImportDecl &decl, const FileScope &from
     }
   }
   if (name == "optim") {
-    diagnostics.report(diag::notSupported, decl.span, "training (`grad`, `params`, `optim`)");
+    diagnostics.report(diag::notSupported, decl.span, "training (`params`, `optim`)");
     return nullptr;
   }
   std::vector<std::string> known;

@@ -209,13 +209,14 @@ def Graph_GatherOp : Graph_Pure<"gather"> {
   let hasVerifier = 1;
 }
 def Graph_ScatterOp : Graph_Pure<"scatter"> {
-  let summary = "x with the sub-tensors that graph.gather would read replaced by those of v";
+  let summary = "x with the sub-tensors that graph.gather would read replaced by those of v, or added to";
   let description = [{
-    Where several indices name one place, the last of them in row-major order stays. An index outside fails the run.
+    Where several indices name one place, the last of them in row-major order stays; with `adds` all of them are added, in that order. An index
+    outside fails the run.
       (C1) axes ascending, in range, one for each index tensor, at least one; (C2) indices are i64 or i32, of one shape; (C3) v has the type of the gather's
-      result; (C4) the result's type is x's.
+      result; (C4) the result's type is x's; (C5) what adds is f32.
   }];
-  let arguments = (ins Graph_Tensor:$x, Graph_Tensor:$v, Variadic<Graph_Tensor>:$indices, DenseI64ArrayAttr:$axes);
+  let arguments = (ins Graph_Tensor:$x, Graph_Tensor:$v, Variadic<Graph_Tensor>:$indices, DenseI64ArrayAttr:$axes, UnitAttr:$adds);
   let assemblyFormat = "$x `,` $v `at` $indices $axes attr-dict `:` type($x) `,` type($v) `,` type($indices) `->` type($result)";
   let hasVerifier = 1;
 }

@@ -248,6 +248,8 @@ LogicalResult ScatterOp::verify() {
     return emitOpError("(C3) takes ") << type << ", not " << getV().getType();
   if (type && getX().getType() != getType())
     return emitOpError("(C4) the result's type is x's: ") << getX().getType() << " and " << getType();
+  if (type && getAdds() && !type.getElementType().isF32())
+    return emitOpError("(C5) adds f32, not ") << type.getElementType();
   return success(bool(type));
 }
 

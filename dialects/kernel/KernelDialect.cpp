@@ -78,6 +78,8 @@ void LoadOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffect
 
 void StoreOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
   effects.emplace_back(MemoryEffects::Write::get(), &getTargetMutable());
+  if (getAdds())
+    effects.emplace_back(MemoryEffects::Read::get(), &getTargetMutable());
 }
 
 LogicalResult ReduceOp::inferReturnTypes(MLIRContext *context, std::optional<Location>, Adaptor adaptor,

@@ -75,7 +75,7 @@ def Kernel_MapOp : Kernel_Op<"map", [RecursiveMemoryEffects, SingleBlock]> {
     The block has one index argument per size. `kernel.reduce` inside is collective over axes. Points are independent otherwise:
     no point reads what another one stores. What does not depend on the reduced axes runs once for all points along them, even where
     there are none: a row's sum is stored once, and as 0 where the row is empty. With `ordered_from` points that differ along the axes from that
-    one on may store to one place: the last of them in row-major order stays.
+    one on may store to one place: the last of them in row-major order stays, or what they add is added in that order.
       (C1) one index argument a size; (C2) ends with kernel.yield without operands; (C3) all reductions have the same axes, ascending and in range;
       (C4) the body holds point-program ops only (arith, math, kernel.load, store, reduce, check, memref.dim), no regions; (C5) `ordered_from` is an axis, and
       nothing is reduced with it.
@@ -181,9 +181,13 @@ def Kernel_LoadOp : Kernel_Op<"load", [AttrSizedOperandSegments, DeclareOpInterf
   let hasVerifier = 1;
 }
 def Kernel_StoreOp : Kernel_Op<"store", [AttrSizedOperandSegments, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
-  let summary = "writes one element, where `mask` is true";
-  let description = "(C1) one index an axis; (C2) the value has the memref's element type, except i1, which writes 0 or 1 into an i8 memref.";
-  let arguments = (ins AnyType:$value, AnyMemRef:$target, Variadic<Index>:$indices, Optional<I1>:$mask);
+  let summary = "writes one element, or adds to it, where `mask` is true";
+  let description = [{
+    With `adds` points that store to one place are added to it one after the other, in the order of the map's `ordered_from`.
+      (C1) one index an axis; (C2) the value has the memref's element type, except i1, which writes 0 or 1 into an i8 memref; (C3) what adds is f32, in a map
+      with `ordered_from`.
+  }];
+  let arguments = (ins AnyType:$value, AnyMemRef:$target, Variadic<Index>:$indices, Optional<I1>:$mask, UnitAttr:$adds);
   let assemblyFormat = "$value `,` $target `[` $indices `]` (`if` $mask^)? attr-dict `:` type($value) `,` type($target)";
   let hasVerifier = 1;
 }

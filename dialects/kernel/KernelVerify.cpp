@@ -208,7 +208,12 @@ LogicalResult TopKOp::verify() {
 }
 
 LogicalResult LoadOp::verify() { return verifyAccess(*this, getSource(), getIndices().size(), getResult().getType()); }
-LogicalResult StoreOp::verify() { return verifyAccess(*this, getTarget(), getIndices().size(), getValue().getType()); }
+LogicalResult StoreOp::verify() {
+  auto map = (*this)->getParentOfType<MapOp>();
+  if (getAdds() && (!getValue().getType().isF32() || !map || !map.getOrderedFrom()))
+    return emitOpError("adds f32, in a map with ordered_from (C3)");
+  return verifyAccess(*this, getTarget(), getIndices().size(), getValue().getType());
+}
 
 LogicalResult ReduceOp::verify() {
   StringRef kind = getKind();

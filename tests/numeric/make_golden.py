@@ -12,7 +12,7 @@ import sys
 
 import numpy
 import torch
-from reference import (caches, detection, documents, encoder_decoder, first_steps, gpt, gpt2, halves, image_generation, language, library,
+from reference import (caches, detection, documents, encoder_decoder, first_steps, gpt, gpt2, gradients, halves, image_generation, language, library,
                        minilm, spectrogram, speech, translation, two_towers, vit)
 from safetensors.torch import save_file
 
@@ -267,6 +267,11 @@ def make_pictures():
         write(HERE / f"golden/image_generation/paint{seed}.npy", torch.tensor(pixels))
 
 
+def make_gradients():
+    make_entries("gradients", "tests/numeric/gradients.fov", gradients.weights(), list(gradients.cases()),
+                 list(gradients.cases(torch.float64)))
+
+
 def make_caches():
     make_entries("caches", "tests/numeric/programs/kept.fov", {}, list(caches.cases()), list(caches.cases()))
 
@@ -289,6 +294,7 @@ def main():
     make_translation()
     make_pictures()
     make_caches()
+    make_gradients()
     make_minilm(sys.argv[1])
 
 

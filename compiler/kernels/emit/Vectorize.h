@@ -109,6 +109,7 @@ private:
   void emitUniformStore(kernel::StoreOp op, const Access &access);
   void emitContiguousStore(const Access &access, mlir::Value value);
   void emitScatter(const Access &access, mlir::Value value);
+  void emitAddition(kernel::StoreOp op, const Access &access);
   mlir::LogicalResult emitCheck(kernel::CheckOp op);
   void reportFailure(kernel::CheckOp op, mlir::Value failing);
   bool emitLinear(mlir::Operation &op);

@@ -230,6 +230,10 @@ Value PointVectorizer::emitGather(const Access &access, Type element) {
 
 LogicalResult PointVectorizer::emitStore(kernel::StoreOp op) {
   Access access = analyse(op.getTarget(), op.getIndices(), op.getMask());
+  if (op.getAdds()) {
+    emitAddition(op, access);
+    return success();
+  }
   if (access.laneStride == 0 && lookup(op.getValue()).isUniform()) {
     emitUniformStore(op, access);
     return success();
@@ -252,6 +256,37 @@ void PointVectorizer::emitUniformStore(kernel::StoreOp op, const Access &access)
     when = both(builder, loc, when, any);
   }
   emitWhen(builder, loc, when, [&] { memref::StoreOp::create(builder, loc, value, access.memref, laneZero(access)); });
+}
+
+/// Lanes that are neighbours in memory are added at once; others may be one place, and are added one after the other.
+void PointVectorizer::emitAddition(kernel::StoreOp op, const Access &access) {
+  Value value = vector(op.getValue());
+  emitWhen(builder, loc, access.when, [&] {
+    if (access.laneStride == 1) {
+      Access here = access;
+      here.when = nullptr; // asked for already
+      Value before = emitContiguousLoad(here, storedElement(access.memref));
+      emitContiguousStore(here, arith::AddFOp::create(builder, loc, before, value));
+      return;
+    }
+    SmallVector<Value> strides;
+    Value flat = flatView(access.memref, strides), active = activeLanes(access);
+    auto [scalar, offsets] = laneOffsets(access, strides);
+    auto constant = [&](int64_t number) -> Value {
+      return arith::ConstantOp::create(builder, loc, builder.getIndexAttr(number));
+    };
+    auto loop = scf::ForOp::create(builder, loc, constant(0), constant(lanes), constant(1));
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(loop.getBody());
+    auto of = [&](Value vector) -> Value {
+      return vector::ExtractOp::create(builder, loc, vector, OpFoldResult(loop.getInductionVar()));
+    };
+    emitWhen(builder, loc, active ? of(active) : Value(), [&] {
+      Value at = arith::AddIOp::create(builder, loc, scalar, of(offsets));
+      Value before = memref::LoadOp::create(builder, loc, flat, at);
+      memref::StoreOp::create(builder, loc, arith::AddFOp::create(builder, loc, before, of(value)), flat, at);
+    });
+  });
 }
 
 void PointVectorizer::emitContiguousStore(const Access &access, Value value) {

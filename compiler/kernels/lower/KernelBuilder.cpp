@@ -160,11 +160,11 @@ Value KernelBuilder::load(Storage storage, Type element, ValueRange at, Value gu
   return kernel::LoadOp::create(body, loc, element, memref(storage.base, storage.view), indices, guard);
 }
 
-void KernelBuilder::store(Value value, const Storage &storage, ValueRange at) {
+void KernelBuilder::store(Value value, const Storage &storage, ValueRange at, bool adds) {
   View view = storage.view;
   SmallVector<Value> indices(at);
   collapse(view, indices);
-  kernel::StoreOp::create(body, loc, value, memref(storage.base, view), indices, Value());
+  kernel::StoreOp::create(body, loc, value, memref(storage.base, view), indices, Value(), adds);
 }
 
 /// Sums in f32 what is stored in 16 bits, in i32 what is stored in 8.
@@ -250,7 +250,7 @@ LogicalResult KernelBuilder::storeScattered(graph::ScatterOp scatter, OpResult r
   FailureOr<SmallVector<Value>> indices = points->scatteredTo(scatter, at);
   if (failed(indices))
     return failure();
-  store(*value, storageOf(result), *indices);
+  store(*value, storageOf(result), *indices, scatter.getAdds());
   return success();
 }
 

@@ -70,7 +70,7 @@ private:
   void collapse(View &view, llvm::SmallVectorImpl<mlir::Value> &indices) const;
   std::optional<Storage> storageInside(mlir::Value inner);
   mlir::Value load(Storage storage, mlir::Type element, mlir::ValueRange indices, mlir::Value guard);
-  void store(mlir::Value value, const Storage &storage, mlir::ValueRange indices);
+  void store(mlir::Value value, const Storage &storage, mlir::ValueRange indices, bool adds = false);
   llvm::FailureOr<mlir::Value> reduceElement(llvm::StringRef kind, mlir::Value operand, mlir::ArrayRef<int64_t> axes,
                                              mlir::ValueRange indices, mlir::Location loc);
   llvm::FailureOr<mlir::Value> packElement(graph::PackOp op, mlir::ValueRange indices);

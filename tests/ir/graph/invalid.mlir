@@ -436,6 +436,15 @@ graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], f32>, %v: !
 
 // -----
 
+// scatter (C5)
+graph.func @f(%a: !graph.tensor<[4, 2], bf16>, %v: !graph.tensor<[3, 2], bf16>, %b: !graph.tensor<[3], i64>) {
+  // expected-error@+1 {{(C5) adds f32, not 'bf16'}}
+  %0 = graph.scatter %a, %v at %b [0] {adds} : <[4, 2], bf16>, <[3, 2], bf16>, !graph.tensor<[3], i64> -> <[4, 2], bf16>
+  graph.return
+}
+
+// -----
+
 // scatter (C3)
 graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>, %v: !graph.tensor<[4, 2], f32>) {
   // expected-error@+1 {{(C3) takes}}

@@ -411,6 +411,20 @@ kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
 
 // -----
 
+// kernel.store C3
+kernel.func @store(%x: memref<?xf32>, %n: index) {
+  kernel.map in(%n) {
+  ^bb0(%i: index):
+    %a = kernel.load %x[%i] : memref<?xf32> -> f32
+    // expected-error @below {{adds f32, in a map with ordered_from (C3)}}
+    kernel.store %a, %x[%i] {adds} : f32, memref<?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
 // kernel.store C1
 kernel.func @k(%x: memref<?xf32>, %b: memref<?xi8>, %n: index) {
   kernel.map in (%n) {

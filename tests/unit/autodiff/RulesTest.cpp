@@ -181,6 +181,39 @@ const Case cases[] = {
      {"2, T", "2, S"},
      "%y = graph.concat %a, %b, %a {axis = 1} : <<2, T:f32>>, <<2, S:f32>>, <<2, T:f32>> -> <<2, 2*T+S:f32>>",
      "2, 2*T+S"},
+    {"gather, of places that are read twice",
+     {"S, 2"},
+     R"(%i = graph.iota : <<7:i64>>
+        %m = graph.constant 3 : i64 : <<:i64>>
+        %n = graph.broadcast %m [] : <<:i64>> -> <<7:i64>>
+        %j = graph.mod %i, %n : <<7:i64>>
+        %y = graph.gather %a at %j [0] : <<S, 2:f32>>, <<7:i64>> -> <<7, 2:f32>>)",
+     "7, 2"},
+    {"gather along the last axis",
+     {"2, S"},
+     R"(%i = graph.iota : <<7:i64>>
+        %m = graph.constant 3 : i64 : <<:i64>>
+        %n = graph.broadcast %m [] : <<:i64>> -> <<7:i64>>
+        %j = graph.mod %i, %n : <<7:i64>>
+        %y = graph.gather %a at %j [1] : <<2, S:f32>>, <<7:i64>> -> <<2, 7:f32>>)",
+     "2, 7"},
+    {"scatter, of which some is written over",
+     {"S, 2", "3, 2"},
+     R"(%i = graph.iota : <<3:i64>>
+        %m = graph.constant 2 : i64 : <<:i64>>
+        %n = graph.broadcast %m [] : <<:i64>> -> <<3:i64>>
+        %j = graph.mod %i, %n : <<3:i64>>
+        %y = graph.scatter %a, %b at %j [0] : <<S, 2:f32>>, <<3, 2:f32>>, <<3:i64>> -> <<S, 2:f32>>)",
+     "S, 2"},
+    {"scatter that adds",
+     {"S, 2", "3, 2"},
+     R"(%i = graph.iota : <<3:i64>>
+        %m = graph.constant 2 : i64 : <<:i64>>
+        %n = graph.broadcast %m [] : <<:i64>> -> <<3:i64>>
+        %j = graph.mod %i, %n : <<3:i64>>
+        %y = graph.scatter %a, %b at %j [0] {adds} : <<S, 2:f32>>, <<3, 2:f32>>, <<3:i64>> -> <<S, 2:f32>>)",
+     "S, 2"},
+    {"top_k", {"2, S"}, "%y, %i = graph.top_k %a : <<2, S:f32>> -> <<2, 2:f32>>, <<2, 2:i64>>", "2, 2"},
     {"matmul",
      {"T, 5", "5, S"},
      "%y = graph.contract %a [0, 1], %b [1, 2] -> [0, 2] : <<T, 5:f32>>, <<5, S:f32>> -> <<T, S:f32>>",

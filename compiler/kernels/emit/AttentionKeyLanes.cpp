@@ -87,7 +87,9 @@ private:
   }
   /// Whether rows that a table names are read as they lie: f32 with adjacent columns.
   static bool lies(Value memref) { return !needsCopy(memref); }
-  /// Whether a block's keys are multiplied from where they lie.
+  /// Whether a block's keys may be multiplied from where they lie, by their type and the target's registers.
+  bool mayBeDirect();
+  /// Whether they are.
   Value direct(const Keys &keys);
   /// Whether the rows of each vector of a whole block's keys are neighbours.
   Value areVectorsNeighbours(const Keys &keys);
@@ -265,25 +267,29 @@ void KeyLanes::block(const Keys &keys, Value careful) {
 }
 
 void KeyLanes::multiplyKeys(const Keys &keys) {
-  code.branch(
-      direct(keys), [&] { rowTiles([&](ValueRange tile) { directProducts(tile, keys); }); },
-      [&] {
-        for (const Part &part : parts)
-          transposeKeys(part, keys);
-        rowTiles([&](ValueRange tile) { products(tile, keys); });
-      });
+  auto byWayOfScratch = [&] {
+    for (const Part &part : parts)
+      transposeKeys(part, keys);
+    rowTiles([&](ValueRange tile) { products(tile, keys); });
+  };
+  if (!mayBeDirect())
+    return byWayOfScratch();
+  code.branch(direct(keys), [&] { rowTiles([&](ValueRange tile) { directProducts(tile, keys); }); }, byWayOfScratch);
 }
 
 //===-- Scores ----------------------------------------------------------------------------------------------------===//
+
+bool KeyLanes::mayBeDirect() {
+  // With fewer registers the transposed columns would push the sums out of them.
+  return target.registers >= 32 && (keyView || llvm::all_of(parts, [](const Part &part) {
+                                      return cast<MemRefType>(part.k.getType()).getElementType().isF32();
+                                    }));
+}
 
 Value KeyLanes::direct(const Keys &keys) {
   Value whole = code.equal(keys.count, code.index(shape.keys));
   Value all = code.logicalAnd(whole, code.compare(arith::CmpIPredicate::sle, rows, code.index(tall)));
   for (const Part &part : parts) {
-    // With fewer registers the transposed columns would push the sums out of them.
-    bool isF32 = keyView || cast<MemRefType>(part.k.getType()).getElementType().isF32();
-    if (!isF32 || target.registers < 32)
-      return code.boolean(false);
     Value even = code.equal(code.rem(part.depth, code.index(columns)), code.index(0));
     Value adjacent =
         keyView || hasUnitColumns(part.k) ? code.boolean(true) : code.equal(lastStride(code, part.k), code.index(1));

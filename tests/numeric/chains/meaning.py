@@ -223,8 +223,12 @@ class Meaning:
         self.mean = np.sum(p * own, axis=-1)
         # Exponentials and sums over the keys, twice; the division.
         relative = np.expm1(np.minimum(own + self.mean[..., None], 50)) + (2 * keys + 32) * u
-        self.total = np.log(np.sum(w, axis=-1)) + m[..., 0]  # of the scores alone
-        self.total_error = np.sum(w * own, axis=-1) / np.maximum(np.sum(w, axis=-1), 1e-300) + u * (keys + 16 + 4 * np.abs(self.total))
+        # Of the scores alone, beside which a sink may be so large that their weights vanish.
+        peak = np.max(np.where(mask, s.v, -np.inf), axis=-1, initial=-np.inf)
+        peak = np.where(np.isinf(peak), 0, peak)
+        alone = np.where(mask, np.exp(s.v - peak[..., None]), 0)
+        self.total = np.log(np.sum(alone, axis=-1)) + peak
+        self.total_error = np.sum(alone * own, axis=-1) / np.maximum(np.sum(alone, axis=-1), 1e-300) + u * (keys + 16 + 4 * np.abs(self.total))
         return p, np.where(p > 0, p * relative, 0) + np.where(mask, 2.0**-120, 0)
 
     def look(self, s, mask):

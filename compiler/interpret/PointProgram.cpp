@@ -81,6 +81,7 @@ const llvm::StringMap<Int2> &binaryInts() {
       {"arith.andi", [](int64_t a, int64_t b) { return a & b; }},
       {"arith.ori", [](int64_t a, int64_t b) { return a | b; }},
       {"arith.xori", [](int64_t a, int64_t b) { return a ^ b; }},
+      {"arith.shrui", [](int64_t a, int64_t b) { return b >= 0 && b < 64 ? int64_t(uint64_t(a) >> b) : 0; }},
       {"arith.maxsi", [](int64_t a, int64_t b) { return std::max(a, b); }},
       {"arith.minsi", [](int64_t a, int64_t b) { return std::min(a, b); }},
   };

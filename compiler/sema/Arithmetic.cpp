@@ -414,9 +414,12 @@ bool Elaborator::broadcastTogether(const std::string &what, std::vector<ValueId 
 Entity Elaborator::tensorArithmetic(const std::string &op, const Entity &a, const Entity &b, const syntax::Expr *lhs,
                                     const syntax::Expr *rhs, Span span) {
   static const std::map<std::string, std::string> names = {
-      {"+", "add"},   {"-", "sub"}, {"*", "mul"},       {"/", "div"},       {"//", "floordiv"}, {"%", "mod"},
-      {"and", "and"}, {"or", "or"}, {"==", "eq"},       {"!=", "ne"},       {"<", "lt"},        {"<=", "le"},
-      {">", "gt"},    {">=", "ge"}, {"maximum", "max"}, {"minimum", "min"}, {"^", "pow"}};
+      {"+", "add"},       {"-", "sub"},       {"*", "mul"},
+      {"/", "div"},       {"//", "floordiv"}, {"%", "mod"},
+      {"and", "and"},     {"or", "or"},       {"==", "eq"},
+      {"!=", "ne"},       {"<", "lt"},        {"<=", "le"},
+      {">", "gt"},        {">=", "ge"},       {"maximum", "max"},
+      {"minimum", "min"}, {"^", "pow"},       {"random_bits", "philox"}};
   std::optional<std::pair<ValueId, ValueId>> pair = unifyTypes(op, a, b, span);
   if (!pair)
     return {};

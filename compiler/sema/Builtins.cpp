@@ -174,6 +174,15 @@ Entity runClamp(Elaborator &e, const Builtin &, const Args &args, Span span) {
   return out;
 }
 
+Entity runRandomBits(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {
+  for (size_t i : {0, 1}) {
+    const Entity &v = args[i].value;
+    if (!v.is(Kind::Size) && !(v.is(Kind::Tensor) && e.frame->builder->type(v.id).dtype == DType::I64))
+      return wrong(e, args, i, builtin.parameters[i], "random_bits", "a whole number, or a tensor of i64");
+  }
+  return e.tensorArithmetic("random_bits", args[0].value, args[1].value, nullptr, nullptr, span);
+}
+
 Entity runArgmax(Elaborator &e, const Builtin &builtin, const Args &args, Span span) {
   const Entity &v = args[0].value;
   if (!v.is(Kind::Tensor))
@@ -483,6 +492,7 @@ std::map<std::string, Builtin> makeBuiltins() {
   t["clamp"] = {{"x", "low", "high"}, 3, runClamp, ""};
   t["argmax"] = {{"x", "axis", "keep"}, 1, runArgmax, ""};
   t["top_k"] = {{"x", "k"}, 2, runTopK, ""};
+  t["random_bits"] = {{"seed", "counter"}, 2, runRandomBits, ""};
   t["where"] = {{"condition", "a", "b"}, 3, runWhere, ""};
   t["index"] = {{"size"}, 1, runIndex, ""};
   t["rearrange"] = {{}, 0, runRearrange, "", true};

@@ -16,7 +16,7 @@ namespace {
 using Reals = ArrayRef<double>;
 using Ints = ArrayRef<int64_t>;
 
-enum class Domain { Float, Number, Bool, Any };
+enum class Domain { Float, Number, Long, Bool, Any };
 
 bool accepts(Domain domain, Type element) {
   switch (domain) {
@@ -24,6 +24,8 @@ bool accepts(Domain domain, Type element) {
     return isa<FloatType>(element);
   case Domain::Number:
     return !element.isInteger(1);
+  case Domain::Long:
+    return element.isInteger(64);
   case Domain::Bool:
     return element.isInteger(1);
   case Domain::Any:
@@ -121,6 +123,50 @@ Value buildIntMod(Body &b, Value x, Value y) {
   Value signs = b.compareInts(arith::CmpIPredicate::slt, b.make<arith::XOrIOp>(rest, safe), zero);
   return b.make<arith::SelectOp>(b.make<arith::AndIOp>(inexact, signs), Value(b.make<arith::AddIOp>(rest, safe)), rest);
 }
+
+/// Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011): Philox 4x32-10.
+namespace philox {
+constexpr unsigned rounds = 10;
+constexpr uint64_t word = 0xFFFFFFFF, multipliers[2] = {0xD2511F53, 0xCD9E8D57}, steps[2] = {0x9E3779B9, 0xBB67AE85};
+
+int64_t firstWord(uint64_t key, uint64_t counter) {
+  uint64_t k[2] = {key & word, key >> 32}, c[4] = {counter & word, counter >> 32, 0, 0};
+  for (unsigned round = 0; round < rounds; ++round) {
+    uint64_t products[2] = {multipliers[0] * c[0], multipliers[1] * c[2]};
+    c[0] = (products[1] >> 32) ^ c[1] ^ k[0];
+    c[2] = (products[0] >> 32) ^ c[3] ^ k[1];
+    c[1] = products[1] & word;
+    c[3] = products[0] & word;
+    for (unsigned i : {0, 1})
+      k[i] = (k[i] + steps[i]) & word;
+  }
+  return int64_t(c[0]);
+}
+
+/// The same, each word in 64 bits of which only the lower ones are looked at.
+Value build(Body &b, Value key, Value counter) {
+  auto constant = [&](uint64_t value) {
+    return b.constant(key.getType(), IntegerAttr::get(b.builder.getI64Type(), APInt(64, value)));
+  };
+  Value bits = constant(word), half = constant(32), zero = constant(0);
+  auto low = [&](Value x) { return b.make<arith::AndIOp>(x, bits); };
+  auto high = [&](Value x) { return b.make<arith::ShRUIOp>(x, half); };
+  auto mix = [&](Value x, Value y, Value z) { return b.make<arith::XOrIOp>(b.make<arith::XOrIOp>(x, y), z); };
+  Value k[2] = {low(key), high(key)}, c[4] = {low(counter), high(counter), zero, zero};
+  for (unsigned round = 0; round < rounds; ++round) {
+    Value products[2];
+    for (unsigned i : {0, 1})
+      products[i] = b.make<arith::MulIOp>(low(c[2 * i]), constant(multipliers[i]));
+    c[0] = mix(high(products[1]), c[1], k[0]);
+    c[2] = mix(high(products[0]), c[3], k[1]);
+    c[1] = low(products[1]);
+    c[3] = low(products[0]);
+    for (unsigned i : {0, 1})
+      k[i] = low(b.make<arith::AddIOp>(k[i], constant(steps[i])));
+  }
+  return low(c[0]);
+}
+} // namespace philox
 
 Value buildFloatMod(Body &b, Value x, Value y) {
   Value rest = b.make<arith::RemFOp>(x, y);
@@ -281,7 +327,7 @@ struct Row {
   Rule interval; // Quotient: the floor of it for integers; FloorQuotient and Remainder: of integers alone
   Value (*build)(Body &, ValueRange);
   double (*real)(Reals);
-  int64_t (*integer)(Ints); // null where the op has no integer form
+  int64_t (*integer)(Ints);  // null where the op has no integer form
   Adjoint adjoint = nullptr; // null where the derivative is 0 wherever there is one
 };
 
@@ -381,6 +427,10 @@ FOVEA_ELEMENTWISE(FloorDivOp, Domain::Number, Rule::FloorQuotient,
       return Body::isFloat(x[0]) ? b.make<math::FloorOp>(b.make<arith::DivFOp>(x[0], x[1])) : buildIntFloorDiv(b, x[0], x[1]);
     },
     [](Reals x) { return std::floor(x[0] / x[1]); }, [](Ints x) { return floorDivide(x[0], x[1]); })
+FOVEA_ELEMENTWISE(PhiloxOp, Domain::Long, Rule::Unknown,
+    [](Body &b, ValueRange x) { return philox::build(b, x[0], x[1]); },
+    [](Reals x) { return double(philox::firstWord(uint64_t(int64_t(x[0])), uint64_t(int64_t(x[1])))); },
+    [](Ints x) { return philox::firstWord(uint64_t(x[0]), uint64_t(x[1])); })
 FOVEA_ELEMENTWISE(AndOp, Domain::Bool, Rule::Minimum,
     [](Body &b, ValueRange x) { return b.make<arith::AndIOp>(x[0], x[1]); },
     [](Reals x) { return double(x[0] != 0 && x[1] != 0); }, [](Ints x) { return int64_t(x[0] && x[1]); })

@@ -123,6 +123,9 @@ def Graph_MinOp : Graph_Binary<"min", [Commutative]>;
 def Graph_PowOp : Graph_Binary<"pow">;
 def Graph_ModOp : Graph_Binary<"mod">;
 def Graph_FloorDivOp : Graph_Binary<"floordiv">;
+def Graph_PhiloxOp : Graph_Binary<"philox"> {
+  let summary = "32 random bits (0 to 2^32 - 1): the first word of Philox 4x32-10 with the key lhs and the counter rhs, i64 both";
+}
 def Graph_AndOp : Graph_Binary<"and", [Commutative]>;
 def Graph_OrOp : Graph_Binary<"or", [Commutative]>;
 

@@ -107,6 +107,8 @@ graph.func @binary(%x: !graph.tensor<[4], f32>, %i: !graph.tensor<[4], i64>, %b:
   %7 = graph.mod %i, %i : <[4], i64>
   // CHECK: graph.floordiv
   %8 = graph.floordiv %i, %i : <[4], i64>
+  // CHECK: graph.philox
+  %14 = graph.philox %i, %i : <[4], i64>
   // CHECK: graph.and
   %9 = graph.and %b, %b : <[4], i1>
   // CHECK: graph.or

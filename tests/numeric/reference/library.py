@@ -4,6 +4,8 @@ import math
 import torch
 from torch.nn import functional as F
 
+from .philox import kept, random_bits
+
 DIM, HEADS, HIDDEN = 12, 3, 20
 
 
@@ -172,6 +174,11 @@ def conv_causal(x, weight, past):
     return dict(y=y.transpose(1, 2), past=rows.transpose(1, 2)[:, x.shape[1]:])
 
 
+def dropped(x, seed):
+    left = kept(seed, x.shape, 0.25)
+    return dict(y=torch.where(left, x / 0.75, 0), back=torch.where(left, 2 * x / 0.75, 0))
+
+
 def cases(m):
     """(entry, inputs, function of the inputs giving a tensor or {output: tensor})."""
     g = torch.Generator().manual_seed(31)
@@ -226,6 +233,12 @@ def cases(m):
     yield "conv1d", dict(x=x), rows(m.conv)
     yield "conv1d_strided", dict(x=x), rows(m.conv_strided)
     yield "patch_embedding", dict(x=rand(2, 2, 9, 6)), lambda x: m.patches(x).flatten(2).transpose(1, 2)
+    far = torch.tensor([0, 1, 2, 3, 4, -1, 2**32 - 1, 2**32, 2**40 + 5, 2**63 - 1, -2**63])
+    yield "random_words", dict(seed=0x299F31D0A4093822, counter=far), lambda seed, counter: dict(
+        bits=random_bits(seed, counter), numbers=random_bits(seed, counter) // 256 * 2.0**-24)
+    yield "dropped", dict(x=wide, seed=-7), dropped
+    yield "attention_dropped", dict(q=q, k=k, v=v, seed=1 << 40), lambda q, k, v, seed: torch.where(
+        kept(seed, (*q.shape[:3], k.shape[2]), 0.1), (q @ k.mT / q.shape[-1]**0.5).softmax(-1) / 0.9, 0) @ v
     yield "loss_mse", dict(x=scores[0], y=scores[1]), F.mse_loss
     yield "loss_cross_entropy", dict(scores=scores, classes=classes), lambda s, c: F.cross_entropy(s.flatten(0, 1), c.flatten())
     yield "loss_masked", dict(scores=scores, classes=classes, mask=seen), lambda s, c, m: F.cross_entropy(s[m], c[m])

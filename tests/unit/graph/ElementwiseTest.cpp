@@ -150,6 +150,8 @@ TEST_CASE_FIXTURE(Fixture, "integer bodies, where division would trap as well") 
     for (auto [x, y] :
          {std::pair(7., 2.), {-7., 2.}, {7., -2.}, {-7., -2.}, {6., 3.}, {7., 0.}, {-7., -1.}, {-2147483648., -1.}})
       compare(parse(op, {"i32", "i32"}, "i32", ""), {x, y}, 0);
+  for (auto [key, counter] : {std::pair(0., 0.), {7., 3.}, {-1., -1.}, {1099511627781., 4294967296.}})
+    compare(parse("philox", {"i64", "i64"}, "i64", ""), {key, counter}, 0);
   for (double x : {5., -5., 0.})
     for (StringRef op : {"neg", "abs"})
       compare(parse(op, {"i64"}, "i64", ""), {x}, 0);

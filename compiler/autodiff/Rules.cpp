@@ -78,10 +78,18 @@ void broadcastRule(Rule &rule, graph::BroadcastOp op) {
 
 void reshapeRule(Rule &rule, graph::ReshapeOp op) { rule.pass(0, rule.reshape(rule.gradient(), op.getX().getType())); }
 
+/// A product is computed in the operand's order at once: what reads the gradient of `w` in `x @ w.T` wants rows of w.
 void transposeRule(Rule &rule, graph::TransposeOp op) {
   SmallVector<int64_t> inverse(op.getPermutation().size());
   for (auto [i, axis] : llvm::enumerate(op.getPermutation()))
     inverse[axis] = i;
+  auto product = rule.gradient().getDefiningOp<graph::ContractOp>();
+  if (product && product->use_empty()) {
+    auto labels = llvm::map_to_vector(inverse, [&](int64_t axis) { return product.getOutLabels()[axis]; });
+    return rule.pass(0, graph::ContractOp::create(rule.b, rule.loc, op.getX().getType(), product.getLhs(),
+                                                  product.getRhs(), product.getLhsLabels(), product.getRhsLabels(),
+                                                  labels, /*packed=*/false));
+  }
   rule.pass(0, graph::TransposeOp::create(rule.b, rule.loc, op.getX().getType(), rule.gradient(), inverse));
 }
 

@@ -7,10 +7,12 @@
 //
 // Before: a function in canonical form, after fusion and packing. After: the body holds groups, calls, and layout ops
 // that are views (StorageMap finds the storage of every value); returns and calls take contiguous values, every output
-// has a buffer of its own, and a state's new value lies in the state's buffer. GroupPlan.h says what is fused.
-// Always pays; exact.
+// has a buffer of its own, and a state's new value lies in the state's buffer,
+// written there by the group that computes it where nothing reads the old one afterwards. GroupPlan.h says what is
+// fused. Always pays; exact.
 #include "compiler/analysis/FormGroups.h"
 #include "compiler/analysis/GroupPlan.h"
+#include "compiler/analysis/OverwriteStates.h"
 #include "compiler/analysis/StepGraph.h"
 #include "compiler/analysis/Storage.h"
 
@@ -307,6 +309,7 @@ struct FormGroups : PassWrapper<FormGroups, OperationPass<ModuleOp>> {
       GroupPlan plan(function);
       if (failed(GroupBuilder(function, plan).run()))
         return signalPassFailure();
+      overwriteStates(function);
       copyWhatIsNoView(function);
       makeCallsContiguous(function);
       placeResults(function);

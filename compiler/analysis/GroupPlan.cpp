@@ -26,6 +26,9 @@ SmallVector<int64_t> reducedAxesOf(Operation *op) {
 }
 
 GroupPlan::GroupPlan(graph::FuncOp function) : function(function) {
+  for (unsigned i = 0; i < function.getNumResults(); ++i)
+    if (std::optional<unsigned> state = stateArgument(function, i))
+      overwritten.insert(function.getArgument(*state));
   claimEpilogues();
   for (Value operand : function.getBody().front().getTerminator()->getOperands())
     needInMemory(operand);
@@ -108,6 +111,10 @@ bool GroupPlan::mayJoinEpilogue(Operation *op, const llvm::SetVector<Operation *
   if (members.contains(op) || claimed.contains(op) || !isElementwise(op))
     return false;
   if (dimsOf(op->getResult(0)) != dimsOf(members.front()->getResult(0)))
+    return false;
+  // What updates a state is left to a map, which can write over it: sums that are not finished lie in a product's
+  // result.
+  if (llvm::any_of(op->getOperands(), [&](Value operand) { return overwritten.contains(operand); }))
     return false;
   // An operand that needs a member's value from outside would wait for this very kernel.
   llvm::SetVector<Operation *> with = members;

@@ -95,6 +95,7 @@ private:
   llvm::DenseMap<mlir::Operation *, llvm::SmallVector<unsigned, 1>> groupsOf;
   llvm::DenseSet<mlir::Operation *> updatedInPlace;
   llvm::DenseMap<mlir::Value, unsigned> leafCounts;
+  llvm::DenseSet<mlir::Value> overwritten; ///< states that get a new value
 };
 
 /// The reduced axes of a reduce or argmax.

@@ -274,8 +274,16 @@ LogicalResult KernelBuilder::buildMap() {
     return group.emitError("internal: a map holds an op that has no elements: ") << tensor;
   });
   Operation *yield = group.getBody().front().getTerminator();
+  auto pointOf = [&](ArrayRef<int64_t> axes) {
+    return llvm::map_to_vector(axes, [&](int64_t axis) { return box[axis]; });
+  };
+  if (group->hasAttr(inPlaceAttr)) // what one result overwrites another one may be computed from
+    for (auto [value, axes] : llvm::zip(yield->getOperands(), space.points))
+      if (!isa_and_nonnull<graph::ScatterOp, graph::UpdateSliceOp>(value.getDefiningOp()))
+        if (failed(points->element(value, pointOf(axes))))
+          return failure();
   for (auto [result, value, axes] : llvm::zip(group.getResults(), yield->getOperands(), space.points)) {
-    SmallVector<Value> at = llvm::map_to_vector(axes, [&](int64_t axis) { return box[axis]; });
+    SmallVector<Value> at = pointOf(axes);
     if (auto scatter = value.getDefiningOp<graph::ScatterOp>()) {
       map.setOrderedFrom(scatter.getAxes().front());
       if (failed(storeScattered(scatter, result, at)))

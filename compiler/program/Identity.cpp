@@ -36,6 +36,9 @@ std::array<uint8_t, 16> identify(ModuleOp module, const Interface &interface) {
   llvm::raw_string_ostream stream(text);
   for (const TensorSpec &param : interface.params)
     stream << param.name << ": " << describeTensor(param) << '\n';
+  for (auto [state, initial] : llvm::zip_equal(interface.states, interface.initials))
+    if (initial.isParam)
+      stream << state.name << ": " << describeTensor(state) << ", written\n";
   for (const Derived &derived : interface.derived)
     stream << derived.name << ": " << derived.dtype << ' ' << derived.bytes << ' ' << derived.prepare << '\n';
   for (size_t param : interface.direct)

@@ -9,6 +9,7 @@
 #include "llvm/ADT/StringSet.h"
 #include "llvm/ADT/StringSwitch.h"
 
+#include <cmath>
 #include <set>
 
 using namespace mlir;
@@ -110,10 +111,10 @@ static size_t addOnce(std::vector<TensorSpec> &table, TensorSpec spec) {
 
 /// Adds a state that `entry` uses. The first entry's names of its sizes become the program's state symbols; a later
 /// entry's symbols at the same axes must equal them.
-static void addState(TensorSpec spec, double initial, Entry &entry, Interface &interface) {
+static void addState(TensorSpec spec, Initial initial, Entry &entry, Interface &interface) {
   std::vector<DimExpr> dims = spec.dims;
   size_t index = addOnce(interface.states, std::move(spec));
-  interface.stateInitial.resize(interface.states.size(), initial);
+  interface.initials.resize(interface.states.size(), initial);
   entry.states.push_back(index);
   for (auto [common, own] : llvm::zip(interface.states[index].dims, dims)) {
     if (common.kind() != DimExpr::Kind::Symbol || own.kind() != DimExpr::Kind::Symbol)
@@ -131,17 +132,60 @@ static void addState(TensorSpec spec, double initial, Entry &entry, Interface &i
   }
 }
 
-/// What the elements of a state are at first, from the module's table of states.
-static double initialOf(graph::FuncOp function, StringRef state) {
-  auto infos = function->getParentOfType<ModuleOp>()->getAttrOfType<ArrayAttr>(graph::names::states);
-  for (Attribute attribute : infos ? infos.getValue() : ArrayRef<Attribute>()) {
-    auto info = cast<DictionaryAttr>(attribute);
-    auto name = info.getAs<StringAttr>("name");
-    auto initial = info.getAs<FloatAttr>("initial");
-    if (name && name.getValue() == state && initial)
-      return initial.getValueAsDouble();
+/// The row of the module's table `table` with this name; null where there is none.
+static DictionaryAttr findInfo(ModuleOp module, StringRef table, StringRef name) {
+  auto infos = module->getAttrOfType<ArrayAttr>(table);
+  for (Attribute attribute : infos ? infos.getValue() : ArrayRef<Attribute>())
+    if (auto info = cast<DictionaryAttr>(attribute); info.getAs<StringAttr>("name").getValue() == name)
+      return info;
+  return {};
+}
+
+/// A param's initialiser. Fans are PyTorch's: axis 1 is what comes in, axis 0 what goes out, each with all further axes;
+/// the deviation is gain * sqrt(2 / (in + out)) (Xavier) or gain / sqrt(in) (Kaiming), a uniform distribution's bound
+/// sqrt(3) of it.
+static Initial initializerOf(DictionaryAttr info) {
+  Initial initial;
+  initial.isParam = true;
+  StringRef name = info.getAs<StringAttr>("initializer").getValue();
+  ArrayRef<double> args = info.getAs<DenseF64ArrayAttr>("args");
+  double a = args.empty() ? name == "ones" : args[0], b = args.size() < 2 ? 0 : args[1];
+  if (name.starts_with("xavier") || name.starts_with("kaiming")) {
+    ArrayRef<DimExpr> dims = cast<graph::TensorType>(info.getAs<TypeAttr>("type").getValue()).getDims();
+    double field = 1;
+    for (DimExpr dim : dims.drop_front(2))
+      field *= static_cast<double>(dim.value().value_or(0));
+    double in = field * static_cast<double>(dims[1].value().value_or(0));
+    double out = field * static_cast<double>(dims[0].value().value_or(0));
+    double fan = name.starts_with("xavier") ? (in + out) / 2 : in;
+    b = fan > 0 ? a / std::sqrt(fan) : 0;
+    a = 0;
+    if (name.ends_with("uniform")) {
+      b *= std::sqrt(3.0);
+      a = -b;
+    }
   }
-  return 0;
+  initial.kind = llvm::StringSwitch<int32_t>(name)
+                     .Case("", FOVEA_INITIAL_NONE)
+                     .EndsWith("uniform", FOVEA_INITIAL_UNIFORM)
+                     .Case("truncated_normal", FOVEA_INITIAL_TRUNCATED_NORMAL)
+                     .EndsWith("normal", FOVEA_INITIAL_NORMAL)
+                     .Default(FOVEA_INITIAL_CONSTANT);
+  initial.a = a;
+  initial.b = b;
+  return initial;
+}
+
+/// What a state is at first, from the module's tables: a written param has its row in that of params.
+static Initial initialOf(graph::FuncOp function, StringRef state) {
+  auto module = function->getParentOfType<ModuleOp>();
+  if (DictionaryAttr info = findInfo(module, graph::names::params, state))
+    return initializerOf(info);
+  Initial initial;
+  DictionaryAttr info = findInfo(module, graph::names::states, state);
+  if (auto value = info ? info.getAs<FloatAttr>("initial") : FloatAttr())
+    initial.a = value.getValueAsDouble();
+  return initial;
 }
 
 static FailureOr<Entry> describeEntry(graph::FuncOp function, Interface &interface) {

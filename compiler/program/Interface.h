@@ -50,6 +50,13 @@ struct Entry {
   std::vector<std::pair<size_t, size_t>> stateSizes;
 };
 
+/// What a state is at first, as fovea_initial says.
+struct Initial {
+  int32_t kind = 0; // FOVEA_INITIAL_CONSTANT ...
+  bool isParam = false;
+  double a = 0, b = 0;
+};
+
 /// A value computed at load time by the prepare function `function`.
 struct Derived {
   std::string name;
@@ -64,7 +71,7 @@ struct Interface {
   std::vector<TensorSpec> params;
   std::vector<TensorSpec> states; // sizes over stateSymbols
   std::vector<std::string> stateSymbols;
-  std::vector<double> stateInitial; // one a state
+  std::vector<Initial> initials; // one a state
   std::vector<std::string> prepare; // functions
   std::vector<Derived> derived;
   std::vector<size_t> direct; // indices into params: those that entries read, not only prepare functions; ascending

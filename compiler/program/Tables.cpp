@@ -187,7 +187,7 @@ std::unique_ptr<Module> makeProgramModule(LLVMContext &context, const Interface 
                                           ArrayRef<PackedPath> packed) {
   auto module = std::make_unique<Module>("program", context);
   TableBuilder t(*module);
-  std::vector<Constant *> entries, params, states, targets, stateSymbols, stateInitial, packedTables;
+  std::vector<Constant *> entries, params, states, targets, stateSymbols, initials, packedTables;
   for (const Entry &entry : interface.entries)
     entries.push_back(entryTable(t, entry, interface));
   auto none = [](std::string_view) -> int64_t { return 0; };
@@ -198,8 +198,9 @@ std::unique_ptr<Module> makeProgramModule(LLVMContext &context, const Interface 
     states.push_back(t.tensor(state, stateSymbol));
   for (const std::string &name : interface.stateSymbols)
     stateSymbols.push_back(t.text(name));
-  for (size_t i = 0; i < interface.states.size(); ++i)
-    stateInitial.push_back(ConstantFP::get(Type::getDoubleTy(context), i < interface.stateInitial.size() ? interface.stateInitial[i] : 0));
+  auto number = [&](double value) { return ConstantFP::get(Type::getDoubleTy(context), value); };
+  for (const Initial &initial : interface.initials)
+    initials.push_back(t.record({t.i32(initial.kind), t.i32(initial.isParam), number(initial.a), number(initial.b)}));
   for (const std::string &symbol : targetSymbols)
     targets.push_back(new GlobalVariable(*module, Type::getInt8Ty(context), true, GlobalValue::ExternalLinkage, nullptr, symbol));
   for (Constant *target : targets)
@@ -210,7 +211,7 @@ std::unique_ptr<Module> makeProgramModule(LLVMContext &context, const Interface 
       t.global(t.record({t.i32(FOVEA_ABI_VERSION), t.i32(entries.size()), t.i32(params.size()), t.i32(states.size()),
                          t.i32(targets.size()), t.i32(stateSymbols.size()), t.text(interface.name), t.array(entries),
                          t.array(params), t.array(states), t.array(targets), t.array(stateSymbols),
-                         t.array(stateInitial), t.array(packedTables)}),
+                         t.array(initials), t.array(packedTables)}),
                "fovea.program");
   auto returnProgram = [&](const std::string &name, bool visible) {
     auto *type = FunctionType::get(PointerType::getUnqual(context), false);

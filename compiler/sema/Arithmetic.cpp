@@ -294,6 +294,11 @@ Entity Elaborator::evalBinary(const syntax::Expr &e) {
 
 Entity Elaborator::binary(const std::string &op, Entity a, Entity b, const syntax::Expr *lhs, const syntax::Expr *rhs,
                           Span span) {
+  if (op == "+" && a.is(Kind::List) && b.is(Kind::List)) {
+    a.items.insert(a.items.end(), b.items.begin(), b.items.end());
+    a.names.resize(a.items.size());
+    return a;
+  }
   for (auto [v, e] : {std::pair(&a, lhs), std::pair(&b, rhs)})
     if (v->is(Kind::Void) || v->is(Kind::Module) || v->is(Kind::List) || v->is(Kind::Tuple) || v->is(Kind::Class)) {
       if (isComparison(op) && (a.is(Kind::None) || b.is(Kind::None)))

@@ -1,4 +1,4 @@
-// Functions over lists, all of them at compile time.
+// Functions over lists and strings, all of them at compile time.
 #include "compiler/sema/Builtins.h"
 
 using namespace fovea;
@@ -86,6 +86,18 @@ Entity runLen(Elaborator &e, const Builtin &, const Args &args, Span span) {
   return Entity::ofSize(DimExpr(static_cast<int64_t>(args[0].value.items.size())));
 }
 
+/// starts_with, ends_with, contains.
+Entity runSearch(Elaborator &e, const Builtin &builtin, const Args &args, Span) {
+  for (size_t i = 0; i < 2; ++i)
+    if (!args[i].value.is(Kind::String))
+      return wrong(e, args, i, builtin.parameters[i], builtin.op, "a string");
+  const std::string &text = args[0].value.text, &part = args[1].value.text;
+  size_t at = builtin.op == "ends_with" ? text.rfind(part) : text.find(part);
+  bool found = at != std::string::npos && (builtin.op == "contains" || (builtin.op == "starts_with" && at == 0) ||
+                                           (builtin.op == "ends_with" && at + part.size() == text.size()));
+  return Entity::ofBool(found);
+}
+
 } // namespace
 
 void sema::addListBuiltins(std::map<std::string, Builtin> &t) {
@@ -93,4 +105,6 @@ void sema::addListBuiltins(std::map<std::string, Builtin> &t) {
   t["zip"] = {{}, 0, runZip, "", true};
   t["enumerate"] = {{"list"}, 1, runEnumerate, ""};
   t["len"] = {{"list"}, 1, runLen, ""};
+  for (const char *search : {"starts_with", "ends_with", "contains"})
+    t[search] = {{"text", "part"}, 2, runSearch, search};
 }

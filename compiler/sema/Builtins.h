@@ -15,7 +15,7 @@ Entity wrong(Elaborator &e, const Args &args, size_t i, const std::string &name,
 
 /// grad.
 void addGradientBuiltins(std::map<std::string, Builtin> &table);
-/// range, zip, enumerate, len.
+/// range, zip, enumerate, len; starts_with, ends_with, contains.
 void addListBuiltins(std::map<std::string, Builtin> &table);
 
 } // namespace fovea::sema

@@ -129,7 +129,9 @@ Entity Elaborator::importSize(const Entity &v, const std::string &name, const sy
 Entity Elaborator::importArgument(const Entity &v, const std::string &name, const syntax::ParameterDecl *p,
                                   CallState &call, Span span) {
   switch (v.kind) {
-  case Kind::Tensor:
+  case Kind::Tensor: // a typed parameter takes the value
+    if (v.isLeaf() && (!p || p->type.kind == TypeKind::Any))
+      return importLeaf(v, call);
     return importTensor(v, name, p, call, span);
   case Kind::Size:
     if (!v.size.isConstant())
@@ -287,6 +289,8 @@ Entity Elaborator::callFunction(const Entity &fn, std::vector<ArgumentValue> arg
 
 /// Makes tensors of a result indices into the function's results.
 static void collectResults(Entity &v, const std::string &name, Builder &builder) {
+  if (v.isLeaf())
+    return; // the caller finds it by its path
   if (v.is(Entity::Kind::Tensor)) {
     builder.function.results.push_back({name, v.id, -1});
     v.id = static_cast<ValueId>(builder.function.results.size() - 1);

@@ -75,6 +75,22 @@ public:
   std::string describe(const Entity &v);
   std::string quote(const syntax::Expr &e);
 
+  // Params.cpp
+  /// `params` of a module: its float params and those of the modules in it, in the order of the declarations.
+  Entity paramTree(const ModuleRef &ref, Span span);
+  void collectParams(const Entity &member, const ModuleRef &root, const std::string &path, std::set<uint32_t> &seen,
+                     Entity &tree);
+  /// A leaf's name: that of its tensor, less the name of the module that its function belongs to.
+  std::string leafPath(const Entity &leaf);
+  /// The first leaf that an expression names, if any.
+  std::optional<Entity> leafIn(const syntax::Expr &e);
+  /// Leaves of `v` with the values that they have now.
+  void refreshLeaves(Entity &v, Span span);
+  void writeSlot(ArgumentKind kind, uint32_t root, const std::string &path, const std::string &name,
+                 const Entity &value, Span span, Span declared);
+  Entity importLeaf(const Entity &leaf, struct CallState &call);
+  void settleWrittenParams();
+
   // Modules.cpp
   Entity instantiateModule(const Entity &cls, std::vector<ArgumentValue> args, Span span);
   void buildMembers(Instance &instance, const syntax::MemberBlock &block);
@@ -221,7 +237,8 @@ public:
   std::string storedPlace; // where a module created now is stored
   bool mayCreateModules = false;
   std::map<std::string, uint32_t> paramByPath;
-  std::set<uint32_t> usedParams, tiedParams; // by entries; and those that others stand for
+  std::set<uint32_t> usedParams, writtenParams; // by entries
+  std::set<uint32_t> tiedParams;                // others stand for them
 
   // Functions.
   std::map<std::string, std::unique_ptr<FunctionInstance>> functionInstances;
@@ -237,8 +254,6 @@ public:
   unsigned evalDepth = 0;
   uint64_t steps = 0;
   bool stopped = false; // a limit was passed: everything is an error from here on
-  bool trainingReported = false;
-  void reportTraining(Span span);
   bool generic = false; // an uncalled function is checked at unknown arguments
 
   std::string uniqueFunctionName(const std::string &wish);

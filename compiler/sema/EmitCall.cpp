@@ -101,7 +101,7 @@ bool Elaborator::propagateRequirements(const FunctionInstance &instance, const C
 
 Entity Elaborator::exportResult(const Entity &v, const CallState &call, const std::vector<ValueId> &results) {
   Entity out = v;
-  if (v.is(Kind::Tensor))
+  if (v.is(Kind::Tensor) && !v.isLeaf())
     out = Entity::ofTensor(results[v.id]);
   if (v.is(Kind::Size))
     out.size = substituted(v.size, call);
@@ -111,6 +111,8 @@ Entity Elaborator::exportResult(const Entity &v, const CallState &call, const st
     const ModuleRef &root = call.roots[v.module.root];
     out.module.path = joinPath(root.path, v.module.path);
     out.module.root = root.root;
+    if (out.isLeaf())
+      out.module.instance = frame->roots[root.root].instance;
   }
   for (size_t i = 0; i < v.items.size(); ++i)
     out.items[i] = exportResult(v.items[i], call, results);

@@ -40,7 +40,7 @@ struct Entity {
     String,    // text
     None,      //
     Condition, // comparisons, all of which must hold
-    Tensor,    // id; bound
+    Tensor,    // id; bound; module: where it is a leaf of a `params` tree, the param at module.path of a root
     Module,    // module
     List,      // items
     Tuple,     // items, names
@@ -97,6 +97,8 @@ struct Entity {
   }
   bool is(Kind k) const { return kind == k; }
   bool isError() const { return kind == Kind::Error; }
+  /// A param of a `params` tree: assigning to its name writes it, and its value is read anew wherever it is named.
+  bool isLeaf() const { return kind == Kind::Tensor && module.instance; }
   /// A float or an integer known at compile time.
   std::optional<double> asNumber() const {
     if (kind == Kind::Float)

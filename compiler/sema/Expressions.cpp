@@ -35,6 +35,7 @@ Entity Elaborator::eval(const syntax::Expr &e) {
   if (v.is(Kind::State))
     if (Slot *slot = frame->builder ? slotFor(ArgumentKind::State, Builder::localRoot, v.text, e.span) : nullptr)
       return Entity::ofTensor(slot->current);
+  refreshLeaves(v, e.span);
   return v;
 }
 
@@ -165,6 +166,8 @@ Entity Elaborator::evalMember(const syntax::Expr &e) {
     return transposeLast(v, e);
   if (v.is(Kind::Module))
     return memberOf(v.module, e.text, e.mark);
+  if (v.isLeaf() && e.text == "path")
+    return Entity::ofString(leafPath(v));
   if (v.is(Kind::Tuple))
     for (size_t i = 0; i < v.names.size(); ++i)
       if (v.names[i] == e.text)
@@ -173,7 +176,8 @@ Entity Elaborator::evalMember(const syntax::Expr &e) {
   if (v.is(Kind::Tensor) && findName(e.text))
     report.help("`" + e.text + "` is a function: write `" + e.text + "(x)`");
   else if (v.is(Kind::Tensor))
-    report.help("a tensor has `.T`; sizes are named by its type");
+    report.help(e.text == "path" ? "leaves of `params` have a path; a value has none"
+                                 : "a tensor has `.T`; sizes are named by its type");
   else if (std::string near = nearest(e.text, v.names); !near.empty())
     report.help("did you mean `" + near + "`?");
   return {};
@@ -241,13 +245,6 @@ static bool placeArguments(DiagnosticEngine &diagnostics, const std::string &nam
 
 Entity Elaborator::evalCall(const syntax::Expr &e) {
   const syntax::Expr &callee = *e.children[0];
-  // What only training needs is said before the optimiser's name is looked for.
-  if (callee.kind == ExprKind::Name)
-    for (const syntax::ArgumentExpr &a : e.arguments)
-      if (a.value->kind == ExprKind::Name && a.value->text == "params" && !findName("params")) {
-        reportTraining(a.value->span);
-        return {};
-      }
   Entity fn = eval(callee);
   if (fn.isError())
     return {};

@@ -45,7 +45,7 @@ enum class ArgumentKind { Input, Param, State };
 
 struct Argument {
   ArgumentKind kind = ArgumentKind::Input;
-  /// Input: its name. Param and State in an entry: the dotted path in the model. In other functions: for people.
+  /// Input: its name. Param and State in an entry: the dotted path in the model (a written param's is that of its ParamInfo). In other functions: for people.
   std::string name;
   ValueId value = 0;
   source::Span span;
@@ -100,6 +100,7 @@ struct ParamInfo {
   TensorType type; // literal dims
   std::string initializer;
   std::vector<double> initializerArgs;
+  bool isWritten = false; // by an entry: a State argument of every entry that uses it
   source::Span span;
 };
 

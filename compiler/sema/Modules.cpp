@@ -272,6 +272,12 @@ void Elaborator::addParam(Instance &instance, const syntax::MemberDecl &m) {
   info.type = *type;
   if (m.value && !parseInitializer(*m.value, info))
     return;
+  bool needsFans = info.initializer.rfind("xavier", 0) == 0 || info.initializer.rfind("kaiming", 0) == 0;
+  if (needsFans && type->dims.size() < 2) {
+    diagnostics.report(diag::rankMismatch, m.value->span, "`" + m.name.text + "`", sema::describe(*type),
+                       "at least 2 axes for `" + info.initializer + "`");
+    return;
+  }
   auto index = static_cast<uint32_t>(model.params.size());
   auto [it, fresh] = paramByPath.try_emplace(info.path, index);
   if (!fresh) {

@@ -111,12 +111,6 @@ std::vector<std::string> Elaborator::namesInScope() {
   return names;
 }
 
-/// Once: a training step has many places that need it.
-void Elaborator::reportTraining(Span span) {
-  if (!std::exchange(trainingReported, true))
-    diagnostics.report(diag::notSupported, span, "training (`params`, `optim`)");
-}
-
 Entity Elaborator::lookupName(const syntax::Expr &e) {
   if (std::optional<Entity> v = findName(e.text))
     return *v;
@@ -128,11 +122,12 @@ Entity Elaborator::lookupName(const syntax::Expr &e) {
         return {};
       }
   if (e.text == "params") {
-    reportTraining(e.span);
+    if (frame->hasSelf)
+      return paramTree(frame->roots[0], e.span);
+    diagnostics.report(diag::misplaced, e.span, "`params`")
+        .help("a function has no params of its own: give it those of a model or module, `f(params)`");
     return {};
   }
-  if (trainingReported) // an optimiser of the library that is not there yet
-    return {};
   auto report = diagnostics.report(diag::unknownName, e.span, e.text);
   if (std::string near = nearest(e.text, namesInScope()); !near.empty())
     report.help("did you mean `" + near + "`?");
@@ -152,6 +147,8 @@ Entity Elaborator::memberOf(const ModuleRef &ref, const std::string &name, Span 
   }
   if (auto it = instance.arguments.find(name); it != instance.arguments.end())
     return it->second;
+  if (name == "params")
+    return paramTree(ref, span);
   std::vector<std::string> names;
   for (const auto &[member, v] : instance.members)
     names.push_back(member);

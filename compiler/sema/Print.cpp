@@ -61,7 +61,7 @@ std::string sema::print(const Model &model) {
   std::string out = "model " + model.name + "\n";
   for (const ParamInfo &p : model.params)
     out += fmt::format(
-        "param {}: {}{}\n", p.path, describe(p.type),
+        "{}param {}: {}{}\n", p.isWritten ? "written " : "", p.path, describe(p.type),
         p.initializer.empty() ? "" : fmt::format(" = {}({})", p.initializer, fmt::join(p.initializerArgs, ", ")));
   for (const StateInfo &s : model.states)
     out += fmt::format("state {}: {} = {}\n", s.path, describe(s.type), s.initial);

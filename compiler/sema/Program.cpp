@@ -97,10 +97,6 @@ FileScope *Program::import(const syntax::ImportDecl &decl, const FileScope &from
       return parse(*file, path, false);
     }
   }
-  if (name == "optim") {
-    diagnostics.report(diag::notSupported, decl.span, "training (`params`, `optim`)");
-    return nullptr;
-  }
   std::vector<std::string> known;
   for (std::string_view module : library::names())
     known.emplace_back(module);

@@ -202,6 +202,9 @@ bool Elaborator::elaborateEntry(Instance &root, const syntax::FunctionDecl &decl
   function.requireFused = decl.requireFused;
   function.span = decl.span;
   recordStates(builder);
+  for (const Slot &slot : builder.slots)
+    if (slot.kind == ArgumentKind::Param && slot.written)
+      writtenParams.insert(paramByPath.at(slot.path));
   warnAssumedEqual(function, decl);
   model.functions.push_back(std::move(function));
   return true;
@@ -364,6 +367,7 @@ std::optional<Model> Elaborator::run(FileId file) {
         checkUncalled(*other);
   if (!good || diagnostics.hasErrors())
     return std::nullopt;
+  settleWrittenParams();
   warnUnusedParams();
   return std::move(model);
 }
@@ -392,6 +396,7 @@ void Elaborator::resetModel() {
   functionNames.clear();
   paramByPath.clear();
   usedParams.clear();
+  writtenParams.clear();
   tiedParams.clear();
 }
 

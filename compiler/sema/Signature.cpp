@@ -307,6 +307,7 @@ bool Elaborator::checkResult(const syntax::FunctionDecl &decl, const syntax::Typ
   if (isNumber && !decl.isEntry && value.asNumber())
     return true; // stays a constant for the caller
   value.kind = Kind::Tensor;
+  value.module = {};
   value.id = builder.coerce(*id, declared->dims, span);
   return true;
 }

@@ -80,7 +80,10 @@ bool Elaborator::spread(const std::vector<syntax::Name> &names, const Entity &va
   return false;
 }
 
+/// A value for a name that `let` binds: a param's value as it is now, a tree with its params.
 Entity Elaborator::namePath(Entity v, const std::string &name) {
+  if (v.isLeaf())
+    return Entity::ofTensor(v.id);
   if (v.is(Kind::Tensor) && frame->builder)
     frame->builder->setPath(v.id, name);
   return v;
@@ -153,15 +156,10 @@ void Elaborator::assign(const syntax::Name &name, Entity value, Span span) {
     Entity &old = it->second.value;
     if (old.isError())
       return;
-    if (old.is(Kind::State)) {
-      Slot *slot = slotFor(ArgumentKind::State, Builder::localRoot, old.text, span);
-      if (std::optional<Entity> v =
-              convertTo(name.text, frame->builder->type(slot->argument), value, span, it->second.span)) {
-        slot->current = v->id;
-        slot->written = true;
-      }
-      return;
-    }
+    if (old.is(Kind::State))
+      return writeSlot(ArgumentKind::State, Builder::localRoot, old.text, name.text, value, span, it->second.span);
+    if (old.isLeaf())
+      return writeSlot(ArgumentKind::Param, old.module.root, old.module.path, name.text, value, span, it->second.span);
     bool numbers = old.asNumber() && value.asNumber();
     if (old.is(Kind::Tensor)) {
       std::optional<Entity> v = convertTo(name.text, frame->builder->type(old.id), value, span, it->second.span);
@@ -181,22 +179,12 @@ void Elaborator::assign(const syntax::Name &name, Entity value, Span span) {
   if (frame->hasSelf) {
     const ModuleRef self = frame->roots[0];
     auto it = self.instance->members.find(name.text);
-    if (it != self.instance->members.end() && it->second.is(Kind::State)) {
+    bool isState = it != self.instance->members.end() && it->second.is(Kind::State);
+    if (isState || (it != self.instance->members.end() && it->second.is(Kind::Param))) {
       if (load(it->second, self, name.text, name.span).isError())
         return;
-      Slot *slot = slotFor(ArgumentKind::State, self.root, joinPath(self.path, name.text), name.span);
-      std::optional<Entity> v =
-          convertTo(name.text, frame->builder->type(slot->argument), value, span, it->second.member->span);
-      slot = slotFor(ArgumentKind::State, self.root, joinPath(self.path, name.text), name.span);
-      if (v) {
-        slot->current = v->id;
-        slot->written = true;
-      }
-      return;
-    }
-    if (it != self.instance->members.end() && it->second.is(Kind::Param)) {
-      diagnostics.report(diag::notSupported, name.span, "training (assigning to a param)");
-      return;
+      return writeSlot(isState ? ArgumentKind::State : ArgumentKind::Param, self.root, joinPath(self.path, name.text),
+                       name.text, value, span, self.instance->places[name.text]);
     }
   }
   std::string near = nearest(name.text, namesInScope());
@@ -306,9 +294,14 @@ void Elaborator::executeAssert(const syntax::Expr &condition, const std::string 
 void Elaborator::executeState(const syntax::Stmt &s) {
   if (!frame->builder || s.names.empty())
     return;
-  std::string path = s.names[0].text;
+  // One for each param that it is like, wherever in the text that is walked.
+  std::string wish = s.names[0].text;
+  if (s.type.kind == syntax::TypeExpr::Kind::Like)
+    if (std::optional<Entity> leaf = leafIn(*s.type.like))
+      wish = joinPath(wish, leafPath(*leaf));
+  std::string path = wish;
   for (int n = 2; slotFor(ArgumentKind::State, Builder::localRoot, path, s.span); ++n)
-    path = s.names[0].text + "#" + std::to_string(n);
+    path = wish + "#" + std::to_string(n);
   if (!stateSlot(Builder::localRoot, path, s.type, s.value.get(), s.span))
     return;
   Entity v(Kind::State);

@@ -2,6 +2,7 @@
 
 #include "compiler/pipeline/Jit.h"
 #include "fovea/fovea.h"
+#include "runtime/core/Weights.h"
 
 #include "llvm/Support/FileSystem.h"
 
@@ -20,7 +21,7 @@ Error PackedFiles::pack(pipeline::Compiler::Objects objects, const std::string &
   if (!loaded)
     return loaded.takeError();
   const fovea_program &program = *(*loaded)->program();
-  if (program.param_count == 0)
+  if (rt::countTensors(program) == 0)
     return createStringError("--embed-weights: the model has no weights");
   for (int32_t i = 0; i < program.target_count; ++i) {
     SmallString<128> path;

@@ -1,5 +1,6 @@
 // Contexts: states, the arena, one call at a time.
 #include "runtime/core/Dim.h"
+#include "runtime/core/Initial.h"
 #include "runtime/core/Model.h"
 
 #include <inttypes.h>
@@ -32,6 +33,7 @@ struct fovea_context {
   Array<void *> visible;  // states of the entry that runs
   Array<int64_t> stateSizes;
   Array<int64_t> givenSizes; // those named when the context was made
+  uint64_t seed = 0;
 };
 
 static fovea_code allocateTables(fovea_context &context, fovea_error *error) {
@@ -111,32 +113,22 @@ static fovea_code stateShape(const fovea_context &context, int32_t number, fovea
   return FOVEA_OK;
 }
 
-static void fillElements(int32_t dtype, double value, int64_t elements, unsigned char *to) {
-  unsigned char element[8] = {};
-  auto size = static_cast<size_t>(fovea_dtype_size(dtype));
-  auto narrow = static_cast<float>(value);
-  // Little-endian: the low bytes are the smaller types.
-  int64_t whole = isFloat(dtype) ? 0 : static_cast<int64_t>(value);
-  uint32_t bits;
-  memcpy(&bits, &narrow, sizeof(bits));
-  if (dtype == FOVEA_BF16 || dtype == FOVEA_F16)
-    bits = dtype == FOVEA_F16 ? narrowF16(narrow) : narrowBF16(narrow);
-  if (dtype == FOVEA_BOOL)
-    whole = value != 0;
-  const void *from = dtype == FOVEA_F64 ? static_cast<const void *>(&value)
-                     : isFloat(dtype)   ? static_cast<const void *>(&bits)
-                                        : &whole;
-  memcpy(element, from, size);
-  for (int64_t i = 0; i < elements; ++i)
-    memcpy(to + static_cast<size_t>(i) * size, element, size);
-}
-
-static void fillState(const fovea_context &context, int32_t number) {
+/// A state's first value: the weights' where it is a param and there are any.
+static fovea_code fillState(const fovea_context &context, int32_t number, Buffer &buffer, fovea_error *error) {
   const fovea_program &program = *context.model.program;
-  const Buffer &buffer = *context.states[static_cast<size_t>(number)];
-  int32_t dtype = program.states[number].dtype;
-  double initial = program.state_initial ? program.state_initial[number] : 0;
-  fillElements(dtype, initial, static_cast<int64_t>(buffer.size()) / fovea_dtype_size(dtype), buffer.data());
+  const fovea_tensor_spec &spec = program.states[number];
+  const Array<const void *> &written = context.model.written;
+  if (!written.empty() && written[static_cast<size_t>(number)]) {
+    memcpy(buffer.data(), written[static_cast<size_t>(number)], buffer.size());
+    return FOVEA_OK;
+  }
+  fovea_initial initial = program.state_initial ? program.state_initial[number] : fovea_initial{};
+  if (initial.kind == FOVEA_INITIAL_NONE)
+    return fail(error, FOVEA_INVALID_ARGUMENT,
+                "the param `%s` has no initialiser, and the model was loaded without weights", spec.name);
+  fillInitial(initial, spec.name, context.seed, spec.dtype,
+              static_cast<int64_t>(buffer.size()) / fovea_dtype_size(spec.dtype), buffer.data());
+  return FOVEA_OK;
 }
 
 static fovea_code needState(fovea_context &context, int32_t number, fovea_error *error) {
@@ -153,8 +145,11 @@ static fovea_code needState(fovea_context &context, int32_t number, fovea_error 
     destroy(context.memory, buffer);
     return outOfMemory(error, context.model.program->states[number].name, elements * size);
   }
+  if (fovea_code code = fillState(context, number, *buffer, error)) {
+    destroy(context.memory, buffer);
+    return code;
+  }
   state = buffer;
-  fillState(context, number);
   return FOVEA_OK;
 }
 
@@ -274,6 +269,7 @@ fovea_code fovea_context_create(const fovea_model *model, const fovea_context_op
     code = outOfMemory(error, "the profile", options.profile_events);
   if (!code)
     code = context->executor.start(options.threads, options.pool, memory, error);
+  context->seed = options.seed;
   context->executor.dump = options.dump;
   context->executor.dumpUser = options.dump_user;
   if (code)

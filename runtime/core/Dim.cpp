@@ -356,6 +356,9 @@ fovea_code checkProgram(const fovea_program *program, fovea_error *error) {
                 FOVEA_ABI_VERSION);
   if (!validSpecs(program->params, program->param_count) || !validSpecs(program->states, program->state_count))
     return fail(error, FOVEA_BAD_PROGRAM, "the program's table of %s is inconsistent", "params or states");
+  for (int32_t i = 0; program->state_initial && i < program->state_count; ++i)
+    if (program->state_initial[i].kind < 0 || program->state_initial[i].kind > FOVEA_INITIAL_NONE)
+      return fail(error, FOVEA_BAD_PROGRAM, "the program's table of %s is inconsistent", "first values");
   if (!validPacked(*program))
     return fail(error, FOVEA_BAD_PROGRAM, "the program's table of %s is inconsistent", "weights");
   for (int32_t i = 0; i < program->entry_count; ++i)

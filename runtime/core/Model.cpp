@@ -126,13 +126,26 @@ struct Loader {
     return FOVEA_OK;
   }
 
+  /// What a file of weights has to hold: the params, then those that are states.
+  bool listTensors(Array<fovea_tensor_spec> &specs, Array<int32_t> &states) {
+    const fovea_program &program = *model.program;
+    bool stored = true;
+    for (int32_t i = 0; i < program.param_count; ++i)
+      stored = stored && specs.push(program.params[i]);
+    for (int32_t i = 0; i < program.state_count; ++i)
+      if (isParamState(program, i))
+        stored = stored && specs.push(program.states[i]) && states.push(i);
+    return stored && model.params.resize(static_cast<size_t>(program.param_count)) &&
+           (states.empty() || model.written.resize(static_cast<size_t>(program.state_count)));
+  }
+
   fovea_code loadParams(const char *path) {
     const fovea_program &program = *model.program;
-    if (program.param_count == 0)
+    int32_t tensors = countTensors(program);
+    if (tensors == 0 || (!path && program.param_count == 0))
       return FOVEA_OK;
     if (!path)
-      return fail(error, FOVEA_INVALID_ARGUMENT, "the program has %d params, and no file of weights is given",
-                  program.param_count);
+      return fail(error, FOVEA_INVALID_ARGUMENT, "the program has %d params, and no file of weights is given", tensors);
     model.weights = model.texts.copy(path);
     model.prefix = model.texts.copy(options.prefix ? options.prefix : "");
     if (!model.weights || !model.prefix)
@@ -140,12 +153,14 @@ struct Loader {
     if (fovea_code code = model.file.open(path, model.memory, error))
       return code;
     Array<const FileTensor *> found(model.memory);
-    auto count = static_cast<size_t>(program.param_count);
-    if (!found.resize(count) || !model.params.resize(count))
+    Array<fovea_tensor_spec> specs(model.memory);
+    Array<int32_t> states(model.memory);
+    auto count = static_cast<size_t>(tensors);
+    if (!found.resize(count) || !listTensors(specs, states))
       return outOfMemory(error, "params", static_cast<int64_t>(count * sizeof(void *)));
     WeightsReport report{options.note, nullptr, options.user};
-    fovea_code code = matchWeights(program.params, program.param_count, options.prefix, model.file, report,
-                                   model.memory, found.data(), error);
+    fovea_code code =
+        matchWeights(specs.data(), tensors, options.prefix, model.file, report, model.memory, found.data(), error);
     if (code) {
       addContext(error, Quoted(path, 200).text);
       return code;
@@ -156,9 +171,12 @@ struct Loader {
       total += tensor->bytes;
     for (int32_t i = 0; i < model.target->derived_count; ++i)
       total += model.target->derived[i].bytes;
-    for (size_t i = 0; i < count; ++i)
-      if ((code = place(*found[i], program.params[i].dtype, model.params[i])))
+    size_t fixed = model.params.size();
+    for (size_t i = 0; i < count; ++i) {
+      const void *&data = i < fixed ? model.params[i] : model.written[static_cast<size_t>(states[i - fixed])];
+      if ((code = place(*found[i], specs[i].dtype, data)))
         return code;
+    }
     return FOVEA_OK;
   }
 

@@ -7,7 +7,7 @@
 
 struct fovea_model {
   explicit fovea_model(fovea::rt::Memory memory)
-      : memory(memory), texts(memory), params(memory), converted(memory), derived(memory) {}
+      : memory(memory), texts(memory), params(memory), written(memory), converted(memory), derived(memory) {}
   ~fovea_model();
 
   fovea::rt::Memory memory;
@@ -19,6 +19,7 @@ struct fovea_model {
   const char *prefix = "";
   fovea::rt::TensorFile file;
   fovea::rt::Array<const void *> params;
+  fovea::rt::Array<const void *> written; // by state number: first values of params that entries write; else null
   fovea::rt::Array<fovea::rt::Buffer *> converted; // params
   fovea::rt::Array<void *> derived;
   fovea::rt::Buffer derivedMemory;

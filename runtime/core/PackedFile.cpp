@@ -10,7 +10,7 @@ namespace fovea::rt {
 
 static constexpr unsigned char magic[8] = {0x89, 'F', 'O', 'V', 'E', 'A', 'P', '\n'};
 /// Changes with any change of layout or meaning.
-static constexpr uint32_t version = 1;
+static constexpr uint32_t version = 2;
 static constexpr uint64_t pageSize = 4096, alignment = 64;
 
 static_assert(sizeof(PackedHeader) == 104 && offsetof(PackedHeader, identity) == 64);
@@ -89,7 +89,7 @@ struct Checker {
       return damaged("a name lies outside the header");
     Quoted name(file.text(item.name));
     auto wrong = [&](const char *what) { return fail(error, FOVEA_BAD_FILE, "damaged: %s: %s", name.text, what); };
-    if (item.role != PackedRole::Param && item.role != PackedRole::Derived)
+    if (item.role < PackedRole::Param || item.role > PackedRole::State)
       return wrong("it has no known role");
     int64_t elements, width = fovea_dtype_size(item.dtype);
     if (width == 0 || item.rank < 0 || item.rank > FOVEA_MAX_RANK ||

@@ -34,7 +34,8 @@ struct PackedSource {
   FileStamp stamp;
 };
 
-enum class PackedRole : int32_t { Param, Derived };
+/// State: a param that entries write, by its number as a state.
+enum class PackedRole : int32_t { Param, Derived, State };
 
 struct PackedItem {
   PackedText name;

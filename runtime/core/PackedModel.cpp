@@ -113,29 +113,39 @@ static bool fits(const fovea_tensor_spec &spec, const PackedItem &item) {
          memcmp(shape, item.shape, sizeof(int64_t) * static_cast<size_t>(spec.rank)) == 0;
 }
 
+/// Whether the program has what an item stands for, of that type.
+static bool wanted(const fovea_program &program, const fovea_target &target, const PackedItem &item) {
+  int32_t number = item.number;
+  if (number < 0)
+    return false;
+  if (item.role == PackedRole::Param)
+    return number < program.param_count && fits(program.params[number], item);
+  if (item.role == PackedRole::State)
+    return number < program.state_count && isParamState(program, number) && fits(program.states[number], item);
+  return number < target.derived_count && item.dtype == target.derived[number].dtype &&
+         item.bytes == static_cast<uint64_t>(target.derived[number].bytes);
+}
+
 /// Points params and derived values into packed bytes. Equal identities promise that all of it fits; that is checked
 /// all the same, as any bytes may state any identity.
 static fovea_code adopt(fovea_model &model, const PackedFile &packed, fovea_error *error) {
   const fovea_program &program = *model.program;
   const fovea_target &target = *model.target;
+  bool hasWritten = countTensors(program) > program.param_count;
   if (!model.params.resize(static_cast<size_t>(program.param_count)) ||
+      !model.written.resize(hasWritten ? static_cast<size_t>(program.state_count) : 0) ||
       !model.derived.resize(static_cast<size_t>(target.derived_count)))
     return outOfMemory(error, "params", program.param_count);
   for (size_t i = 0; i < packed.header().itemCount; ++i) {
     const PackedItem &item = packed.item(i);
-    bool isParam = item.role == PackedRole::Param;
-    bool good = item.number >= 0 && item.number < (isParam ? program.param_count : target.derived_count);
-    if (good && isParam)
-      good = fits(program.params[item.number], item);
-    else if (good)
-      good = item.dtype == target.derived[item.number].dtype &&
-             item.bytes == static_cast<uint64_t>(target.derived[item.number].bytes);
-    if (!good)
+    if (!wanted(program, target, item))
       return fail(error, FOVEA_BAD_FILE, "damaged: %s is not what the program wants",
                   Quoted(packed.text(item.name)).text);
     auto number = static_cast<size_t>(item.number);
-    if (isParam)
+    if (item.role == PackedRole::Param)
       model.params[number] = packed.data(item);
+    else if (item.role == PackedRole::State)
+      model.written[number] = packed.data(item);
     else
       model.derived[number] = const_cast<unsigned char *>(packed.data(item)); // written by prepare steps only
   }
@@ -144,6 +154,8 @@ static fovea_code adopt(fovea_model &model, const PackedFile &packed, fovea_erro
     missing = model.derived[static_cast<size_t>(i)] ? missing : target.derived[i].name;
   for (int32_t i = 0; i < target.direct_count; ++i)
     missing = model.params[static_cast<size_t>(target.direct[i])] ? missing : program.params[target.direct[i]].name;
+  for (int32_t i = 0; i < program.state_count; ++i)
+    missing = isParamState(program, i) && !model.written[static_cast<size_t>(i)] ? program.states[i].name : missing;
   if (missing)
     return fail(error, FOVEA_BAD_FILE, "damaged: %s is missing", Quoted(missing).text);
   model.isPacked = true;
@@ -216,6 +228,7 @@ bool loadKept(fovea_model &model, const char *folder, const char *weights, const
       parseMapped(packed, map.data(), map.size(), &ignored) || compareProgram(model, packed, &ignored) ||
       compareSources(packed, weights, prefix, /*contents=*/false, &ignored) || adopt(model, packed, &ignored)) {
     model.params.clear();
+    model.written.clear();
     model.derived.clear();
     return false;
   }
@@ -263,15 +276,21 @@ static bool addItems(const fovea_model &model, PackedWriter &writer) {
     item.shape[0] = derived.bytes / fovea_dtype_size(derived.dtype);
     stored = stored && writer.addItem(derived.name, item, model.derived[static_cast<size_t>(i)]);
   }
-  for (int32_t i = 0; i < target.direct_count; ++i) {
-    const fovea_tensor_spec &spec = model.program->params[target.direct[i]];
-    PackedItem item = {{}, PackedRole::Param, target.direct[i], spec.dtype, spec.rank, 0, 0, {}};
+  auto addTensor = [&](PackedRole role, int32_t number, const fovea_tensor_spec &spec, const void *data) {
+    PackedItem item = {{}, role, number, spec.dtype, spec.rank, 0, 0, {}};
     int64_t elements = 0;
     literalShape(spec, item.shape);
     countElements(item.shape, item.rank, fovea_dtype_size(spec.dtype), elements);
     item.bytes = static_cast<uint64_t>(elements * fovea_dtype_size(spec.dtype));
-    stored = stored && writer.addItem(spec.name, item, model.params[static_cast<size_t>(target.direct[i])]);
-  }
+    stored = stored && writer.addItem(spec.name, item, data);
+  };
+  const fovea_program &program = *model.program;
+  for (int32_t i = 0; i < target.direct_count; ++i)
+    addTensor(PackedRole::Param, target.direct[i], program.params[target.direct[i]],
+              model.params[static_cast<size_t>(target.direct[i])]);
+  for (int32_t i = 0; i < program.state_count; ++i)
+    if (isParamState(program, i))
+      addTensor(PackedRole::State, i, program.states[i], model.written[static_cast<size_t>(i)]);
   return stored;
 }
 

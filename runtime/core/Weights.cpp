@@ -7,6 +7,13 @@
 
 namespace fovea::rt {
 
+int32_t countTensors(const fovea_program &program) {
+  int32_t count = program.param_count;
+  for (int32_t i = 0; i < program.state_count; ++i)
+    count += isParamState(program, i);
+  return count;
+}
+
 bool literalShape(const fovea_tensor_spec &spec, int64_t (&shape)[FOVEA_MAX_RANK]) {
   for (int32_t axis = 0; axis < spec.rank; ++axis)
     if (evaluate(spec.dims[axis], nullptr, 0, shape[axis]) != DimResult::Ok || shape[axis] < 0)

@@ -19,6 +19,14 @@ struct WeightsReport {
 fovea_code matchWeights(const fovea_tensor_spec *params, int32_t count, const char *prefix, const TensorFile &file,
                         const WeightsReport &report, Memory memory, const FileTensor **found, fovea_error *error);
 
+/// Whether a state is a param that entries write.
+inline bool isParamState(const fovea_program &program, int32_t state) {
+  return program.state_initial && program.state_initial[state].is_param;
+}
+
+/// How many tensors a file of weights has for the program: its params, and those that are states.
+int32_t countTensors(const fovea_program &program);
+
 /// The literal shape of a param; false where it is not literal.
 bool literalShape(const fovea_tensor_spec &spec, int64_t (&shape)[FOVEA_MAX_RANK]);
 

@@ -1,5 +1,6 @@
 #include "runtime/core/Dim.h"
 #include "runtime/core/Profile.h"
+#include "runtime/core/Weights.h"
 #include "runtime/main/Destination.h"
 #include "runtime/main/Inputs.h"
 #include "runtime/main/Limits.h"
@@ -121,9 +122,9 @@ private:
 
   int load() {
     bool hasWeights = options.weights || options.packed || (program.packed && !options.pack);
-    if (program.param_count && !hasWeights) {
+    if ((program.param_count || options.pack) && !hasWeights) { // without fixed params it starts from scratch
       fprintf(stderr, "%s: the model has %d tensors of weights: give a file with --weights or in $%s%s\n", program.name,
-              program.param_count, weightsVariable, options.pack ? "" : ", or a packed one with --packed");
+              countTensors(program), weightsVariable, options.pack ? "" : ", or a packed one with --packed");
       return ExitUsage;
     }
     ProgressBar bar{program.name};
@@ -158,6 +159,7 @@ private:
   int makeContext() {
     fovea_context_options make = {};
     make.threads = options.threads;
+    make.seed = options.seed;
     make.sizes = options.sizes.data();
     make.size_count = static_cast<int32_t>(options.sizes.size());
     make.profile_events = options.profile ? 1 << 16 : 0;

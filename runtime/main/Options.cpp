@@ -39,12 +39,13 @@ const Flag flags[] = {
     {"--attention-sequence", "N", "with it: the sequence of a batch (default: 0)"},
     {"--vocabulary", "FILE", "with it: tokens, one a line, to be shown in place of their numbers"},
     {"--size", "NAME=N", "a size of the program's states"},
+    {"--seed", "N", "of the first values of params that entries write, where no weights are given (default: 0)"},
     {"--target", "NAME", "run this target's code (default: the first of those below that the processor can run)"},
     {"--help", nullptr, "this text; after an entry: that entry's"},
 };
 
 /// Whether the command `pack` is there: an entry of that name hides it.
-bool hasPack(const fovea_program &program) { return program.param_count && fovea_find_entry(&program, "pack") < 0; }
+bool hasPack(const fovea_program &program) { return countTensors(program) && fovea_find_entry(&program, "pack") < 0; }
 
 struct Parser {
   const fovea_program &program;
@@ -74,6 +75,15 @@ struct Parser {
     return ExitOk;
   }
 
+  int seed(const char *text) {
+    char *end;
+    errno = 0;
+    options.seed = strtoull(text, &end, 10);
+    if (end == text || *end || errno || *text == '-')
+      return usage("--seed takes a number from 0 to 18446744073709551615, not", text);
+    return ExitOk;
+  }
+
   int size(char *text) {
     char *equals = strchr(text, '='), *end;
     errno = 0;
@@ -98,6 +108,8 @@ struct Parser {
       return number(flag.name, value, 0, 1'000'000'000, options.attentionSequence);
     else if (name == "--size")
       return size(value);
+    else if (name == "--seed")
+      return seed(value);
     else
       *(name == "--weights"             ? &options.weights
         : name == "--packed"            ? &options.packed
@@ -317,15 +329,21 @@ void printHelp(const fovea_program &program, const Options &options) {
   for (const Flag &flag : flags)
     printf("  %s %-*s %s\n", flag.name, static_cast<int>(18 - strlen(flag.name)), flag.value ? flag.value : "",
            flag.help);
+  int32_t states = 0;
   for (int32_t i = 0; i < program.state_count; ++i) {
+    if (isParamState(program, i))
+      continue;
     const fovea_tensor_spec &state = program.states[i];
-    printf("%s %s: %s", i ? "," : "\nstates, whose sizes --size or the first run gives:", state.name,
+    printf("%s %s: %s", states++ ? "," : "\nstates, whose sizes --size or the first run gives:", state.name,
            fovea_dtype_name(state.dtype));
     for (int32_t axis = 0; axis < state.rank; ++axis)
       printf("%s%s%s", axis ? ", " : "[", state.dims[axis].text, axis + 1 < state.rank ? "" : "]");
   }
-  printf("%s\n%d tensors of weights%s; targets:", program.state_count ? "\n" : "", program.param_count,
-         program.packed ? ", within the program" : "");
+  int32_t tensors = countTensors(program), written = tensors - program.param_count;
+  printf("%s\n%d tensors of weights", states ? "\n" : "", tensors);
+  if (written)
+    printf(", %d of which entries write", written);
+  printf("%s; targets:", program.packed ? ", within the program" : "");
   for (int32_t i = 0; i < program.target_count; ++i)
     printf("%s %s", i ? "," : "", program.targets[i]->name);
   const fovea_target *here;

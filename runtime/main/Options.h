@@ -31,6 +31,7 @@ struct Options {
   int32_t attentionSequence = 0;
   int32_t maps = -1; // the entry that runs in place of `entry`, where a page of what it looks at is wanted
   int32_t threads = 0;
+  uint64_t seed = 0;
   int32_t repeat = 1;
   Array<fovea_size> sizes;
   Array<const char *> inputs;      // in the order given

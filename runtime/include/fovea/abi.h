@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define FOVEA_ABI_VERSION 4
+#define FOVEA_ABI_VERSION 5
 #define FOVEA_MAX_RANK 16
 
 /* Element types as they lie in memory; bool is one byte, 0 or 1. */
@@ -198,6 +198,23 @@ typedef struct fovea_entry {
   const int32_t *state_symbols;
 } fovea_entry;
 
+/* What a state is before the first run that lists it: every element `a`, or random numbers of a distribution that the
+ * state's name and the context's seed decide, whatever the order or the threads: uniform from `a` to `b`, normal with
+ * mean `a` and standard deviation `b`, the same cut off at two deviations. With FOVEA_INITIAL_NONE it must come from the
+ * weights. */
+enum {
+  FOVEA_INITIAL_CONSTANT = 0,
+  FOVEA_INITIAL_UNIFORM,
+  FOVEA_INITIAL_NORMAL,
+  FOVEA_INITIAL_TRUNCATED_NORMAL,
+  FOVEA_INITIAL_NONE
+};
+typedef struct fovea_initial {
+  int32_t kind;
+  int32_t is_param; /* a param that entries write: where a model has weights, it is at first the tensor of its name */
+  double a, b;
+} fovea_initial;
+
 /* Sizes of states are expressions over the program's state symbols (`B`, `limit`). A context fixes each one's value
  * once: when it is made (by name), or else by the first run of an entry that binds a symbol to it. A state is allocated,
  * and filled with its initial value, before the first run that lists it. */
@@ -207,10 +224,10 @@ typedef struct fovea_program {
   const char *name;
   const fovea_entry *entries;
   const fovea_tensor_spec *params; /* literal dimensions only */
-  const fovea_tensor_spec *states; /* dims over the state symbols */
+  const fovea_tensor_spec *states; /* dims over the state symbols; literal ones where it is a param */
   const fovea_target *const *targets; /* best first */
   const char *const *state_symbols; /* names; null where there are none */
-  const double *state_initial;      /* one per state: what its elements are at first; null where there are none */
+  const fovea_initial *state_initial; /* one per state; null where there are none */
   const fovea_packed *packed;       /* weights that the program was built with, one per target; null where it has none */
 } fovea_program;
 

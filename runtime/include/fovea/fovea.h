@@ -130,7 +130,8 @@ typedef struct fovea_load_options {
  * packed weights of `path` that are there, whole and not out of date are mapped in the same way.
  *
  * `path` is a safetensors file, which stays mapped while the model lives, or the `*.index.json` of a sharded one. It may
- * be NULL where the program has no params or has its weights. f16 and bf16 tensors are widened where the program wants f32; any other
+ * be NULL where the program has no params, where its entries write all of them (they then start as their initialisers
+ * say), or where it has its weights. f16 and bf16 tensors are widened where the program wants f32; any other
  * difference in dtype or shape fails, as does a missing tensor (FOVEA_WEIGHTS_MISMATCH, with all of them that fit and
  * the nearest names). The file must not change while it is mapped.
  * The program must outlive the model. On failure *model is NULL and nothing is left allocated.
@@ -180,12 +181,16 @@ typedef struct fovea_context_options {
    * valid during the call. NULL: none are computed for it. */
   void (*dump)(void *user, const char *path, const fovea_tensor *value);
   void *dump_user;
+  uint64_t seed; /* of the params that are trained from scratch: equal seeds give equal initial values */
 } fovea_context_options;
 
 /* Makes what one caller needs to run entries: threads, an arena, the model's states at their initial values.
  *
  * A context serves one call at a time; different contexts are independent. Results have the same bits for any number of
- * threads. The model must outlive the context. */
+ * threads. The model must outlive the context.
+ *
+ * Params that an entry writes are states under their own names: at first what the model's weights say, or, where it was
+ * loaded without, what their initialisers make of `seed`. */
 fovea_code fovea_context_create(const fovea_model *model, const fovea_context_options *options,
                                 fovea_context **context, fovea_error *error);
 /* Ends the threads and frees everything. Must not be called during a run. NULL is allowed. */

@@ -72,7 +72,7 @@ TEST_CASE("every declaration of the library is used behind an entry of the test 
   source::SourceManager sources;
   source::DiagnosticEngine diagnostics(sources);
   std::set<std::string> used;
-  for (const char *model : {FOVEA_LIBRARY_MODEL, FOVEA_CACHES_MODEL, FOVEA_LINEAR_MODEL}) {
+  for (const char *model : {FOVEA_LIBRARY_MODEL, FOVEA_CACHES_MODEL, FOVEA_LINEAR_MODEL, FOVEA_OPTIMISERS_MODEL}) {
     std::optional<source::FileId> file = sources.load(model);
     REQUIRE(file);
     std::unique_ptr<syntax::File> tree = syntax::parse(sources, *file, diagnostics);
@@ -80,8 +80,9 @@ TEST_CASE("every declaration of the library is used behind an entry of the test 
     used.merge(namesUsedBy(*tree->modules[0]));
   }
   // Parts that only work inside others which are tested; `segment_heads` in the example of documents.
-  for (const char *part : {"FeedForward", "layer_norm", "rms_norm", "split_heads", "merge_heads", "windows", "pad_rows",
-                           "turn_halves", "segment_rows", "segment_heads"})
+  for (const char *part :
+       {"FeedForward", "layer_norm", "rms_norm", "split_heads", "merge_heads", "windows", "pad_rows", "turn_halves",
+        "segment_rows", "segment_heads", "everything", "global_norm", "bias_correction"})
     used.insert(part);
   for (std::string_view name : library::names()) {
     std::unique_ptr<syntax::File> module =
@@ -99,8 +100,10 @@ TEST_CASE("the test model and the examples are free of errors and warnings") {
   checks(FOVEA_LIBRARY_MODEL);
   checks(FOVEA_CACHES_MODEL);
   checks(FOVEA_LINEAR_MODEL);
+  checks(FOVEA_OPTIMISERS_MODEL);
   checks(examples + "/documents/documents.fov");
   checks(examples + "/minilm/minilm.fov");
   checks(examples + "/encoder_decoder/encoder_decoder.fov");
   checks(examples + "/first_steps/first_steps.fov");
+  checks(examples + "/first_training/first_training.fov");
 }

@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-_Static_assert(FOVEA_ABI_VERSION == 4, "new layout: change the expectations below");
+_Static_assert(FOVEA_ABI_VERSION == 5, "new layout: change the expectations below");
 _Static_assert(sizeof(fovea_dim) == 24 && offsetof(fovea_dim, text) == 16, "fovea_dim");
 _Static_assert(sizeof(fovea_tensor_spec) == 32 && offsetof(fovea_tensor_spec, dtype) == 16, "fovea_tensor_spec");
 _Static_assert(offsetof(fovea_tensor_spec, rank) == 20 && offsetof(fovea_tensor_spec, dims) == 24, "fovea_tensor_spec");
@@ -22,6 +22,7 @@ _Static_assert(offsetof(fovea_target, direct_count) == 56 && offsetof(fovea_targ
 _Static_assert(sizeof(fovea_packed) == 16 && offsetof(fovea_packed, bytes) == 8, "fovea_packed");
 _Static_assert(sizeof(fovea_entry) == 96 && offsetof(fovea_entry, inputs) == 40, "fovea_entry");
 _Static_assert(offsetof(fovea_entry, states) == 80 && offsetof(fovea_entry, state_symbols) == 88, "fovea_entry");
+_Static_assert(sizeof(fovea_initial) == 24 && offsetof(fovea_initial, a) == 8, "fovea_initial");
 _Static_assert(sizeof(fovea_program) == 88 && offsetof(fovea_program, name) == 24, "fovea_program");
 _Static_assert(offsetof(fovea_program, targets) == 56 && offsetof(fovea_program, state_initial) == 72,
                "fovea_program");

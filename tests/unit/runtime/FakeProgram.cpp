@@ -227,7 +227,7 @@ const fovea_tensor_spec params[] = {{"weight", PLACE(30), FOVEA_F32, 1, dimFour}
                                     {"bias", PLACE(31), FOVEA_F32, 1, dimFour}};
 const fovea_tensor_spec states[] = {{"keys", PLACE(32), FOVEA_F32, 2, dimKeys}};
 const char *const stateSymbols[] = {"B", "limit"};
-const double initial[] = {-1};
+const fovea_initial initial[] = {{FOVEA_INITIAL_CONSTANT, 0, -1, 0}};
 const fovea_program program = {FOVEA_ABI_VERSION, 6,       2,      1, 2, 2, "fake", entries, params, states, targets,
                                stateSymbols,      initial, nullptr};
 

@@ -168,7 +168,7 @@ TEST_CASE("packed file: what its header says is checked even where the checksum 
       {"a name lies outside", firstSource, 0xFFFFFFFF, 4},
       {"impossible name", firstSource + 4, 0, 4},
       {"a name lies outside", firstItem + offsetof(PackedItem, name) + 4, 0x7FFFFFFF, 4},
-      {"no known role", firstItem + offsetof(PackedItem, role), 2, 4},
+      {"no known role", firstItem + offsetof(PackedItem, role), 3, 4},
       {"impossible type", firstItem + offsetof(PackedItem, dtype), 99, 4},
       {"impossible type", firstItem + offsetof(PackedItem, rank), 17, 4},
       {"impossible type", firstItem + offsetof(PackedItem, rank), 0xFFFFFFFF, 4},

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Uses the installed package as a stranger would: nothing of the build or source tree but the examples.
 
-usage: run.py --build BUILD --work FOLDER --cc C --cxx C++ prefix|custom_pass|embed|generate
+usage: run.py --build BUILD --work FOLDER --cc C --cxx C++ prefix|custom_pass|embed|generate|translate|paint|train
 """
 import argparse
 import pathlib
@@ -138,11 +138,32 @@ def paint(arguments, prefix):
     expect(beyond.returncode == 1 and "outside" in beyond.stderr and not beyond.stdout, "an error below the model's last row", beyond)
 
 
+def train(arguments, prefix):
+    """The C program trains as PyTorch does from the same weights, in every epoch and at the end, and from a seed as well."""
+    source, golden = ROOT / "examples/first_training", ROOT / "tests/numeric/golden/first_training"
+    for name, model in ("vector", "VectorAttention"), ("steps", "StepAttention"):
+        build, library = arguments.work / f"train-{name}", arguments.work / f"lib{model.lower()}.so"
+        run(prefix / "bin/fovea", "build", source / "first_training.fov", "--model", model, "--emit=lib", "-o", library)
+        cmake(source, build, prefix, arguments, f"-DFIRST_TRAINING_LIBRARY={library}", f"-DFIRST_TRAINING_PROGRAM={model.lower()}_program")
+        want = tensors.read(golden / f"{name}.safetensors")
+        lines = run(build / "train", 1000, 1, golden / f"{name}.weights.safetensors").splitlines()
+        losses = [float(line.split()[-1]) for line in lines[:-1]]
+        # A loss of squares is known down to the squares of the outputs' roundings.
+        close = [abs(got - loss) <= 1e-4 * loss + 1e-10 for got, loss in zip(losses, want["losses"].values)]
+        expect(len(losses) == 1000 and all(close), f"PyTorch's losses, {name}", lines[:: 100])
+        prediction = want["prediction"].values[0]
+        expect(abs(float(lines[-1].split()[-1]) - prediction) <= 1e-4 * abs(prediction), f"PyTorch's prediction {prediction}", lines[-1])
+        seeds = [run(build / "train", 1000, 100, seed) for seed in ("3", "3", "4")]
+        expect(seeds[0] == seeds[1] != seeds[2], "the same from the same seed alone", seeds)
+        losses = [float(line.split()[-1]) for line in seeds[0].splitlines()[:-1]]
+        expect(len(losses) == 10 and losses[-1] < losses[0], "a loss that falls", losses)
+
+
 def main():
     parser = argparse.ArgumentParser()
     for option in ("--build", "--work", "--cc", "--cxx"):
         parser.add_argument(option, type=pathlib.Path, required=True)
-    steps = {"prefix": install, "custom_pass": custom_pass, "embed": embed, "generate": generate, "translate": translate, "paint": paint}
+    steps = {"prefix": install, "custom_pass": custom_pass, "embed": embed, "generate": generate, "translate": translate, "paint": paint, "train": train}
     parser.add_argument("step", choices=steps)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)

@@ -40,7 +40,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    models = {name: (HERE / f"{name}.fov", {}) for name in ("cached", "damaged", "kept", "sizes", "long")}
+    models = {name: (HERE / f"{name}.fov", {}) for name in ("cached", "damaged", "kept", "optimisers", "sizes", "long")}
     minilm = HERE.parents[2] / "examples/minilm/minilm.fov"
     models |= {"minilm": (minilm, SMALL), "minilm-published": (minilm, {}),
                "gpt2": (HERE.parents[2] / "benchmarks/models/gpt2.fov", GPT2)}

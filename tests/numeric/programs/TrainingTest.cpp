@@ -1,0 +1,124 @@
+// Training through the C API: optimisers against PyTorch's, first values, bits.
+#include "Program.h"
+
+#include "runtime/core/TensorFile.h"
+
+#include <cmath>
+
+using namespace fovea::test;
+
+namespace {
+
+const std::string golden = FOVEA_SOURCE_DIR "/tests/numeric/golden/";
+constexpr int64_t steps = 7, rows = 6;
+
+/// The tensors of a safetensors file.
+struct Tensors {
+  fovea::rt::TensorFile file;
+  explicit Tensors(const std::string &path) {
+    fovea_error error{};
+    fovea_code code = file.open(path.c_str(), {}, &error);
+    INFO(error.message);
+    REQUIRE(code == FOVEA_OK);
+  }
+  template <typename T> std::vector<T> read(const char *name) const {
+    const fovea::rt::FileTensor *tensor = file.find(name);
+    bool found = tensor != nullptr;
+    REQUIRE(found);
+    std::vector<T> out(tensor->bytes / sizeof(T));
+    std::memcpy(out.data(), tensor->data, out.size() * sizeof(T));
+    return out;
+  }
+};
+
+std::vector<float> state(Program &program, const std::string &name) {
+  fovea_tensor tensor{};
+  REQUIRE(fovea_context_state(program.context, name.c_str(), &tensor, &program.error) == FOVEA_OK);
+  int64_t count = 1;
+  for (int32_t i = 0; i < tensor.rank; ++i)
+    count *= tensor.shape[i];
+  auto *data = static_cast<const float *>(tensor.data);
+  return {data, data + count};
+}
+
+void checkClose(const std::vector<float> &got, const std::vector<float> &want, double tolerance) {
+  REQUIRE(got.size() == want.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    CAPTURE(i);
+    CHECK(std::fabs(double(got[i]) - want[i]) <= tolerance * (1 + std::fabs(want[i])));
+  }
+}
+
+/// Runs an entry on the golden batch number `step`; its loss.
+float train(Program &program, const std::string &entry, int64_t step, std::vector<float> &x, std::vector<int64_t> &y) {
+  float loss = NAN;
+  program.run(entry.c_str(),
+              {tensor(FOVEA_F32, {rows, 5}, &x[step * rows * 5]), tensor(FOVEA_I64, {rows}, &y[step * rows])},
+              {tensor(FOVEA_F32, {}, &loss)});
+  return loss;
+}
+
+constexpr const char *trained[] = {"hidden.weight", "hidden.bias", "out.weight", "out.bias"};
+
+} // namespace
+
+TEST_CASE("every optimiser does what PyTorch's does") {
+  Tensors data(golden + "optimisers/data.safetensors");
+  std::vector<float> x = data.read<float>("x");
+  std::vector<int64_t> y = data.read<int64_t>("y");
+  const std::string weights = golden + "optimisers/weights.safetensors";
+  for (std::string name :
+       {"sgd", "momentum", "nesterov", "adam", "adamw", "lion", "adafactor", "scheduled", "accumulated", "averaged"}) {
+    CAPTURE(name);
+    Tensors expected(golden + "optimisers/" + name + ".safetensors");
+    std::vector<float> losses = expected.read<float>("losses");
+    for (const char *target : {"x86-64", "x86-64-v3", "x86-64-v4"}) {
+      Program program;
+      if (!program.load("optimisers", weights.c_str(), target))
+        continue;
+      for (int64_t step = 0; step < steps; ++step)
+        CHECK(train(program, name + "_step", step, x, y) == doctest::Approx(losses[step]).epsilon(1e-5));
+      for (const char *param : trained)
+        checkClose(state(program, param), expected.read<float>(param), 1e-5);
+      if (name == "averaged")
+        checkClose(state(program, "average.weight"), expected.read<float>("average.weight"), 1e-5);
+    }
+  }
+}
+
+TEST_CASE("entries that only read see what was trained, and a reset goes back to the file") {
+  Program program;
+  REQUIRE(program.load("optimisers", (golden + "optimisers/weights.safetensors").c_str()));
+  Tensors data(golden + "optimisers/data.safetensors");
+  std::vector<float> x = data.read<float>("x"), before(rows * 3), after(rows * 3), again(rows * 3);
+  std::vector<int64_t> y = data.read<int64_t>("y");
+  auto predict = [&](std::vector<float> &out) {
+    program.run("predict", {tensor(FOVEA_F32, {rows, 5}, x.data())}, {tensor({rows, 3}, out)});
+  };
+  predict(before);
+  train(program, "sgd_step", 0, x, y);
+  predict(after);
+  CHECK(before != after);
+  fovea_context_reset(program.context);
+  predict(again);
+  CHECK(sameBits(before.data(), again.data(), before.size()));
+}
+
+TEST_CASE("training from scratch: first values by seed and name, the same bits for any number of threads") {
+  Tensors data(golden + "optimisers/data.safetensors");
+  std::vector<float> x = data.read<float>("x");
+  std::vector<int64_t> y = data.read<int64_t>("y");
+  std::vector<std::vector<float>> results[2];
+  for (int32_t threads : {1, 2}) {
+    Program program;
+    REQUIRE(program.load("optimisers", nullptr, nullptr, threads));
+    float first = train(program, "adam_step", 0, x, y), loss = first;
+    for (int64_t step = 1; step < 100; ++step)
+      loss = train(program, "adam_step", step % steps, x, y);
+    CHECK(loss < first);
+    for (const char *param : trained)
+      results[threads - 1].push_back(state(program, param));
+    results[threads - 1].push_back(state(program, "adam.v.hidden.weight"));
+  }
+  CHECK(results[0] == results[1]);
+}

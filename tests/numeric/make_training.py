@@ -8,8 +8,9 @@ tolerance.
 """
 import pathlib
 
+import numpy
 import torch
-from reference import first_training, optimisers
+from reference import first_training, initialisers, optimisers
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,10 +31,18 @@ def checked(name, single, double, tolerance):
 
 
 def main():
+    folder = HERE / "golden/initialisers"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, values in initialisers.drawn().items():
+        numpy.save(folder / f"{name}.npy", values.numpy())
     folder = HERE / "golden/optimisers"
     write(folder / "weights.safetensors", optimisers.weights())
     x, y = optimisers.data()
     write(folder / "data.safetensors", {"x": x, "y": y})
+    once = checked("adam_once", optimisers.run("adam", count=1), optimisers.run("adam", torch.float64, count=1), 1e-5)
+    for name, values in {"in.x": x[0], "in.y": y[0], "before": once["losses"][0], "after": once["after"], "weight": once["hidden.weight"],
+                         "bias": once["out.bias"]}.items():
+        numpy.save(folder / f"once.{name}.npy", values.numpy())
     for name in optimisers.NAMES:
         double = optimisers.run(name, torch.float64)
         write(folder / f"{name}.safetensors", checked(name, optimisers.run(name), double, 1e-5))

@@ -105,6 +105,8 @@ def main():
 
     suffix = "npy" if len(case["outputs"]) == 1 else "npz"
     inputs = input_paths(case) + (["--weights", weights] if weights else [])
+    if "seed" in case:
+        inputs += ["--seed", case["seed"]]
     for name, value in case.get("sizes", {}).items():
         inputs += ["--size", f"{name}={value}"]
 

@@ -66,13 +66,13 @@ def optimiser(name, w):
 NAMES = ("sgd", "momentum", "nesterov", "adam", "adamw", "lion", "adafactor", "scheduled", "accumulated", "averaged")
 
 
-def run(name, dtype=torch.float32):
-    """The loss of each step, and the weights after the last."""
+def run(name, dtype=torch.float32, count=STEPS):
+    """The loss of each step, and the weights after the last; the same batch again gives the loss `after`."""
     w = {key: p.requires_grad_() for key, p in weights(dtype).items()}
     trained = [p for key, p in w.items() if not key.startswith("average")]
     steps = optimiser(name, w)
     losses = []
-    for step, (x, y) in enumerate(zip(*data(dtype))):
+    for step, (x, y) in enumerate(zip(*(part[:count] for part in data(dtype)))):
         loss = F.cross_entropy(logits(w, x), y, label_smoothing=0.2 if name == "accumulated" else 0.0)
         losses.append(loss.detach())
         (loss / 3 if name == "accumulated" else loss).backward()
@@ -90,4 +90,5 @@ def run(name, dtype=torch.float32):
                 for part in ("weight", "bias"):
                     old, new = w[f"average.{part}"], w[f"out.{part}"]
                     old.copy_(new if step == 0 else 0.7 * old + 0.3 * new)
-    return {"losses": torch.stack(losses)} | {key: p.detach() for key, p in w.items()}
+    after = F.cross_entropy(logits(w, x), y).detach()
+    return {"losses": torch.stack(losses), "after": after} | {key: p.detach() for key, p in w.items()}

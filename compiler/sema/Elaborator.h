@@ -246,6 +246,7 @@ public:
   std::set<const syntax::FunctionDecl *> reached;
   std::set<const syntax::ModuleDecl *> built;
   std::map<std::string, int> functionNames;
+  std::set<std::string> statefulCalls; // in entries so far: the first pieces of their states' paths
 
   // Limits.
   static constexpr unsigned maxEvalDepth = 1200, maxCallDepth = 100;
@@ -260,6 +261,7 @@ public:
   Entity runBody(const syntax::FunctionDecl &decl);
   bool elaborateEntry(Instance &root, const syntax::FunctionDecl &decl);
   bool makeArguments(const syntax::FunctionDecl &decl, bool unknown);
+  void separateStates(Builder &builder);
   void recordStates(const Builder &builder);
   void warnAssumedEqual(const Function &function, const syntax::FunctionDecl &decl);
   void collectEntries(const syntax::MemberBlock &block, const Instance &root,

@@ -196,6 +196,7 @@ bool Elaborator::elaborateEntry(Instance &root, const syntax::FunctionDecl &decl
     builder.function.results.push_back({name, *id, -1});
   }
   builder.finish();
+  separateStates(builder);
   Function &function = builder.function;
   function.name = uniqueFunctionName(root.decl->name.text + "." + decl.name.text);
   function.doc = decl.doc;
@@ -208,6 +209,26 @@ bool Elaborator::elaborateEntry(Instance &root, const syntax::FunctionDecl &decl
   warnAssumedEqual(function, decl);
   model.functions.push_back(std::move(function));
   return true;
+}
+
+/// States of functions that an entry calls are its own: a call that has the path of another entry's gets a number.
+void Elaborator::separateStates(Builder &builder) {
+  std::map<std::string, std::string> calls; // of this entry: the first pieces of paths
+  size_t inputs = builder.function.arguments.size() - builder.slots.size();
+  for (size_t i = 0; i < builder.slots.size(); ++i) {
+    Slot &slot = builder.slots[i];
+    if (slot.root != Builder::localRoot)
+      continue;
+    std::string piece = slot.path.substr(0, slot.path.find('.')), base = piece.substr(0, piece.find('#'));
+    auto [call, fresh] = calls.try_emplace(piece, piece);
+    for (int n = 2; fresh && !statefulCalls.insert(call->second).second; ++n)
+      call->second = base + "#" + std::to_string(n);
+    slot.path.replace(0, piece.size(), call->second);
+    builder.function.arguments[inputs + i].name = slot.path;
+  }
+  for (Result &result : builder.function.results)
+    if (result.state >= 0)
+      result.name = builder.function.arguments[result.state].name;
 }
 
 void Elaborator::recordStates(const Builder &builder) {
@@ -397,6 +418,7 @@ void Elaborator::resetModel() {
   paramByPath.clear();
   usedParams.clear();
   writtenParams.clear();
+  statefulCalls.clear();
   tiedParams.clear();
 }
 

@@ -55,7 +55,7 @@ struct Program {
 
   /// False, with a reason in `error`, where this machine can't run the target.
   bool load(const std::string &name, const char *weights, const char *target = nullptr, int32_t threads = 1,
-            std::vector<fovea_size> sizes = {}) {
+            std::vector<fovea_size> sizes = {}, uint64_t seed = 0) {
     const char *folder = std::getenv("FOVEA_PROGRAMS");
     REQUIRE(folder != nullptr);
     void *library = dlopen((std::string(folder) + "/lib" + name + ".so").c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -77,6 +77,7 @@ struct Program {
     contextOptions.threads = threads;
     contextOptions.sizes = sizes.data();
     contextOptions.size_count = int32_t(sizes.size());
+    contextOptions.seed = seed;
     REQUIRE(fovea_context_create(model, &contextOptions, &context, &error) == FOVEA_OK);
     return true;
   }

@@ -46,7 +46,7 @@ def main():
                "gpt2": (HERE.parents[2] / "benchmarks/models/gpt2.fov", GPT2)}
     narrow = {f"{name}-{dtype}": models[name if name == "sizes" else "minilm-published"]
               for name in ("sizes", "minilm") for dtype in ("bf16", "int8")}
-    native = {"variants": (HERE.parents[2] / "benchmarks/models/variants.fov", {})}  # what they need is no target's own
+    native = {"variants": (HERE.parents[2] / "benchmarks/models/variants.fov", {}), "trained": (HERE / "trained.fov", {})}  # what they need is no target's own
     for name, (source, parameters) in (models | narrow | native).items():
         options = [f"--set={key}={value}" for key, value in parameters.items()]
         if name in narrow:

@@ -89,6 +89,15 @@ TEST_CASE("a second call has states of its own, with a number") {
   CHECK(e.states() == "shrink.seen.a.weight shrink.seen.a.bias shrink#2.seen.a.weight shrink#2.seen.a.bias");
 }
 
+TEST_CASE("so has a call in another entry") {
+  Elaborated e("fn count() -> i64 {\n  state n: i64 = 0\n  n = n + 1\n  n\n}\n"
+               "model M {\n  entry a() -> i64 { count() + count() }\n  entry b() -> i64 { count() }\n"
+               "  entry c() -> i64 {\n    state count: i64 = 0\n    count = count + 1\n    count\n  }\n}\n");
+  GOOD(e);
+  CHECK(e.states() == "count.n count#2.n count#3.n count#4");
+  CHECK(e.arguments("M.b", sema::ArgumentKind::State) == "count#3.n");
+}
+
 TEST_CASE("params that no entry writes stay as they are, in functions that both kinds go through as well") {
   Elaborated e(std::string(network) + "model M {\n  net: Network(4)\n  entry step(x: f32[B, 4]) -> f32[B, 4] {\n"
                                       "    for p in net.layers[0].params { p = p * 0.5 }\n    net(x)\n  }\n}\n");

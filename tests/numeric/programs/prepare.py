@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Builds the libraries of the tests in this folder, for all targets, and writes weights for those that have none.
+"""Builds a library of the tests in this folder, or writes `weights` for those that have none.
 
-usage: prepare.py --fovea FOVEA --work FOLDER
+usage: prepare.py --fovea FOVEA --work FOLDER LIBRARY
 """
 import argparse
 import json
@@ -34,25 +34,35 @@ def write_weights(path, shapes):
                          for name, shape in shapes.items()})
 
 
+# name -> (source, its parameters, options in place of --target=all)
+ROOT = HERE.parents[2]
+MINILM = ROOT / "examples/minilm/minilm.fov"
+LIBRARIES = {name: (HERE / f"{name}.fov", {}, []) for name in ("cached", "damaged", "kept", "optimisers", "sizes", "long")} | {
+    "minilm": (MINILM, SMALL, []),
+    "minilm-published": (MINILM, {}, []),
+    "gpt2": (ROOT / "benchmarks/models/gpt2.fov", GPT2, []),
+    # What these need is no target's own.
+    "variants": (ROOT / "benchmarks/models/variants.fov", {}, ["--target=native"]),
+    "trained": (HERE / "trained.fov", {}, ["--target=native"]),
+} | {f"{name}-{dtype}": (source, {}, [f"--weights-dtype={dtype}", "--target=all"])
+     for name, source in (("sizes", HERE / "sizes.fov"), ("minilm", MINILM)) for dtype in ("bf16", "int8")}
+
+
+def build(fovea, work, name):
+    source, parameters, options = LIBRARIES[name]
+    parameters = [f"--set={key}={value}" for key, value in parameters.items()]
+    subprocess.run([fovea, "build", source, "--emit=lib", "-o", work / f"lib{name}.so", *parameters, *(options or ["--target=all"])], check=True)
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fovea", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("library", choices=[*LIBRARIES, "weights"])
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    models = {name: (HERE / f"{name}.fov", {}) for name in ("cached", "damaged", "kept", "optimisers", "sizes", "long")}
-    minilm = HERE.parents[2] / "examples/minilm/minilm.fov"
-    models |= {"minilm": (minilm, SMALL), "minilm-published": (minilm, {}),
-               "gpt2": (HERE.parents[2] / "benchmarks/models/gpt2.fov", GPT2)}
-    narrow = {f"{name}-{dtype}": models[name if name == "sizes" else "minilm-published"]
-              for name in ("sizes", "minilm") for dtype in ("bf16", "int8")}
-    native = {"variants": (HERE.parents[2] / "benchmarks/models/variants.fov", {}), "trained": (HERE / "trained.fov", {})}  # what they need is no target's own
-    for name, (source, parameters) in (models | narrow | native).items():
-        options = [f"--set={key}={value}" for key, value in parameters.items()]
-        if name in narrow:
-            options.append("--weights-dtype=" + name.split("-")[1])
-        subprocess.run([arguments.fovea, "build", source, "--emit=lib", f"--target={'native' if name in native else 'all'}", "-o", arguments.work / f"lib{name}.so", *options],
-                       check=True)
+    if arguments.library != "weights":
+        return build(arguments.fovea, arguments.work, arguments.library)
     write_weights(arguments.work / "sizes.safetensors",
                   {f"l{i}.weight": [n, k] for i, (k, n) in enumerate(zip(LEVELS, OUTPUTS))}
                   | {f"l{i}.bias": [n] for i, n in enumerate(OUTPUTS)})

@@ -131,7 +131,7 @@ static StringRef kindName(PlannedGroup::Kind kind) {
 
 static Operation *mainOp(ArrayRef<Operation *> ops) {
   for (Operation *op : ops)
-    if (isa<graph::ContractOp, graph::AttentionOp, graph::LinearAttentionOp, graph::TopKOp>(op))
+    if (isa<graph::ContractOp, graph::AttentionOp, graph::AttentionBackwardOp, graph::LinearAttentionOp, graph::TopKOp>(op))
       return op;
   return ops.back();
 }

@@ -249,7 +249,7 @@ void GroupPlan::startScatter(graph::ScatterOp op) {
 }
 
 void GroupPlan::visit(Operation *op) {
-  if (isa<graph::AttentionOp, graph::LinearAttentionOp, graph::TopKOp>(op)) {
+  if (isa<graph::AttentionOp, graph::AttentionBackwardOp, graph::LinearAttentionOp, graph::TopKOp>(op)) {
     PlannedGroup group;
     group.kind = isa<graph::TopKOp>(op) ? PlannedGroup::TopK : PlannedGroup::Attention;
     group.ops.insert(op);

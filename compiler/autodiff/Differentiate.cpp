@@ -1,4 +1,5 @@
 // graph-differentiate: reverse mode over the straight line of a function's body.
+#include "compiler/autodiff/AttentionRule.h"
 #include "compiler/autodiff/Passes.h"
 #include "compiler/autodiff/Rules.h"
 
@@ -22,8 +23,9 @@ public:
   explicit Reverse(graph::GradOp op) : op(op), b(op) {}
 
   LogicalResult run() {
-    markReached();
-    markLeading();
+    mark();
+    if (addLogSums())
+      mark();
     reaching[op.getLoss()].push_back(autodiff::splat(b, op.getLoc(), op.getLoss().getType(), 1));
     for (Operation &each : llvm::reverse(*op->getBlock()))
       if (leading.contains(&each) && failed(back(each)))
@@ -38,6 +40,26 @@ public:
   }
 
 private:
+  void mark() {
+    reached.clear();
+    leading.clear();
+    markReached();
+    markLeading();
+  }
+
+  /// Attention on the way needs its log-sum-exp. Whether some had none.
+  bool addLogSums() {
+    bool isAdded = false;
+    for (Operation &each : llvm::make_early_inc_range(*op->getBlock())) {
+      auto attention = dyn_cast<graph::AttentionOp>(each);
+      if (!attention || !leading.contains(&each) || attention.getNormalizer() != "softmax" || attention.getLse())
+        continue;
+      autodiff::withLogSum(attention);
+      isAdded = true;
+    }
+    return isAdded;
+  }
+
   /// Values that depend on one of `wrt`.
   void markReached() {
     reached.insert_range(op.getWrt());
@@ -111,6 +133,10 @@ class Differentiate : public fovea::impl::DifferentiateBase<Differentiate> {
         return signalPassFailure();
       ++numDifferentiated;
     }
+    getOperation().walk([](graph::VariableOp variable) {
+      variable.getResult().replaceAllUsesWith(variable.getX());
+      variable.erase();
+    });
   }
 };
 

@@ -1,5 +1,7 @@
 #include "compiler/autodiff/Rules.h"
 
+#include "compiler/autodiff/AttentionRule.h"
+
 #include "llvm/ADT/StringMap.h"
 
 #include <numeric>
@@ -69,6 +71,9 @@ struct Rule : Tensors {
   Adjoint &adjoint;
   Operation *op;
 };
+
+/// Where it is: uses come through the mark.
+void variableRule(Rule &rule, graph::VariableOp) { rule.pass(0, rule.gradient()); }
 
 //===-- Layout ----------------------------------------------------------------------------------------------------===//
 
@@ -268,6 +273,7 @@ template <typename OpT, void (*rule)(Rule &, OpT)> std::pair<StringRef, RuleFunc
 /// The rule of every op that is not elementwise.
 const llvm::StringMap<RuleFunction> &table() {
   static const llvm::StringMap<RuleFunction> rules{
+      row<graph::VariableOp, variableRule>(),
       row<graph::BroadcastOp, broadcastRule>(),
       row<graph::ReshapeOp, reshapeRule>(),
       row<graph::TransposeOp, transposeRule>(),
@@ -301,6 +307,8 @@ LogicalResult autodiff::applyRule(Adjoint &adjoint) {
           elementwise.buildAdjoint(rule, rule.gradient(), adjoint.op->getOperands(), adjoint.op->getResult(0), i);
     return success();
   }
+  if (auto attention = dyn_cast<graph::AttentionOp>(adjoint.op))
+    return applyAttentionRule(adjoint, attention);
   auto found = table().find(adjoint.op->getName().getStringRef());
   if (found == table().end())
     return failure();

@@ -486,6 +486,9 @@ Error interpret::evaluateBlock(Scope &scope, Block &block) {
     } else if (auto attention = dyn_cast<graph::AttentionOp>(op)) {
       if (Error error = evaluateAttention(scope, attention))
         return error;
+    } else if (auto backward = dyn_cast<graph::AttentionBackwardOp>(op)) {
+      if (Error error = evaluateAttentionBackward(scope, backward))
+        return error;
     } else if (auto topK = dyn_cast<graph::TopKOp>(op)) {
       if (Error error = evaluateTopK(scope, topK))
         return error;

@@ -65,6 +65,7 @@ llvm::Expected<std::vector<Ref>> callFunction(graph::FuncOp function,
 /// Nothing where `op` is none of them.
 std::optional<llvm::Expected<Tensor>> evaluateLayout(const Scope &scope, mlir::Operation *op);
 llvm::Error evaluateAttention(Scope &scope, graph::AttentionOp op);
+llvm::Error evaluateAttentionBackward(Scope &scope, graph::AttentionBackwardOp op);
 llvm::Error evaluateLinearAttention(Scope &scope, graph::LinearAttentionOp op);
 llvm::Error evaluateTopK(Scope &scope, graph::TopKOp op);
 
@@ -78,5 +79,8 @@ struct Scalar {
 };
 /// Runs a region of an attention on its block's arguments; the yielded value.
 llvm::Expected<Scalar> evaluatePoint(const Scope &scope, mlir::Block &block, llvm::ArrayRef<Scalar> arguments);
+/// All of those that it yields.
+llvm::Expected<llvm::SmallVector<Scalar>> evaluatePoints(const Scope &scope, mlir::Block &block,
+                                                         llvm::ArrayRef<Scalar> arguments);
 
 } // namespace fovea::interpret

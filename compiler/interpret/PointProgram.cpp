@@ -116,16 +116,16 @@ class PointEvaluator {
 public:
   explicit PointEvaluator(const Scope &scope) : scope(scope) {}
 
-  Expected<Scalar> run(Block &block, ArrayRef<Scalar> arguments) {
+  Expected<SmallVector<Scalar>> run(Block &block, ArrayRef<Scalar> arguments) {
     for (auto [argument, value] : llvm::zip(block.getArguments(), arguments))
       values[argument] = value;
     for (Operation &op : block.without_terminator()) {
       Expected<Scalar> result = evaluate(&op);
       if (!result)
-        return result;
+        return result.takeError();
       values[op.getResult(0)] = *result;
     }
-    return get(block.getTerminator()->getOperand(0));
+    return llvm::map_to_vector(block.getTerminator()->getOperands(), [&](Value v) { return get(v); });
   }
 
 private:
@@ -210,5 +210,10 @@ private:
 } // namespace
 
 Expected<Scalar> interpret::evaluatePoint(const Scope &scope, Block &block, ArrayRef<Scalar> arguments) {
+  Expected<SmallVector<Scalar>> all = evaluatePoints(scope, block, arguments);
+  return all ? Expected<Scalar>(all->front()) : all.takeError();
+}
+
+Expected<SmallVector<Scalar>> interpret::evaluatePoints(const Scope &scope, Block &block, ArrayRef<Scalar> arguments) {
   return PointEvaluator(scope).run(block, arguments);
 }

@@ -5,6 +5,7 @@
 // Maps are further passes over the tiles, by ops that are there: the weights by cells of keys are the attention with
 // values that say which cell a key belongs to; entropies and column masses are sums of functions of exp(s - lse)
 // (docs/graph.md). So no map holds queries by keys. Layers have twins as well, which are compiled once.
+#include "compiler/autodiff/AttentionRule.h"
 #include "compiler/passes/AttentionRegions.h"
 #include "compiler/passes/Passes.h"
 #include "dialects/graph/Places.h"
@@ -39,7 +40,7 @@ public:
       : builder(op.getContext()), loc(withPath(op.getLoc(), "")), op(op), cells(cells) {
     isSoftmax = op.getNormalizer() == "softmax";
     if (isSoftmax)
-      this->op = withLogSum(op);
+      this->op = autodiff::withLogSum(op);
     builder.setInsertionPointAfter(this->op);
   }
 

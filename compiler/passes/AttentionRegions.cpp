@@ -1,4 +1,5 @@
 // Regions of graph.attention: the score chain and its masks as point programs.
+#include "compiler/autodiff/AttentionRule.h"
 #include "compiler/passes/AttentionRegions.h"
 
 #include "compiler/analysis/IndexBounds.h"
@@ -379,7 +380,7 @@ FailureOr<BuiltAttention> RegionBuilder::run() {
   describe();
   Value sink = match.sink ? buildSinks(builder, op) : Value();
   if (sink)
-    op = withLogSum(op);
+    op = autodiff::withLogSum(op);
   if (!match.product)
     return BuiltAttention{op, Value(), true};
   Value result = finishProduct(builder, match, op.getResult());
@@ -407,23 +408,6 @@ Value fovea::finishProduct(OpBuilder &builder, AttentionMatch &match, Value resu
   for (const AttentionMatch::Factor &factor : match.factors)
     result = scale(builder, match, result, match.resultLabels, factor);
   return match.isNegative ? graph::NegOp::create(builder, match.place(), result).getResult() : result;
-}
-
-graph::AttentionOp fovea::withLogSum(graph::AttentionOp op) {
-  if (op.getLse())
-    return op;
-  OpBuilder builder(op);
-  graph::TensorType queries = typeOf(op.getQ());
-  Type types[] = {op.getResult().getType(),
-                  graph::TensorType::get(op.getContext(), queries.getDims().drop_back(), builder.getF32Type())};
-  auto both = graph::AttentionOp::create(builder, op.getLoc(), types, op.getQ(), op.getK(), op.getJoinedQ(),
-                                         op.getJoinedK(), op.getV(), op.getCaptures(), op.getSinks(), op.getKeyRows(),
-                                         op.getValueRows(), op.getNormalizerAttr());
-  both.getScore().takeBody(op.getScore());
-  both.getMask().takeBody(op.getMask());
-  op.getResult().replaceAllUsesWith(both.getResult());
-  op.erase();
-  return both;
 }
 
 FailureOr<BuiltAttention> fovea::buildAttention(AttentionMatch &match, ChainReport &report) {

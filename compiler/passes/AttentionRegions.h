@@ -23,7 +23,4 @@ mlir::Value finishProduct(mlir::OpBuilder &builder, AttentionMatch &match, mlir:
 mlir::Value scale(mlir::OpBuilder &builder, AttentionMatch &match, mlir::Value x, const TensorLabels &to,
                   const AttentionMatch::Factor &factor);
 
-/// `op` with the result `lse`, in its place.
-graph::AttentionOp withLogSum(graph::AttentionOp op);
-
 } // namespace fovea

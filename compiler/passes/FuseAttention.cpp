@@ -3,6 +3,8 @@
 // Numerical effect: sums over keys are rescaled in blocks; see Passes.td.
 //
 // Matching is in AttentionMatch.cpp, the regions in AttentionRegions.cpp.
+#include "compiler/autodiff/AttentionRule.h"
+#include "compiler/autodiff/ScoreAdjoint.h"
 #include "compiler/passes/LinearAttention.h"
 #include "compiler/passes/NearMiss.h"
 #include "compiler/passes/Passes.h"
@@ -43,7 +45,7 @@ static void eraseDead(Operation *dead, Operation *keep = nullptr) {
 /// The log-sum-exp of an attention's rows, as a tensor of `type` whose axes have labels `rows`.
 static Value logSumOf(OpBuilder &builder, BuiltAttention &built, AttentionMatch &match, const TensorLabels &rows,
                       graph::TensorType type) {
-  built.op = withLogSum(built.op);
+  built.op = autodiff::withLogSum(built.op);
   Location loc = match.place();
   Value lse = relabel(builder, loc, match.expressions, built.op.getLse(), match.laidOut({match.query}), rows);
   return lse.getType() == type ? lse : graph::CastOp::create(builder, loc, type, lse);
@@ -178,7 +180,7 @@ public:
     if (!match || (logSums.empty() && softmax->use_empty()))
       return;
     OpBuilder builder(match->place().getContext());
-    built.op = withLogSum(built.op);
+    built.op = autodiff::withLogSum(built.op);
     builder.setInsertionPointAfter(built.op);
     for (auto &[logSum, labels] : logSums) {
       TensorLabels rows =
@@ -203,8 +205,28 @@ private:
   size_t place = 0; ///< of its chain in the report
 };
 
+/// Whether the gradient of a gradient is asked for.
+static bool isDifferentiatedTwice(graph::FuncOp function) {
+  llvm::SetVector<Operation *> behind;
+  function.walk([&](graph::GradOp op) {
+    if (Operation *loss = op.getLoss().getDefiningOp())
+      behind.insert(loss);
+  });
+  for (size_t i = 0; i < behind.size(); ++i)
+    for (Value operand : behind[i]->getOperands())
+      if (Operation *op = operand.getDefiningOp())
+        behind.insert(op);
+  return llvm::any_of(behind, [](Operation *op) { return isa<graph::GradOp>(op); });
+}
+
 class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
+public:
+  using FuseAttentionBase::FuseAttentionBase;
+
+private:
   void runOnOperation() override {
+    if (forGradients)
+      return fuseForGradients();
     FusionReport report;
     bool isWrong = false;
     for (auto function : getOperation().getOps<graph::FuncOp>()) {
@@ -231,6 +253,34 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
     report.addTo(getOperation());
     if (isWrong)
       signalPassFailure();
+  }
+
+  /// What graph-differentiate has a rule for, in functions that ask for gradients. Chains that stay have their say in
+  /// the pass's run after that.
+  void fuseForGradients() {
+    FusionReport report;
+    for (auto function : getOperation().getOps<graph::FuncOp>()) {
+      if (function.getBody().getOps<graph::GradOp>().empty())
+        continue;
+      if (isDifferentiatedTwice(function)) {
+        function.walk([](graph::SoftmaxOp softmax) { keepsWeights(softmax, "gradients of gradients are asked for"); });
+        continue;
+      }
+      size_t before = report.chains.size();
+      fuseSoftmaxes(function, report);
+      fusePointwise(function, report);
+      for (size_t i = before; i < report.chains.size(); ++i) {
+        report.chains[i].function = function.getSymName().str();
+        report.chains[i].proved("gradients come from the log-sum-exp, in one pass that computes the weights again");
+      }
+    }
+    llvm::erase_if(report.chains, [](const ChainReport &chain) { return !chain.fused; });
+    report.addTo(getOperation());
+  }
+
+  /// Notes why the way back of what belongs to `op` is not fused.
+  static void keepsWeights(Operation *op, StringRef reason) {
+    op->setAttr(graph::names::unfusedBackward, StringAttr::get(op->getContext(), reason));
   }
 
   /// Whether the function that holds a chain, or one that was inlined with it, asks for fused ones.
@@ -279,6 +329,8 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
       tried.insert(next->product);
       auto match = std::make_unique<AttentionMatch>();
       ChainReport &chain = report.chains.emplace_back(softmax.getLoc());
+      if (auto reason = softmax->getAttrOfType<StringAttr>(graph::names::unfusedBackward))
+        chain.proved("on the way back the weights are held: " + reason.str());
       FailureOr<BuiltAttention> built = fuse(matchAttention(softmax, *next, *match, chain), *match, chain);
       if (failed(built))
         continue;
@@ -310,7 +362,7 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
     if (succeeded(matchLogSum(logSum, match, chain)) && !match.query.empty())
       built = buildAttention(match, chain);
     if (succeeded(built)) {
-      built->op = withLogSum(built->op);
+      built->op = autodiff::withLogSum(built->op);
       builder.setInsertionPoint(softmax);
       Value weights = weightsOf(builder, softmax, *built, match);
       softmax.replaceAllUsesWith(weights);
@@ -517,7 +569,7 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
 
   bool fuseWeights(AttentionMatch &match, ChainReport &chain) {
     FailureOr<BuiltAttention> built = fuse(success(), match, chain);
-    if (succeeded(built) && raiseLinearAttention(built->op, chain))
+    if (succeeded(built) && !forGradients && raiseLinearAttention(built->op, chain))
       setFused(match, chain);
     return succeeded(built);
   }
@@ -551,6 +603,12 @@ class FuseAttention : public fovea::impl::FuseAttentionBase<FuseAttention> {
     FailureOr<BuiltAttention> built = failure();
     if (succeeded(matched))
       built = buildAttention(match, chain);
+    if (forGradients && succeeded(built))
+      if (std::string reason = autodiff::whyNotDifferentiable(built->op); !reason.empty()) {
+        keepsWeights(match.anchor, reason);
+        eraseDead(built->result.getDefiningOp(), match.anchor);
+        built = failure();
+      }
     chain.fused = succeeded(built);
     if (!chain.fused) {
       ++numDeclined;

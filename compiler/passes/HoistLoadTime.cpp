@@ -74,6 +74,9 @@ static bool reachesIndex(Value value) {
       if (auto attention = dyn_cast<graph::AttentionOp>(user);
           attention && llvm::is_contained(attention.getCaptures(), use.get()))
         return true; // whose regions may hold them
+      if (auto backward = dyn_cast<graph::AttentionBackwardOp>(user);
+          backward && llvm::is_contained(backward.getCaptures(), use.get()))
+        return true;
       bool passesOn =
           isLayout(user) || isa<graph::ElementwiseOpInterface, graph::CastOp, graph::SliceOp, graph::GatherOp,
                                 graph::ScatterOp, graph::UpdateSliceOp, graph::ConcatOp>(user);

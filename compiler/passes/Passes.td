@@ -140,6 +140,8 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     off by the roundings of sums of |q| |k| |v| times the weights' magnitudes. Keys whose
     score is -inf contribute nothing, as the contract has it.
   }];
+  let options = [Option<"forGradients", "for-gradients", "bool", "false",
+                        "only in functions with graph.grad, and only what graph-differentiate makes a graph.attention_backward of">];
   let statistics = [Statistic<"numFused", "fused", "Chains fused">,
                     Statistic<"numLinear", "linear", "Of these and others, chains linear in their scores">,
                     Statistic<"numDeclined", "declined", "Chains that were not fused">];

@@ -280,7 +280,8 @@ bool Compiler::import() {
   }
   if (!state->graph)
     return false;
-  const char *passes = asksForGradients(*state->graph) ? phases::gradients : "";
+  std::string passes =
+      asksForGradients(*state->graph) ? phases::gradients(state->options.fusesAttention) : std::string();
   return succeeded(state->runPasses(*state->graph, passes, points::afterImport));
 }
 

@@ -15,8 +15,10 @@ inline constexpr const char *afterImport = "after-import", *beforeFusion = "befo
 
 namespace phases {
 
-/// Gradients are part of what a model means: a graph that asks for them holds what computes them from the start.
-inline constexpr const char *gradients = "graph-inline,graph-differentiate";
+/// Gradients are part of what a model means: a graph that asks for them holds what computes them from the start. Attention
+/// is fused before it is differentiated, so that its way back does not hold the weights either; what gradients are with
+/// respect to is marked first, since rewrites may not look through it. Without fusion every op has its own rule.
+std::string gradients(bool fusesAttention);
 
 /// Calls first: everything after sees whole layers, and constant arguments meet their uses. Canonical form and common
 /// subexpressions before fusion, so that it matches one spelling of an operand and sees true numbers of uses. Identities

@@ -26,6 +26,8 @@ static int run(const Arguments &arguments) {
   std::optional<pipeline::Options> options = readCompilerOptions(arguments);
   if (!options)
     return exitUsage;
+  if (arguments.has("interpret")) // runs what the model says
+    options->fusesAttention = false;
   pipeline::Compiler compiler(std::move(*options));
   if (!compiler.read(arguments.words[0]) || !compiler.import())
     return exitCode(compiler);

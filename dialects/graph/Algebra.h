@@ -2,6 +2,7 @@
 // and for the scalars of a region.
 #pragma once
 
+#include "mlir/IR/Builders.h"
 #include "mlir/IR/Value.h"
 #include "mlir/IR/ValueRange.h"
 #include "llvm/ADT/StringRef.h"
@@ -30,5 +31,14 @@ public:
   Value div(Value x, Value y) { return apply("div", {x, y}); }
   Value select(Value condition, Value x, Value y) { return apply("select", {condition, x, y}); }
 };
+
+/// The scalar body of `graph.<mnemonic>`, a comparison's, and what of a gradient reaches an operand, from the row of the
+/// elementwise op, for values that have no op of the graph.
+mlir::Value buildElementwise(llvm::StringRef mnemonic, mlir::OpBuilder &builder, mlir::Location loc,
+                             mlir::ValueRange operands);
+mlir::Value buildComparison(llvm::StringRef predicate, mlir::OpBuilder &builder, mlir::Location loc, mlir::Value x,
+                            mlir::Value y);
+mlir::Value buildAdjoint(llvm::StringRef mnemonic, Algebra &algebra, mlir::Value gradient, mlir::ValueRange operands,
+                         mlir::Value result, unsigned operand);
 
 } // namespace fovea::graph

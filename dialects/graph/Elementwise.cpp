@@ -3,6 +3,7 @@
 #include "dialects/graph/GraphDialect.h"
 
 #include "mlir/IR/TypeUtilities.h"
+#include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSwitch.h"
 
 #include <cmath>
@@ -477,6 +478,37 @@ Value CastOp::buildAdjoint(Algebra &a, Value gradient, ValueRange operands, Valu
   return isa<FloatType>(resultElementOf(*this)) ? a.convert(gradient, operands[0]) : Value();
 }
 bool CastOp::acceptsElement(Type) { return true; }
+
+//===-- Rows without an op ----------------------------------------------------------------------------------------===//
+
+static const Row *rowNamed(StringRef mnemonic) {
+#define FOVEA_ROW(OpT) {OpT::getOperationName().drop_front(strlen("graph.")), &row##OpT}
+  static const llvm::StringMap<const Row *> rows{
+      FOVEA_ROW(NegOp),   FOVEA_ROW(AbsOp),   FOVEA_ROW(ExpOp),   FOVEA_ROW(LogOp),      FOVEA_ROW(SqrtOp),
+      FOVEA_ROW(RsqrtOp), FOVEA_ROW(TanhOp),  FOVEA_ROW(ErfOp),   FOVEA_ROW(SinOp),      FOVEA_ROW(CosOp),
+      FOVEA_ROW(FloorOp), FOVEA_ROW(CeilOp),  FOVEA_ROW(NotOp),   FOVEA_ROW(SigmoidOp),  FOVEA_ROW(AddOp),
+      FOVEA_ROW(SubOp),   FOVEA_ROW(MulOp),   FOVEA_ROW(DivOp),   FOVEA_ROW(MaxOp),      FOVEA_ROW(MinOp),
+      FOVEA_ROW(PowOp),   FOVEA_ROW(ModOp),   FOVEA_ROW(FloorDivOp), FOVEA_ROW(AndOp),   FOVEA_ROW(OrOp),
+      FOVEA_ROW(SelectOp)};
+#undef FOVEA_ROW
+  return rows.lookup(mnemonic);
+}
+
+Value fovea::graph::buildElementwise(StringRef mnemonic, OpBuilder &builder, Location loc, ValueRange operands) {
+  Type element = getElementTypeOrSelf(operands.back());
+  return buildWidened(builder, loc, operands, element, rowNamed(mnemonic)->build);
+}
+
+Value fovea::graph::buildComparison(StringRef predicate, OpBuilder &builder, Location loc, Value x, Value y) {
+  Body body{builder, loc};
+  return buildCompare(body, predicate, x, y);
+}
+
+Value fovea::graph::buildAdjoint(StringRef mnemonic, Algebra &algebra, Value gradient, ValueRange operands, Value result,
+                                 unsigned operand) {
+  const Row *row = rowNamed(mnemonic);
+  return row->adjoint ? row->adjoint(algebra, gradient, operands, result, operand) : Value();
+}
 
 //===-- The interface ---------------------------------------------------------------------------------------------===//
 

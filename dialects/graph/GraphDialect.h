@@ -53,7 +53,8 @@ inline constexpr llvm::StringLiteral input = "graph.input", param = "graph.param
                                      scalarSymbol = "graph.scalar_symbol", model = "graph.model",
                                      params = "graph.params", states = "graph.states",
                                      part = "graph.part", ///< of a softmax: a slice of another one's rows
-    statistic = "graph.statistic"; ///< of a sum or a top_k: of what attention weights are computed from
+    statistic = "graph.statistic", ///< of a sum or a top_k: of what attention weights are computed from
+    unfusedBackward = "graph.unfused_backward"; ///< of a softmax: why its gradient is not that of a fused attention
 } // namespace names
 
 /// Parses a size expression: names, integers, + - *, floordiv, mod, max, min, parentheses.

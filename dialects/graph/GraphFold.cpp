@@ -225,7 +225,7 @@ struct FoldElementwise : DialectFoldInterface {
 
   /// Regions of graph.attention capture nothing but by graph.at: constants stay where they are used.
   bool shouldMaterializeInto(Region *region) const final {
-    return isa<AttentionOp, LinearAttentionOp>(region->getParentOp());
+    return isa<AttentionOp, AttentionBackwardOp, LinearAttentionOp>(region->getParentOp());
   }
 };
 } // namespace

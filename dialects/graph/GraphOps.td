@@ -297,6 +297,16 @@ def Graph_GradOp : Graph_Op<"grad", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Graph_VariableOp : Graph_Op<"variable", [Pure, AllTypesMatch<["x", "result"]>]> {
+  let summary = "x, as a value that a gradient is asked for with respect to: rewrites do not look through it";
+  let description = [{
+    Stands between a value and its uses from graph-mark-variables to graph-differentiate. `number` keeps equal ones apart.
+  }];
+  let arguments = (ins Graph_Tensor:$x, I64Attr:$number);
+  let results = (outs Graph_Tensor:$result);
+  let assemblyFormat = "$number $x attr-dict `:` type($result)";
+}
+
 //===-- Made by passes --------------------------------------------------------------------------------------------===//
 
 def Graph_SoftmaxOp : Graph_Pure<"softmax", [AllTypesMatch<["x", "result"]>]> {
@@ -364,6 +374,44 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
     }
   }];
 }
+def Graph_AttentionBackwardOp : Graph_Op<"attention_backward", [Pure, AttrSizedOperandSegments]> {
+  let summary = "the gradients of a graph.attention, from its log-sum-exp";
+  let description = [{
+    q, k, v, what is joined, captures, `score`, `mask` and `normalizer` are those of the graph.attention; `gradient` [batch..., T, E] is what reaches its
+    result y. With w(t, j) the weight of a key, which is exp(score - lse[t]) for "softmax" (0 where lse is -inf) and the score for "pointwise", 0 where it is masked:
+      dv[j] = sum over t of w(t, j) gradient[t]
+      g(t, j) = w(t, j) (gradient[t] . v[j] - delta[t]) for "softmax", gradient[t] . v[j] for "pointwise"
+      dq[t] = sum over j of ds(t, j) k[j], dk[j] = sum over t of ds(t, j) q[t], likewise for what is joined.
+    delta [batch..., T] is sum(gradient[t] y[t]) less what reaches the log-sum-exp itself; a sink is in lse.
+    `adjoint`: block (s: f32, batch index..., t, j, g: f32) -> ds, the derivative by the raw product s, and for each of `sums` a number (f32) and the indices of
+    the element that it is added to. sums begin at 0; masked keys add nothing. So captured tensors get their gradients.
+    Results: dq, dk, those of the joined queries, those of the joined keys, dv, the sums.
+      (C1) to (C4) as for graph.attention, results are like their operands; the adjoint yields f32, and f32 with one index an axis for each sum, which is f32; (C5) the normalizer is
+      softmax or pointwise; lse and delta f32 [batch..., T] with softmax and only there.
+  }];
+  let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Variadic<Graph_Tensor>:$joinedQ, Variadic<Graph_Tensor>:$joinedK, Graph_Tensor:$v,
+                       Variadic<Graph_Tensor>:$captures, Optional<Graph_Tensor>:$lse, Optional<Graph_Tensor>:$delta, Graph_Tensor:$gradient,
+                       DefaultValuedAttr<StrAttr, "\"softmax\"">:$normalizer);
+  let regions = (region AnyRegion:$score, AnyRegion:$mask, AnyRegion:$adjoint);
+  let results = (outs Variadic<Graph_Tensor>:$gradients);
+  let assemblyFormat = [{
+    `q` `(` $q `)` `k` `(` $k `)` (`joined` `(` $joinedQ^ `by` $joinedK `)`)? `v` `(` $v `)` (`captures` `(` $captures^ `)`)? (`lse` `(` $lse^ `)`)?
+    (`delta` `(` $delta^ `)`)? `gradient` `(` $gradient `)` `score` $score `mask` $mask `adjoint` $adjoint attr-dict `:`
+    functional-type(operands, results)
+  }];
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    mlir::Value getDv() { return getGradients()[2 * getParts().size()]; }
+    mlir::ValueRange getSums() { return getGradients().drop_front(2 * getParts().size() + 1); }
+    /// As of graph.attention.
+    llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> getParts() {
+      llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> parts{{getQ(), getK()}};
+      for (auto [joinedQ, joinedK] : llvm::zip(getJoinedQ(), getJoinedK()))
+        parts.push_back({joinedQ, joinedK});
+      return parts;
+    }
+  }];
+}
 def Graph_LinearAttentionOp : Graph_Op<"linear_attention", [Pure]> {
   let summary = "causal attention without a softmax: y[t] = sum of a(t) w(t, j) b(j) (q[t] . k[j]) v[j] over j <= t";
   let description = [{
@@ -398,7 +446,7 @@ def Graph_SizeOp : Graph_Op<"size", [Pure]> {
   let results = (outs Index:$result);
   let assemblyFormat = "$size attr-dict";
 }
-def Graph_YieldOp : Graph_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["AttentionOp", "LinearAttentionOp", "GroupOp"]>]> {
+def Graph_YieldOp : Graph_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["AttentionOp", "AttentionBackwardOp", "LinearAttentionOp", "GroupOp"]>]> {
   let arguments = (ins Variadic<AnyType>:$operands);
   let assemblyFormat = "attr-dict ($operands^ `:` type($operands))?";
 }
@@ -415,7 +463,8 @@ def Graph_GroupOp : Graph_Op<"group", [Pure, IsolatedFromAbove, SingleBlock]> {
   let summary = "ops that become one kernel";
   let description = [{
     `kind`: "map", "matmul", "attention" or "top_k". Block arguments stand for the inputs. (C1) types of block arguments and inputs agree;
-    (C2) yields the results; (C3) matmul and top_k hold exactly one contract or top_k, attention exactly one attention or linear_attention, others none;
+    (C2) yields the results; (C3) matmul and top_k hold exactly one contract or top_k, attention exactly one attention, attention_backward or
+    linear_attention, others none;
     (C4) no calls or groups inside.
   }];
   let arguments = (ins StrAttr:$kind, Variadic<Graph_Tensor>:$inputs);

@@ -414,15 +414,16 @@ LogicalResult LogSumExpOp::verify() {
 
 /// (C3) of graph.attention for one region: its block and what it may use.
 template <typename Op>
-static LogicalResult verifyPointProgram(Op op, Region &region, TypeRange arguments, Type result, StringRef name) {
+static LogicalResult verifyPointProgram(Op op, Region &region, TypeRange arguments, TypeRange results, StringRef name) {
   if (!region.hasOneBlock())
     return op.emitOpError("(C3) the ") << name << " region has one block";
   Block &block = region.front();
   if (block.getArgumentTypes() != arguments)
     return op.emitOpError("(C3) the ") << name << " block's arguments do not have the types " << arguments;
   auto yield = block.empty() ? nullptr : dyn_cast<YieldOp>(block.back());
-  if (!yield || yield.getOperandTypes() != TypeRange(result))
-    return op.emitOpError("(C3) the ") << name << " region ends with graph.yield of one " << result;
+  if (!yield || yield.getOperandTypes() != results)
+    return op.emitOpError("(C3) the ") << name << " region ends with graph.yield of "
+                                  << (results.size() == 1 ? "one " : "") << results;
   for (Operation &inner : block) {
     bool allowed =
         isa<AtOp, SizeOp, YieldOp>(inner) ||
@@ -443,9 +444,17 @@ DimExpr AttentionOp::getKeyCount() {
   return getKeyRows() ? typeOf(getKeyRows()).getDims().back() : typeOf(getK()).getDims().end()[-2];
 }
 
-/// (C1) of q, k, v and the result of either attention.
+/// What has the result's type: itself, or what reaches it.
+template <typename Op> static Value outputOf(Op op) {
+  if constexpr (std::is_same_v<Op, AttentionBackwardOp>)
+    return op.getGradient();
+  else
+    return op.getResult();
+}
+
+/// (C1) of q, k, v and the result of any attention.
 template <typename Op> static LogicalResult verifyBatches(Op op) {
-  Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(op.getResult());
+  Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(outputOf(op));
   int64_t rank = q.getRank();
   if (rank < 2 || k.getRank() != rank || v.getRank() != rank || y.getRank() != rank)
     return op.emitOpError("(C1) q, k, v and the result have one rank, at least 2");
@@ -457,7 +466,7 @@ template <typename Op> static LogicalResult verifyBatches(Op op) {
 
 /// (C2) and (C4) of them, with these numbers of keys and values. One that `selects` adds nothing up.
 template <typename Op> static LogicalResult verifySizes(Op op, DimExpr keys, DimExpr values, bool selects = false) {
-  Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(op.getResult());
+  Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(outputOf(op));
   int64_t rank = q.getRank();
   if (q.getDim(rank - 1) != k.getDim(rank - 1) || keys != values || q.getDim(rank - 2) != y.getDim(rank - 2) ||
       (selects ? !v.getDim(rank - 1).isConstant(0) : v.getDim(rank - 1) != y.getDim(rank - 1)))
@@ -469,7 +478,7 @@ template <typename Op> static LogicalResult verifySizes(Op op, DimExpr keys, Dim
   return success();
 }
 
-static LogicalResult verifyJoined(AttentionOp op) {
+template <typename Op> static LogicalResult verifyJoined(Op op) {
   Tensor q = typeOf(op.getQ()), k = typeOf(op.getK());
   if (op.getJoinedQ().size() != op.getJoinedK().size())
     return op.emitOpError("(C1) joins ") << op.getJoinedQ().size() << " queries by " << op.getJoinedK().size()
@@ -540,6 +549,50 @@ LogicalResult AttentionOp::verify() {
   return verifyPointProgram(*this, getMask(), ArrayRef(arguments).drop_front(), builder.getI1Type(), "mask");
 }
 
+/// lse and delta of softmax's weights, and results like the operands.
+static LogicalResult verifyGradientTypes(AttentionBackwardOp op) {
+  Tensor q = typeOf(op.getQ());
+  bool isSoftmax = op.getNormalizer() == "softmax";
+  for (Value rows : {op.getLse(), op.getDelta()})
+    if (bool(rows) != isSoftmax ||
+        (rows && (typeOf(rows).getDims() != q.getDims().drop_back(1) || !typeOf(rows).getElementType().isF32())))
+      return op.emitOpError("(C5) lse and delta are f32 [batch..., T] with softmax, and only there");
+  SmallVector<Type> types{q, op.getK().getType()};
+  llvm::append_range(types, op.getJoinedQ().getTypes());
+  llvm::append_range(types, op.getJoinedK().getTypes());
+  types.push_back(op.getV().getType());
+  if (op.getGradients().size() < types.size() ||
+      op.getGradients().take_front(types.size()).getTypes() != TypeRange(types))
+    return op.emitOpError("(C1) results begin with gradients of the types ") << types;
+  for (Value sum : op.getSums())
+    if (!typeOf(sum).getElementType().isF32())
+      return op.emitOpError("(C4) sums are f32, got ") << sum.getType();
+  return success();
+}
+
+LogicalResult AttentionBackwardOp::verify() {
+  if (getNormalizer() != "softmax" && getNormalizer() != "pointwise")
+    return emitOpError("(C5) normalizer must be softmax or pointwise, got ") << getNormalizerAttr();
+  Tensor k = typeOf(getK()), v = typeOf(getV());
+  if (failed(verifyBatches(*this)) || failed(verifyJoined(*this)) ||
+      failed(verifySizes(*this, k.getDims().end()[-2], v.getDims().end()[-2])) || failed(verifyGradientTypes(*this)))
+    return failure();
+  Builder builder(getContext());
+  Type f32 = builder.getF32Type(), index = builder.getIndexType();
+  SmallVector<Type> arguments(1 + typeOf(getQ()).getRank(), index), yields{f32}; // batch..., t, j behind the score
+  arguments[0] = f32;
+  if (failed(verifyPointProgram(*this, getScore(), arguments, f32, "score")) ||
+      (!getMask().empty() && failed(verifyPointProgram(*this, getMask(), ArrayRef(arguments).drop_front(),
+                                                       builder.getI1Type(), "mask"))))
+    return failure();
+  arguments.push_back(f32);
+  for (Value sum : getSums()) {
+    yields.push_back(f32);
+    yields.append(typeOf(sum).getRank(), index);
+  }
+  return verifyPointProgram(*this, getAdjoint(), arguments, yields, "adjoint");
+}
+
 LogicalResult LinearAttentionOp::verify() {
   if (failed(verifyBatches(*this)))
     return failure();
@@ -592,7 +645,8 @@ LogicalResult GroupOp::verify() {
     if (isa<CallOp, GroupOp, FuncOp>(op))
       return op.emitOpError("(C4) cannot stand in a graph.group");
   auto contracts = llvm::range_size(block.getOps<ContractOp>()),
-       attentions = llvm::range_size(block.getOps<AttentionOp>()) + llvm::range_size(block.getOps<LinearAttentionOp>()),
+       attentions = size_t(llvm::count_if(
+           block, [](Operation &op) { return isa<AttentionOp, AttentionBackwardOp, LinearAttentionOp>(op); })),
        selections = llvm::range_size(block.getOps<TopKOp>());
   if (contracts != (getKind() == "matmul") || attentions != (getKind() == "attention") ||
       selections != (getKind() == "top_k"))

@@ -47,7 +47,7 @@ void FuncOp::print(OpAsmPrinter &printer) {
 
 Operation *FuncOp::getSchedule() {
   for (Operation &op : getBody().front())
-    if (isa<MapOp, MatmulOp, AttentionOp, LinearAttentionOp, TopKOp>(op))
+    if (isa<MapOp, MatmulOp, AttentionOp, AttentionBackwardOp, LinearAttentionOp, TopKOp>(op))
       return &op;
   return nullptr;
 }
@@ -65,6 +65,12 @@ void AttentionOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryE
   effects.emplace_back(MemoryEffects::Write::get(), &getOutMutable());
   for (OpOperand &lse : getLseMutable())
     effects.emplace_back(MemoryEffects::Write::get(), &lse);
+}
+
+void AttentionBackwardOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {
+  effects.emplace_back(MemoryEffects::Read::get());
+  for (OpOperand &result : getIntoMutable())
+    effects.emplace_back(MemoryEffects::Write::get(), &result);
 }
 
 void LinearAttentionOp::getEffects(SmallVectorImpl<SideEffects::EffectInstance<MemoryEffects::Effect>> &effects) {

@@ -23,7 +23,7 @@ def Kernel_FuncOp : Kernel_Op<"func", [FunctionOpInterface, IsolatedFromAbove]> 
   let summary = "one kernel: sizes and views, then exactly one schedule op";
   let description = [{
     Arguments: memrefs (any strided layout), index (sizes), scalars. The body is index arithmetic and memref.dim, one of kernel.map, kernel.matmul,
-    kernel.attention, kernel.linear_attention, and kernel.return. `place` goes to the profile.
+    kernel.attention, kernel.attention_backward, kernel.linear_attention, and kernel.return. `place` goes to the profile.
       (C1) one block holding exactly one schedule op; what stands before it is pure index arithmetic, constants and memref.dim; (C2) no results.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type, OptionalAttr<StrAttr>:$place,
@@ -139,6 +139,46 @@ def Kernel_AttentionOp : Kernel_Op<"attention", [DeclareOpInterfaceMethods<Memor
   let hasVerifier = 1;
 }
 
+def Kernel_AttentionBackwardOp : Kernel_Op<"attention_backward", [DeclareOpInterfaceMethods<MemoryEffectsOpInterface>, AttrSizedOperandSegments]> {
+  let summary = "graph.attention_backward on views; never holds the T x S weights";
+  let description = [{
+    q, k, v and what is joined as in kernel.attention; gradient [b..., T, E], lse and delta [b..., T] (f32, with "softmax"). `into`: dq, dk, those of what is joined
+    (queries, then keys), dv, each like its operand, then the sums (f32); any strides. Regions as in graph.attention_backward, with kernel.load for captures. All
+    of the sums are written: they begin at 0.
+      (C1) ranks as above, float elements; (C2) the score's block is (s: f32, b..., t, j) and yields f32; (C3) the mask's is (b..., t, j) and yields i1, or is empty; (C4) the adjoint's is
+      (s: f32, b..., t, j, g: f32) and yields f32, and for each sum f32 and one index an axis; (C5) `normalizer` is "softmax" with lse and delta, or "pointwise" without;
+      (C6) point-program ops only, without reductions and stores.
+  }];
+  let arguments = (ins AnyMemRef:$q, AnyMemRef:$k, Variadic<AnyMemRef>:$joinedQ, Variadic<AnyMemRef>:$joinedK, AnyMemRef:$v, Optional<AnyMemRef>:$lse,
+                       Optional<AnyMemRef>:$delta, AnyMemRef:$gradient, Variadic<AnyMemRef>:$into, DefaultValuedAttr<StrAttr, "\"softmax\"">:$normalizer);
+  let regions = (region SizedRegion<1>:$score, AnyRegion:$mask, SizedRegion<1>:$adjoint);
+  let assemblyFormat = [{
+    `q` `(` $q `)` `k` `(` $k `)` (`joined` `(` $joinedQ^ `:` type($joinedQ) `by` $joinedK `:` type($joinedK) `)`)? `v` `(` $v `)` (`lse` `(` $lse^ `)`)? (`delta` `(` $delta^ `)`)?
+    `gradient` `(` $gradient `)` `into` `(` $into `)` `score` $score `mask` $mask `adjoint` $adjoint attr-dict `:` type($q) `,` type($k) `,` type($v)
+    (`lse` type($lse)^)? (`delta` type($delta)^)? `,` type($gradient) `into` type($into)
+  }];
+  let extraClassDeclaration = [{
+    /// As of kernel.attention.
+    llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> getParts() {
+      llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> parts{{getQ(), getK()}};
+      for (auto [joinedQ, joinedK] : llvm::zip(getJoinedQ(), getJoinedK()))
+        parts.push_back({joinedQ, joinedK});
+      return parts;
+    }
+    /// Where the gradients of the parts' queries and keys go, in the order of getParts().
+    llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> getPartGradients() {
+      size_t joined = getJoinedQ().size();
+      llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> parts{{getInto()[0], getInto()[1]}};
+      for (size_t i = 0; i < joined; ++i)
+        parts.push_back({getInto()[2 + i], getInto()[2 + joined + i]});
+      return parts;
+    }
+    mlir::Value getDv() { return getInto()[2 + 2 * getJoinedQ().size()]; }
+    mlir::ValueRange getSums() { return getInto().drop_front(3 + 2 * getJoinedQ().size()); }
+  }];
+  let hasVerifier = 1;
+}
+
 def Kernel_TopKOp : Kernel_Op<"top_k"> {
   let summary = "graph.top_k on views";
   let description = [{
@@ -215,7 +255,7 @@ def Kernel_CheckOp : Kernel_Op<"check"> {
   let assemblyFormat = "$code $value `in` `[` $low `,` $high `)` (`if` $mask^)? `at` $place attr-dict";
   let hasVerifier = 1;
 }
-def Kernel_YieldOp : Kernel_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["MapOp", "MatmulOp", "AttentionOp", "LinearAttentionOp"]>]> {
+def Kernel_YieldOp : Kernel_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf<["MapOp", "MatmulOp", "AttentionOp", "AttentionBackwardOp", "LinearAttentionOp"]>]> {
   let summary = "ends a point program";
   let arguments = (ins Variadic<AnyType>:$operands);
   let assemblyFormat = "attr-dict ($operands^ `:` type($operands))?";

@@ -64,7 +64,7 @@ LogicalResult FuncOp::verify() {
     return emitOpError("has no results (C2)");
   int schedules = 0;
   for (Operation &op : getBody().front()) {
-    if (isa<MapOp, MatmulOp, AttentionOp, LinearAttentionOp, TopKOp>(op))
+    if (isa<MapOp, MatmulOp, AttentionOp, AttentionBackwardOp, LinearAttentionOp, TopKOp>(op))
       ++schedules;
     else if (!isa<arith::ArithDialect>(op.getDialect()) && !isa<memref::DimOp, ReturnOp>(op))
       return op.emitOpError("is neither index arithmetic nor a schedule op (C1 of kernel.func)");
@@ -194,6 +194,59 @@ LogicalResult AttentionOp::verify() {
     return emitOpError("the normalizer is \"softmax\", \"pointwise\" or \"top_k\" (C4)");
   if ((!softmax && (getSinks() || (getLse() && !selects))) || (selects && !getLse()))
     return emitOpError("sinks and lse belong to softmax, indices to top_k (C5)");
+  return success();
+}
+
+static LogicalResult verifyBackwardOperands(AttentionBackwardOp op) {
+  int64_t rank = rankOf(op.getQ());
+  auto elementOf = [](Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); };
+  SmallVector<Value> whole{op.getK(), op.getV(), op.getGradient()};
+  llvm::append_range(whole, op.getJoinedQ());
+  llvm::append_range(whole, op.getJoinedK());
+  size_t gradients = 3 + 2 * op.getJoinedQ().size();
+  if (op.getJoinedQ().size() != op.getJoinedK().size() || op.getInto().size() < gradients)
+    return op.emitOpError("joined queries and keys are pairs, and each operand has its gradient (C1)");
+  llvm::append_range(whole, op.getInto().take_front(gradients));
+  if (rank < 2 || llvm::any_of(whole, [&](Value x) { return rankOf(x) != rank; }))
+    return op.emitOpError("ranks of q, k, v, gradient and their results agree (C1)");
+  for (Value sum : op.getSums())
+    if (!elementOf(sum).isF32())
+      return op.emitOpError("sums are f32 (C1)");
+  if (!llvm::all_of(op.getOperandTypes(), isFloat))
+    return op.emitOpError("operands have float elements (C1)");
+  bool isSoftmax = op.getNormalizer() == "softmax";
+  if (!isSoftmax && op.getNormalizer() != "pointwise")
+    return op.emitOpError("the normalizer is \"softmax\" or \"pointwise\" (C5)");
+  for (Value rows : {op.getLse(), op.getDelta()})
+    if (bool(rows) != isSoftmax || (rows && (rankOf(rows) != rank - 1 || !elementOf(rows).isF32())))
+      return op.emitOpError("lse and delta are f32 [b..., T] with softmax, and only there (C5)");
+  return success();
+}
+
+LogicalResult AttentionBackwardOp::verify() {
+  if (failed(verifyBackwardOperands(*this)))
+    return failure();
+  int64_t rank = rankOf(getQ());
+  Builder builder(getContext());
+  Type f32 = builder.getF32Type(), index = builder.getIndexType();
+  Block &score = getScore().front(), &adjoint = getAdjoint().front();
+  if (!hasArguments(score, /*value=*/true, rank) || !yields(score, f32))
+    return emitOpError("the score region is (f32, b..., t, j) -> f32 (C2)");
+  if (!getMask().empty() && (!getMask().hasOneBlock() || !hasArguments(getMask().front(), /*value=*/false, rank) ||
+                             !yields(getMask().front(), builder.getI1Type())))
+    return emitOpError("the mask region is (b..., t, j) -> i1, or empty (C3)");
+  SmallVector<Type> arguments(rank + 1, index), results{f32};
+  arguments.front() = f32;
+  arguments.push_back(f32);
+  for (Value sum : getSums()) {
+    results.push_back(f32);
+    results.append(rankOf(sum), index);
+  }
+  if (adjoint.getArgumentTypes() != TypeRange(arguments) || !yields(adjoint, results))
+    return emitOpError("the adjoint region is (f32, b..., t, j, f32) -> f32, and each sum's number and indices (C4)");
+  for (Region *region : {&getScore(), &getMask(), &getAdjoint()})
+    if (!region->empty() && failed(verifyPointProgram<ReduceOp, StoreOp>(*this, region->front(), "C6")))
+      return failure();
   return success();
 }
 

@@ -47,36 +47,47 @@ ScoreProgram::ScoreProgram(Block &block) : block(&block), scaled(block.getArgume
 
 //===-- Regions ---------------------------------------------------------------------------------------------------===//
 
-/// The product of the score's head factors, with log2(e) where the exponential follows at once.
-Value AttentionTask::scoreScale(ValueRange batch) {
-  float unit = inLog2() ? logE : 1.0f;
-  if (score.factors.empty())
-    return code.scalar(unit);
-  PointVectorizer point(code.b, code.loc, target, shape.lanes, nullptr, outer);
+FailureOr<Value> ScoreProgram::scale(Code &code, const IRMapping &outer, ValueRange batch) const {
+  if (factors.empty())
+    return Value();
+  PointVectorizer point(code.b, code.loc, code.target, code.lanes, nullptr, outer);
   for (auto [i, index] : llvm::enumerate(batch))
-    point.bind(score.block->getArgument(1 + i), LaneValue::uniform(index));
+    point.bind(block->getArgument(1 + i), LaneValue::uniform(index));
   // Only what the factors need: the rest depends on queries and keys.
   SmallPtrSet<Operation *, 8> slice;
   SmallVector<Value> work;
-  for (const ScoreProgram::Factor &f : score.factors)
+  for (const Factor &f : factors)
     work.push_back(f.value);
   while (!work.empty()) {
     Operation *define = work.pop_back_val().getDefiningOp();
-    if (define && define->getBlock() == score.block && slice.insert(define).second)
+    if (define && define->getBlock() == block && slice.insert(define).second)
       llvm::append_range(work, define->getOperands());
   }
-  for (Operation &inner : *score.block)
+  for (Operation &inner : *block)
     if (slice.contains(&inner) && failed(point.emit(inner)))
-      result = failure();
+      return failure();
   Value scale;
-  for (const ScoreProgram::Factor &f : score.factors) {
+  for (const Factor &f : factors) {
     Value x = point.lookup(f.value).value;
     if (f.divide)
       scale = arith::DivFOp::create(code.b, code.loc, scale ? scale : code.scalar(1), x);
     else
       scale = scale ? code.mulF(scale, x) : x;
   }
-  return unit == 1.0f ? scale : code.mulF(scale, code.scalar(unit));
+  return scale;
+}
+
+/// The product of the score's head factors, with log2(e) where the exponential follows at once.
+Value AttentionTask::scoreScale(ValueRange batch) {
+  Value unit = code.scalar(inLog2() ? logE : 1.0f);
+  FailureOr<Value> scale = score.scale(code, outer, batch);
+  if (failed(scale)) {
+    result = failure();
+    return unit;
+  }
+  if (!*scale)
+    return unit;
+  return inLog2() ? code.mulF(*scale, unit) : *scale;
 }
 
 /// What a hidden key's score is: of no weight, and with a pointwise normaliser a weight that no visible key has.
@@ -139,10 +150,8 @@ Value AttentionTask::orZero(Value maximum) {
   return code.select(none, code.splat(0), maximum);
 }
 
-/// The exponential of a difference of scores, in their unit: 0 where 2^-126.5 is not reached; NaN stays NaN.
-Value AttentionTask::power(Value x) {
+Value power(Code &code, Value x, bool natural) {
   Value magic = code.splat(rounding + 127);
-  bool natural = !inLog2();
   x = code.maxOrSecond(code.splat(natural ? -127 * logTwo : -127), x);
   // The low bits of `shifted` are the exponent field of 2^round(x).
   Value shifted = natural ? code.fma(x, code.splat(logE), magic) : code.addF(x, magic);

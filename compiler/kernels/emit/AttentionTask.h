@@ -42,7 +42,13 @@ struct ScoreProgram {
   llvm::SmallVector<mlir::Operation *> head; ///< the ops that apply them
   mlir::Value scaled;                        ///< the value after them
   bool plain;                                ///< nothing follows
+
+  /// The product of the head's factors at `batch`; null where there are none.
+  mlir::FailureOr<mlir::Value> scale(Code &code, const mlir::IRMapping &outer, mlir::ValueRange batch) const;
 };
+
+/// 2^x, or e^x of `natural` x: 0 where 2^-126.5 is not reached; NaN stays NaN.
+mlir::Value power(Code &code, mlir::Value x, bool natural);
 
 /// Rows of a task in panels of vectors, one lane a row: how their maxima and sums lie in memory.
 struct AttentionShape {
@@ -168,7 +174,8 @@ protected:
   /// panel's.
   Code::Values moveMaxima(mlir::Value panel);
   mlir::Value weights(mlir::Value scores, mlir::Value maximum, bool careful);
-  mlir::Value power(mlir::Value x);
+  /// The exponential of a difference of scores, in their unit.
+  mlir::Value power(mlir::Value x) { return kernels::power(code, x, !inLog2()); }
   /// row of the output += weight(key) V[key] over all keys but the hidden ones, whose weights are -0.
   void addCarefully(mlir::Value row, mlir::Value begin, mlir::Value end,
                     llvm::function_ref<mlir::Value(mlir::Value key)> weight);

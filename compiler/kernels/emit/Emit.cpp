@@ -22,6 +22,8 @@ std::unique_ptr<ScheduleEmitter> makeEmitter(Operation *schedule, const Target &
     return makeMatmulEmitter(matmul, target);
   if (auto topK = dyn_cast<kernel::TopKOp>(schedule))
     return makeTopKEmitter(topK, target);
+  if (auto backward = dyn_cast<kernel::AttentionBackwardOp>(schedule))
+    return makeAttentionBackwardEmitter(backward, target);
   if (auto linear = dyn_cast<kernel::LinearAttentionOp>(schedule))
     return makeLinearAttentionEmitter(linear, target);
   return makeAttentionEmitter(cast<kernel::AttentionOp>(schedule), target);

@@ -55,6 +55,7 @@ protected:
 std::unique_ptr<ScheduleEmitter> makeMapEmitter(kernel::MapOp op, const Target &target);
 std::unique_ptr<ScheduleEmitter> makeMatmulEmitter(kernel::MatmulOp op, const Target &target);
 std::unique_ptr<ScheduleEmitter> makeAttentionEmitter(kernel::AttentionOp op, const Target &target);
+std::unique_ptr<ScheduleEmitter> makeAttentionBackwardEmitter(kernel::AttentionBackwardOp op, const Target &target);
 std::unique_ptr<ScheduleEmitter> makeTopKEmitter(kernel::TopKOp op, const Target &target);
 std::unique_ptr<ScheduleEmitter> makeLinearAttentionEmitter(kernel::LinearAttentionOp op, const Target &target);
 

@@ -77,6 +77,9 @@ public:
   /// Emits one op whose operands are bound, emitted or outer. kernel.reduce is the caller's to bind.
   mlir::LogicalResult emit(mlir::Operation &op);
 
+  /// Adds `value` of each point to an element; lanes that add to one element do so in their order.
+  void add(mlir::Value value, mlir::Value memref, mlir::ValueRange indices);
+
   LaneValue lookup(mlir::Value scalar);
   /// `scalar` as a vector<lanes x T>; uniform values are broadcast.
   mlir::Value vector(mlir::Value scalar);
@@ -109,7 +112,9 @@ private:
   void emitUniformStore(kernel::StoreOp op, const Access &access);
   void emitContiguousStore(const Access &access, mlir::Value value);
   void emitScatter(const Access &access, mlir::Value value);
-  void emitAddition(kernel::StoreOp op, const Access &access);
+  void emitAddition(mlir::Value value, const Access &access);
+  void emitSum(mlir::Value value, const Access &access);
+  void emitContiguousAddition(mlir::Value value, const Access &access);
   mlir::LogicalResult emitCheck(kernel::CheckOp op);
   void reportFailure(kernel::CheckOp op, mlir::Value failing);
   bool emitLinear(mlir::Operation &op);

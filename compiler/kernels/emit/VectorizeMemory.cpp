@@ -231,7 +231,7 @@ Value PointVectorizer::emitGather(const Access &access, Type element) {
 LogicalResult PointVectorizer::emitStore(kernel::StoreOp op) {
   Access access = analyse(op.getTarget(), op.getIndices(), op.getMask());
   if (op.getAdds()) {
-    emitAddition(op, access);
+    emitAddition(vector(op.getValue()), access);
     return success();
   }
   if (access.laneStride == 0 && lookup(op.getValue()).isUniform()) {
@@ -258,17 +258,14 @@ void PointVectorizer::emitUniformStore(kernel::StoreOp op, const Access &access)
   emitWhen(builder, loc, when, [&] { memref::StoreOp::create(builder, loc, value, access.memref, laneZero(access)); });
 }
 
-/// Lanes that are neighbours in memory are added at once; others may be one place, and are added one after the other.
-void PointVectorizer::emitAddition(kernel::StoreOp op, const Access &access) {
-  Value value = vector(op.getValue());
+/// Lanes of one place are summed in order, lanes that are neighbours in memory are added at once; others may be one
+/// place, and are added one after the other.
+void PointVectorizer::emitAddition(Value value, const Access &access) {
   emitWhen(builder, loc, access.when, [&] {
-    if (access.laneStride == 1) {
-      Access here = access;
-      here.when = nullptr; // asked for already
-      Value before = emitContiguousLoad(here, storedElement(access.memref));
-      emitContiguousStore(here, arith::AddFOp::create(builder, loc, before, value));
-      return;
-    }
+    if (access.laneStride == 0)
+      return emitSum(value, access);
+    if (access.laneStride == 1 || access.laneStride == -1)
+      return emitContiguousAddition(value, access);
     SmallVector<Value> strides;
     Value flat = flatView(access.memref, strides), active = activeLanes(access);
     auto [scalar, offsets] = laneOffsets(access, strides);
@@ -287,6 +284,48 @@ void PointVectorizer::emitAddition(kernel::StoreOp op, const Access &access) {
       memref::StoreOp::create(builder, loc, arith::AddFOp::create(builder, loc, before, of(value)), flat, at);
     });
   });
+}
+
+void PointVectorizer::emitSum(Value value, const Access &access) {
+  if (Value active = activeLanes(access)) {
+    Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(value.getType()));
+    value = arith::SelectOp::create(builder, loc, active, value, zero);
+  }
+  SmallVector<Value> place = laneZero(access);
+  Value before = memref::LoadOp::create(builder, loc, access.memref, place);
+  Value sum = vector::ReductionOp::create(builder, loc, vector::CombiningKind::ADD, value, before);
+  memref::StoreOp::create(builder, loc, sum, access.memref, place);
+}
+
+/// Where the lanes run backwards, the vector is turned around.
+void PointVectorizer::emitContiguousAddition(Value value, const Access &access) {
+  auto [base, indices] = contiguousBase(access);
+  Value active = activeLanes(access);
+  if (access.laneStride == -1) {
+    SmallVector<int64_t> reversed;
+    for (int64_t lane = lanes; lane-- > 0;)
+      reversed.push_back(lane);
+    value = vector::ShuffleOp::create(builder, loc, value, value, reversed);
+    if (active)
+      active = vector::ShuffleOp::create(builder, loc, active, active, reversed);
+    Value back = arith::ConstantOp::create(builder, loc, builder.getIndexAttr(lanes - 1));
+    if (!cast<MemRefType>(base.getType()).isLastDimUnitStride())
+      llvm_unreachable("contiguous accesses have a last axis of unit stride");
+    indices.back() = arith::SubIOp::create(builder, loc, indices.back(), back);
+  }
+  auto type = cast<VectorType>(value.getType());
+  Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
+  Value before = active ? Value(vector::MaskedLoadOp::create(builder, loc, type, base, indices, active, zero))
+                        : Value(vector::LoadOp::create(builder, loc, type, base, indices));
+  Value sum = arith::AddFOp::create(builder, loc, before, value);
+  if (active)
+    vector::MaskedStoreOp::create(builder, loc, base, indices, active, sum);
+  else
+    vector::StoreOp::create(builder, loc, sum, base, indices);
+}
+
+void PointVectorizer::add(Value value, Value memref, ValueRange indices) {
+  emitAddition(vector(value), analyse(memref, indices, Value()));
 }
 
 void PointVectorizer::emitContiguousStore(const Access &access, Value value) {

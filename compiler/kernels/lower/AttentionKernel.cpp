@@ -53,7 +53,35 @@ LogicalResult KernelBuilder::buildLinearAttention(graph::LinearAttentionOp op) {
   return success();
 }
 
+LogicalResult KernelBuilder::buildAttentionBackward(graph::AttentionBackwardOp op) {
+  auto operand = [&](Value inner) { return inner ? memref(outer(inner)) : Value(); };
+  SmallVector<Value> joinedQ = llvm::map_to_vector(op.getJoinedQ(), operand),
+                     joinedK = llvm::map_to_vector(op.getJoinedK(), operand),
+                     into = llvm::map_to_vector(group.getResults(), [&](Value result) { return memref(result); });
+  Value q = operand(op.getQ()), k = operand(op.getK()), v = operand(op.getV()), lse = operand(op.getLse()),
+        delta = operand(op.getDelta()), gradient = operand(op.getGradient());
+  auto backward = kernel::AttentionBackwardOp::create(prologue, loc, q, k, joinedQ, joinedK, v, lse, delta, gradient,
+                                                      into, op.getNormalizerAttr());
+  prologue.setInsertionPoint(backward);
+  cloneRegion(op.getScore(), backward.getScore());
+  cloneRegion(op.getMask(), backward.getMask());
+  cloneRegion(op.getAdjoint(), backward.getAdjoint());
+  // Products: scores, dq and dk of the features, the weights' change and dv of the values.
+  const View &queries = storageOf(outer(op.getQ())).view, &values = storageOf(outer(op.getV())).view;
+  DimExpr features(0), flops = values.dims.end()[-2];
+  for (auto [partQ, partK] : op.getParts())
+    features = features + cast<graph::TensorType>(partQ.getType()).getDims().back();
+  flops = flops * (DimExpr(6) * features + DimExpr(4) * values.dims.back());
+  for (DimExpr dim : ArrayRef(queries.dims).drop_back())
+    flops = flops ? flops * dim : flops;
+  lowered.flops = flops;
+  return success();
+}
+
 LogicalResult KernelBuilder::buildAttention() {
+  auto backward = group.getBody().front().getOps<graph::AttentionBackwardOp>();
+  if (!backward.empty())
+    return buildAttentionBackward(*backward.begin());
   auto linear = group.getBody().front().getOps<graph::LinearAttentionOp>();
   if (!linear.empty())
     return buildLinearAttention(*linear.begin());

@@ -90,11 +90,15 @@ std::string describeGroup(graph::GroupOp group) {
   };
   for (auto linear : group.getBody().front().getOps<graph::LinearAttentionOp>())
     return named("linear_attention", linear.getQ().getType().getDims().back());
-  auto attention = *group.getBody().front().getOps<graph::AttentionOp>().begin();
-  DimExpr features(0);
-  for (auto [q, k] : attention.getParts())
-    features = features + cast<graph::TensorType>(q.getType()).getDims().back();
-  return named("attention", features) + (attention.getMask().empty() ? "" : "_masked");
+  auto describe = [&](std::string name, auto attention) {
+    DimExpr features(0);
+    for (auto [q, k] : attention.getParts())
+      features = features + cast<graph::TensorType>(q.getType()).getDims().back();
+    return named(name, features) + (attention.getMask().empty() ? "" : "_masked");
+  };
+  for (auto backward : group.getBody().front().getOps<graph::AttentionBackwardOp>())
+    return describe("attention_backward", backward);
+  return describe("attention", *group.getBody().front().getOps<graph::AttentionOp>().begin());
 }
 
 } // namespace fovea::kernels

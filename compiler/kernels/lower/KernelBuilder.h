@@ -42,6 +42,7 @@ private:
   mlir::LogicalResult buildMatmul();
   mlir::LogicalResult buildAttention();
   mlir::LogicalResult buildTopK();
+  mlir::LogicalResult buildAttentionBackward(graph::AttentionBackwardOp op);
   mlir::LogicalResult buildLinearAttention(graph::LinearAttentionOp op);
 
   // -- arguments and sizes

@@ -1,0 +1,198 @@
+#include "compiler/autodiff/ScoreAdjoint.h"
+
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/IR/IRMapping.h"
+#include "mlir/IR/Matchers.h"
+#include "llvm/ADT/DenseSet.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+using namespace fovea;
+using namespace fovea::autodiff;
+
+namespace {
+
+/// Writes scalar code.
+class Scalars : public graph::Algebra {
+public:
+  Scalars(OpBuilder &b, Location loc) : b(b), loc(loc) {}
+
+  Value apply(StringRef mnemonic, ValueRange operands) override {
+    return graph::buildElementwise(mnemonic, b, loc, operands);
+  }
+  Value compare(StringRef predicate, Value x, Value y) override {
+    return graph::buildComparison(predicate, b, loc, x, y);
+  }
+  Value convert(Value x, Value like) override {
+    unsigned from = x.getType().getIntOrFloatBitWidth(), to = like.getType().getIntOrFloatBitWidth();
+    if (from == to)
+      return x;
+    return from < to ? Value(arith::ExtFOp::create(b, loc, like.getType(), x))
+                     : Value(arith::TruncFOp::create(b, loc, like.getType(), x));
+  }
+  Value constant(Value like, double number) override {
+    return arith::ConstantOp::create(b, loc, b.getFloatAttr(like.getType(), number));
+  }
+
+private:
+  OpBuilder &b;
+  Location loc;
+};
+
+/// The row of the elementwise table that a scalar op is; empty where it is none. "0": the derivative is 0.
+StringRef rowOf(Operation *op) {
+  static const llvm::StringMap<StringRef> rows = {
+      {"arith.addf", "add"},  {"arith.subf", "sub"},     {"arith.mulf", "mul"},     {"arith.divf", "div"},
+      {"arith.negf", "neg"},  {"arith.maximumf", "max"}, {"arith.minimumf", "min"}, {"arith.select", "select"},
+      {"arith.extf", "cast"}, {"arith.truncf", "cast"},  {"math.absf", "abs"},      {"math.exp", "exp"},
+      {"math.log", "log"},    {"math.sqrt", "sqrt"},     {"math.rsqrt", "rsqrt"},   {"math.tanh", "tanh"},
+      {"math.erf", "erf"},    {"math.sin", "sin"},       {"math.cos", "cos"},       {"math.powf", "pow"},
+      {"math.floor", "0"},    {"math.ceil", "0"},
+  };
+  return rows.lookup(op->getName().getStringRef());
+}
+
+/// 1 / (1 + exp(-x)): its parts overflow where it is 0 or 1, and so would their derivatives. Gives x.
+Value sigmoidOf(Operation *op) {
+  auto isOne = [](Value x) { return matchPattern(x, m_OneFloat()); };
+  auto quotient = dyn_cast<arith::DivFOp>(op);
+  auto sum = quotient && isOne(quotient.getLhs()) ? quotient.getRhs().getDefiningOp<arith::AddFOp>() : arith::AddFOp();
+  if (!sum || (!isOne(sum.getLhs()) && !isOne(sum.getRhs())))
+    return {};
+  auto power = sum->getOperand(isOne(sum.getLhs()) ? 1 : 0).getDefiningOp<math::ExpOp>();
+  auto minus = power ? power.getOperand().getDefiningOp<arith::NegFOp>() : arith::NegFOp();
+  return minus ? minus.getOperand() : Value();
+}
+
+/// Reverse mode over a score region.
+class ScoreReverse {
+public:
+  ScoreReverse(graph::AttentionOp op, llvm::function_ref<bool(Value)> wanted, Region &adjoint)
+      : score(op.getScore().front()), wanted(wanted), b(op.getContext()) {
+    SmallVector<Type> types(score.getArgumentTypes());
+    types.push_back(b.getF32Type());
+    Block *block = b.createBlock(&adjoint, {}, types, SmallVector<Location>(types.size(), op.getLoc()));
+    mapping.map(score.getArguments(), block->getArguments().drop_back());
+  }
+
+  FailureOr<SmallVector<CaptureGradient>> run(Operation *&obstacle) {
+    markReached();
+    for (Operation &op : score.without_terminator())
+      b.clone(op, mapping);
+    Operation *yield = score.getTerminator();
+    reaching[yield->getOperand(0)] = b.getInsertionBlock()->getArguments().back();
+    SmallVector<CaptureGradient> sums;
+    SmallVector<Value> results{Value()};
+    for (Operation &op : llvm::reverse(score.without_terminator())) {
+      Value gradient = op.getNumResults() == 1 ? reaching.lookup(op.getResult(0)) : Value();
+      if (!gradient || !reached.contains(op.getResult(0)))
+        continue;
+      if (auto at = dyn_cast<graph::AtOp>(op)) {
+        sums.push_back(addTo(at, gradient, results));
+      } else if (failed(back(op, gradient))) {
+        obstacle = &op;
+        return failure();
+      }
+    }
+    Value product = reaching.lookup(score.getArgument(0));
+    results[0] = product ? product : constant(yield->getLoc(), 0);
+    graph::YieldOp::create(b, yield->getLoc(), results);
+    return sums;
+  }
+
+private:
+  Value constant(Location loc, double number) {
+    return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(number));
+  }
+
+  /// Values that depend on the product or on what a gradient goes to.
+  void markReached() {
+    reached.insert(score.getArgument(0));
+    for (Operation &op : score.without_terminator()) {
+      auto at = dyn_cast<graph::AtOp>(op);
+      bool isReached =
+          at ? wanted(at.getX()) : llvm::any_of(op.getOperands(), [&](Value x) { return reached.contains(x); });
+      if (isReached && isa<FloatType>(op.getResult(0).getType()))
+        reached.insert(op.getResult(0));
+    }
+  }
+
+  void pass(Value operand, Value gradient) {
+    if (!gradient || !reached.contains(operand))
+      return;
+    Value &sum = reaching[operand];
+    sum = sum ? Value(arith::AddFOp::create(b, gradient.getLoc(), sum, gradient)) : gradient;
+  }
+
+  LogicalResult back(Operation &op, Value gradient) {
+    Scalars scalars(b, op.getLoc());
+    Value result = mapping.lookup(op.getResult(0));
+    if (Value x = sigmoidOf(&op)) {
+      pass(x, graph::buildAdjoint("sigmoid", scalars, gradient, mapping.lookup(x), result, 0));
+      return success();
+    }
+    StringRef row = rowOf(&op);
+    if (row.empty())
+      return failure();
+    if (row == "0")
+      return success();
+    SmallVector<Value> operands = llvm::map_to_vector(op.getOperands(), [&](Value x) { return mapping.lookup(x); });
+    for (auto [i, x] : llvm::enumerate(op.getOperands())) {
+      if (!reached.contains(x))
+        continue;
+      pass(x, row == "cast" ? scalars.convert(gradient, operands[i])
+                            : graph::buildAdjoint(row, scalars, gradient, operands, result, i));
+    }
+    return success();
+  }
+
+  CaptureGradient addTo(graph::AtOp at, Value gradient, SmallVectorImpl<Value> &results) {
+    CaptureGradient sum{at.getX(), {}};
+    auto arguments = score.getArguments();
+    Value query = arguments.drop_back().back(), key = arguments.back();
+    auto reads = [&](Value index) { return llvm::is_contained(at.getIndices(), index); };
+    if (!gradient.getType().isF32())
+      gradient = Scalars(b, at.getLoc()).convert(gradient, constant(at.getLoc(), 0));
+    results.push_back(gradient);
+    // What has an element for each query and key is added up over the other batch axes in its place.
+    if (!reads(query) || !reads(key))
+      for (auto [axis, index] : llvm::enumerate(arguments.drop_front().drop_back(2)))
+        if (!reads(index)) {
+          sum.partial.push_back(axis);
+          results.push_back(mapping.lookup(index));
+        }
+    for (Value index : at.getIndices())
+      results.push_back(mapping.lookup(index));
+    return sum;
+  }
+
+  Block &score;
+  llvm::function_ref<bool(Value)> wanted;
+  OpBuilder b;
+  IRMapping mapping;
+  DenseSet<Value> reached;
+  DenseMap<Value, Value> reaching; ///< of values of the score, in the adjoint
+};
+
+} // namespace
+
+FailureOr<SmallVector<CaptureGradient>> autodiff::buildScoreAdjoint(graph::AttentionOp op,
+                                                                    llvm::function_ref<bool(Value)> wanted,
+                                                                    Region &adjoint, Operation *&obstacle) {
+  auto sums = ScoreReverse(op, wanted, adjoint).run(obstacle);
+  if (failed(sums))
+    adjoint.getBlocks().clear();
+  return sums;
+}
+
+std::string autodiff::whyNotDifferentiable(graph::AttentionOp op) {
+  if (op.getNormalizer() == "top_k")
+    return "the largest scores are wanted";
+  Region adjoint;
+  Operation *obstacle = nullptr;
+  auto isFloat = [](Value x) { return isa<FloatType>(cast<graph::TensorType>(x.getType()).getElementType()); };
+  if (succeeded(buildScoreAdjoint(op, isFloat, adjoint, obstacle)))
+    return "";
+  return "`" + obstacle->getName().getStringRef().str() + "` of the score has no derivative";
+}

@@ -1,0 +1,140 @@
+// One task of kernel.attention_backward: the batches that share its sums' elements, one after the other.
+//
+//   for each block of keys (shape.keys of them):
+//     for each block of queries (shape.queries of them) that sees some of them:
+//       P = weights, from the scores and the log-sum-exp;  G = P (dO V^T - delta), then the score's adjoint
+//       dV += P^T dO, dK += G^T Q, dQ += G K
+//   dQ of the task's queries
+//
+// Weights are computed once, and five products are all there are. A tile's sums begin at -lse and at -delta. Where
+// nothing follows the score's scale, the keys carry it into the scores, the values into G: scores are then powers of 2,
+// and the adjoint is done. dQ stays in scratch, blocks of keys add to it in order; so bits depend on sizes alone.
+//
+// Hidden weights are -0. A hidden key takes part in products with 0, and 0 * inf is NaN: a task whose gradients are not
+// finite runs again carefully, and leaves out products with -0.
+#pragma once
+
+#include "compiler/kernels/emit/AttentionTask.h"
+
+namespace fovea::kernels {
+
+/// Blocks and register tiles: `tileRows` by `vectors`, of scores (queries by keys) and of gradients (rows by features).
+struct BackwardShape {
+  explicit BackwardShape(const Target &target);
+  int lanes, vectors, tileRows;
+  int64_t queries, keys;
+  int64_t panel() const { return int64_t(vectors) * lanes; }
+  /// Of a row of P and G: rows lie in different sets of the cache.
+  int64_t rowLength() const { return keys + 16; }
+};
+
+class BackwardTask {
+public:
+  /// `outer` maps the op's operands and captures to values of the function that is being written.
+  BackwardTask(Code &code, kernel::AttentionBackwardOp op, const Target &target, const mlir::IRMapping &outer);
+
+  mlir::Value tasks();
+  /// Lays out the task's memory in `scratch` (null: sizes only) and gives its bytes.
+  mlir::Value reserve(mlir::Value scratch);
+  mlir::LogicalResult run(mlir::Value task);
+
+private:
+  using Box = Visibility::Box;
+  /// A block of queries or keys.
+  struct Span {
+    mlir::Value begin, count;
+  };
+  struct Part {
+    mlir::Value q, k, dq, dk;
+    mlir::Value depth, first; ///< its features, and where they begin among those of all parts
+  };
+  /// A gradient of what the score reads.
+  struct Sum {
+    mlir::Value memref;
+    mlir::Value number; ///< of the adjoint region
+    llvm::SmallVector<mlir::Value> indices;
+    bool isSingle; ///< one element for all queries and keys of a batch
+  };
+  /// Rows of Q or dO by rows of P or G.
+  struct KeyProduct {
+    mlir::Value weights, rows, sums, columns;
+  };
+
+  // The frame.
+  void readSums();
+  bool isOuter(int64_t axis);
+  mlir::Value place(mlir::Value task, mlir::ValueRange inner);
+  mlir::Value batchWork(mlir::Value careful);
+  void clearSum(const Sum &sum);
+  void addSingles();
+  void loadQueries();
+  void loadRows(mlir::Value from, mlir::Value to, mlir::Value firstColumn, mlir::Value columns);
+  void packKeys(const Span &keys);
+  void packPanels(mlir::Value from, const Span &keys, mlir::Value to, mlir::Value firstColumn, mlir::Value columns,
+                  mlir::Value scale);
+  mlir::Value keyBlock(const Span &keys, mlir::Value careful);
+  mlir::Value storeRows(mlir::Value from, mlir::Value to, const Span &rows, mlir::Value firstColumn,
+                        mlir::Value columns);
+  void clear(mlir::Value memref, mlir::Value rows, mlir::Value columns);
+  mlir::Value allocate(ScratchLayout &layout, llvm::ArrayRef<mlir::Value> sizes, mlir::Type element = {});
+
+  // Tiles.
+  void block(const Span &queries, const Span &keys, mlir::Value careful);
+  void scoreTile(const Span &queries, const Span &keys, mlir::Value row, mlir::Value panel, mlir::Value all);
+  void hideTile(mlir::Value row, mlir::Value panel);
+  Code::Values tileProducts(mlir::Value rows, mlir::Value firstRow, mlir::Value panels, mlir::Value panel,
+                            mlir::Value depth, mlir::Value starts);
+  void noteSeen(mlir::Value row, mlir::Value panel);
+  void addToKeys(const KeyProduct &product, const Span &queries, const Span &keys);
+  void addToQueries(const Span &queries, const Span &keys);
+  void addToKeysCarefully(const KeyProduct &product, const Span &queries, const Span &keys);
+  void addToQueriesCarefully(const Span &queries, const Span &keys);
+  mlir::Value unlessHidden(mlir::Value weight, mlir::ValueRange sums, llvm::function_ref<mlir::Value()> then);
+
+  // Points.
+  /// Rows of a tile, a vector of keys at a time.
+  struct Points {
+    mlir::Value row, column; ///< of the block
+    mlir::Value query, key;  ///< of the lane 0
+    mlir::Value inside;      ///< lanes that are keys; null: all
+    mlir::Value visible;     ///< and that are seen; null: as inside
+  };
+  void forPoints(const Span &queries, const Span &keys, mlir::Value row, mlir::Value panel, mlir::Value all,
+                 llvm::function_ref<void(const Points &)> body);
+  mlir::Value evaluate(mlir::Block &region, const Points &at, mlir::Value mask, unsigned firstIndex,
+                       llvm::function_ref<void(PointVectorizer &)> bind,
+                       llvm::function_ref<void(PointVectorizer &)> finish = nullptr);
+  void hidePoints(const Points &at);
+  void scorePoints(const Points &at);
+  void adjointPoints(const Points &at);
+  void markHidden(const Span &queries, const Span &keys);
+
+  mlir::Value mapped(mlir::Value value) { return outer.lookupOrDefault(value); }
+  bool softmax() { return op.getNormalizer() == "softmax"; }
+  /// Nothing follows the score's scale, and nothing else wants a gradient.
+  bool isPlain() { return softmax() && score.plain && sums.empty(); }
+
+  Code &code;
+  kernel::AttentionBackwardOp op;
+  const Target &target;
+  const BackwardShape shape;
+  const mlir::IRMapping &outer;
+  ScoreProgram score;
+  mlir::Block *mask, &adjoint;
+  mlir::LogicalResult result = mlir::success();
+
+  Code::Values batchSizes, batch;
+  llvm::SmallVector<Part, 2> parts;
+  llvm::SmallVector<Sum> sums;
+  mlir::Value t, s, d, e, paddedD, paddedE, paddedT;
+  std::optional<Visibility> visibility;
+  // Scratch. Of a batch: rows of all queries, their gradient's sums and where their tiles begin.
+  mlir::Value queryRows, gradientRows, querySums, scoreStarts, changeStarts;
+  // Of a block of keys: [panel][feature][key], [panel of features][key][feature], and sums.
+  mlir::Value keyPanels, valuePanels, keyRows, keySums, valueSums;
+  // Of a pair of blocks: P, G, raw scores; queries that see some of a panel of keys, keys that a tile's rows see.
+  mlir::Value weights, changes, products, firstQuery, lastQuery, firstKey, lastKey;
+  mlir::Value singles; ///< [sum][lane]
+};
+
+} // namespace fovea::kernels

@@ -65,9 +65,8 @@ public:
 
 private:
   bool needs(MutableOperandRange operands, Value value) {
-    return llvm::any_of(operands, [&](OpOperand &each) {
-      return each.get() == value && adjoint.needed[each.getOperandNumber()];
-    });
+    return llvm::any_of(
+        operands, [&](OpOperand &each) { return each.get() == value && adjoint.needed[each.getOperandNumber()]; });
   }
   void pass(OpOperand &operand, Value gradient) {
     if (adjoint.needed[operand.getOperandNumber()])
@@ -94,13 +93,8 @@ private:
     llvm::append_range(types, op.getJoinedQ().getTypes());
     llvm::append_range(types, op.getJoinedK().getTypes());
     types.push_back(op.getV().getType());
-    for (const CaptureGradient &sum : sums) {
-      SmallVector<DimExpr> dims;
-      for (int64_t axis : sum.partial)
-        dims.push_back(rows.getDim(axis));
-      llvm::append_range(dims, typeOf(sum.capture).getDims());
-      types.push_back(rows.cloneWith(dims));
-    }
+    for (const CaptureGradient &sum : sums)
+      types.push_back(rows.cloneWith(sum.dims));
     return types;
   }
 
@@ -115,9 +109,13 @@ private:
     llvm::MapVector<Value, Value> totals;
     for (auto [sum, partial] : llvm::zip(sums, back.getSums())) {
       Value whole = partial;
-      if (!sum.partial.empty())
-        whole = graph::ReduceOp::create(b, loc, typeOf(partial).cloneWith(typeOf(sum.capture).getDims()), "sum",
-                                        partial, llvm::to_vector(llvm::seq<int64_t>(0, sum.partial.size())));
+      graph::TensorType type = rows.cloneWith(ArrayRef(sum.dims).drop_front(sum.partial));
+      if (sum.partial)
+        whole =
+            graph::ReduceOp::create(b, loc, type, "sum", partial, llvm::to_vector(llvm::seq<int64_t>(0, sum.partial)));
+      graph::TensorType own = rows.cloneWith(typeOf(sum.capture).getDims());
+      if (own != type)
+        whole = graph::ReshapeOp::create(b, loc, own, whole);
       Value &total = totals[sum.capture];
       total = total ? Value(graph::AddOp::create(b, loc, total, whole)) : whole;
     }

@@ -69,7 +69,8 @@ Value sigmoidOf(Operation *op) {
 class ScoreReverse {
 public:
   ScoreReverse(graph::AttentionOp op, llvm::function_ref<bool(Value)> wanted, Region &adjoint)
-      : score(op.getScore().front()), wanted(wanted), b(op.getContext()) {
+      : batch(cast<graph::TensorType>(op.getQ().getType()).getDims().drop_back(2)), score(op.getScore().front()),
+        wanted(wanted), b(op.getContext()) {
     SmallVector<Type> types(score.getArgumentTypes());
     types.push_back(b.getF32Type());
     Block *block = b.createBlock(&adjoint, {}, types, SmallVector<Location>(types.size(), op.getLoc()));
@@ -102,9 +103,7 @@ public:
   }
 
 private:
-  Value constant(Location loc, double number) {
-    return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(number));
-  }
+  Value constant(Location loc, double number) { return arith::ConstantOp::create(b, loc, b.getF32FloatAttr(number)); }
 
   /// Values that depend on the product or on what a gradient goes to.
   void markReached() {
@@ -147,26 +146,76 @@ private:
     return success();
   }
 
+  /// The batch axes whose row-major number the index is; none where it is none.
+  SmallVector<int64_t> axesOf(Value index) {
+    if (auto argument = dyn_cast<BlockArgument>(index)) {
+      int64_t axis = int64_t(argument.getArgNumber()) - 1;
+      return axis < int64_t(batch.size()) ? SmallVector<int64_t>{axis} : SmallVector<int64_t>{};
+    }
+    auto sum = index.getDefiningOp<arith::AddIOp>();
+    for (int side : {0, 1}) {
+      auto product = sum ? sum->getOperand(side).getDefiningOp<arith::MulIOp>() : arith::MulIOp();
+      if (!product)
+        continue;
+      SmallVector<int64_t> low = axesOf(sum->getOperand(1 - side));
+      DimExpr size(1);
+      for (int64_t axis : low)
+        size = size * batch[axis];
+      for (int factor : {0, 1}) {
+        SmallVector<int64_t> high = axesOf(product->getOperand(factor));
+        if (high.empty() || low.empty() || sizeOf(product->getOperand(1 - factor)) != size)
+          continue;
+        llvm::append_range(high, low);
+        return high;
+      }
+    }
+    return {};
+  }
+  static std::optional<DimExpr> sizeOf(Value index) {
+    APInt number;
+    if (matchPattern(index, m_ConstantInt(&number)))
+      return DimExpr(number.getSExtValue());
+    auto size = index.getDefiningOp<graph::SizeOp>();
+    return size ? std::optional(size.getSize().getValue()) : std::nullopt;
+  }
+
   CaptureGradient addTo(graph::AtOp at, Value gradient, SmallVectorImpl<Value> &results) {
     CaptureGradient sum{at.getX(), {}};
     auto arguments = score.getArguments();
-    Value query = arguments.drop_back().back(), key = arguments.back();
-    auto reads = [&](Value index) { return llvm::is_contained(at.getIndices(), index); };
+    auto capture = cast<graph::TensorType>(at.getX().getType());
+    SmallVector<int64_t> own;
+    SmallVector<Value> indices;
+    SmallVector<DimExpr> dims;
+    for (auto [index, dim] : llvm::zip(at.getIndices(), capture.getDims())) {
+      SmallVector<int64_t> axes = axesOf(index);
+      for (int64_t axis : axes) {
+        indices.push_back(mapping.lookup(arguments[1 + axis]));
+        dims.push_back(batch[axis]);
+      }
+      llvm::append_range(own, axes);
+      if (axes.empty()) {
+        indices.push_back(mapping.lookup(index));
+        dims.push_back(dim);
+      }
+    }
     if (!gradient.getType().isF32())
       gradient = Scalars(b, at.getLoc()).convert(gradient, constant(at.getLoc(), 0));
     results.push_back(gradient);
     // What has an element for each query and key is added up over the other batch axes in its place.
-    if (!reads(query) || !reads(key))
-      for (auto [axis, index] : llvm::enumerate(arguments.drop_front().drop_back(2)))
-        if (!reads(index)) {
-          sum.partial.push_back(axis);
-          results.push_back(mapping.lookup(index));
+    auto reads = [&](Value index) { return llvm::is_contained(at.getIndices(), index); };
+    if (!reads(arguments.drop_back().back()) || !reads(arguments.back()))
+      for (auto [axis, dim] : llvm::enumerate(batch))
+        if (!llvm::is_contained(own, axis)) {
+          ++sum.partial;
+          sum.dims.push_back(dim);
+          results.push_back(mapping.lookup(arguments[1 + axis]));
         }
-    for (Value index : at.getIndices())
-      results.push_back(mapping.lookup(index));
+    llvm::append_range(sum.dims, dims);
+    llvm::append_range(results, indices);
     return sum;
   }
 
+  ArrayRef<DimExpr> batch; ///< sizes of the batch axes
   Block &score;
   llvm::function_ref<bool(Value)> wanted;
   OpBuilder b;

@@ -8,9 +8,11 @@ namespace fovea::autodiff {
 /// One read of a captured tensor that a gradient goes to.
 struct CaptureGradient {
   mlir::Value capture;
-  /// Indices of the element, behind those of the batch axes `partial`, which the capture's own indices leave out: the
-  /// sum has an axis for each of them, and the gradient is its sum over these.
-  llvm::SmallVector<int64_t> partial;
+  /// Sizes of the sum: the first `partial` ones are those of batch axes that the capture's own indices leave out, over
+  /// which the gradient is summed. The others are the capture's, where an axis that holds several batch axes is one for
+  /// each of them.
+  llvm::SmallVector<DimExpr> dims;
+  int64_t partial = 0;
 };
 
 /// Makes `adjoint` the adjoint region of graph.attention_backward for `op`'s score, where `wanted` says which captures a

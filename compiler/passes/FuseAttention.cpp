@@ -271,7 +271,7 @@ private:
       fusePointwise(function, report);
       for (size_t i = before; i < report.chains.size(); ++i) {
         report.chains[i].function = function.getSymName().str();
-        report.chains[i].proved("gradients come from the log-sum-exp, in one pass that computes the weights again");
+        report.chains[i].proved("its gradient is one pass that computes the weights again");
       }
     }
     llvm::erase_if(report.chains, [](const ChainReport &chain) { return !chain.fused; });

@@ -78,6 +78,45 @@ def of_attention(dtype):
     return run
 
 
+def cubed(y):
+    return 0.05 * (y**3).sum()
+
+
+@torch.enable_grad()
+def of_bias(q, k, v, bias, temperature, sinks, visible):
+    q, k, v, bias, temperature, sinks = given = [x.clone().requires_grad_() for x in (q, k, v, bias, temperature, sinks)]
+    keys, values = (x.repeat_interleave(2, 1) for x in (k, v))
+    scores = q @ keys.transpose(-1, -2) * temperature + bias
+    scores = scores.masked_fill(~visible[:, None, None, :], -torch.inf)
+    column = sinks[:, None, None].expand(*scores.shape[:-1], 1)
+    y = torch.cat([scores, column], -1).softmax(-1)[..., :-1] @ values
+    return dict(zip(("q", "k", "v", "bias", "temperature", "sinks"), slopes_of(cubed(y), *given)))
+
+
+@torch.enable_grad()
+def of_table(q, k, a, b, v, table):
+    q, k, a, b, v, table = given = [x.clone().requires_grad_() for x in (q, k, a, b, v, table)]
+    far = (torch.arange(q.shape[-2])[:, None] - torch.arange(k.shape[-2])).clamp(-8, 8) + 8
+    scores = q @ k.transpose(-1, -2) / 8**0.5 + a @ b.transpose(-1, -2) + table[:, far]
+    loss = cubed(scores.softmax(-1) @ v) + 0.01 * (scores.logsumexp(-1) ** 2).sum()
+    return dict(zip(("q", "k", "a", "b", "v", "table"), slopes_of(loss, *given)))
+
+
+@torch.enable_grad()
+def of_sigmoid(q, k, v, bias):
+    q, k, v, bias = given = [x.clone().requires_grad_() for x in (q, k, v, bias)]
+    seen = torch.arange(q.shape[-2])[:, None] >= torch.arange(k.shape[-2])
+    y = torch.where(seen, torch.sigmoid(q @ k.transpose(-1, -2) + bias), 0) @ v
+    return dict(zip(("q", "k", "v", "bias"), slopes_of(cubed(y), *given)))
+
+
+@torch.enable_grad()
+def of_weights(q, k, v):
+    q = q.clone().requires_grad_()
+    weights = (q @ k.transpose(-1, -2)).softmax(-1)
+    return dict(zip(("weights", "q"), slopes_of(cubed(weights @ v), weights, q)))
+
+
 @torch.enable_grad()
 def of_a_gradient(x):
     x = x.clone().requires_grad_()
@@ -102,3 +141,12 @@ def cases(dtype=torch.float32):
     yield "of_a_gradient", dict(x=0.3 * rand(3, 5)), of_a_gradient, {}
     places = dict(x=0.3 * rand(6, 37), rows=torch.tensor([4, 0, 4, 1, 4]), columns=torch.tensor([36, 2, 36, 2, 0]))
     yield "of_places", places, of_places, {}
+    hides = torch.rand(2, 53, generator=g) < 0.7
+    hides[1, 30:] = False
+    yield "of_bias", dict(q=rand(2, 4, 19, 8), k=rand(2, 2, 53, 8), v=rand(2, 2, 53, 8), bias=rand(4, 19, 53), temperature=torch.tensor(0.4),
+                          sinks=rand(4), visible=hides), of_bias, {}
+    heads_of = lambda rows, width: rand(2, HEADS, rows, width)
+    yield "of_table", dict(q=heads_of(37, 8), k=heads_of(21, 8), a=heads_of(37, 3) / 2, b=heads_of(21, 3) / 2, v=heads_of(21, 5),
+                           table=rand(HEADS, 17)), of_table, {}
+    yield "of_sigmoid", dict(q=heads_of(19, 8), k=heads_of(21, 8), v=heads_of(21, 5), bias=rand(21)), of_sigmoid, {}
+    yield "of_weights", dict(q=rand(2, 7, 8), k=rand(2, 9, 8), v=rand(2, 9, 5)), of_weights, {}

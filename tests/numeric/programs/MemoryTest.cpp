@@ -80,6 +80,37 @@ TEST_CASE("attention over 4096 keys needs at most 16 MiB above inputs and output
   }
 }
 
+TEST_CASE(
+    "gradients through attention need memory that goes with the length, and have the same bits on one thread and two") {
+  constexpr int64_t heads = 8, dim = 64;
+  auto peak = [](int64_t size) {
+    Numbers numbers(1);
+    std::vector<float> q = numbers.reals(heads * size * dim), k = q, v = q, toward = q, slopes(heads, 0.1f);
+    std::vector<int64_t> shape{1, heads, size, dim};
+    std::vector<std::vector<float>> results[2];
+    int64_t most = 0;
+    for (int32_t threads : {1, 2}) {
+      std::vector<std::vector<float>> &out = results[threads - 1];
+      out = {q, q, q, slopes}; // pages are there
+      Program program;
+      REQUIRE(program.load("long", nullptr, nullptr, threads));
+      REQUIRE(forgetPeak());
+      int64_t before = memory("VmRSS:");
+      program.run(
+          "gradients",
+          {tensor(shape, q), tensor(shape, k), tensor(shape, v), tensor({heads}, slopes), tensor(shape, toward)},
+          {tensor(shape, out[0]), tensor(shape, out[1]), tensor(shape, out[2]), tensor({heads}, out[3])});
+      most = std::max(most, memory("VmHWM:") - before);
+    }
+    for (size_t i = 0; i < results[0].size(); ++i)
+      CHECK(std::memcmp(results[0][i].data(), results[1][i].data(), results[0][i].size() * sizeof(float)) == 0);
+    return most;
+  };
+  // 8 MiB of results, 3 of scratch for each thread at 4096, and what does not grow; scores would be 512 MiB.
+  CHECK(peak(2048) <= 12 * mebibyte);
+  CHECK(peak(4096) <= 20 * mebibyte);
+}
+
 TEST_CASE("statistics of attention over 4096 keys need at most 16 MiB above inputs and outputs") {
   constexpr int64_t heads = 8, size = 4096, dim = 64;
   Numbers numbers(1);

@@ -42,9 +42,9 @@ std::string source(const Case &c) {
   for (size_t i = 0; i < c.inputs.size(); ++i)
     results +=
         (i ? ", " : "") + ("<<" + std::string(c.inputs[i]) + ":f32>> {graph.output = \"") + char('a' + i) + "\"}";
-  std::string gradients = c.inputs.size() == 1 ? "%g" : "%g:" + std::to_string(c.inputs.size()), returned;
+  std::string gradients = c.inputs.size() == 1 ? "%grad" : "%grad:" + std::to_string(c.inputs.size()), returned;
   for (size_t i = 0; i < c.inputs.size(); ++i)
-    returned += (i ? ", " : "") + (c.inputs.size() == 1 ? std::string("%g") : "%g#" + std::to_string(i));
+    returned += (i ? ", " : "") + (c.inputs.size() == 1 ? std::string("%grad") : "%grad#" + std::to_string(i));
   std::string symbols;
   for (const char *symbol : {"T", "S"})
     if (arguments.find(symbol) != std::string::npos)
@@ -261,6 +261,72 @@ const Case cases[] = {
         %w = graph.softmax %s {axis = 2} : <<2, T, S:f32>>
         %y = graph.contract %w [0, 1, 3], %c [0, 3, 2] -> [0, 1, 2] : <<2, T, S:f32>>, <<2, S, 3:f32>> -> <<2, T, 3:f32>>)",
      "2, T, 3"},
+    {"attention, fused, with its log-sum-exp, what is joined, and all that the score reads",
+     {"2, T, 5", "2, S, 5", "2, S, 3", "T, S", "2", "7", "2, T, 4", "2, S, 4", ""},
+     R"(%r, %l = graph.attention q(%a) k(%b) joined(%g by %h) v(%c) captures(%d, %e, %f, %i) sinks(%e) score {
+        ^bb(%s: f32, %n: index, %t: index, %j: index):
+          %x = graph.at %i[] : <<:f32>> -> f32
+          %s0 = arith.mulf %s, %x : f32
+          %one = arith.constant 1.5 : f32
+          %s1 = arith.divf %s0, %one : f32
+          %s2 = math.tanh %s1 : f32
+          %p = graph.at %d[%t, %j] : <<T, S:f32>> -> f32
+          %s3 = arith.addf %s2, %p : f32
+          %u = graph.at %e[%n] : <<2:f32>> -> f32
+          %back = arith.subi %t, %j : index
+          %ii = arith.index_cast %back : index to i64
+          %far = arith.sitofp %ii : i64 to f32
+          %m = arith.mulf %u, %far : f32
+          %s4 = arith.subf %s3, %m : f32
+          %three = arith.constant 3 : index
+          %place = arith.addi %back, %three : index
+          %w = graph.at %f[%place] : <<7:f32>> -> f32
+          %s5 = arith.addf %s4, %w : f32
+          %two = arith.constant 0.3 : f32
+          %s6 = arith.maximumf %s5, %two : f32
+          graph.yield %s6 : f32
+        } mask {
+        ^bb(%n: index, %t: index, %j: index):
+          %v = arith.cmpi ule, %j, %t : index
+          graph.yield %v : i1
+        } : (<<2, T, 5:f32>>, <<2, S, 5:f32>>, <<2, T, 4:f32>>, <<2, S, 4:f32>>, <<2, S, 3:f32>>, <<T, S:f32>>, <<2:f32>>, <<7:f32>>, <<:f32>>, <<2:f32>>) -> (<<2, T, 3:f32>>, <<2, T:f32>>)
+        %z = graph.broadcast %l [0, 1] : <<2, T:f32>> -> <<2, T, 3:f32>>
+        %y = graph.mul %r, %z : <<2, T, 3:f32>>)",
+     "2, T, 3",
+     -1,
+     1},
+    {"attention without a softmax",
+     {"2, T, 5", "2, S, 5", "2, S, 3", "S"},
+     R"(%y = graph.attention q(%a) k(%b) v(%c) captures(%d) score {
+        ^bb(%s: f32, %n: index, %t: index, %j: index):
+          %p = graph.at %d[%j] : <<S:f32>> -> f32
+          %x = arith.addf %s, %p : f32
+          %one = arith.constant 1.0 : f32
+          %e0 = arith.negf %x : f32
+          %e1 = math.exp %e0 : f32
+          %e2 = arith.addf %one, %e1 : f32
+          %w = arith.divf %one, %e2 : f32
+          graph.yield %w : f32
+        } mask {} {normalizer = "pointwise"} : (<<2, T, 5:f32>>, <<2, S, 5:f32>>, <<2, S, 3:f32>>, <<S:f32>>) -> <<2, T, 3:f32>>)",
+     "2, T, 3",
+     -1,
+     1},
+    {"attention whose batch axes lie in one axis of what is read",
+     {"2, 3, T, 2", "2, 3, S, 2", "2, 3, S, 2", "6, T, S", "3, 2"},
+     R"(%y = graph.attention q(%a) k(%b) v(%c) captures(%d, %e) score {
+        ^bb(%s: f32, %m: index, %n: index, %t: index, %j: index):
+          %three = arith.constant 3 : index
+          %h0 = arith.muli %m, %three : index
+          %h = arith.addi %h0, %n : index
+          %p = graph.at %d[%h, %t, %j] : <<6, T, S:f32>> -> f32
+          %x = arith.addf %s, %p : f32
+          %q = graph.at %e[%n, %m] : <<3, 2:f32>> -> f32
+          %z = arith.mulf %x, %q : f32
+          graph.yield %z : f32
+        } mask {} : (<<2, 3, T, 2:f32>>, <<2, 3, S, 2:f32>>, <<2, 3, S, 2:f32>>, <<6, T, S:f32>>, <<3, 2:f32>>) -> <<2, 3, T, 2:f32>>)",
+     "2, 3, T, 2",
+     -1,
+     1},
     {"a value used twice",
      {"2, T"},
      R"(%e = graph.exp %a : <<2, T:f32>>

@@ -27,7 +27,8 @@ BackwardShape::BackwardShape(const Target &target) : lanes(target.vectorLength),
 
 BackwardTask::BackwardTask(Code &code, kernel::AttentionBackwardOp op, const Target &target, const IRMapping &outer)
     : code(code), op(op), target(target), shape(target), outer(outer), score(op.getScore().front()),
-      mask(op.getMask().empty() ? nullptr : &op.getMask().front()), adjoint(op.getAdjoint().front()) {
+      mask(op.getMask().empty() ? nullptr : &op.getMask().front()), adjoint(op.getAdjoint().front()),
+      rowReads(&op.getScore().front()) {
   int64_t rank = cast<MemRefType>(op.getQ().getType()).getRank();
   for (int64_t i = 0; i < rank - 2; ++i)
     batchSizes.push_back(code.dim(mapped(op.getQ()), i));
@@ -53,12 +54,17 @@ void BackwardTask::readSums() {
   Value query = adjoint.getArguments().drop_back(2).back(), key = adjoint.getArguments().drop_back().back();
   for (Value memref : op.getSums()) {
     int64_t rank = cast<MemRefType>(memref.getType()).getRank();
-    Sum sum{memref, yielded.front(), llvm::to_vector(yielded.slice(1, rank)), true};
+    Sum sum{memref, yielded.front(), llvm::to_vector(yielded.slice(1, rank)), true, true};
     yielded = yielded.drop_front(1 + rank);
     sum.isSingle =
         llvm::none_of(sum.indices, [&](Value index) { return dependsOn(index, query) || dependsOn(index, key); });
+    for (Value argument : {query, key})
+      sum.isOwn &= llvm::count(sum.indices, argument) == 1;
+    for (Value index : sum.indices)
+      sum.isOwn &= isa<BlockArgument>(index) && llvm::count(sum.indices, index) == 1;
     sums.push_back(sum);
   }
+  areAllOuter = llvm::all_of(llvm::seq<int64_t>(0, batchSizes.size()), [&](int64_t axis) { return isOuter(axis); });
 }
 
 /// Whether all sums have elements of their own for each index of the batch axis: then tasks divide it.
@@ -140,7 +146,8 @@ LogicalResult BackwardTask::run(Value task) {
   Value careful = block->getArgument(0);
   place(code.index(0));
   for (const Sum &sum : sums)
-    clearSum(sum);
+    if (!isStored(sum))
+      clearSum(sum);
   Value bad = code.carry(code.index(0), inner, 1, code.boolean(false), [&](Value number, ValueRange sofar) {
     place(number);
     return Code::Values{code.logicalOr(sofar[0], batchWork(careful))};
@@ -241,7 +248,7 @@ void BackwardTask::loadQueries() {
     Value lse = code.load(mapped(op.getLse()), at), delta = code.load(mapped(op.getDelta()), at);
     Value none = code.compareF(arith::CmpFPredicate::OEQ, lse, code.scalar(-std::numeric_limits<float>::infinity()));
     lse = code.select(none, code.scalar(0), lse);
-    Value unit = code.scalar(isPlain() ? -logE : -1);
+    Value unit = code.scalar(-logE);
     code.store(code.mulF(lse, unit), scoreStarts, row);
     delta = code.mulF(delta, code.scalar(-1));
     code.store(isPlain() && succeeded(scale) && *scale ? code.mulF(delta, *scale) : delta, changeStarts, row);

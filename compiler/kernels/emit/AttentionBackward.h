@@ -14,6 +14,7 @@
 // finite runs again carefully, and leaves out products with -0.
 #pragma once
 
+#include "compiler/kernels/emit/AttentionCaptures.h"
 #include "compiler/kernels/emit/AttentionTask.h"
 
 namespace fovea::kernels {
@@ -54,6 +55,7 @@ private:
     mlir::Value number; ///< of the adjoint region
     llvm::SmallVector<mlir::Value> indices;
     bool isSingle; ///< one element for all queries and keys of a batch
+    bool isOwn;    ///< an element of its own for each query and key of a batch
   };
   /// Rows of Q or dO by rows of P or G.
   struct KeyProduct {
@@ -63,6 +65,8 @@ private:
   // The frame.
   void readSums();
   bool isOuter(int64_t axis);
+  /// Whether each element of the sum is stored, and only once.
+  bool isStored(const Sum &sum) { return sum.isOwn && !mask && areAllOuter; }
   mlir::Value place(mlir::Value task, mlir::ValueRange inner);
   mlir::Value batchWork(mlir::Value careful);
   void clearSum(const Sum &sum);
@@ -99,6 +103,7 @@ private:
     mlir::Value inside;      ///< lanes that are keys; null: all
     mlir::Value visible;     ///< and that are seen; null: as inside
   };
+  void fetchNext(const Span &queries, const Span &keys);
   void forPoints(const Span &queries, const Span &keys, mlir::Value row, mlir::Value panel, mlir::Value all,
                  llvm::function_ref<void(const Points &)> body);
   mlir::Value evaluate(mlir::Block &region, const Points &at, mlir::Value mask, unsigned firstIndex,
@@ -121,6 +126,8 @@ private:
   const mlir::IRMapping &outer;
   ScoreProgram score;
   mlir::Block *mask, &adjoint;
+  TransposedCaptures rowReads; ///< of the score, by rows of keys
+  bool areAllOuter;            ///< a task is one batch
   mlir::LogicalResult result = mlir::success();
 
   Code::Values batchSizes, batch;

@@ -6,6 +6,7 @@ using namespace mlir;
 namespace fovea::kernels {
 /// Steps in the body of a loop over queries, keys or features.
 static constexpr int unroll = 4;
+static constexpr float logE = 1.4426950408889634f; // to base 2
 
 void BackwardTask::block(const Span &queries, const Span &keys, Value careful) {
   Value zero = code.index(0), panels = code.ceilDiv(keys.count, shape.panel());
@@ -26,6 +27,8 @@ void BackwardTask::block(const Span &queries, const Span &keys, Value careful) {
       code.store(code.select(all, keys.count, zero), lastKey, strip);
     });
   }
+  if (!isPlain())
+    fetchNext(queries, keys);
   code.loop(zero, panels, 1, [&](Value panel) {
     code.loop(zero, queries.count, shape.tileRows, [&](Value row) {
       if (!mask)
@@ -254,6 +257,39 @@ void BackwardTask::markHidden(const Span &queries, const Span &keys) {
 
 //===-- Points ----------------------------------------------------------------------------------------------------===//
 
+/// What the next block of queries reads and sums by rows of these keys: rows lie in pages of their own.
+void BackwardTask::fetchNext(const Span &queries, const Span &keys) {
+  auto bind = [&](PointVectorizer &points) {
+    for (auto [axis, index] : llvm::enumerate(batch))
+      points.bind(score.block->getArgument(1 + axis), LaneValue::uniform(index));
+  };
+  auto ofRows = [&](const Sum &sum) {
+    return sum.isOwn && sum.indices.back() == adjoint.getArgument(batch.size() + 2);
+  };
+  if (rowReads.empty() && llvm::none_of(sums, ofRows))
+    return;
+  Value next = code.add(queries.begin, queries.count);
+  code.loop(next, code.min(code.add(next, shape.queries), t), 1, [&](Value query) {
+    if (failed(rowReads.fetch(code, target, outer, query, keys.begin, shape.keys, bind)))
+      result = failure();
+    for (const Sum &sum : sums) {
+      if (!ofRows(sum))
+        continue;
+      Code::Values at;
+      for (Value index : sum.indices) {
+        int64_t axis = int64_t(cast<BlockArgument>(index).getArgNumber()) - 1;
+        at.push_back(axis < int64_t(batch.size()) ? batch[axis] : axis == int64_t(batch.size()) ? query : keys.begin);
+      }
+      Value memref = mapped(sum.memref);
+      for (int64_t i = 0; i < shape.keys; i += code.perLine(memref)) {
+        Code::Values place(at);
+        place.back() = code.add(place.back(), i);
+        code.fetch(memref, place, Code::Level::Second);
+      }
+    }
+  });
+}
+
 /// Every vector of keys of a tile's rows, a row at a time. Where not `all`, the mask says which lanes are seen.
 void BackwardTask::forPoints(const Span &queries, const Span &keys, Value row, Value panel, Value all,
                              llvm::function_ref<void(const Points &)> body) {
@@ -314,7 +350,7 @@ void BackwardTask::scorePoints(const Points &at) {
     points.bind(score.block->getArgument(0), LaneValue::varying(product));
   });
   if (softmax())
-    x = power(code, code.addF(x, code.broadcast(code.load(scoreStarts, at.query))), /*natural=*/true);
+    x = power(code, code.fma(x, code.splat(logE), code.broadcast(code.load(scoreStarts, at.query))), /*natural=*/false);
   else
     x = code.addF(x, code.splat(0)); // -0 marks hidden keys
   code.storeVector(at.visible ? code.select(at.visible, x, code.splat(-0.0f)) : x, weights, {at.row, at.column});
@@ -330,6 +366,10 @@ void BackwardTask::adjointPoints(const Points &at) {
   auto addToSums = [&](PointVectorizer &points) {
     PointVectorizer seen = points.nested(at.visible);
     for (auto [i, sum] : llvm::enumerate(sums)) {
+      if (isStored(sum)) {
+        seen.store(sum.number, sum.memref, sum.indices);
+        continue;
+      }
       if (!sum.isSingle) {
         seen.add(sum.number, sum.memref, sum.indices);
         continue;

@@ -77,6 +77,8 @@ public:
   /// Emits one op whose operands are bound, emitted or outer. kernel.reduce is the caller's to bind.
   mlir::LogicalResult emit(mlir::Operation &op);
 
+  /// Stores `value` of each point to an element of its own.
+  void store(mlir::Value value, mlir::Value memref, mlir::ValueRange indices);
   /// Adds `value` of each point to an element; lanes that add to one element do so in their order.
   void add(mlir::Value value, mlir::Value memref, mlir::ValueRange indices);
 
@@ -109,6 +111,7 @@ private:
   mlir::Value emitPairLoad(const Access &access, mlir::Type element);
   mlir::Value emitGather(const Access &access, mlir::Type element);
   mlir::LogicalResult emitStore(kernel::StoreOp op);
+  void emitVectorStore(mlir::Value value, const Access &access);
   void emitUniformStore(kernel::StoreOp op, const Access &access);
   void emitContiguousStore(const Access &access, mlir::Value value);
   void emitScatter(const Access &access, mlir::Value value);

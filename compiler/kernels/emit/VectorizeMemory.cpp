@@ -238,14 +238,22 @@ LogicalResult PointVectorizer::emitStore(kernel::StoreOp op) {
     emitUniformStore(op, access);
     return success();
   }
-  Value value = emitStored(builder, loc, vector(op.getValue()), storedElement(access.memref));
+  emitVectorStore(vector(op.getValue()), access);
+  return success();
+}
+
+void PointVectorizer::emitVectorStore(Value value, const Access &access) {
+  value = emitStored(builder, loc, value, storedElement(access.memref));
   emitWhen(builder, loc, access.when, [&] {
     if (access.laneStride == 1)
       emitContiguousStore(access, value);
     else
       emitScatter(access, value); // of lanes that store to one place the last stays
   });
-  return success();
+}
+
+void PointVectorizer::store(Value value, Value memref, ValueRange indices) {
+  emitVectorStore(vector(value), analyse(memref, indices, Value()));
 }
 
 void PointVectorizer::emitUniformStore(kernel::StoreOp op, const Access &access) {

@@ -31,7 +31,7 @@ class Row:
         return dataclasses.replace(self, name=self.name + ", cold", cold=True, goal=None)
 
 
-SEEN = {"causal": None, "window": 256, "mixed": 1024}  # keys up to the query's own that it sees; None: all of these
+SEEN = {"causal": None, "sloped": None, "window": 256, "mixed": 1024}  # keys up to the query's own that it sees; None: all of these
 
 
 def attention(entry, s, goal=None):
@@ -48,6 +48,17 @@ def attention(entry, s, goal=None):
                [shape] * 3 + captured, flops=4 * heads * d * pairs,
                bytes=4 * heads * s * (4 * d + (s if biased else 0)), goal=goal,
                peer=dict(kind="attention", heads=heads, s=s, d=d, entry=entry))
+
+
+def gradients(entry, s, goal):
+    """The same shapes forward and back: two products, then five, of which one is the forward's own scores again."""
+    heads, d = 12, 64
+    pairs = s * (s + 1) // 2 if entry in SEEN else s * s
+    shape, biased = f"1,{heads},{s},{d}", entry == "biased"
+    captured = {"biased": [f"1,{heads},{s},{s}"], "sloped": [f"{heads}"]}.get(entry, [])
+    return Row(f"attention gradients {entry} {s}", "benchmarks/models/attention_gradients.fov", entry, [shape] * 4 + captured,
+               flops=14 * heads * d * pairs, bytes=4 * heads * s * (7 * d + (2 * s if biased else 0)), goal=goal,
+               peer=None if entry == "sloped" else dict(kind="gradients", heads=heads, s=s, d=d, entry=entry))
 
 
 def decode(keys, goal):
@@ -128,6 +139,11 @@ def one_thread():
     yield attention("biased", 1024)
     yield attention("window", 4096)
     yield attention("mixed", 4096)
+    for s in (1024, 2048, 4096):
+        yield gradients("full", s, .80)
+        yield gradients("causal", s, .76)
+    yield gradients("sloped", 1024, .72)
+    yield gradients("biased", 1024, .72)
     for keys, goal in ((1024, .60), (4096, .80), (16384, .85)):
         yield decode(keys, goal)
     for m, n, k in ((128, 384, 384), (128, 1536, 384), (128, 384, 1536), (512, 768, 768), (512, 3072, 768), (2048, 768, 768)):

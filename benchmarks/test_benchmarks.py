@@ -73,6 +73,8 @@ class Rows(unittest.TestCase):
         known = {row.name: row for row in rows.table()}
         self.assertEqual(known["attention full 128"].flops, 4 * 12 * 64 * 128 * 128)
         self.assertEqual(known["attention causal 128"].flops, 4 * 12 * 64 * 128 * 129 // 2)
+        self.assertEqual(known["attention gradients full 1024"].flops, 14 * 12 * 64 * 1024 * 1024)
+        self.assertEqual(known["attention gradients sloped 1024"].flops, 14 * 12 * 64 * 1024 * 1025 // 2)
         self.assertEqual(known["matmul 1x768x768"].bytes, 4 * (768 * 768 + 2 * 768))
         # GPT-2 small has 124 439 808 parameters; a step reads all but the positions' table, of the words' one row twice.
         step = known["GPT-2 decode at 512"]

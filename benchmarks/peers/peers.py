@@ -34,6 +34,22 @@ def attention(work):
     return Attention(), inputs
 
 
+def gradients(work):
+    """Attention and the gradients of its inputs, where the gradient of its result is given."""
+    shape = (1, work["heads"], work["s"], work["d"])
+    inputs = [torch.randn(shape).requires_grad_() for _ in range(3)] + [torch.randn(shape)]
+    if work["entry"] == "biased":
+        inputs.append(torch.randn(1, work["heads"], work["s"], work["s"]).requires_grad_())
+
+    class Gradients(torch.nn.Module):
+        @torch.enable_grad()
+        def forward(self, q, k, v, toward, bias=None):
+            y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=work["entry"] == "causal")
+            return torch.autograd.grad(y, [q, k, v] + ([] if bias is None else [bias]), toward)
+
+    return Gradients(), inputs
+
+
 def windowed(work, inputs):
     """Keys up to the query's own within a window; `mixed` scores are bounded and sloped. Compiled: flex_attention, which skips
     blocks; otherwise with the mask as a tensor, and where scores are changed in plain operations."""
@@ -203,7 +219,7 @@ def quartiles(function, seconds):
 
 
 PEERS = {"torch": eager, "torch.compile": compiled, "onnxruntime": onnxruntime, "openvino": openvino}
-WORK = {"attention": attention, "decode": decode, "matmul": matmul, "encoder": encoder, "decoder": decoder}
+WORK = {"attention": attention, "decode": decode, "gradients": gradients, "matmul": matmul, "encoder": encoder, "decoder": decoder}
 
 
 def main():

@@ -329,9 +329,9 @@ private:
       tried.insert(next->product);
       auto match = std::make_unique<AttentionMatch>();
       ChainReport &chain = report.chains.emplace_back(softmax.getLoc());
+      FailureOr<BuiltAttention> built = fuse(matchAttention(softmax, *next, *match, chain), *match, chain);
       if (auto reason = softmax->getAttrOfType<StringAttr>(graph::names::unfusedBackward))
         chain.proved("on the way back the weights are held: " + reason.str());
-      FailureOr<BuiltAttention> built = fuse(matchAttention(softmax, *next, *match, chain), *match, chain);
       if (failed(built))
         continue;
       eraseDead(match->product, softmax);

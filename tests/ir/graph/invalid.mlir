@@ -1173,3 +1173,108 @@ graph.func @f(%l: !graph.tensor<[], f32>, %a: !graph.tensor<[2], f32>) {
   %0 = graph.grad %l wrt(%a) : (!graph.tensor<[], f32>, !graph.tensor<[2], f32>) -> !graph.tensor<[3], f32>
   graph.return
 }
+
+// -----
+
+// attention_backward (C1): results
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %v: !graph.tensor<[S, 8], f32>, %l: !graph.tensor<[T], f32>, %g: !graph.tensor<[T, 8], f32>) {
+  // expected-error @below {{(C1) results begin with gradients of the types}}
+  %0:3 = graph.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    graph.yield %d : f32
+  } {normalizer = "softmax"} : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, 8], f32>) -> (!graph.tensor<[T, 4], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>)
+  graph.return
+}
+
+// -----
+
+// attention_backward (C3): the adjoint's results
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %v: !graph.tensor<[S, 8], f32>, %l: !graph.tensor<[T], f32>, %g: !graph.tensor<[T, 8], f32>) {
+  // expected-error @below {{(C3) the adjoint region ends with graph.yield of}}
+  %0:4 = graph.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    graph.yield %d : f32
+  } {normalizer = "softmax"} : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, 8], f32>) -> (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[4], f32>)
+  graph.return
+}
+
+// -----
+
+// attention_backward (C4): sums
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %v: !graph.tensor<[S, 8], f32>, %l: !graph.tensor<[T], f32>, %g: !graph.tensor<[T, 8], f32>) {
+  // expected-error @below {{(C4) sums are f32}}
+  %0:4 = graph.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    graph.yield %d : f32
+  } {normalizer = "softmax"} : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, 8], f32>) -> (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[4], f16>)
+  graph.return
+}
+
+// -----
+
+// attention_backward (C5): normalizer
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %v: !graph.tensor<[S, 8], f32>, %l: !graph.tensor<[T], f32>, %g: !graph.tensor<[T, 8], f32>) {
+  // expected-error @below {{(C5) normalizer must be softmax or pointwise}}
+  %0:3 = graph.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    graph.yield %d : f32
+  } {normalizer = "top_k"} : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, 8], f32>) -> (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>)
+  graph.return
+}
+
+// -----
+
+// attention_backward (C5): rows with pointwise
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %v: !graph.tensor<[S, 8], f32>, %l: !graph.tensor<[T], f32>, %g: !graph.tensor<[T, 8], f32>) {
+  // expected-error @below {{(C5) lse and delta are f32 [batch..., T] with softmax, and only there}}
+  %0:3 = graph.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    graph.yield %d : f32
+  } {normalizer = "pointwise"} : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, 8], f32>) -> (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>)
+  graph.return
+}
+
+// -----
+
+// attention_backward (C5): rows without
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %v: !graph.tensor<[S, 8], f32>, %l: !graph.tensor<[T], f32>, %g: !graph.tensor<[T, 8], f32>) {
+  // expected-error @below {{(C5) lse and delta are f32 [batch..., T] with softmax, and only there}}
+  %0:3 = graph.attention_backward q(%q) k(%k) v(%v) gradient(%g) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    graph.yield %d : f32
+  } {normalizer = "softmax"} : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T, 8], f32>) -> (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>)
+  graph.return
+}
+
+// -----
+
+// attention_backward (C5): their sizes
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %v: !graph.tensor<[S, 8], f32>, %l: !graph.tensor<[S], f32>, %g: !graph.tensor<[T, 8], f32>) {
+  // expected-error @below {{(C5) lse and delta are f32 [batch..., T] with softmax, and only there}}
+  %0:3 = graph.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    graph.yield %d : f32
+  } {normalizer = "softmax"} : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S], f32>, !graph.tensor<[S], f32>, !graph.tensor<[T, 8], f32>) -> (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>)
+  graph.return
+}

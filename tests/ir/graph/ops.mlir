@@ -267,3 +267,32 @@ graph.func @group<[T]>(%x: !graph.tensor<[T], f32>) -> !graph.tensor<[T], f32> {
   } : (!graph.tensor<[T], f32>) -> !graph.tensor<[T], f32>
   graph.return %0 : !graph.tensor<[T], f32>
 }
+
+// CHECK-LABEL: graph.func @attention_backward<[B, T, S]>
+graph.func @attention_backward<[B, T, S]>(%q: !graph.tensor<[B, T, 8], f32>, %k: !graph.tensor<[B, S, 8], f32>, %a: !graph.tensor<[B, T, 2], f32>, %b: !graph.tensor<[B, S, 2], f32>,
+    %v: !graph.tensor<[B, S, 4], f32>, %c: !graph.tensor<[T, S], f32>, %l: !graph.tensor<[B, T], f32>, %g: !graph.tensor<[B, T, 4], f32>) -> !graph.tensor<[T, S], f32> {
+  // CHECK: %{{.*}}:6 = graph.attention_backward q(%{{.*}}) k(%{{.*}}) joined(%{{.*}} by %{{.*}}) v(%{{.*}}) captures(%{{.*}}) lse(%{{.*}}) delta(%{{.*}}) gradient(%{{.*}}) score {
+  // CHECK: } mask {
+  // CHECK-NEXT: } adjoint {
+  // CHECK-NEXT: ^bb0(%{{.*}}: f32, %{{.*}}: index, %[[T:.*]]: index, %[[J:.*]]: index, %[[G:.*]]: f32):
+  // CHECK-NEXT: graph.yield %[[G]], %[[G]], %[[T]], %[[J]] : f32, f32, index, index
+  %0:6 = graph.attention_backward q(%q) k(%k) joined(%a by %b) v(%v) captures(%c) lse(%l) delta(%l) gradient(%g) score {
+  ^bb0(%s: f32, %n: index, %t: index, %j: index):
+    %x = graph.at %c[%t, %j] : <[T, S], f32> -> f32
+    %y = arith.addf %s, %x : f32
+    graph.yield %y : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %n: index, %t: index, %j: index, %d: f32):
+    graph.yield %d, %d, %t, %j : f32, f32, index, index
+  } : (!graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, T, 2], f32>, !graph.tensor<[B, S, 2], f32>, !graph.tensor<[B, S, 4], f32>, !graph.tensor<[T, S], f32>,
+       !graph.tensor<[B, T], f32>, !graph.tensor<[B, T], f32>, !graph.tensor<[B, T, 4], f32>)
+    -> (!graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, T, 2], f32>, !graph.tensor<[B, S, 2], f32>, !graph.tensor<[B, S, 4], f32>, !graph.tensor<[T, S], f32>)
+  graph.return %0#5 : !graph.tensor<[T, S], f32>
+}
+
+// CHECK-LABEL: graph.func @variable
+graph.func @variable(%x: !graph.tensor<[4], f32>) -> !graph.tensor<[4], f32> {
+  // CHECK: graph.variable 3 %{{.*}} : <[4], f32>
+  %y = graph.variable 3 %x : <[4], f32>
+  graph.return %y : !graph.tensor<[4], f32>
+}

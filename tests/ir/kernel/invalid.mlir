@@ -591,3 +591,134 @@ kernel.func @k(%q: memref<?x8xf32>, %k: memref<?x8xf32>, %v: memref<?x0xf32>, %y
   } {normalizer = "top_k"} : memref<?x8xf32>, memref<?x8xf32>, memref<?x0xf32>, memref<?x4xf32>
   kernel.return
 }
+
+// -----
+
+// kernel.attention_backward C1: results
+kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %h: memref<?x64xf16>) {
+  // expected-error @below {{joined queries and keys are pairs, and each operand has its gradient (C1)}}
+  kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    kernel.yield %s : f32
+  } mask {
+  } adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    kernel.yield %d : f32
+  } {normalizer = "softmax"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32> delta memref<?xf32>, memref<?x64xf32> into memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention_backward C1: sums
+kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %h: memref<?x64xf16>) {
+  // expected-error @below {{sums are f32 (C1)}}
+  kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv, %h) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    kernel.yield %s : f32
+  } mask {
+  } adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    kernel.yield %d, %d, %t, %j : f32, f32, index, index
+  } {normalizer = "softmax"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32> delta memref<?xf32>, memref<?x64xf32> into memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf16>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention_backward C2
+kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %h: memref<?x64xf16>) {
+  // expected-error @below {{the score region is (f32, b..., t, j) -> f32 (C2)}}
+  kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    kernel.yield %t : index
+  } mask {
+  } adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    kernel.yield %d : f32
+  } {normalizer = "softmax"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32> delta memref<?xf32>, memref<?x64xf32> into memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention_backward C3
+kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %h: memref<?x64xf16>) {
+  // expected-error @below {{the mask region is (b..., t, j) -> i1, or empty (C3)}}
+  kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    kernel.yield %s : f32
+  } mask {
+  ^bb0(%t: index, %j: index):
+    kernel.yield %t : index
+  } adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    kernel.yield %d : f32
+  } {normalizer = "softmax"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32> delta memref<?xf32>, memref<?x64xf32> into memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention_backward C4
+kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %h: memref<?x64xf16>) {
+  // expected-error @below {{the adjoint region is (f32, b..., t, j, f32) -> f32, and each sum's number and indices (C4)}}
+  kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv, %dq) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    kernel.yield %s : f32
+  } mask {
+  } adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    kernel.yield %d : f32
+  } {normalizer = "softmax"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32> delta memref<?xf32>, memref<?x64xf32> into memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention_backward C5
+kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %h: memref<?x64xf16>) {
+  // expected-error @below {{lse and delta are f32 [b..., T] with softmax, and only there (C5)}}
+  kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    kernel.yield %s : f32
+  } mask {
+  } adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    kernel.yield %d : f32
+  } {normalizer = "pointwise"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32> delta memref<?xf32>, memref<?x64xf32> into memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention_backward C5: normalizer
+kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %h: memref<?x64xf16>) {
+  // expected-error @below {{the normalizer is "softmax" or "pointwise" (C5)}}
+  kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    kernel.yield %s : f32
+  } mask {
+  } adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    kernel.yield %d : f32
+  } {normalizer = "top_k"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32> delta memref<?xf32>, memref<?x64xf32> into memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.attention_backward C6
+kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %h: memref<?x64xf16>) {
+  kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    // expected-error @below {{cannot stand in this point program (C6 of kernel.attention_backward)}}
+    kernel.store %s, %l[%t] : f32, memref<?xf32>
+    kernel.yield %s : f32
+  } mask {
+  } adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    kernel.yield %d : f32
+  } {normalizer = "softmax"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32> delta memref<?xf32>, memref<?x64xf32> into memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}

@@ -154,3 +154,17 @@ kernel.func @top_k(%x: memref<?x?xf32, strided<[1, ?]>>, %v: memref<?x?xf32>, %i
   kernel.top_k %x values(%v) indices(%i) : memref<?x?xf32, strided<[1, ?]>>, memref<?x?xf32>, memref<?x?xi64>
   kernel.return
 }
+
+// CHECK-LABEL: kernel.func @attention_backward(
+kernel.func @attention_backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %b: memref<?x?xf32>) {
+  // CHECK: kernel.attention_backward q(%{{.*}}) k(%{{.*}}) v(%{{.*}}) lse(%{{.*}}) delta(%{{.*}}) gradient(%{{.*}}) into(%{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}) score {
+  kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv, %b) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    kernel.yield %s : f32
+  } mask {
+  } adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    kernel.yield %d, %d, %t, %j : f32, f32, index, index
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32> delta memref<?xf32>, memref<?x64xf32> into memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x?xf32>
+  kernel.return
+}

@@ -73,12 +73,27 @@ bool BackwardTask::isOuter(int64_t axis) {
   return llvm::all_of(sums, [&](const Sum &sum) { return llvm::is_contained(sum.indices, index); });
 }
 
-Value BackwardTask::tasks() {
+Value BackwardTask::batchTasks() {
   Value count = code.index(1);
   for (auto [axis, size] : llvm::enumerate(batchSizes))
     if (isOuter(axis))
       count = code.mul(count, size);
   return count;
+}
+
+/// Whether a batch's keys may be divided: what is summed belongs to one key.
+bool BackwardTask::mayDivide() {
+  Value key = adjoint.getArguments().drop_back().back();
+  return areAllOuter && llvm::all_of(sums, [&](const Sum &sum) { return llvm::is_contained(sum.indices, key); });
+}
+
+/// Parts of a batch's keys: 8 tasks where there are blocks enough.
+Value BackwardTask::keyParts() {
+  if (!mayDivide())
+    return code.index(1);
+  constexpr int64_t fewTasks = 8;
+  Value one = code.index(1), blocks = code.max(code.ceilDiv(s, shape.keys), one);
+  return code.min(blocks, code.ceilDiv(code.index(fewTasks), code.max(batchTasks(), one)));
 }
 
 /// A memref of these sizes, static where they are known.
@@ -122,45 +137,93 @@ Value BackwardTask::reserve(Value scratch) {
   return layout.bytes();
 }
 
+Value BackwardTask::reserveShared(Value shared) {
+  if (!mayDivide())
+    return code.index(0);
+  ScratchLayout layout(code, shared);
+  partSums = layout.allocate({dynamic, dynamic, dynamic}, {tasks(), paddedT, paddedD});
+  return code.select(isDivided(), layout.bytes(), code.index(0));
+}
+
 //===-- Batches ---------------------------------------------------------------------------------------------------===//
 
 LogicalResult BackwardTask::run(Value task) {
-  Code::Values outerSizes, innerSizes;
+  Code::Values outerSizes;
   for (auto [axis, size] : llvm::enumerate(batchSizes))
-    (isOuter(axis) ? outerSizes : innerSizes).push_back(size);
-  Code::Values outerIndex = delinearize(code, task, outerSizes);
-  Value inner = code.index(1);
+    if (isOuter(axis))
+      outerSizes.push_back(size);
+  Value count = keyParts(), all = tasks();
+  if (!mayDivide()) {
+    runPart(delinearize(code, task, outerSizes), code.index(0), task);
+    return result;
+  }
+  code.branch(
+      code.less(task, all),
+      [&] { runPart(delinearize(code, code.div(task, count), outerSizes), code.rem(task, count), task); },
+      [&] {
+        Value number = code.sub(task, all);
+        batch = delinearize(code, number, outerSizes);
+        addParts(number);
+      });
+  return result;
+}
+
+/// dQ of a batch, from what the parts of its keys have left.
+void BackwardTask::addParts(Value number) {
+  Value zero = code.index(0), count = keyParts(), first = code.mul(number, count);
+  code.loop(zero, t, 1, [&](Value row) {
+    code.loop(zero, paddedD, shape.lanes, [&](Value c) {
+      Value init = code.loadVector(partSums, {first, row, c});
+      Value sum = code.carry(code.add(first, 1), code.add(first, count), 1, init, [&](Value part, ValueRange sofar) {
+        return Code::Values{code.addF(sofar[0], code.loadVector(partSums, {part, row, c}))};
+      })[0];
+      code.storeVector(sum, querySums, {row, c});
+    });
+  });
+  for (const Part &part : parts)
+    storeRows(querySums, part.dq, {zero, t}, part.first, part.depth);
+}
+
+/// A part of the keys of the batches at `outerIndex`, once more where some gradient is not finite.
+void BackwardTask::runPart(ValueRange outerIndex, Value part, Value task) {
+  Code::Values innerSizes;
+  for (auto [axis, size] : llvm::enumerate(batchSizes))
+    if (!isOuter(axis))
+      innerSizes.push_back(size);
+  Value inner = code.index(1), zero = code.index(0);
   for (Value size : innerSizes)
     inner = code.mul(inner, size);
   auto place = [&](Value number) {
     Code::Values innerIndex = delinearize(code, number, innerSizes);
     batch.clear();
-    auto nextOuter = outerIndex.begin(), nextInner = innerIndex.begin();
+    auto nextOuter = outerIndex.begin(), nextInner = ValueRange(innerIndex).begin();
     for (size_t axis = 0; axis < batchSizes.size(); ++axis)
       batch.push_back(isOuter(axis) ? *nextOuter++ : *nextInner++);
   };
+  Value partKeys = code.mul(code.ceilDiv(code.ceilDiv(s, shape.keys), keyParts()), shape.keys);
+  Value begin = code.min(code.mul(part, partKeys), s);
+  Span keys{begin, code.min(partKeys, code.sub(s, begin))};
   Type flag = code.b.getI1Type();
   auto again = scf::WhileOp::create(code.b, code.loc, flag, code.boolean(false));
   OpBuilder::InsertionGuard guard(code.b);
   Block *block = code.b.createBlock(&again.getBefore(), {}, flag, code.loc);
   Value careful = block->getArgument(0);
-  place(code.index(0));
+  place(zero);
   for (const Sum &sum : sums)
     if (!isStored(sum))
-      clearSum(sum);
-  Value bad = code.carry(code.index(0), inner, 1, code.boolean(false), [&](Value number, ValueRange sofar) {
+      clearSum(sum, keys);
+  Value bad = code.carry(zero, inner, 1, code.boolean(false), [&](Value number, ValueRange sofar) {
     place(number);
-    return Code::Values{code.logicalOr(sofar[0], batchWork(careful))};
+    return Code::Values{code.logicalOr(sofar[0], batchWork(keys, task, careful))};
   })[0];
   scf::ConditionOp::create(code.b, code.loc, code.logicalAnd(bad, code.logicalNot(careful)), code.boolean(true));
   Block *after = code.b.createBlock(&again.getAfter(), {}, flag, code.loc);
   scf::YieldOp::create(code.b, code.loc, after->getArguments());
-  return result;
 }
 
 /// What of the sum belongs to the task.
-void BackwardTask::clearSum(const Sum &sum) {
-  Value memref = mapped(sum.memref), zero = code.index(0);
+void BackwardTask::clearSum(const Sum &sum, const Span &keys) {
+  Value memref = mapped(sum.memref), zero = code.index(0), key = adjoint.getArguments().drop_back().back();
   Code::Values place;
   std::function<void(size_t)> from = [&](size_t axis) {
     if (axis == sum.indices.size())
@@ -173,7 +236,10 @@ void BackwardTask::clearSum(const Sum &sum) {
       place.pop_back();
       return;
     }
-    code.loop(zero, code.dim(memref, axis), 1, [&](Value i) {
+    bool isOfKeys = mayDivide() && sum.indices[axis] == key;
+    Value begin = isOfKeys ? keys.begin : zero;
+    Value end = isOfKeys ? code.add(keys.begin, keys.count) : code.dim(memref, axis);
+    code.loop(begin, end, 1, [&](Value i) {
       place.push_back(i);
       from(axis + 1);
       place.pop_back();
@@ -182,21 +248,45 @@ void BackwardTask::clearSum(const Sum &sum) {
   from(0);
 }
 
-/// One batch; gives whether some gradient is not finite.
-Value BackwardTask::batchWork(Value careful) {
+/// Some keys of one batch; gives whether some gradient is not finite.
+Value BackwardTask::batchWork(const Span &keys, Value task, Value careful) {
   Value zero = code.index(0);
   visibility.emplace(code, mask, target, outer, batch);
   loadQueries();
   for (auto [i, sum] : llvm::enumerate(sums))
     code.storeVector(code.splat(0), singles, {code.index(i), zero});
-  Value bad = code.carry(zero, s, shape.keys, code.boolean(false), [&](Value begin, ValueRange sofar) {
-    Span keys{begin, code.min(code.index(shape.keys), code.sub(s, begin))};
-    return Code::Values{code.logicalOr(sofar[0], keyBlock(keys, careful))};
+  Value end = code.add(keys.begin, keys.count);
+  Value bad = code.carry(keys.begin, end, shape.keys, code.boolean(false), [&](Value begin, ValueRange sofar) {
+    Span block{begin, code.min(code.index(shape.keys), code.sub(end, begin))};
+    return Code::Values{code.logicalOr(sofar[0], keyBlock(block, careful))};
   })[0];
-  for (const Part &part : parts)
-    bad = code.logicalOr(bad, storeRows(querySums, part.dq, {zero, t}, part.first, part.depth));
   addSingles();
-  return bad;
+  auto storeQueries = [&] {
+    Value some = code.boolean(false);
+    for (const Part &part : parts)
+      some = code.logicalOr(some, storeRows(querySums, part.dq, {zero, t}, part.first, part.depth));
+    return some;
+  };
+  if (!mayDivide())
+    return code.logicalOr(bad, storeQueries());
+  Value some = code.choose(
+      isDivided(), code.b.getI1Type(), [&] { return Code::Values{keepPart(task)}; },
+      [&] { return Code::Values{storeQueries()}; })[0];
+  return code.logicalOr(bad, some);
+}
+
+/// Leaves dQ of a part for the tasks that add them; gives whether some element is not finite.
+Value BackwardTask::keepPart(Value task) {
+  Value zero = code.index(0), none = code.splat(0);
+  Value bad = code.carry(zero, t, 1, none, [&](Value row, ValueRange sofar) {
+    return code.carry(zero, paddedD, shape.lanes, sofar, [&](Value c, ValueRange x) {
+      Value y = code.loadVector(querySums, {row, c});
+      code.storeVector(y, partSums, {task, row, c});
+      return Code::Values{code.fma(y, none, x[0])};
+    });
+  })[0];
+  Value unordered = code.compareF(arith::CmpFPredicate::UNO, bad, bad);
+  return vector::ReductionOp::create(code.b, code.loc, vector::CombiningKind::OR, unordered);
 }
 
 /// Adds what a batch's lanes have of the sums of one element.
@@ -400,10 +490,19 @@ public:
     Code code(builder, op.getLoc(), target);
     return BackwardTask(code, op, target, outer).reserve(nullptr);
   }
+  FailureOr<Value> emitFinish(OpBuilder &builder, IRMapping &outer) override {
+    Code code(builder, op.getLoc(), target);
+    return BackwardTask(code, op, target, outer).finishTasks();
+  }
+  FailureOr<Value> emitShared(OpBuilder &builder, IRMapping &outer) override {
+    Code code(builder, op.getLoc(), target);
+    return BackwardTask(code, op, target, outer).reserveShared(nullptr);
+  }
   LogicalResult emitRun(OpBuilder &builder, IRMapping &outer, const RunArguments &arguments) override {
     Code code(builder, op.getLoc(), target);
     BackwardTask task(code, op, target, outer);
     task.reserve(arguments.scratch);
+    task.reserveShared(arguments.shared);
     LogicalResult result = success();
     code.loop(arguments.begin, arguments.end, 1, [&](Value index) { result = task.run(index); });
     return result;

@@ -10,6 +10,9 @@
 // nothing follows the score's scale, the keys carry it into the scores, the values into G: scores are then powers of 2,
 // and the adjoint is done. dQ stays in scratch, blocks of keys add to it in order; so bits depend on sizes alone.
 //
+// Few batches are divided: a task is then a *part* of a batch's keys, in whole blocks, as many as sizes say. Each
+// leaves its sums of dQ in memory that all tasks share, and further tasks add them in order.
+//
 // Hidden weights are -0. A hidden key takes part in products with 0, and 0 * inf is NaN: a task whose gradients are not
 // finite runs again carefully, and leaves out products with -0.
 #pragma once
@@ -34,9 +37,13 @@ public:
   /// `outer` maps the op's operands and captures to values of the function that is being written.
   BackwardTask(Code &code, kernel::AttentionBackwardOp op, const Target &target, const mlir::IRMapping &outer);
 
-  mlir::Value tasks();
+  mlir::Value tasks() { return code.mul(batchTasks(), keyParts()); }
+  /// Tasks behind these, which run when all of them have ended.
+  mlir::Value finishTasks() { return code.select(isDivided(), batchTasks(), code.index(0)); }
   /// Lays out the task's memory in `scratch` (null: sizes only) and gives its bytes.
   mlir::Value reserve(mlir::Value scratch);
+  /// Likewise what all tasks share.
+  mlir::Value reserveShared(mlir::Value shared);
   mlir::LogicalResult run(mlir::Value task);
 
 private:
@@ -67,9 +74,15 @@ private:
   bool isOuter(int64_t axis);
   /// Whether each element of the sum is stored, and only once.
   bool isStored(const Sum &sum) { return sum.isOwn && !mask && areAllOuter; }
-  mlir::Value place(mlir::Value task, mlir::ValueRange inner);
-  mlir::Value batchWork(mlir::Value careful);
-  void clearSum(const Sum &sum);
+  mlir::Value batchTasks();
+  bool mayDivide();
+  mlir::Value keyParts();
+  mlir::Value isDivided() { return code.less(code.index(1), keyParts()); }
+  void runPart(mlir::ValueRange outerIndex, mlir::Value part, mlir::Value task);
+  mlir::Value keepPart(mlir::Value task);
+  void addParts(mlir::Value number);
+  mlir::Value batchWork(const Span &keys, mlir::Value task, mlir::Value careful);
+  void clearSum(const Sum &sum, const Span &keys);
   void addSingles();
   void loadQueries();
   void loadRows(mlir::Value from, mlir::Value to, mlir::Value firstColumn, mlir::Value columns);
@@ -141,7 +154,8 @@ private:
   mlir::Value keyPanels, valuePanels, keyRows, keySums, valueSums;
   // Of a pair of blocks: P, G, raw scores; queries that see some of a panel of keys, keys that a tile's rows see.
   mlir::Value weights, changes, products, firstQuery, lastQuery, firstKey, lastKey;
-  mlir::Value singles; ///< [sum][lane]
+  mlir::Value singles;  ///< [sum][lane]
+  mlir::Value partSums; ///< of all tasks: [task][query][feature]
 };
 
 } // namespace fovea::kernels

@@ -111,6 +111,24 @@ TEST_CASE(
   CHECK(peak(4096) <= 20 * mebibyte);
 }
 
+TEST_CASE("one head is work for two threads, with the same bits") {
+  constexpr int64_t size = 1000, dim = 40;
+  Numbers numbers(1);
+  std::vector<float> q = numbers.reals(size * dim), k = numbers.reals(size * dim), v = numbers.reals(size * dim),
+                     toward = numbers.reals(size * dim);
+  std::vector<int64_t> shape{1, 1, size, dim};
+  std::vector<std::vector<float>> results[2];
+  for (int32_t threads : {1, 2}) {
+    std::vector<std::vector<float>> &out = results[threads - 1];
+    out.assign(3, std::vector<float>(size * dim));
+    Program program;
+    REQUIRE(program.load("long", nullptr, nullptr, threads));
+    program.run("few_heads", {tensor(shape, q), tensor(shape, k), tensor(shape, v), tensor(shape, toward)},
+                {tensor(shape, out[0]), tensor(shape, out[1]), tensor(shape, out[2])});
+  }
+  CHECK(results[0] == results[1]);
+}
+
 TEST_CASE("statistics of attention over 4096 keys need at most 16 MiB above inputs and outputs") {
   constexpr int64_t heads = 8, size = 4096, dim = 64;
   Numbers numbers(1);

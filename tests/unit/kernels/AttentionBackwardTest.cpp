@@ -418,3 +418,43 @@ TEST_CASE("bits depend on neither the order of tasks nor how they are divided") 
         CHECK(*as[i] == *bs[i]);
     }
 }
+
+TEST_CASE("16-bit tensors are computed in f32, and their gradients rounded once") {
+  const Variant &variant = variants[2];
+  auto widened = [](uint16_t x) {
+    uint32_t bits = uint32_t(x) << 16;
+    float y;
+    std::memcpy(&y, &bits, sizeof y);
+    return y;
+  };
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(text(variant, false, "bf16"), *target);
+    Problem p(false, 70, 210, 20, 17, 11);
+    std::vector<Array<uint16_t>> narrow;
+    for (Array<float> *each : {&p.q, &p.k, &p.v, &p.gradient, &p.dq, &p.dk, &p.dv}) {
+      Array<uint16_t> &array = narrow.emplace_back(each->sizes);
+      for (int64_t i = 0; i < each->size(); ++i) {
+        uint32_t bits;
+        std::memcpy(&bits, &(*each)[i], sizeof bits);
+        array[i] = uint16_t(bits >> 16);
+        (*each)[i] = widened(array[i]);
+      }
+    }
+    prepare(variant, p);
+    std::vector<Argument> arguments = p.arguments();
+    for (auto [place, from] : {std::pair(0, 0), {1, 1}, {2, 2}, {5, 3}, {6, 4}, {7, 5}, {8, 6}})
+      arguments[place] = narrow[from];
+    kernels.run("f", arguments);
+    for (auto [from, results] : {std::pair(4, &p.dq), {5, &p.dk}, {6, &p.dv}})
+      for (int64_t i = 0; i < results->size(); ++i)
+        (*results)[i] = widened(narrow[from][i]);
+    for (int64_t b = 0; b < batches; ++b)
+      for (int64_t h = 0; h < heads; ++h) {
+        oracle::AttentionBackwardResult r = want(variant, p, b, h);
+        for (std::vector<oracle::Bounded> *each : {&r.dq, &r.dk, &r.dv})
+          for (oracle::Bounded &x : *each)
+            x.bound += std::fabs(x.value) * 0x1p-8;
+        checkMatrix("dq", p.dq, b, h, r.dq), checkMatrix("dk", p.dk, b, h, r.dk), checkMatrix("dv", p.dv, b, h, r.dv);
+      }
+  }
+}

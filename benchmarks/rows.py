@@ -33,6 +33,8 @@ class Row:
 
 SEEN = {"causal": None, "sloped": None, "window": 256, "mixed": 1024}  # keys up to the query's own that it sees; None: all of these
 
+DOCUMENT = 256  # keys of each document
+
 
 def attention(entry, s, goal=None):
     """B 1, H 12, D 64: two matmuls of S x S x D a head, of which pairs that a mask hides don't count."""
@@ -41,13 +43,15 @@ def attention(entry, s, goal=None):
     if entry in SEEN:
         n = min(s, SEEN[entry] or s)
         pairs = n * (n + 1) // 2 + (s - n) * n
+    if entry == "documents":
+        pairs = s * DOCUMENT
     shape = f"1,{heads},{s},{d}"
     biased = entry == "biased"
-    captured = {"biased": [f"{heads},{s},{s}"], "mixed": [f"{heads}"]}.get(entry, [])
+    captured = {"biased": [f"{heads},{s},{s}"], "mixed": [f"{heads}"], "documents": [f"{s}/{DOCUMENT}"]}.get(entry, [])
     return Row(f"attention {entry} {s}", "benchmarks/models/attention.fov", entry,
                [shape] * 3 + captured, flops=4 * heads * d * pairs,
                bytes=4 * heads * s * (4 * d + (s if biased else 0)), goal=goal,
-               peer=dict(kind="attention", heads=heads, s=s, d=d, entry=entry))
+               peer=None if entry == "documents" else dict(kind="attention", heads=heads, s=s, d=d, entry=entry))
 
 
 def gradients(entry, s, goal):
@@ -139,6 +143,7 @@ def one_thread():
     yield attention("biased", 1024)
     yield attention("window", 4096)
     yield attention("mixed", 4096)
+    yield attention("documents", 4096)
     for s in (1024, 2048, 4096):
         yield gradients("full", s, .80)
         yield gradients("causal", s, .76)

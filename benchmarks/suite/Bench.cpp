@@ -5,12 +5,12 @@
 //   fovea-bench LIB.so ENTRY --beside OTHER.so --input 1,128 [--seconds S]
 //   fovea-bench LIB.so ENTRY --sweep 1:300 --input x,768 [--weights F]
 //
-// An input is a shape, the integers of which are below 100 or what follows `%`, or a number. Floats are in [-1, 1),
-// bools true; states hold what inputs do. With several threads the same is measured with one, in turn. With --cold the
-// inputs and the weights are driven out of the caches' upper levels by reading 64 MiB before each run. Tensors lie as
-// the runtime's own memory does: on huge pages where there are any. Prints one line of JSON. A sweep runs all
-// sizes of a range in the place of `x`, three times over, and prints each one's least seconds. With --beside the same
-// entry of another library takes turns; the medians of both are printed.
+// An input is a shape, or a number. Integers are below 100, or below what follows `%`; after `/n` runs of n are equal:
+// 0, 0, …, 1. Floats are in [-1, 1), bools true; states hold what inputs do. With several threads the same is measured
+// with one, in turn. With --cold the inputs and the weights are driven out of the caches' upper levels by reading 64
+// MiB before each run. Tensors lie as the runtime's own memory does: on huge pages where there are any. Prints one line
+// of JSON. A sweep runs all sizes of a range in the place of `x`, three times over, and prints each one's least
+// seconds. With --beside the same entry of another library takes turns; the medians of both are printed.
 #include "fovea/fovea.h"
 #include "runtime/main/Limits.h"
 
@@ -32,7 +32,7 @@ constexpr int64_t swept = -1; ///< a size in the place of which those of the swe
 
 struct Input {
   std::vector<int64_t> shape;
-  int64_t below = 100;
+  int64_t below = 100, run = 0;
   bool isNumber = false;
   int64_t number = 0;
 };
@@ -62,7 +62,7 @@ Input parseInput(const char *text) {
     return input;
   }
   char *end = nullptr;
-  for (; *text && *text != '%'; text = *end == ',' ? end + 1 : end) {
+  for (; *text && *text != '%' && *text != '/'; text = *end == ',' ? end + 1 : end) {
     bool isSwept = *text == 'x';
     input.shape.push_back(isSwept ? swept : std::strtoll(text, &end, 10));
     if (isSwept)
@@ -70,6 +70,8 @@ Input parseInput(const char *text) {
   }
   if (*text == '%')
     input.below = std::strtoll(text + 1, nullptr, 10);
+  if (*text == '/')
+    input.run = std::strtoll(text + 1, nullptr, 10);
   return input;
 }
 
@@ -138,7 +140,9 @@ void fill(const fovea_tensor &tensor, const Input &input) {
     if (tensor.dtype == FOVEA_F32)
       static_cast<float *>(tensor.data)[i] = static_cast<float>(state >> 8) / 8388608.0f - 1.0f;
     else if (tensor.dtype == FOVEA_I64)
-      static_cast<int64_t *>(tensor.data)[i] = input.isNumber ? input.number : int64_t(state >> 8) % input.below;
+      static_cast<int64_t *>(tensor.data)[i] = input.isNumber ? input.number
+                                               : input.run    ? i / input.run
+                                                              : int64_t(state >> 8) % input.below;
     else if (tensor.dtype == FOVEA_BOOL)
       static_cast<unsigned char *>(tensor.data)[i] = 1;
   }

@@ -6,6 +6,7 @@
 #include "compiler/kernels/emit/AttentionCaptures.h"
 #include "compiler/kernels/emit/AttentionTask.h"
 #include "compiler/kernels/emit/KeySelection.h"
+#include "compiler/kernels/emit/KeySummaries.h"
 
 using namespace mlir;
 
@@ -39,19 +40,19 @@ class QueryLanes : public AttentionTask {
 public:
   QueryLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, shapeOf(target), outer, exec), tiles(target),
-        captures{TransposedCaptures(score.plain ? nullptr : score.block), TransposedCaptures(mask)} {
+        captures{TransposedCaptures(score.plain ? nullptr : score.block), TransposedCaptures(mask)},
+        summaries(code, mask, target, outer, batchSizes, s, shape.keys) {
     if (selects())
       selection.emplace(code, op->getParentOfType<ModuleOp>(), this->shape,
                         code.dim(mapped(op.getOut()), cast<MemRefType>(op.getOut().getType()).getRank() - 1));
   }
 
-  Value tasks() override {
-    Value count = code.ceilDiv(t, shape.rows());
-    for (Value size : batchSizes)
-      count = code.mul(count, size);
-    return count;
-  }
+  /// Where keys are summarised, those tasks come first, and all others wait for them.
+  Value tasks() override { return summaries.empty() ? queryTasks() : summaries.tasks(); }
+  Value finishTasks() override { return summaries.empty() ? code.index(0) : queryTasks(); }
   Value reserve(Value scratch) override;
+  Value reserveShared(Value memory) override { return summaries.empty() ? code.index(0) : summaries.reserve(memory); }
+  LogicalResult run(Value task) override;
 
 protected:
   void place(Value task) override;
@@ -62,6 +63,7 @@ protected:
   }
   void block(const Keys &keys, Value careful) override;
   void finish() override;
+  void summarizeKeys(const Box &box) override;
   bool tilesMask() override { return maskTiles.has_value(); }
 
 private:
@@ -107,8 +109,17 @@ private:
   Value scoreRow(Value panel, Value key) { return code.add(code.mul(panel, shape.keys), key); }
   Value firstQuery(Value panel) { return code.add(queryBegin, code.mul(panel, shape.panel())); }
 
+  Value queryTasks() {
+    Value count = code.ceilDiv(t, shape.rows());
+    for (Value size : batchSizes)
+      count = code.mul(count, size);
+    return count;
+  }
+
   const Tiles tiles;
   TransposedCaptures captures[2]; ///< of the score region and of the mask region
+  KeySummaries summaries;
+  bool isSummarised = false; ///< `summaries` are there
   Code::Values batch;
   Value queryBegin;
   std::optional<KeySelection> selection;      ///< with the normaliser "top_k"
@@ -142,6 +153,23 @@ Value QueryLanes::reserve(Value scratch) {
   else
     maskTiles.reset();
   return layout.bytes();
+}
+
+LogicalResult QueryLanes::run(Value task) {
+  if (summaries.empty())
+    return AttentionTask::run(task);
+  Value before = summaries.tasks();
+  code.branch(
+      code.less(task, before), [&] { isSummarised = succeeded(summaries.run(task)); },
+      [&] { (void)AttentionTask::run(code.sub(task, before)); });
+  return result;
+}
+
+void QueryLanes::summarizeKeys(const Box &box) {
+  if (isSummarised)
+    summaries.know(*visibility, batch, box.keyBegin);
+  else
+    AttentionTask::summarizeKeys(box);
 }
 
 void QueryLanes::place(Value task) {

@@ -37,13 +37,14 @@ LogicalResult AttentionTask::run(Value task) {
   prepare();
   attempt([&](Value careful) {
     Value count = code.max(spans(), code.index(1)), several = code.less(code.index(1), count);
-    code.loop(code.index(0), count, 1, [&](Value number) {
-      // The first one counts even where it sees no key.
+    code.carry(code.index(0), count, 1, code.boolean(false), [&](Value number, ValueRange counted) {
+      // The first one is there even where it sees no key; it counts where it has sinks.
       Value first = code.equal(number, code.index(0)), seen = span(number, careful);
       code.branch(code.logicalAnd(several, code.logicalOr(first, seen)), [&] {
-        code.branch(code.logicalNot(first), [&] { merge(before); });
+        code.branch(counted[0], [&] { merge(before); });
         copy(current, before);
       });
+      return Code::Values{code.logicalOr(counted[0], op.getSinks() ? code.logicalOr(first, seen) : seen)};
     });
     code.branch(several, [&] { copy(before, current); });
     return anyNotFinite();
@@ -195,7 +196,7 @@ Value AttentionTask::keyBlock(Value begin, Value careful) {
     return code.boolean(true);
   }
   Box box = queriesSeeing(begin, code.add(begin, keys.count));
-  visibility->summarizeKeys(box);
+  summarizeKeys(box);
   if (tilesMask())
     visibility->summarizeTiles(box);
   Value seen = code.logicalNot(visibility->query(box).none);

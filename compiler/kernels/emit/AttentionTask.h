@@ -107,6 +107,8 @@ protected:
   /// The queries of the rows: what a block of keys is decided against.
   virtual Box queriesSeeing(mlir::Value keyBegin, mlir::Value keyEnd) = 0;
   virtual void block(const Keys &keys, mlir::Value careful) = 0;
+  /// Makes known what the mask says of a block of keys.
+  virtual void summarizeKeys(const Box &box) { visibility->summarizeKeys(box); }
   /// Whether the mask is summarised over tiles.
   virtual bool tilesMask() { return false; }
 

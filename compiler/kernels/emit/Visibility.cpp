@@ -74,21 +74,34 @@ void Visibility::summarizeKeys(const Box &box) {
     summarize(MaskFormula::keys, box.keyBegin, box.keyEnd);
 }
 
-void Visibility::summarize(unsigned axis, Value begin, Value end) {
+SmallVector<Value> Visibility::partsOn(unsigned axis) const {
   SmallVector<Value> mine;
+  for (Value leaf : formula.summarised())
+    if (formula.dependence(leaf) == axis)
+      mine.push_back(leaf);
+  return mine;
+}
+
+void Visibility::summarize(unsigned axis, Value begin, Value end) {
+  SmallVector<Value> summary = summaryOf(axis, begin, end);
+  if (!summary.empty())
+    know(axis, summary);
+}
+
+/// Of each part: whether it holds nowhere and everywhere, or its least and greatest value. Empty without parts, and
+/// where one can't be evaluated.
+SmallVector<Value> Visibility::summaryOf(unsigned axis, Value begin, Value end) {
+  SmallVector<Value> mine = partsOn(axis);
   Code::Values init;
-  for (Value leaf : formula.summarised()) {
-    if (formula.dependence(leaf) != axis)
-      continue;
-    mine.push_back(leaf);
+  for (Value leaf : mine) {
     if (leaf.getType().isInteger(1))
       init.append({code.boolean(true), code.boolean(true)});
     else
       init.append({code.index(std::numeric_limits<int64_t>::max()), code.index(std::numeric_limits<int64_t>::min())});
   }
   if (mine.empty())
-    return;
-  Code::Values result = code.carry(begin, end, 1, init, [&](Value at, ValueRange sofar) {
+    return {};
+  Code::Values summary = code.carry(begin, end, 1, init, [&](Value at, ValueRange sofar) {
     Code::Values next;
     SmallVector<Value> values = evaluate(mine, axis, at);
     if (values.empty())
@@ -102,12 +115,39 @@ void Visibility::summarize(unsigned axis, Value begin, Value end) {
     }
     return next;
   });
-  for (auto [i, leaf] : llvm::enumerate(mine)) {
+  return undecided ? SmallVector<Value>() : summary;
+}
+
+void Visibility::know(unsigned axis, ValueRange summary) {
+  for (auto [i, leaf] : llvm::enumerate(partsOn(axis))) {
     if (leaf.getType().isInteger(1))
-      rules.know(leaf, Rules::Answer{result[2 * i], result[2 * i + 1]});
+      rules.know(leaf, Rules::Answer{summary[2 * i], summary[2 * i + 1]});
     else
-      rules.know(leaf, Rules::Range{result[2 * i], result[2 * i + 1]});
+      rules.know(leaf, Rules::Range{summary[2 * i], summary[2 * i + 1]});
   }
+}
+
+SmallVector<Value> Visibility::keySummary(const Box &box) {
+  SmallVector<Value> summary = summaryOf(MaskFormula::keys, box.keyBegin, box.keyEnd);
+  for (Value &number : summary)
+    if (number.getType().isInteger(1))
+      number = code.select(number, code.index(1), code.index(0));
+  return summary;
+}
+
+void Visibility::knowKeys(ValueRange numbers) {
+  SmallVector<Value> summary(numbers);
+  for (auto [i, leaf] : llvm::enumerate(partsOn(MaskFormula::keys)))
+    if (leaf.getType().isInteger(1))
+      for (Value &flag : MutableArrayRef(summary).slice(2 * i, 2))
+        flag = code.equal(flag, code.index(1));
+  know(MaskFormula::keys, summary);
+}
+
+bool Visibility::keysDependOn(unsigned axis) const {
+  Value argument = formula.block()->getArgument(axis);
+  return llvm::any_of(formula.sliceOf(partsOn(MaskFormula::keys)),
+                      [&](Operation *op) { return llvm::is_contained(op->getOperands(), argument); });
 }
 
 void Visibility::summarizeTiles(const Box &box) {

@@ -68,6 +68,14 @@ public:
   void summarizeQueries(const Box &box);
   /// The same for keys.
   void summarizeKeys(const Box &box);
+  /// Parts that depend on keys alone: a summary has two numbers of each.
+  int64_t keyParts() const { return partsOn(MaskFormula::keys).size(); }
+  /// The summary of the keys of `box` as index numbers in place of knowing it; none where it can't be made.
+  llvm::SmallVector<mlir::Value> keySummary(const Box &box);
+  /// Knows the summary of a block of keys that keySummary has given.
+  void knowKeys(mlir::ValueRange numbers);
+  /// Whether a summary of keys is different from one index of batch axis `axis` to the next.
+  bool keysDependOn(unsigned axis) const;
   /// The same for tiles, of all the task's queries and a block of keys.
   void summarizeTiles(const Box &box);
   /// Cheap: a few scalar instructions. Sound for every sub-box of those summarised.
@@ -75,7 +83,10 @@ public:
 
 private:
   using Axis = MaskFormula::Axis;
+  llvm::SmallVector<mlir::Value> partsOn(unsigned axis) const;
   void summarize(unsigned axis, mlir::Value begin, mlir::Value end);
+  llvm::SmallVector<mlir::Value> summaryOf(unsigned axis, mlir::Value begin, mlir::Value end);
+  void know(unsigned axis, mlir::ValueRange summary);
   /// `value` at query or key `at` (null: at neither), as a scalar.
   llvm::SmallVector<mlir::Value> evaluate(llvm::ArrayRef<mlir::Value> values, unsigned axis, mlir::Value at);
   mlir::Value toIndex(mlir::Value scalar);
@@ -86,7 +97,7 @@ private:
   const Target &target;
   const mlir::IRMapping &outer;
   mlir::ValueRange batch;
-  MaskFormula formula;
+  mutable MaskFormula formula; ///< remembers what it was asked
   CodeDomain domain;
   Rules rules;
   bool undecided = false; ///< a leaf could not be evaluated

@@ -215,6 +215,17 @@ def NarrowWeights : FoveaPass<"graph-narrow-weights"> {
   let statistics = [Statistic<"numNarrowed", "narrowed", "Weights stored narrower">];
 }
 
+def HideWeights : FoveaPass<"graph-hide-weights"> {
+  let summary = "weights of keys that a mask hides take no part in a product";
+  let description = [{
+    Before: contract(w, v), where w stems from graph.softmax or graph.exp of x, through elementwise ops and such as move elements.
+    After: contract(where(w == 0, where(x == -inf, -0, 0), w), v) {hidden_lhs}: elements that are -0 are left out, so that NaN in what they would be multiplied by does
+    not count. A weight that underflowed stays 0, and 0 * NaN is NaN. Likewise for w on the right.
+    Exact, but for those NaN. Requires: graph-fuse-attention; an attention leaves out hidden keys by itself. Declines when: w is packed, or none of an exponential.
+  }];
+  let statistics = [Statistic<"numMarked", "marked", "Products that leave out hidden weights">];
+}
+
 def HoistLoadTime : FoveaPass<"graph-hoist-load-time"> {
   let summary = "moves what depends on params alone to prepare functions, run once after loading";
   let description = [{

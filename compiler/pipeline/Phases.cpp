@@ -20,7 +20,7 @@ std::string fusion(bool fusesAttention, bool attentionMaps) {
 std::string forTarget(const kernels::Target &target, const std::string &dtype) {
   std::string narrow = dtype.empty() ? "" : ",graph-narrow-weights{dtype=" + dtype + "}";
   return "graph-pack-weights{panel=" + std::to_string(target.panel) + "}" + narrow +
-         ",graph-hoist-load-time,graph-gather-keys,canonicalize,cse,graph-form-groups";
+         ",graph-hoist-load-time,graph-gather-keys,canonicalize,cse,graph-hide-weights,graph-form-groups";
 }
 
 } // namespace fovea::pipeline::phases

@@ -247,9 +247,12 @@ def Graph_ContractOp : Graph_Pure<"contract"> {
     With `packed` (made by graph-pack-weights) rhs is a `graph.pack`'s result [P, K, panel]; `rhs_labels` stays [k, n], of which k is summed and n is
     in `out`; n's size is the result's. (C5) packed: rhs has rank 3 and two labels, P is ceildiv(N, panel), K is lhs's size of k; its elements
     may be bf16 or i8 where lhs is f32.
+
+    With `hidden_lhs` or `hidden_rhs` (made by graph-hide-weights) elements of that operand that are -0 take no part, whatever they would be
+    multiplied by. (C6) not both, and no packed operand.
   }];
   let arguments = (ins Graph_Tensor:$lhs, Graph_Tensor:$rhs, DenseI64ArrayAttr:$lhs_labels, DenseI64ArrayAttr:$rhs_labels,
-                       DenseI64ArrayAttr:$out_labels, UnitAttr:$packed);
+                       DenseI64ArrayAttr:$out_labels, UnitAttr:$packed, UnitAttr:$hidden_lhs, UnitAttr:$hidden_rhs);
   let assemblyFormat = "$lhs $lhs_labels `,` $rhs $rhs_labels `->` $out_labels attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)";
   let hasVerifier = 1;
   let hasCanonicalizer = 1;

@@ -331,6 +331,8 @@ LogicalResult ContractOp::verify() {
   if (!isFloat(lhs.type) || (lhs.type.getElementType() != weights && !isNarrow) ||
       lhs.type.getElementType() != out.type.getElementType())
     return emitOpError("(C4) element types are one float type");
+  if (getHiddenRhs() && (getHiddenLhs() || getPacked()))
+    return emitOpError("(C6) elements are hidden of one operand, which is not packed");
   return getPacked() ? verifyPacked(*this) : success();
 }
 

@@ -130,6 +130,8 @@ LogicalResult MatmulOp::verify() {
     return emitOpError("the epilogue takes (f32, b..., m, n) (C2)");
   if (!yields(block, {}))
     return emitOpError("the epilogue ends with kernel.yield without operands (C3)");
+  if (getHiddenRhs() && (getHiddenLhs() || getPacked()))
+    return emitOpError("elements are hidden of one operand, which is not packed (C5)");
   return verifyPointProgram<ReduceOp>(*this, block, "C4");
 }
 

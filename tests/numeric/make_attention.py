@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes inputs, expected outputs and rows of cases.json for tests/numeric/attention.fov and linear.fov, with NumPy in float64.
+"""Makes inputs, expected outputs and rows of cases.json for tests/numeric/attention.fov, linear.fov and unfused.fov, with NumPy in float64.
 
 usage: make_attention.py
 
@@ -11,7 +11,7 @@ import json
 import pathlib
 
 import numpy as np
-from reference import attention, linear
+from reference import attention, linear, unfused
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -44,10 +44,10 @@ def cases(reference):
 
 
 def main():
-    rows = [*cases(attention), *cases(linear)]
+    rows = [*cases(attention), *cases(linear), *cases(unfused)]
     path = HERE / "cases.json"
     table = json.loads(path.read_text())
-    table["cases"] = [case for case in table["cases"] if not case["name"].startswith(("attention_", "linear_"))] + rows
+    table["cases"] = [case for case in table["cases"] if not case["name"].startswith(("attention_", "linear_", "unfused_"))] + rows
     path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -51,6 +51,7 @@ struct TileShape {
 struct Operands {
   Value lhs, rhs, n;
   bool packed;
+  bool hidesLhs, hidesRhs; ///< whose elements take no part where they are -0
 };
 
 /// Panels that a tile of `rows` rows takes at once.
@@ -298,6 +299,8 @@ private:
       Value row = code.add(begin, code.add(code.mul(i, height), code.min(i, taller)));
       Value rows = code.add(height, code.select(code.less(i, taller), code.index(1), code.index(0)));
       multiply(row, rows, p, last, inPlace);
+      if (operands.hidesLhs || operands.hidesRhs)
+        code.branch(anyNotFinite(rows, columns), [&] { multiplyCarefully(row, rows, p, columns, inPlace); });
       finish(row, rows, columnBegin, columns);
     });
   }
@@ -364,6 +367,52 @@ private:
       code.b.setInsertionPointToEnd(&region.front());
       scf::YieldOp::create(code.b, code.loc);
     }
+  }
+
+  Value anyNotFinite(Value rows, Value columns) {
+    Value zero = code.index(0), none = code.splat(0);
+    Value bad = code.carry(zero, rows, 1, none, [&](Value r, ValueRange sofar) {
+      return code.carry(zero, columns, tile.lanes, sofar, [&](Value c, ValueRange x) {
+        return Code::Values{code.fma(code.loadVector(sums, {r, c}), none, x[0])}; // 0 * y is NaN where y is not finite
+      });
+    })[0];
+    Value unordered = code.compareF(arith::CmpFPredicate::UNO, bad, bad);
+    return vector::ReductionOp::create(code.b, code.loc, vector::CombiningKind::OR, unordered);
+  }
+
+  /// The tile's sums once more, by the same chains, without the elements that are hidden.
+  void multiplyCarefully(Value row, Value rows, Value p, Value columns, Value inPlace) {
+    Value zero = code.index(0), panel = code.index(tile.panel());
+    auto product = [&](bool isInPlace) {
+      Value b = rhsView(isInPlace);
+      code.loop(zero, rows, 1, [&](Value r) {
+        code.loop(zero, columns, tile.lanes, [&](Value c) {
+          Value origin = operands.packed ? code.add(p, code.div(c, panel)) : code.div(c, panel);
+          Value first = isInPlace ? zero : code.mul(origin, grid.k);
+          Value column = isInPlace ? code.add(code.mul(p, tile.panel()), c) : code.rem(c, panel);
+          Value sum = code.carry(zero, grid.k, 1, code.splat(0), [&](Value k, ValueRange sofar) {
+            Value x = code.load(a.memref, {code.add(row, r), k}), y = code.loadVector(b, {code.add(first, k), column});
+            Value next = code.fma(code.broadcast(x), y, sofar[0]);
+            return Code::Values{code.select(isHidden(operands.hidesLhs ? x : y), sofar[0], next)};
+          })[0];
+          code.storeVector(sum, sums, {r, c});
+        });
+      });
+    };
+    if (inPlace)
+      code.branch(inPlace, [&] { product(true); }, [&] { product(false); });
+    else
+      product(false);
+  }
+
+  /// Whether a number is -0: for each lane of a vector.
+  Value isHidden(Value x) {
+    Type bits = code.b.getI32Type();
+    bool isVector = isa<VectorType>(x.getType());
+    Value hidden = isVector
+                       ? code.splatInt(INT32_MIN)
+                       : arith::ConstantOp::create(code.b, code.loc, code.b.getI32IntegerAttr(INT32_MIN)).getResult();
+    return code.equal(code.bitcast(x, isVector ? Type(code.vectorOf(bits)) : bits), hidden);
   }
 
   void call(int rows, Value row, Value p, Value last, bool inPlace) {
@@ -483,8 +532,12 @@ public:
 private:
   Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), target); }
   Operands operands(IRMapping &outer) {
-    return {outer.lookupOrDefault(op.getLhs()), outer.lookupOrDefault(op.getRhs()), outer.lookupOrDefault(op.getN()),
-            op.getPacked()};
+    return {outer.lookupOrDefault(op.getLhs()),
+            outer.lookupOrDefault(op.getRhs()),
+            outer.lookupOrDefault(op.getN()),
+            op.getPacked(),
+            op.getHiddenLhs(),
+            op.getHiddenRhs()};
   }
 
   LogicalResult emitEpilogue(Code &code, IRMapping &outer, Value exec, const Grid &grid, Value accumulator,

@@ -84,9 +84,10 @@ LogicalResult KernelBuilder::buildMatmul() {
   Labelled lhs = labelled(contract.getLhs(), contract.getLhsLabels()),
            rhs = labelled(contract.getRhs(), contract.getRhsLabels());
   ArrayRef<int64_t> out = contract.getOutLabels();
+  bool isSwapped = false;
   // The result's last axis is the kernel's N, so that stores are contiguous; packed panels are rhs anyway.
   if (!packed && !out.empty() && !has(rhs.labels, out.back()))
-    std::swap(lhs, rhs);
+    isSwapped = true, std::swap(lhs, rhs);
 
   DenseMap<int64_t, DimExpr> sizes;
   auto resultType = cast<graph::TensorType>(contract.getResult().getType());
@@ -110,7 +111,9 @@ LogicalResult KernelBuilder::buildMatmul() {
   Value leftMemref = memref(lhs.base, left), rightMemref = memref(rhs.base, right);
   DimExpr columns = product(roles.n, sizes);
   Value n = size(columns);
-  auto matmul = kernel::MatmulOp::create(prologue, loc, leftMemref, rightMemref, n, packed);
+  auto matmul = kernel::MatmulOp::create(prologue, loc, leftMemref, rightMemref, n, packed,
+                                         isSwapped ? contract.getHiddenRhs() : contract.getHiddenLhs(),
+                                         isSwapped ? contract.getHiddenLhs() : contract.getHiddenRhs());
   Block &block = matmul.getEpilogue().empty() ? matmul.getEpilogue().emplaceBlock() : matmul.getEpilogue().front();
   Value acc = block.addArgument(prologue.getF32Type(), loc);
   DenseMap<int64_t, Value> coordinate;

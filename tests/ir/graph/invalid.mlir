@@ -580,6 +580,15 @@ graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[2, 2, 8], f32>)
 
 // -----
 
+// contract (C6)
+graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[2, 8], f32>) {
+  // expected-error@+1 {{(C6) elements are hidden of one operand, which is not packed}}
+  %0 = graph.contract %a [0, 1], %b [1, 2] -> [0, 2] {hidden_lhs, hidden_rhs} : <[4, 2], f32>, <[2, 8], f32> -> <[4, 8], f32>
+  graph.return
+}
+
+// -----
+
 // reduce (C1)
 graph.func @f(%a: !graph.tensor<[4, 2], f32>) {
   // expected-error@+1 {{(C1) axes are ascending axes of}}

@@ -178,6 +178,18 @@ kernel.func @rank(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
 
 // -----
 
+// kernel.matmul C5
+kernel.func @hidden(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
+  // expected-error @below {{elements are hidden of one operand, which is not packed (C5)}}
+  kernel.matmul %a, %b n(%n) {
+  ^bb0(%acc: f32, %m: index, %j: index):
+    kernel.yield
+  } {hidden_lhs, hidden_rhs} : memref<?x?xf32>, memref<?x?xf32>
+  kernel.return
+}
+
+// -----
+
 // kernel.matmul C2
 kernel.func @block(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
   // expected-error @below {{the epilogue takes (f32, b..., m, n) (C2)}}

@@ -50,7 +50,6 @@ class Data:
                 shape = tuple(math.prod({**sizes, "s": sizes["p"]}[a] for a in axis.split()) for axis in input.axes)
                 self.stored[name + "_old"] = store(fill(numbers, dataclasses.replace(input, fill="normal"), shape, sizes), input.dtype)
 
-        self.poisoned = False
         if chain["poison"] and chain["masks"] and chain["normaliser"] == "softmax" and chain["hidden_after"] == "no" and chain["keys"] == "plain" \
                 and chain["heads"] != "repeated" and all(mask["hide"] == "where" for mask in chain["masks"]):
             self.poison()
@@ -68,7 +67,6 @@ class Data:
             input = next(i for i in self.entry.inputs if i.name == name)
             array = unmerge(self.real(name), input.axes, self.entry.key_axes(last), self.sizes).copy()
             array[hidden] = np.nan
-            self.poisoned |= bool(np.any(hidden))
             self.stored[name] = store(merge(array, self.entry.key_axes(last), input.axes), input.dtype)
 
     def real(self, name):

@@ -183,8 +183,6 @@ class Fuzzer:
                 counts["rows"] += unknown.size
                 counts["unknown rows"] += int(np.sum(unknown))
                 for way in ways:
-                    if way == "unfused" and data.poisoned:
-                        continue  # a product multiplies weights of 0 with what they hide
                     why = self.compare(way, opened[way], entry, data, meanings)
                     if why:
                         found.append([i, j, way, why])

@@ -16,7 +16,7 @@ HEADS = 4
 # What a variant takes besides queries, keys and values, as fovea-bench takes it.
 MORE = {"full": [], "causal": [], "window": [], "prefix": [], "dilated": [], "neighbourhood": [], "padding": ["1,S"], "lengths": ["1%9"], "mask": ["T,S"],
         "documents": ["1,T%4", "1,S%4"], "biased": [f"{HEADS},T,S"], "alibi": [f"{HEADS}"], "relative": [f"{HEADS},257"], "capped": [],
-        "second_product": [f"{HEADS},T,16", f"{HEADS},S,16"], "mixed": [f"{HEADS}"], "sink": [f"{HEADS}"], "sigmoid_causal": [], "squared_relu": [],
+        "second_product": [f"{HEADS},T,16", f"{HEADS},S,16"], "transformer_xl": [f"{HEADS},T+S,64"], "disentangled": [f"{HEADS},512,64"] * 2, "mixed": [f"{HEADS}"], "sink": [f"{HEADS}"], "sigmoid_causal": [], "squared_relu": [],
         "grouped": [], "log_sum": []}
 SLOWER = 0.97  # below this fusing costs more than the noise
 
@@ -29,7 +29,7 @@ def points():
 def inputs(variant, s, t):
     """The entry's inputs in fovea-bench's words; grouped heads are one group of all."""
     queries, keys = (f"1,1,{HEADS},T,64", "1,1,S,64") if variant == "grouped" else (f"1,{HEADS},T,64", f"1,{HEADS},S,64")
-    return [text.replace("T", str(t)).replace("S", str(s)) for text in [queries, keys, keys] + MORE[variant]]
+    return [text.replace("T+S", str(t + s)).replace("T", str(t)).replace("S", str(s)) for text in [queries, keys, keys] + MORE[variant]]
 
 
 def row(variant):

@@ -17,17 +17,18 @@ namespace {
 
 graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
 
-/// How one read moves through memory along `axis`, the tensor lying row by row.
-Access accessOf(RegionReader &reader, graph::AtOp at, Value axis) {
+/// How one read moves through memory along `axis`, the tensor lying row by row; a whole row where an index less is
+/// given.
+Access accessOf(RegionReader &reader, ValueRange indices, bool isRow, Value axis) {
   Access access = Access::Broadcast;
-  for (auto [i, index] : llvm::enumerate(at.getIndices())) {
+  for (auto [i, index] : llvm::enumerate(indices)) {
     if (!reader.dependsOn(index, axis))
       continue;
     auto place = reader.affine(index);
     if (!place)
       return Access::Gathered;
     int64_t step = axis == reader.query() ? place->query : place->key;
-    bool isAdjacent = i + 1 == at.getIndices().size() && step == 1;
+    bool isAdjacent = !isRow && i + 1 == indices.size() && step == 1;
     access = std::max(access, isAdjacent ? Access::Contiguous : Access::Strided);
   }
   return access;
@@ -37,15 +38,26 @@ void addReads(Capture &capture, Value tensor, Region &region) {
   if (region.empty())
     return;
   RegionReader reader(&region.front());
-  for (auto at : region.front().getOps<graph::AtOp>()) {
-    if (at.getX() != tensor)
-      continue;
+  auto add = [&](Value read, ValueRange indices, std::optional<int64_t> row) {
+    if (read != tensor)
+      return;
     (region.getRegionNumber() == 0 ? capture.inScore : capture.inMask) = true;
-    if (capture.indices.empty())
-      for (Value index : at.getIndices())
+    if (capture.indices.empty()) {
+      for (Value index : indices)
         capture.indices.push_back(reader.text(index));
-    capture.byQuery = std::max(capture.byQuery, accessOf(reader, at, reader.query()));
-    capture.byKey = std::max(capture.byKey, accessOf(reader, at, reader.key()));
+      if (row)
+        capture.indices.insert(capture.indices.begin() + *row, ":");
+    }
+    capture.byQuery = std::max(capture.byQuery, accessOf(reader, indices, bool(row), reader.query()));
+    capture.byKey = std::max(capture.byKey, accessOf(reader, indices, bool(row), reader.key()));
+  };
+  for (Operation &op : region.front()) {
+    if (auto at = dyn_cast<graph::AtOp>(op))
+      add(at.getX(), at.getIndices(), std::nullopt);
+    if (auto dot = dyn_cast<graph::DotOp>(op)) {
+      add(dot.getA(), dot.getAIndices(), dot.getAAxis());
+      add(dot.getB(), dot.getBIndices(), dot.getBAxis());
+    }
   }
 }
 

@@ -4,6 +4,7 @@
 #include "dialects/graph/Places.h"
 
 #include "mlir/IR/Matchers.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringSwitch.h"
 #include "llvm/Support/MathExtras.h"
 
@@ -170,6 +171,13 @@ std::optional<std::string> RegionReader::floored(Operation *op, int precedence) 
   return opText(plain, precedence);
 }
 
+/// A row of a tensor along `axis`: "r[b1, t - j, :]".
+std::string RegionReader::rowText(Value tensor, ValueRange indices, int64_t axis) {
+  SmallVector<std::string> parts = llvm::map_to_vector(indices, [&](Value index) { return textOf(index, lowest); });
+  parts.insert(parts.begin() + axis, ":");
+  return tensorName(tensor) + "[" + llvm::join(parts, ", ") + "]";
+}
+
 static std::string constantText(Attribute constant) {
   if (auto real = dyn_cast<FloatAttr>(constant))
     return fmt::format("{:.6g}", real.getValueAsDouble());
@@ -195,6 +203,10 @@ std::string RegionReader::opText(Operation *op, int precedence) {
       result += (i ? ", " : "[") + textOf(index, lowest);
     return at.getIndices().empty() ? result : result + "]";
   }
+  if (auto dot = dyn_cast<graph::DotOp>(op))
+    return within(rowText(dot.getA(), dot.getAIndices(), dot.getAAxis()) + " . " +
+                      rowText(dot.getB(), dot.getBIndices(), dot.getBAxis()),
+                  sumLevel + 1, precedence);
   if (auto result = floored(op, precedence))
     return *result;
   if (isa<arith::XOrIOp>(op) && matchPattern(op->getOperand(1), m_One()) && op->getResult(0).getType().isInteger(1))
@@ -239,7 +251,8 @@ bool RegionReader::readsTensor(Value value) {
     return false;
   if (auto known = reads.find(value); known != reads.end())
     return known->second;
-  bool result = isa<graph::AtOp>(op) || llvm::any_of(op->getOperands(), [&](Value x) { return readsTensor(x); });
+  bool result =
+      isa<graph::AtOp, graph::DotOp>(op) || llvm::any_of(op->getOperands(), [&](Value x) { return readsTensor(x); });
   return reads[value] = result;
 }
 

@@ -43,6 +43,7 @@ public:
 private:
   std::string textOf(mlir::Value value, int precedence);
   std::string opText(mlir::Operation *op, int precedence);
+  std::string rowText(mlir::Value tensor, mlir::ValueRange indices, int64_t axis);
   std::string argumentText(mlir::BlockArgument argument) const;
   std::string callText(llvm::StringRef name, mlir::Operation *op);
   std::optional<std::string> floored(mlir::Operation *op, int precedence);

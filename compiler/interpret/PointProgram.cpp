@@ -143,6 +143,7 @@ private:
     }
     return llvm::TypeSwitch<Operation *, Expected<Scalar>>(op)
         .Case([&](graph::AtOp o) { return read(o); })
+        .Case([&](graph::DotOp o) { return product(o); })
         .Case([&](graph::SizeOp o) -> Expected<Scalar> {
           std::optional<int64_t> size = scope.size(o.getSize().getValue());
           if (!size)
@@ -189,6 +190,33 @@ private:
     if (isa<math::FmaOp>(op))
       return Scalar{std::fma(x.real, get(op->getOperand(1)).real, get(op->getOperand(2)).real), 0};
     return failAt(op, "the interpreter has no meaning for '" + op->getName().getStringRef() + "' in a region");
+  }
+
+  /// Where a row begins and how far its elements are apart.
+  Expected<std::pair<int64_t, int64_t>> rowOf(graph::DotOp op, const Tensor &x, ValueRange indices, int64_t axis) {
+    int64_t offset = 0, step = 1;
+    for (size_t i = 0, next = 0; i < x.shape.size(); ++i) {
+      int64_t index = int64_t(i) == axis ? 0 : get(indices[next++]).integer;
+      if (index < 0 || (int64_t(i) != axis && index >= x.shape[i]))
+        return failAt(op, "index " + Twine(index) + " is outside [0, " + Twine(x.shape[i]) + ")");
+      offset = offset * x.shape[i] + index;
+      step = int64_t(i) > axis ? step * x.shape[i] : 1;
+    }
+    return std::pair(offset, step);
+  }
+
+  Expected<Scalar> product(graph::DotOp op) {
+    const Tensor &a = scope.get(op.getA()), &b = scope.get(op.getB());
+    auto left = rowOf(op, a, op.getAIndices(), op.getAAxis());
+    if (!left)
+      return left.takeError();
+    auto right = rowOf(op, b, op.getBIndices(), op.getBAxis());
+    if (!right)
+      return right.takeError();
+    double sum = 0;
+    for (int64_t k = 0; k < a.shape[op.getAAxis()]; ++k)
+      sum += a.reals[left->first + k * left->second] * b.reals[right->first + k * right->second];
+    return Scalar{sum, 0};
   }
 
   Expected<Scalar> read(graph::AtOp op) {

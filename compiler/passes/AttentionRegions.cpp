@@ -5,6 +5,7 @@
 #include "compiler/analysis/IndexBounds.h"
 #include "compiler/analysis/PointProgram.h"
 #include "compiler/passes/AttentionMasks.h"
+#include "compiler/passes/IndexedProduct.h"
 #include "dialects/graph/Places.h"
 
 #include "mlir/Dialect/Arith/IR/Arith.h"
@@ -26,6 +27,10 @@ public:
 
 private:
   LogicalResult buildScore(graph::AttentionOp op);
+  LogicalResult tryScore(graph::AttentionOp op);
+  bool isOfProduct(Value value, unsigned depth = 0);
+  bool isReadHere(graph::ContractOp product);
+  Value computeProduct(OpBuilder &builder, graph::ContractOp product, ValueRange indices);
   LogicalResult buildMask(graph::AttentionOp op);
   SmallVector<Value> topIndices(PointProgram &program, Block *block, bool hasScore);
   PointCallbacks callbacks(OpBuilder &builder, Value score, PointProgram **program);
@@ -41,6 +46,10 @@ private:
   ChainReport &report;
   IndexBounds bounds;
   llvm::SetVector<Value> captures;
+  llvm::SetVector<Value> read; ///< element by element
+  /// Products in the score region that are read as tensors: a tile of them cannot be computed with the scores'.
+  llvm::SmallPtrSet<Operation *, 4> held;
+  bool isInScore = false;
   AttentionMasks masks;
   llvm::DenseMap<Value, bool> tensors;
 };
@@ -82,6 +91,8 @@ bool RegionBuilder::isCaptured(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op || !hasPointRule(op) || isa<graph::ConcatOp, graph::UpdateSliceOp>(op))
     return true;
+  if (isa<graph::ElementwiseOpInterface>(op) && isOfProduct(value))
+    return false;
   if (auto gather = dyn_cast<graph::GatherOp>(op)) // read through where it is proved inside: regions cannot fail a run
     return llvm::any_of(llvm::zip(gather.getIndices(), gather.getAxes()), [&](auto index) {
       auto [indices, axis] = index;
@@ -132,7 +143,11 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
     // What a mask hides never counts: the score goes past it.
     if (const Mask *mask = score ? masks.removing(value) : nullptr)
       return (*program)->element(mask->scores, indices);
+    if (auto product = value.getDefiningOp<graph::ContractOp>(); score && product)
+      if (Value element = computeProduct(builder, product, indices))
+        return element;
     captures.insert(value);
+    read.insert(value);
     return graph::AtOp::create(builder, value.getLoc(), typeOf(value).getElementType(), value, indices).getResult();
   };
   return result;
@@ -172,7 +187,64 @@ static Block *addBlock(OpBuilder &builder, Region &region, Location loc, size_t 
   return builder.createBlock(&region, {}, types, SmallVector<Location>(types.size(), loc));
 }
 
+//===-- Products at other places ----------------------------------------------------------------------------------===//
+
+/// Whether a value is computed, element by element, from a product that may be computed where the scores read it.
+bool RegionBuilder::isOfProduct(Value value, unsigned depth) {
+  Operation *op = value.getDefiningOp();
+  if (!isInScore || !op || depth > 16 || match.chain.contains(op))
+    return false;
+  if (isa<graph::ContractOp>(op))
+    return !held.contains(op);
+  return (isLayout(op) || isa<graph::ElementwiseOpInterface>(op)) &&
+         llvm::any_of(op->getOperands(), [&](Value x) { return isOfProduct(x, depth + 1); });
+}
+
+/// Whether a product is only read on the way to the scores.
+bool RegionBuilder::isReadHere(graph::ContractOp product) {
+  llvm::SetVector<Operation *> users(product->user_begin(), product->user_end());
+  for (size_t i = 0; i < users.size(); ++i) {
+    Operation *op = users[i];
+    if (match.chain.contains(op))
+      continue;
+    if (!isLayout(op) && !isa<graph::ElementwiseOpInterface, graph::GatherOp, graph::SliceOp>(op))
+      return false;
+    users.insert(op->user_begin(), op->user_end());
+  }
+  return true;
+}
+
+/// The element of a product as graph.dot; null where it is to be held: it is read in places that say nothing, or
+/// elsewhere as well, or it has no more places than a tile has keys.
+Value RegionBuilder::computeProduct(OpBuilder &builder, graph::ContractOp product, ValueRange indices) {
+  if (!held.contains(product) && isReadHere(product))
+    if (graph::DotOp dot = buildDot(builder, product, indices)) {
+      captures.insert(dot.getA());
+      captures.insert(dot.getB());
+      Type type = typeOf(product).getElementType();
+      return type.isF32() ? dot.getResult() : arith::TruncFOp::create(builder, product.getLoc(), type, dot).getResult();
+    }
+  held.insert(product);
+  return Value();
+}
+
+/// Again, with what has to be held read as it is in memory, until that is known of all products.
 LogicalResult RegionBuilder::buildScore(graph::AttentionOp op) {
+  isInScore = true;
+  LogicalResult result = failure();
+  size_t before;
+  do {
+    before = held.size();
+    captures.clear();
+    read.clear();
+    op.getScore().getBlocks().clear();
+    result = tryScore(op);
+  } while (succeeded(result) && held.size() != before);
+  isInScore = false;
+  return result;
+}
+
+LogicalResult RegionBuilder::tryScore(graph::AttentionOp op) {
   OpBuilder builder(op.getContext());
   Location loc = match.place();
   Block *block = addBlock(builder, op.getScore(), loc, match.batch.size() + 2, true);
@@ -238,7 +310,9 @@ void RegionBuilder::describe() {
     std::string fact = isa<graph::AddOp>(mask.op) ? "mask, added as 0 or -inf: " : "mask: ";
     report.proved(fact + (comparesIndices ? "from indices alone (tiles can be skipped)" : "from tensors"));
   }
-  for (Value capture : captures) {
+  if (captures.size() > read.size())
+    report.proved("another product is computed with the scores' tiles, at the places where they read it");
+  for (Value capture : read) {
     Operation *op = capture.getDefiningOp();
     while (isLayout(op))
       op = op->getOperand(0).getDefiningOp();

@@ -443,6 +443,19 @@ def Graph_AtOp : Graph_Op<"at", [Pure]> {
   let assemblyFormat = "$x `[` $indices `]` attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
 }
+def Graph_DotOp : Graph_Op<"dot", [Pure, AttrSizedOperandSegments]> {
+  let summary = "the product of a row of each of two captured tensors, inside a score region";
+  let description = [{
+    `graph.dot %a[%b, %t] by 2, %r[%p] by 1`: the sum over k of a[b, t, k] r[p, k], where k runs along the axes given, in f32, one chain in order. A product
+    that scores read at places of their own, such as a distance, is computed where it is read and never held.
+      (C1) one index for each other axis; (C2) the summed axes have one size; (C3) float elements, the result is f32.
+  }];
+  let arguments = (ins Graph_Tensor:$a, Graph_Tensor:$b, Variadic<Index>:$a_indices, Variadic<Index>:$b_indices,
+                       I64Attr:$a_axis, I64Attr:$b_axis);
+  let results = (outs F32:$result);
+  let hasVerifier = 1;
+  let assemblyFormat = "$a `[` $a_indices `]` `by` $a_axis `,` $b `[` $b_indices `]` `by` $b_axis attr-dict `:` type($a) `,` type($b)";
+}
 def Graph_SizeOp : Graph_Op<"size", [Pure]> {
   let summary = "a size as an index, inside a region";
   let arguments = (ins Graph_DimAttr:$size);

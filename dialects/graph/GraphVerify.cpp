@@ -428,14 +428,13 @@ static LogicalResult verifyPointProgram(Op op, Region &region, TypeRange argumen
                                   << (results.size() == 1 ? "one " : "") << results;
   for (Operation &inner : block) {
     bool allowed =
-        isa<AtOp, SizeOp, YieldOp>(inner) ||
+        isa<AtOp, DotOp, SizeOp, YieldOp>(inner) ||
         (isa_and_present<arith::ArithDialect, math::MathDialect>(inner.getDialect()) && inner.getNumRegions() == 0);
     if (!allowed)
       return inner.emitOpError("(C3) cannot stand in the ") << name << " region of " << op->getName();
     for (Value operand : inner.getOperands()) {
-      bool isCapture =
-          isa<AtOp>(inner) && operand == inner.getOperand(0) && llvm::is_contained(op.getCaptures(), operand);
-      if (operand.getParentRegion() != &region && !isCapture)
+      bool isRead = isa<AtOp, DotOp>(inner) && isa<Tensor>(operand.getType());
+      if (operand.getParentRegion() != &region && !(isRead && llvm::is_contained(op.getCaptures(), operand)))
         return inner.emitOpError("(C3) uses a value from outside that is not a capture read by graph.at");
     }
   }
@@ -620,6 +619,19 @@ LogicalResult AtOp::verify() {
     return emitOpError("(C1) has ") << getIndices().size() << " indices for " << x;
   if (getResult().getType() != x.getElementType())
     return emitOpError("(C2) reads ") << x.getElementType() << ", not " << getResult().getType();
+  return success();
+}
+
+LogicalResult DotOp::verify() {
+  Tensor a = typeOf(getA()), b = typeOf(getB());
+  auto isAxis = [](Tensor x, int64_t axis) { return axis >= 0 && axis < x.getRank(); };
+  if (!isAxis(a, getAAxis()) || !isAxis(b, getBAxis()) || int64_t(getAIndices().size()) != a.getRank() - 1 ||
+      int64_t(getBIndices().size()) != b.getRank() - 1)
+    return emitOpError("(C1) needs an index for each axis of ") << a << " and " << b << " but the summed ones";
+  if (a.getDim(getAAxis()) != b.getDim(getBAxis()))
+    return emitOpError("(C2) sums over ") << a.getDim(getAAxis()).str() << " and " << b.getDim(getBAxis()).str();
+  if (!isFloat(a) || !isFloat(b))
+    return emitOpError("(C3) float elements");
   return success();
 }
 

@@ -209,6 +209,18 @@ def Kernel_LinearAttentionOp : Kernel_Op<"linear_attention", [DeclareOpInterface
 
 //===-- Point programs --------------------------------------------------------------------------------------------===//
 
+def Kernel_DotOp : Kernel_Op<"dot", [AttrSizedOperandSegments, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
+  let summary = "graph.dot on views, whose last axes are summed: sum over k of a[i..., k] b[j..., k]";
+  let description = [{
+    Stands in the score region of an attention. Its row of `a` is the region's query or key, and its row of `b` moves with both by steps, so that a block of queries and keys
+    reads few rows of `b` (see IndexSpread.h).
+      (C1) an index for each axis but the last; float elements; (C2) the last index of `a` is the region's query or key; (C3) stands in the score region of kernel.attention.
+  }];
+  let arguments = (ins AnyMemRef:$a, AnyMemRef:$b, Variadic<Index>:$a_indices, Variadic<Index>:$b_indices);
+  let results = (outs F32:$result);
+  let assemblyFormat = "$a `[` $a_indices `]` `,` $b `[` $b_indices `]` attr-dict `:` type($a) `,` type($b)";
+  let hasVerifier = 1;
+}
 def Kernel_LoadOp : Kernel_Op<"load", [AttrSizedOperandSegments, DeclareOpInterfaceMethods<MemoryEffectsOpInterface>]> {
   let summary = "reads one element; where `mask` is false reads nothing and gives 0";
   let description = [{

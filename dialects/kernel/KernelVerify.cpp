@@ -18,7 +18,7 @@ bool isPointOp(Operation &op) {
   if (op.getNumRegions() != 0)
     return false;
   return isa<arith::ArithDialect, math::MathDialect>(op.getDialect()) ||
-         isa<LoadOp, StoreOp, ReduceOp, CheckOp, YieldOp, memref::DimOp>(op);
+         isa<LoadOp, StoreOp, ReduceOp, CheckOp, DotOp, YieldOp, memref::DimOp>(op);
 }
 
 /// Point-program ops only; `forbidden` names what else must not stand in this one.
@@ -259,6 +259,21 @@ LogicalResult TopKOp::verify() {
   auto element = [](Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); };
   if (element(getX()) != element(getValues()) || !element(getIndices()).isInteger(64))
     return emitOpError("x and values have one element type, indices i64 (C2)");
+  return success();
+}
+
+LogicalResult DotOp::verify() {
+  auto fits = [](Value memref, ValueRange indices) {
+    return isFloat(memref.getType()) && rankOf(memref) == int64_t(indices.size()) + 1;
+  };
+  if (!fits(getA(), getAIndices()) || !fits(getB(), getBIndices()))
+    return emitOpError("an index for each axis but the last, float elements (C1)");
+  auto attention = dyn_cast<AttentionOp>((*this)->getParentOp());
+  if (!attention || (*this)->getBlock() != &attention.getScore().front())
+    return emitOpError("stands in the score region of kernel.attention (C3)");
+  auto places = (*this)->getBlock()->getArguments().take_back(2);
+  if (getAIndices().empty() || !llvm::is_contained(places, getAIndices().back()))
+    return emitOpError("the last index of a is the query or the key (C2)");
   return success();
 }
 

@@ -12,6 +12,7 @@
 // multiplied.
 #include "compiler/kernels/emit/AttentionTask.h"
 #include "compiler/kernels/emit/AttentionVariants.h"
+#include "compiler/kernels/emit/IndexedProducts.h"
 
 using namespace mlir;
 
@@ -22,7 +23,8 @@ class KeyLanes : public AttentionTask {
 public:
   KeyLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, {int(target.vectorLength), 1, 1, target.attentionKeys}, outer, exec),
-        accumulators(target.registers >= 32 ? 16 : 8), sharedAxes(kernels::sharedAxes(op)) {
+        accumulators(target.registers >= 32 ? 16 : 8), sharedAxes(kernels::sharedAxes(op)),
+        indexed(code, target, outer, *score.block, target.vectorLength / 2, target.attentionKeys) {
     group = t;
     for (int64_t axis : sharedAxes)
       group = code.mul(group, batchSizes[axis]);
@@ -102,7 +104,12 @@ private:
   /// Calls `body` for tiles of rows: their numbers; those beyond the last row have queries of 0.
   void rowTiles(llvm::function_ref<void(ValueRange rows)> body);
   void products(ValueRange tile, const Keys &keys);
+  /// The regions, and each row's maximum; where not `masked`, all of the block's keys are there and seen.
   void scores(const Keys &keys, bool masked);
+  /// Of the rows [begin, end), the queries of one batch index where products are indexed.
+  void scoresOf(Value begin, Value end, const Keys &keys, bool masked);
+  /// Calls `body` for rows [begin, end) of the task that are queries of one batch index.
+  void runs(llvm::function_ref<void(Value begin, Value end)> body);
   void exponentials(const Keys &keys, bool careful);
   void sums(const Keys &keys);
   void values(const Keys &keys);
@@ -117,8 +124,9 @@ private:
 
   const int accumulators;          ///< that hide the multiply-add's latency
   SmallVector<int64_t> sharedAxes; ///< batch axes along which keys and values repeat
-  Code::Values batch;              ///< of the keys: 0 along shared axes
-  Value group;                     ///< rows that share keys
+  IndexedProducts indexed;
+  Code::Values batch; ///< of the keys: 0 along shared axes
+  Value group;        ///< rows that share keys
   Value rowBegin;
   // Scratch: scaled queries [row][column]; keys [column][key]; scores [row][key].
   Value queryTile, keyTile, scoreTile, keyCopy;
@@ -140,6 +148,7 @@ Value KeyLanes::reserve(Value scratch) {
   keyTile = layout.allocate({ShapedType::kDynamic, shape.keys}, {d});
   scoreTile = layout.allocate({shape.rows(), shape.keys}, {});
   reserveRows(layout);
+  indexed.reserve(layout, 1, shape.lanes);
   if (op.getKeyRows())
     keyCopy = layout.allocate({shape.keys, ShapedType::kDynamic}, {d});
   return layout.bytes();
@@ -424,18 +433,46 @@ void KeyLanes::products(ValueRange tile, const Keys &keys) {
   });
 }
 
-/// The regions, and each row's maximum; where not `masked`, all of the block's keys are there and seen.
 void KeyLanes::scores(const Keys &keys, bool masked) {
   Value zero = code.index(0);
   if (softmax())
     code.storeVector(hiddenScore(), blockMaximum, {zero, zero});
-  code.loop(zero, rows, 1, [&](Value row) {
+  if (indexed.empty())
+    return scoresOf(zero, rows, keys, masked);
+  runs([&](Value begin, Value end) {
+    Row first = rowAt(begin);
+    Value lastQuery = code.sub(t, code.index(1));
+    indexed.enter(first.batch);
+    indexed.loadQueries(zero, first.query, lastQuery);
+    indexed.loadKeys(keys.begin, code.sub(s, code.index(1)));
+    Value last = code.add(first.query, code.sub(end, begin));
+    indexed.multiply({first.query, last, keys.begin, code.add(keys.begin, keys.count)}, zero);
+    scoresOf(begin, end, keys, masked);
+  });
+}
+
+void KeyLanes::runs(llvm::function_ref<void(Value begin, Value end)> body) {
+  Value first = code.div(rowBegin, t), last = code.ceilDiv(code.add(rowBegin, rows), t), zero = code.index(0);
+  code.loop(first, last, 1, [&](Value run) {
+    Value begin = code.max(code.sub(code.mul(run, t), rowBegin), zero);
+    Value end = code.min(code.sub(code.mul(code.add(run, 1), t), rowBegin), rows);
+    body(begin, end);
+  });
+}
+
+void KeyLanes::scoresOf(Value begin, Value end, const Keys &keys, bool masked) {
+  Value zero = code.index(0);
+  code.loop(begin, end, 1, [&](Value row) {
     Row at = rowAt(row);
     Value most = code.carry(zero, keys.count, shape.lanes, hiddenScore(), [&](Value first, ValueRange sofar) {
       Value active = masked ? code.laneMask(code.sub(keys.count, first)) : Value();
-      Value x = pointScores(
-          code.loadVector(scoreTile, {row, first}),
-          {at, LaneValue::uniform(at.query), LaneValue::linear(code.add(keys.begin, first)), active, masked});
+      Points points{at, LaneValue::uniform(at.query), LaneValue::linear(code.add(keys.begin, first)), active, masked};
+      points.bindCaptures = [&](Block &region, PointVectorizer &vectorizer) {
+        LaneValue query = LaneValue::uniform(code.sub(row, begin));
+        if (&region == score.block && failed(indexed.bind(vectorizer, query, LaneValue::linear(first))))
+          result = failure();
+      };
+      Value x = pointScores(code.loadVector(scoreTile, {row, first}), points);
       if (active)
         x = code.select(active, x, hiddenScore());
       code.storeVector(x, scoreTile, {row, first});

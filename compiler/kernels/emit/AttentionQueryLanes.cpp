@@ -5,6 +5,7 @@
 // queries, keys come in chunks, of which those that no query of a vector sees are skipped.
 #include "compiler/kernels/emit/AttentionCaptures.h"
 #include "compiler/kernels/emit/AttentionTask.h"
+#include "compiler/kernels/emit/IndexedProducts.h"
 #include "compiler/kernels/emit/KeySelection.h"
 #include "compiler/kernels/emit/KeySummaries.h"
 
@@ -41,6 +42,7 @@ public:
   QueryLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, shapeOf(target), outer, exec), tiles(target),
         captures{TransposedCaptures(score.plain ? nullptr : score.block), TransposedCaptures(mask)},
+        indexed(code, target, outer, *score.block, this->shape.panel(), shape.keys),
         summaries(code, mask, target, outer, batchSizes, s, shape.keys) {
     if (selects())
       selection.emplace(code, op->getParentOfType<ModuleOp>(), this->shape,
@@ -118,6 +120,7 @@ private:
 
   const Tiles tiles;
   TransposedCaptures captures[2]; ///< of the score region and of the mask region
+  IndexedProducts indexed;
   KeySummaries summaries;
   bool isSummarised = false; ///< `summaries` are there
   Code::Values batch;
@@ -147,6 +150,7 @@ Value QueryLanes::reserve(Value scratch) {
   }
   for (TransposedCaptures &region : captures)
     region.reserve(code, layout);
+  indexed.reserve(layout, shape.panels, shape.panel());
   maskTiles = {shape.panel(), chunk(), shape.panels};
   if (int64_t count = Visibility(code, mask, target, outer, {}, maskTiles).tiledConditions())
     maskTiles->summary = layout.allocate({count, shape.panels, 2}, {}, code.b.getIndexType());
@@ -188,6 +192,11 @@ void QueryLanes::loadQueries() {
   Value scale = scoreScale(batch);
   for (const Part &part : parts)
     loadQueries(part, scale);
+  if (indexed.empty())
+    return;
+  indexed.enter(batch);
+  Value last = code.sub(t, code.index(1));
+  code.loop(code.index(0), panels, 1, [&](Value panel) { indexed.loadQueries(panel, firstQuery(panel), last); });
 }
 
 void QueryLanes::loadQueries(const Part &part, Value scale) {
@@ -228,6 +237,7 @@ void QueryLanes::block(const Keys &keys, Value careful) {
   for (auto [part, copy] : llvm::zip(parts, keyCopies))
     keyViews.push_back(blockView({part.k, keyTable().rows}, batch, keys, copy, part.depth));
   valueView = blockView(valueTable(), batch, keys, valueCopy, e);
+  indexed.loadKeys(keys.begin, code.sub(s, code.index(1)));
   code.loop(code.index(0), panels, 1, [&](Value panel) {
     scores(panel, keys);
     if (selection)
@@ -396,7 +406,9 @@ void QueryLanes::regions(Value panel, const Keys &keys, Value begin, Value end, 
     code.branch(code.logicalNot(all), [&] { regionRows(panel, keys, begin, end, /*masked=*/true); });
     return;
   }
-  Value full = code.compare(arith::CmpIPredicate::sle, code.add(firstQuery(panel), shape.panel()), t);
+  Value first = firstQuery(panel), beyond = code.add(first, shape.panel());
+  indexed.multiply({first, code.min(beyond, t), code.add(keys.begin, begin), code.add(keys.begin, end)}, panel);
+  Value full = code.compare(arith::CmpIPredicate::sle, beyond, t);
   code.branch(
       code.logicalAnd(all, full), [&] { regionRows(panel, keys, begin, end, /*masked=*/false); },
       [&] { regionRows(panel, keys, begin, end, /*masked=*/true); });
@@ -463,10 +475,12 @@ void QueryLanes::regionVectors(Value panel, const Keys &keys, Value begin, Value
   Value most = softmax() ? code.loadVector(blockMaximum, {panel, lane}) : hiddenScore();
   most = code.carry(begin, end, 1, most, [&](Value key, ValueRange sofar) {
     Points points{row, LaneValue::linear(query), LaneValue::uniform(code.add(keys.begin, key)), active, masked};
-    if (captured)
-      points.bindCaptures = [&](Block &region, PointVectorizer &vectorizer) {
+    points.bindCaptures = [&](Block &region, PointVectorizer &vectorizer) {
+      if (captured)
         captures[&region == score.block ? 0 : 1].bind(code, vectorizer, code.sub(key, begin));
-      };
+      if (&region == score.block && failed(indexed.bind(vectorizer, LaneValue::linear(lane), LaneValue::uniform(key))))
+        result = failure();
+    };
     Value at = scoreRow(panel, key), x = pointScores(code.loadVector(scoreTile, {at, lane}), points);
     code.storeVector(x, scoreTile, {at, lane});
     return Code::Values{code.maxOrSecond(x, sofar[0])}; // NaN is skipped here, as in products

@@ -69,6 +69,13 @@ MaskFormula::MaskFormula(Block *mask) : mask(mask) {
   collect(condition());
 }
 
+MaskFormula::MaskFormula(Block *region, ArrayRef<Value> integers) : mask(region) {
+  dependences[query()] = queries;
+  dependences[key()] = keys;
+  for (Value value : integers)
+    collectRange(value);
+}
+
 unsigned MaskFormula::dependence(Value value) {
   if (auto found = dependences.find(value); found != dependences.end())
     return found->second;

@@ -19,6 +19,8 @@ public:
 
   /// `mask`: block arguments are batch indices, then t and j; its terminator yields an i1. Null: everything is visible.
   explicit MaskFormula(mlir::Block *mask);
+  /// Of integers of a score region, whose last arguments are t and j likewise, in place of a condition.
+  MaskFormula(mlir::Block *region, llvm::ArrayRef<mlir::Value> integers);
 
   bool hasMask() const { return mask; }
   mlir::Block *block() const { return mask; }

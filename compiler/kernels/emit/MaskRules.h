@@ -49,6 +49,24 @@ public:
     return answer(formula.condition(), box);
   }
 
+  /// The least and the greatest value of an integer over a box; nullopt where they are not known.
+  std::optional<Range> range(mlir::Value value, const Box &box) {
+    if (auto found = ranges.find(value); found != ranges.end())
+      return found->second;
+    if (std::optional<int64_t> constant = formula::constantOf(value))
+      return Range{domain.index(*constant), domain.index(*constant)};
+    if (value == formula.query())
+      return Range{box.queryBegin, domain.sub(box.queryEnd, domain.index(1))};
+    if (value == formula.key())
+      return Range{box.keyBegin, domain.sub(box.keyEnd, domain.index(1))};
+    mlir::Operation *op = value.getDefiningOp();
+    if (!op || formula.dependence(value) == MaskFormula::none)
+      return std::nullopt;
+    if (formula::isConversion(op))
+      return range(op->getOperand(0), box);
+    return rangeOf(op, box);
+  }
+
 private:
   using Rule = graph::IntervalRule;
 
@@ -126,23 +144,6 @@ private:
     default:
       return open();
     }
-  }
-
-  std::optional<Range> range(mlir::Value value, const Box &box) {
-    if (auto found = ranges.find(value); found != ranges.end())
-      return found->second;
-    if (std::optional<int64_t> constant = formula::constantOf(value))
-      return Range{domain.index(*constant), domain.index(*constant)};
-    if (value == formula.query())
-      return Range{box.queryBegin, domain.sub(box.queryEnd, domain.index(1))};
-    if (value == formula.key())
-      return Range{box.keyBegin, domain.sub(box.keyEnd, domain.index(1))};
-    mlir::Operation *op = value.getDefiningOp();
-    if (!op || formula.dependence(value) == MaskFormula::none)
-      return std::nullopt;
-    if (formula::isConversion(op))
-      return range(op->getOperand(0), box);
-    return rangeOf(op, box);
   }
 
   std::optional<Range> rangeOf(mlir::Operation *op, const Box &box) {

@@ -83,6 +83,8 @@ public:
   void add(mlir::Value value, mlir::Value memref, mlir::ValueRange indices);
 
   LaneValue lookup(mlir::Value scalar);
+  /// An element of `memref`, a value of the emitted code, at indices that were computed there.
+  LaneValue load(mlir::Value memref, llvm::ArrayRef<LaneValue> indices);
   /// `scalar` as a vector<lanes x T>; uniform values are broadcast.
   mlir::Value vector(mlir::Value scalar);
   mlir::Value getMask() const { return mask; }
@@ -97,6 +99,8 @@ private:
     std::optional<int64_t> laneStride; ///< elements from lane to lane; none where it is not a constant
   };
   Access analyse(mlir::Value memref, mlir::ValueRange indices, mlir::Value condition);
+  static Access accessAt(mlir::Value memref, llvm::ArrayRef<LaneValue> indices);
+  LaneValue emitLoad(const Access &access);
   void restrict(Access &access, LaneValue condition);
   mlir::Value scalarIndex(const LaneValue &index) { return index.value; }
   llvm::SmallVector<mlir::Value> laneZero(const Access &access);

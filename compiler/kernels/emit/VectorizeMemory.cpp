@@ -63,21 +63,25 @@ static Value emitLoaded(OpBuilder &builder, Location loc, Value value, Type elem
 
 static Type storedElement(Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); }
 
-PointVectorizer::Access PointVectorizer::analyse(Value memref, ValueRange indices, Value condition) {
-  Access access;
-  access.memref = outer.lookupOrDefault(memref);
+PointVectorizer::Access PointVectorizer::accessAt(Value memref, ArrayRef<LaneValue> indices) {
+  Access access{memref, SmallVector<LaneValue>(indices), {}, {}, 0};
   SmallVector<int64_t> strides;
   int64_t offset;
-  if (failed(cast<MemRefType>(access.memref.getType()).getStridesAndOffset(strides, offset)))
+  if (failed(cast<MemRefType>(memref.getType()).getStridesAndOffset(strides, offset)))
     strides.assign(indices.size(), ShapedType::kDynamic);
-  access.laneStride = 0;
-  for (auto [index, stride] : llvm::zip(indices, strides)) {
-    LaneValue lane = lookup(index);
-    access.indices.push_back(lane);
+  for (auto [lane, stride] : llvm::zip(indices, strides)) {
     if (lane.kind == LaneValue::Kind::varying || (!lane.isUniform() && stride == ShapedType::kDynamic))
       access.laneStride = std::nullopt;
     else if (!lane.isUniform() && access.laneStride)
       *access.laneStride += lane.stride * stride;
+  }
+  return access;
+}
+
+PointVectorizer::Access PointVectorizer::analyse(Value memref, ValueRange indices, Value condition) {
+  Access access =
+      accessAt(outer.lookupOrDefault(memref), llvm::map_to_vector(indices, [&](Value x) { return lookup(x); }));
+  for (Value index : indices) {
     if (auto checked = inRange.find(index); checked != inRange.end())
       restrict(access, checked->second);
   }
@@ -150,18 +154,23 @@ Value PointVectorizer::activeLanes(const Access &access) { return both(builder, 
 
 //===-- Loads -----------------------------------------------------------------------------------------------------===//
 
-LogicalResult PointVectorizer::emitLoad(kernel::LoadOp op) {
-  Access access = analyse(op.getSource(), op.getIndices(), op.getMask());
+LaneValue PointVectorizer::emitLoad(const Access &access) {
   Type element = storedElement(access.memref);
-  LaneValue result;
   if (access.laneStride == 0)
-    result = emitUniformLoad(access, element);
-  else if (access.laneStride == 1)
-    result = LaneValue::varying(emitContiguousLoad(access, element));
-  else if (access.laneStride == 2 && !activeLanes(access))
-    result = LaneValue::varying(emitPairLoad(access, element));
-  else
-    result = LaneValue::varying(emitGather(access, element));
+    return emitUniformLoad(access, element);
+  if (access.laneStride == 1)
+    return LaneValue::varying(emitContiguousLoad(access, element));
+  if (access.laneStride == 2 && !activeLanes(access))
+    return LaneValue::varying(emitPairLoad(access, element));
+  return LaneValue::varying(emitGather(access, element));
+}
+
+LaneValue PointVectorizer::load(Value memref, ArrayRef<LaneValue> indices) {
+  return emitLoad(accessAt(memref, indices));
+}
+
+LogicalResult PointVectorizer::emitLoad(kernel::LoadOp op) {
+  LaneValue result = emitLoad(analyse(op.getSource(), op.getIndices(), op.getMask()));
   result.value = emitLoaded(builder, loc, result.value, op.getResult().getType());
   known[op.getResult()] = result;
   return success();

@@ -2,11 +2,50 @@
 // trailing layout ops a strided output.
 #include "compiler/kernels/lower/KernelBuilder.h"
 
+#include "compiler/analysis/IndexSpread.h"
+
 #include "mlir/IR/IRMapping.h"
 
 using namespace mlir;
 
 namespace fovea::kernels {
+
+/// A view of a tensor whose row is an operand of a dot: other axes, the row's, the summed one. `moving` is the index of
+/// the row among `indices`, which become those of the view but for the last axis.
+static View rowsOf(const View &view, int64_t summed, int64_t moving, SmallVectorImpl<Value> &indices) {
+  SmallVector<int64_t> axes;
+  for (int64_t axis = 0; axis < int64_t(view.dims.size()); ++axis)
+    if (axis != summed)
+      axes.push_back(axis);
+  int64_t row = axes[moving];
+  Value at = indices[moving];
+  axes.erase(axes.begin() + moving);
+  indices.erase(indices.begin() + moving);
+  axes.append({row, summed});
+  indices.push_back(at);
+  View result;
+  result.offset = view.offset;
+  for (int64_t axis : axes) {
+    result.dims.push_back(view.dims[axis]);
+    result.strides.push_back(view.strides[axis]);
+  }
+  return result;
+}
+
+/// graph.dot on views.
+Value KernelBuilder::lowerDot(graph::DotOp dot, const IRMapping &mapping) {
+  auto operand = [&](Value tensor, int64_t axis, ValueRange from) {
+    Block &block = *dot->getBlock();
+    auto moving = llvm::find_if(from, [&](Value index) { return dependenceOf(index, block).any(); });
+    SmallVector<Value> indices = llvm::map_to_vector(from, [&](Value index) { return mapping.lookup(index); });
+    const Storage &storage = storageOf(outer(tensor));
+    View view = rowsOf(storage.view, axis, moving - from.begin(), indices);
+    return std::pair(memref(storage.base, view), indices);
+  };
+  auto [a, aIndices] = operand(dot.getA(), dot.getAAxis(), dot.getAIndices());
+  auto [b, bIndices] = operand(dot.getB(), dot.getBAxis(), dot.getBIndices());
+  return kernel::DotOp::create(body, dot.getLoc(), body.getF32Type(), a, b, aIndices, bIndices);
+}
 
 /// Copies a point program of the graph dialect: `graph.at` reads memory, `graph.size` is a size of the prologue.
 void KernelBuilder::cloneRegion(Region &from, Region &to) {
@@ -21,6 +60,8 @@ void KernelBuilder::cloneRegion(Region &from, Region &to) {
     if (auto at = dyn_cast<graph::AtOp>(op)) {
       SmallVector<Value> indices = llvm::map_to_vector(at.getIndices(), [&](Value v) { return mapping.lookup(v); });
       mapping.map(at.getResult(), load(storageOf(outer(at.getX())), at.getResult().getType(), indices, {}));
+    } else if (auto dot = dyn_cast<graph::DotOp>(op)) {
+      mapping.map(dot.getResult(), lowerDot(dot, mapping));
     } else if (auto sizeOp = dyn_cast<graph::SizeOp>(op)) {
       mapping.map(sizeOp.getResult(), size(sizeOp.getSize().getValue()));
     } else if (auto yield = dyn_cast<graph::YieldOp>(op)) {
@@ -112,6 +153,8 @@ LogicalResult KernelBuilder::buildAttention() {
   DimExpr columns = queries.dims.back() + values.dims.back();
   for (Value joined : op.getJoinedQ())
     columns = columns + cast<graph::TensorType>(joined.getType()).getDims().back();
+  for (auto dot : op.getScore().front().getOps<graph::DotOp>())
+    columns = columns + cast<graph::TensorType>(dot.getA().getType()).getDim(dot.getAAxis());
   DimExpr flops = DimExpr(2) * columns * op.getKeyCount();
   for (DimExpr dim : ArrayRef(queries.dims).drop_back())
     flops = flops ? flops * dim : flops;

@@ -78,6 +78,7 @@ private:
   mlir::LogicalResult storeUpdate(graph::UpdateSliceOp update, mlir::OpResult result, mlir::ValueRange points);
   mlir::LogicalResult storeScattered(graph::ScatterOp scatter, mlir::OpResult result, mlir::ValueRange points);
   void cloneRegion(mlir::Region &from, mlir::Region &to);
+  mlir::Value lowerDot(graph::DotOp dot, const mlir::IRMapping &mapping);
   void countBytes();
 
   graph::GroupOp group;

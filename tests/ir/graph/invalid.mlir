@@ -965,6 +965,62 @@ graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v
 
 // -----
 
+// dot (C1)
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 4], f32>, %k: !graph.tensor<[S, 4], f32>, %r: !graph.tensor<[9, 4], f32>, %w: !graph.tensor<[9, 3], f32>, %n: !graph.tensor<[9, 4], i64>) {
+  %0 = graph.attention q(%q) k(%k) v(%k) captures(%q, %r, %w, %n) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    // expected-error@+1 {{(C1) needs an index for each axis of}}
+    %x = graph.dot %q[%t, %j] by 1, %r[%j] by 1 : <[T, 4], f32>, <[9, 4], f32>
+    graph.yield %x : f32
+  } mask {
+  } : (!graph.tensor<[T, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[T, 4], f32>, !graph.tensor<[9, 4], f32>, !graph.tensor<[9, 3], f32>, !graph.tensor<[9, 4], i64>) -> !graph.tensor<[T, 4], f32>
+  graph.return
+}
+
+// -----
+
+// dot (C1): axis
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 4], f32>, %k: !graph.tensor<[S, 4], f32>, %r: !graph.tensor<[9, 4], f32>, %w: !graph.tensor<[9, 3], f32>, %n: !graph.tensor<[9, 4], i64>) {
+  %0 = graph.attention q(%q) k(%k) v(%k) captures(%q, %r, %w, %n) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    // expected-error@+1 {{(C1) needs an index for each axis of}}
+    %x = graph.dot %q[%t] by 2, %r[%j] by 1 : <[T, 4], f32>, <[9, 4], f32>
+    graph.yield %x : f32
+  } mask {
+  } : (!graph.tensor<[T, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[T, 4], f32>, !graph.tensor<[9, 4], f32>, !graph.tensor<[9, 3], f32>, !graph.tensor<[9, 4], i64>) -> !graph.tensor<[T, 4], f32>
+  graph.return
+}
+
+// -----
+
+// dot (C2)
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 4], f32>, %k: !graph.tensor<[S, 4], f32>, %r: !graph.tensor<[9, 4], f32>, %w: !graph.tensor<[9, 3], f32>, %n: !graph.tensor<[9, 4], i64>) {
+  %0 = graph.attention q(%q) k(%k) v(%k) captures(%q, %r, %w, %n) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    // expected-error@+1 {{(C2) sums over 4 and 3}}
+    %x = graph.dot %q[%t] by 1, %w[%j] by 1 : <[T, 4], f32>, <[9, 3], f32>
+    graph.yield %x : f32
+  } mask {
+  } : (!graph.tensor<[T, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[T, 4], f32>, !graph.tensor<[9, 4], f32>, !graph.tensor<[9, 3], f32>, !graph.tensor<[9, 4], i64>) -> !graph.tensor<[T, 4], f32>
+  graph.return
+}
+
+// -----
+
+// dot (C3)
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 4], f32>, %k: !graph.tensor<[S, 4], f32>, %r: !graph.tensor<[9, 4], f32>, %w: !graph.tensor<[9, 3], f32>, %n: !graph.tensor<[9, 4], i64>) {
+  %0 = graph.attention q(%q) k(%k) v(%k) captures(%q, %r, %w, %n) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    // expected-error@+1 {{(C3) float elements}}
+    %x = graph.dot %q[%t] by 1, %n[%j] by 1 : <[T, 4], f32>, <[9, 4], i64>
+    graph.yield %x : f32
+  } mask {
+  } : (!graph.tensor<[T, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[S, 4], f32>, !graph.tensor<[T, 4], f32>, !graph.tensor<[9, 4], f32>, !graph.tensor<[9, 3], f32>, !graph.tensor<[9, 4], i64>) -> !graph.tensor<[T, 4], f32>
+  graph.return
+}
+
+// -----
+
 // attention (C5): name
 graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v: !graph.tensor<[3, 5], f32>, %c: !graph.tensor<[2, 3], f32>) {
   // expected-error@+1 {{(C5) normalizer must be softmax, pointwise or top_k}}

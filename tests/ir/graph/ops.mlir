@@ -183,6 +183,20 @@ graph.func @sums<[B, T]>(%x: !graph.tensor<[B, T, 8], f32>, %w: !graph.tensor<[2
   graph.return
 }
 
+// CHECK-LABEL: graph.func @relative
+graph.func @relative<[B, T, S, R]>(%q: !graph.tensor<[B, T, 8], f32>, %k: !graph.tensor<[B, S, 8], f32>, %r: !graph.tensor<[8, R], f32>) -> !graph.tensor<[B, T, 8], f32> {
+  %y = graph.attention q(%q) k(%k) v(%k) captures(%q, %r) score {
+  ^bb0(%s: f32, %b: index, %t: index, %j: index):
+    %i = arith.subi %t, %j : index
+    // CHECK: graph.dot %{{.*}}[%{{.*}}, %{{.*}}] by 2, %{{.*}}[%{{.*}}] by 0 : <[B, T, 8], f32>, <[8, R], f32>
+    %d = graph.dot %q[%b, %t] by 2, %r[%i] by 0 : <[B, T, 8], f32>, <[8, R], f32>
+    %x = arith.addf %s, %d : f32
+    graph.yield %x : f32
+  } mask {
+  } : (!graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, T, 8], f32>, !graph.tensor<[8, R], f32>) -> !graph.tensor<[B, T, 8], f32>
+  graph.return %y : !graph.tensor<[B, T, 8], f32>
+}
+
 // CHECK-LABEL: graph.func @attention<[B, T, S]>
 graph.func @attention<[B, T, S]>(%q: !graph.tensor<[B, T, 8], f32>, %k: !graph.tensor<[B, S, 8], f32>, %v: !graph.tensor<[B, S, 4], f32>,
                                  %bias: !graph.tensor<[T, S], f32>, %sinks: !graph.tensor<[B], f32>) {

@@ -268,6 +268,49 @@ kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %a: memref<8x
 
 // -----
 
+// kernel.dot C1
+kernel.func @dot(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %r: memref<?x64xf32>, %y: memref<?x64xf32>) {
+  kernel.attention q(%q) k(%k) v(%k) out(%y) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    %i = arith.subi %t, %j : index
+    // expected-error @below {{an index for each axis but the last, float elements (C1)}}
+    %x = kernel.dot %q[%t, %t], %r[%i] : memref<?x64xf32>, memref<?x64xf32>
+    kernel.yield %x : f32
+  } mask {
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.dot C2
+kernel.func @dot(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %r: memref<?x64xf32>, %y: memref<?x64xf32>) {
+  kernel.attention q(%q) k(%k) v(%k) out(%y) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    %i = arith.subi %t, %j : index
+    // expected-error @below {{the last index of a is the query or the key (C2)}}
+    %x = kernel.dot %q[%i], %r[%i] : memref<?x64xf32>, memref<?x64xf32>
+    kernel.yield %x : f32
+  } mask {
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.dot C3
+kernel.func @dot(%a: memref<?x64xf32>, %n: index) {
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    // expected-error @below {{stands in the score region of kernel.attention (C3)}}
+    %x = kernel.dot %a[%i], %a[%i] : memref<?x64xf32>, memref<?x64xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+
+// -----
+
 // kernel.attention C2
 kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
   // expected-error @below {{the score region is (f32, b..., t, j) -> f32 (C2)}}

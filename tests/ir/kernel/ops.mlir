@@ -103,6 +103,21 @@ kernel.func @joined_attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %a: me
   kernel.return
 }
 
+// CHECK-LABEL: kernel.func @relative_attention(
+kernel.func @relative_attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %r: memref<2x?x64xf16>, %y: memref<?x64xf32>) {
+  kernel.attention q(%q) k(%k) v(%k) out(%y) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    %i = arith.addi %t, %j : index
+    %c = arith.constant 1 : index
+    // CHECK: kernel.dot %{{.*}}[%{{.*}}], %{{.*}}[%{{.*}}, %{{.*}}] : memref<?x64xf32>, memref<2x?x64xf16>
+    %d = kernel.dot %q[%t], %r[%c, %i] : memref<?x64xf32>, memref<2x?x64xf16>
+    %s = arith.addf %x, %d : f32
+    kernel.yield %s : f32
+  } mask {
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
 // CHECK-LABEL: kernel.func @sigmoid_attention(
 kernel.func @sigmoid_attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>) {
   // CHECK: mask {

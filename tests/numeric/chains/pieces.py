@@ -296,27 +296,52 @@ class Second(Step):
         return {"left": "".join(subset(random, [a for a in shape.axes if a not in "ts"])),
                 "right": "".join(subset(random, [a for a in shape.axes if a not in "ts"])), "inner": random.choice([1, 3, 8])}
 
+    def factor(self, p, side, axis, c):
+        """The text of one factor, an input of the entry, so that it broadcasts."""
+        name = f"{p['name']}_{side}"
+        c.inputs.append(Input(name, "f32", tuple(p[side]) + (axis, str(p["inner"]))))
+        items = ["None" if a not in p[side] else ":" for a in c.axes[:-2]]
+        while items and items[0] == "None":
+            items.pop(0)
+        return f"{name}[{', '.join(items + [':', ':'])}]" if "None" in items else name
+
     def text(self, p, s, c):
-        inner = str(p["inner"])
-        names = []
-        for side, axis in (("left", "t"), ("right", "s")):
-            name = f"{p['name']}_{side}"
-            axes = tuple(p[side]) + (axis,)
-            c.inputs.append(Input(name, "f32", axes + (inner,)))
-            items = ["None" if a not in p[side] else ":" for a in c.axes[:-2]]
-            while items and items[0] == "None":
-                items.pop(0)
-            names.append(f"{name}[{', '.join(items + [':', ':'])}]" if "None" in items else name)
-        return f"{s} + {names[0]} @ {names[1]}.T"
+        return f"{s} + {self.factor(p, 'left', 't', c)} @ {self.factor(p, 'right', 's', c)}.T"
+
+    def product(self, p, n):
+        """It, and the product of the factors' magnitudes."""
+        def full(side):
+            array = n.tensors[f"{p['name']}_{side}"]
+            return array.reshape([array.shape[p[side].index(a)] if a in p[side] else 1 for a in n.axes[:-2]] + list(array.shape[-2:]))
+
+        a, b = full("left"), np.swapaxes(full("right"), -1, -2)
+        return a @ b, np.abs(a) @ np.abs(b)
 
     def value(self, p, s, n):
-        def full(side, axis):
-            array = n.tensors[f"{p['name']}_{side}"]
-            axes = p[side] + axis
-            return array.reshape([array.shape[axes.index(a)] if a in p[side] else 1 for a in n.axes[:-2]] + list(array.shape[-2:]))
+        x, norm = self.product(p, n)
+        return Bounded(s.v + x, s.e + (p["inner"] + 1) * n.u * norm).rounded(n.u)
 
-        a, b = full("left", "t"), np.swapaxes(full("right", "s"), -1, -2)
-        x, norm = a @ b, np.abs(a) @ np.abs(b)
+
+class Distances(Second):
+    """A product of queries or keys with a row for each clipped distance, read where it is: as in Transformer-XL and DeBERTa."""
+
+    def draw(self, random, shape):
+        return super().draw(random, shape) | {"of": random.choice("ts"), "reach": random.choice([3, 40, 70]), "step": random.choice([1, 1, 1, 2, -3]),
+                                              "scale": random.choice([1.0, 1.0, 0.5])}
+
+    def text(self, p, s, c):
+        of = f"{c.t}" if p["of"] == "t" else c.s
+        gap = f"clamp(({c.t} - {c.s}) * {p['step']} + {p['reach']}, 0, {2 * p['reach']})"
+        product = f"({self.factor(p, 'left', p['of'], c)} @ {self.factor(p, 'right', str(2 * p['reach'] + 1), c)}.T)"
+        scaled = product if p["scale"] == 1 else f"({product} * {p['scale']})"
+        return f"{s} + {scaled}[..., {of}, {gap}]"
+
+    def value(self, p, s, n):
+        x, norm = self.product(p, n)
+        rows, columns = np.arange(n.sizes["t"])[:, None], np.arange(n.sizes["s"])
+        gap = np.clip((rows - columns) * p["step"] + p["reach"], 0, 2 * p["reach"])
+        of = (rows if p["of"] == "t" else columns) + 0 * gap
+        x, norm = x[..., of, gap] * p["scale"], norm[..., of, gap]
         return Bounded(s.v + x, s.e + (p["inner"] + 1) * n.u * norm).rounded(n.u)
 
 
@@ -331,7 +356,7 @@ class Gate(Step):
 
 
 STEPS = {"bias": Bias(), "alibi": Alibi(), "relative": Relative(), "softcap": Softcap(), "scale_by": ScaleBy(), "constant": Constant(),
-         "places": Places(), "length_scale": LengthScale(), "low": Low(), "unary": Unary(), "square": Square(), "second": Second(), "gate": Gate()}
+         "places": Places(), "length_scale": LengthScale(), "low": Low(), "unary": Unary(), "square": Square(), "second": Second(), "distances": Distances(), "gate": Gate()}
 
 
 # ---- masks: which keys a query sees

@@ -154,7 +154,7 @@ TEST_CASE("statistics of attention over 4096 keys need at most 16 MiB above inpu
 
 /// A dimension's text at 4096 queries and keys, two heads.
 static int64_t sizeOf(const std::string &dim) {
-  return dim == "T" || dim == "S" ? 4096 : dim == "H" ? 2 : dim == "B" || dim == "G" ? 1 : std::atoll(dim.c_str());
+  return dim == "T" || dim == "S" ? 4096 : dim == "S+T" ? 8192 : dim == "H" ? 2 : dim == "B" || dim == "G" ? 1 : std::atoll(dim.c_str());
 }
 
 TEST_CASE("so does every variant of attention") {

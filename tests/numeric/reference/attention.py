@@ -19,7 +19,7 @@ def inputs(size, seed):
     return {"q": uniform(b, h, t, D), "k": uniform(b, h, s, D), "v": uniform(b, h, s, E), "seen": seen,
             "sinks": uniform(h, largest=3), "query_sinks": uniform(b, h, t, largest=3),
             "rows": np.array([t - 1, 0, t // 2, 0]), "heads": np.array([h - 1, 0]),
-             "a": uniform(b, h, t, C), "b": uniform(b, s, C), "places": uniform(h, s + t - 1, D)}
+             "a": uniform(b, h, t, C), "b": uniform(b, s, C), "places": uniform(h, s + t - 1, D), "near": uniform(h, 80, D)}
 
 
 def scores(q, k):
@@ -243,11 +243,48 @@ def relative_positions(q, k, v, places):
     return apply(softmax((scores(q + 0.5, k) + shifted) / np.sqrt(D)), v)
 
 
+def at_places(product, of, places):
+    """product[b, h, of[t, s], places[t, s]]"""
+    return product[:, :, of, places]
+
+
+def transformer_xl(q, k, v, places):
+    t, s = q.shape[-2], k.shape[-2]
+    rows, columns = np.arange(t)[:, None], np.arange(s)
+    x = scores(q, k) + at_places(np.einsum("bhtd,hpd->bhtp", q - 0.25, places), rows, rows - columns + s - 1)
+    return apply(softmax(np.where(rows + s - t >= columns, x / np.sqrt(D), -np.inf)), v)
+
+
+def disentangled(q, k, v, near, seen):
+    rows, columns = np.arange(q.shape[-2])[:, None], np.arange(k.shape[-2])
+    gap = np.clip(rows - columns + 40, 0, 79)
+    x = scores(q, k) + at_places(np.einsum("bhtd,hpd->bhtp", q, near), rows, gap)
+    x = x + at_places(np.einsum("bhsd,hpd->bhsp", k, near), columns + 0 * rows, 79 - gap)
+    return apply(softmax(np.where(seen[:, None, None, :], x / np.sqrt(3 * D), -np.inf)), v)
+
+
+def disentangled_shared(q, k, v, near):
+    k, v = (np.repeat(x[:, :1], q.shape[1], 1) for x in (k, v))
+    rows, columns = np.arange(q.shape[-2])[:, None], np.arange(k.shape[-2])
+    gap = np.clip(columns - rows + 40, 0, 79)
+    x = scores(q, k) + at_places(np.einsum("bhtd,hpd->bhtp", q, near), rows, gap) / 2
+    return apply(softmax(x - at_places(np.einsum("bhsd,hpd->bhsp", k, near), columns + 0 * rows, gap)), v)
+
+
+def narrow_distances(q, k, v, near):
+    rows, columns = np.arange(q.shape[-2])[:, None], np.arange(k.shape[-2])
+    narrow = [x.astype(np.float16).astype(float) for x in (q, near)]
+    products = np.einsum("bhtd,hpd->bhtp", *narrow).astype(np.float16).astype(float)
+    return apply(sigmoid(scores(q, k) + at_places(products, rows, np.minimum(abs(rows - columns), 79))), v) / k.shape[-2]
+
+
 ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, retention, sink, sink_by_hand, sink_of_query, off_by_one, log_sums,
            log_sum_alone, weights_too, nothing_seen, sums, sums_alone, sums_of_sinks, largest, nearest, chosen, differential, renormalised, chosen_after,
            over_queries, narrow_weights, eight_keys, cached, joined_products, joined_amid, joined_weights, joined_features,
-           joined_queries, latent, wide_heads, narrow_heads, rotated_pairs, relative_positions]
+           joined_queries, latent, wide_heads, narrow_heads, rotated_pairs, relative_positions, transformer_xl, disentangled, disentangled_shared,
+           narrow_distances]
 
 # Weights in bf16 are off by half a unit in the last of 8 places, 2^-9 of themselves, and sum to 1; the values are up to 1.
 # Weights from a log-sum-exp are off by three roundings of scores up to 24, 4e-6 of themselves; columns sum to at most 37, entropies are at most 5.
-TOLERANCES = {"narrow_weights": 2**-9, "sums": 1e-4, "sums_alone": 1e-4}
+# A product of 16 bits may be rounded to either side: at most 2^-9 of it, of which a sigmoid passes on a quarter.
+TOLERANCES = {"narrow_distances": 2**-11, "narrow_weights": 2**-9, "sums": 1e-4, "sums_alone": 1e-4}

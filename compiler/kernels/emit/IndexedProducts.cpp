@@ -1,0 +1,196 @@
+#include "compiler/kernels/emit/IndexedProducts.h"
+
+#include "compiler/analysis/IndexSpread.h"
+
+using namespace mlir;
+
+namespace fovea::kernels {
+
+static SmallVector<Value> indicesOf(Block &score) {
+  return llvm::map_to_vector(score.getOps<kernel::DotOp>(),
+                             [](kernel::DotOp dot) -> Value { return dot.getBIndices().back(); });
+}
+
+IndexedProducts::IndexedProducts(Code &code, const Target &target, const IRMapping &outer, Block &score,
+                                 int64_t queries, int64_t keys)
+    : code(code), target(target), outer(outer), score(score), keys(keys), formula(&score, indicesOf(score)),
+      domain{code} {
+  for (auto dot : score.getOps<kernel::DotOp>()) {
+    Product product;
+    product.op = dot;
+    product.byQuery = dot.getAIndices().back() == formula.query();
+    // The pass that made the op has asked for boxes of other sizes: a bound for these is there as well.
+    std::optional<int64_t> spread = indexSpread(dot.getBIndices().back(), score, queries, keys);
+    product.rows = llvm::alignTo(spread.value_or(mostIndexSpread) + 1, mostRows);
+    product.depth = code.dim(mapped(dot.getB()), dot.getBIndices().size());
+    products.push_back(product);
+  }
+}
+
+void IndexedProducts::reserve(ScratchLayout &layout, int64_t panels, int64_t queryLanes) {
+  for (Product &product : products) {
+    int64_t lanes = product.byQuery ? queryLanes : keys;
+    Value columns = product.byQuery ? code.mul(product.depth, panels) : product.depth;
+    product.lanes = layout.allocate({ShapedType::kDynamic, lanes}, {columns});
+    product.tile = layout.allocate({product.rows, lanes}, {});
+    bool isCopied = !cast<MemRefType>(product.op.getB().getType()).getElementType().isF32() ||
+                    !hasUnitColumns(mapped(product.op.getB()));
+    if (isCopied)
+      product.copy = layout.allocate({product.rows, ShapedType::kDynamic}, {product.depth});
+  }
+}
+
+void IndexedProducts::enter(ValueRange batch) {
+  rules = std::make_unique<MaskRules<CodeDomain>>(domain, formula);
+  SmallVector<Value> values(formula.summarised());
+  for (Product &product : products) {
+    llvm::append_range(values, product.op.getAIndices().drop_back());
+    llvm::append_range(values, product.op.getBIndices().drop_back());
+  }
+  PointVectorizer point(code.b, code.loc, target, target.vectorLength, nullptr, outer);
+  for (auto [i, index] : llvm::enumerate(batch))
+    point.bind(score.getArgument(1 + i), LaneValue::uniform(index));
+  for (Operation *op : inOrder(values))
+    (void)point.emit(*op);
+  for (Value leaf : formula.summarised()) {
+    Value value = point.lookup(leaf).value;
+    if (leaf.getType().isInteger(1)) {
+      rules->know(leaf, MaskRules<CodeDomain>::Answer{code.logicalNot(value), value});
+      continue;
+    }
+    if (!value.getType().isIndex())
+      value = arith::IndexCastOp::create(code.b, code.loc, code.b.getIndexType(), value);
+    rules->know(leaf, MaskRules<CodeDomain>::Range{value, value});
+  }
+  auto at = [&](ValueRange indices) {
+    return llvm::map_to_vector(indices.drop_back(), [&](Value index) { return point.lookup(index).value; });
+  };
+  for (Product &product : products) {
+    product.aBatch = at(product.op.getAIndices());
+    product.bBatch = at(product.op.getBIndices());
+  }
+}
+
+void IndexedProducts::loadQueries(Value panel, Value first, Value last) {
+  for (Product &product : products)
+    if (product.byQuery)
+      moveRowsToLanes(code, mapped(product.op.getA()), product.aBatch, product.depth,
+                      {first, last, product.lanes, code.mul(panel, product.depth)});
+}
+
+void IndexedProducts::loadKeys(Value first, Value last) {
+  for (Product &product : products)
+    if (!product.byQuery)
+      moveRowsToLanes(code, mapped(product.op.getA()), product.aBatch, product.depth,
+                      {first, last, product.lanes, code.index(0)});
+}
+
+void IndexedProducts::multiply(const Box &box, Value panel) {
+  for (Product &product : products) {
+    MaskRules<CodeDomain>::Range range = *rules->range(product.op.getBIndices().back(), box);
+    product.low = range.low;
+    Value count = code.add(code.sub(range.high, range.low), 1);
+    multiply(product, count, product.byQuery ? code.mul(panel, product.depth) : code.index(0));
+  }
+}
+
+/// The rows of b as f32 with adjacent columns, and the number of the first of them.
+std::pair<Value, Value> IndexedProducts::rowsOf(Product &product, Value count) {
+  Value b = mapped(product.op.getB());
+  if (!product.copy)
+    return {matrixAt(code, b, product.bBatch).memref, product.low};
+  Matrix matrix = matrixAt(code, b, product.bBatch);
+  Value zero = code.index(0), whole = zero;
+  if (matrix.unitColumns)
+    whole = code.sub(product.depth, code.rem(product.depth, code.index(code.lanes)));
+  code.loop(zero, count, 1, [&](Value row) {
+    Value from = code.add(product.low, row);
+    if (matrix.unitColumns)
+      code.loop(zero, whole, code.lanes,
+                [&](Value c) { code.storeVector(code.loadVector(matrix.memref, {from, c}), product.copy, {row, c}); });
+    code.loop(whole, product.depth, 1,
+              [&](Value c) { code.store(code.load(matrix.memref, {from, c}), product.copy, {row, c}); });
+  });
+  return {product.copy, code.index(0)};
+}
+
+void IndexedProducts::multiply(Product &product, Value count, Value base) {
+  auto [b, first] = rowsOf(product, count);
+  int64_t vectors = cast<MemRefType>(product.tile.getType()).getDimSize(1) / code.lanes,
+          together = std::min<int64_t>(vectors, 2);
+  Value last = code.sub(count, code.index(1));
+  // Enough sums to hide the multiply-add's latency, and no more than there are registers for.
+  int rows = target.registers >= 32 || together == 1 ? mostRows : mostRows / 2;
+  code.loop(code.index(0), count, rows, [&, b = b, first = first](Value row) {
+    Code::Values numbers; // beyond the last row the last one is computed again
+    for (int r = 0; r < rows; ++r)
+      numbers.push_back(code.add(first, code.min(code.add(row, r), last)));
+    for (int64_t v = 0; v < vectors; v += together) {
+      int count = std::min(together, vectors - v);
+      auto lane = [&](int i) { return code.index((v + i) * code.lanes); };
+      TileLoop tile{rows, count, 8, [&](int r, Value k) { return code.load(b, {numbers[r], k}); },
+                    [&](int i, Value k) { return code.loadVector(product.lanes, {code.add(base, k), lane(i)}); }};
+      Code::Values sums =
+          multiplyAccumulate(code, tile, code.index(0), product.depth, Code::Values(rows * count, code.splat(0)));
+      for (int r = 0; r < rows; ++r)
+        for (int i = 0; i < count; ++i)
+          code.storeVector(sums[r * count + i], product.tile, {code.add(row, r), lane(i)});
+    }
+  });
+}
+
+LogicalResult IndexedProducts::bind(PointVectorizer &points, LaneValue query, LaneValue key) {
+  for (Product &product : products) {
+    Value index = product.op.getBIndices().back();
+    for (Operation *op : inOrder(index))
+      if (!points.isBound(op->getResult(0)) && failed(points.emit(*op)))
+        return failure();
+    LaneValue row = points.lookup(index);
+    if (row.kind == LaneValue::Kind::varying)
+      row.value = code.sub(row.value, vector::BroadcastOp::create(code.b, code.loc, row.value.getType(), product.low));
+    else
+      row.value = code.sub(row.value, product.low), row.alignment = 1;
+    points.bind(product.op.getResult(), points.load(product.tile, {row, product.byQuery ? query : key}));
+  }
+  return success();
+}
+
+/// The region's ops that these values need.
+SmallVector<Operation *> IndexedProducts::inOrder(ArrayRef<Value> values) {
+  llvm::SetVector<Operation *> slice = formula.sliceOf(values);
+  SmallVector<Operation *> ops;
+  for (Operation &op : score)
+    if (slice.contains(&op))
+      ops.push_back(&op);
+  return ops;
+}
+
+void moveRowsToLanes(Code &code, Value memref, ValueRange batch, Value depth, const RowsToLanes &to) {
+  Matrix matrix = matrixAt(code, memref, batch);
+  Value zero = code.index(0), adjacent = matrix.memref;
+  Value whole = code.sub(depth, code.rem(depth, code.index(code.lanes)));
+  if (!matrix.unitColumns) {
+    // Read only where the stride is found to be 1.
+    adjacent = matrixAt(code, memref, batch, /*assumeUnit=*/true).memref;
+    whole = code.select(code.equal(matrix.columnStride(), code.index(1)), whole, zero);
+  }
+  int64_t lanes = cast<MemRefType>(to.tile.getType()).getDimSize(1);
+  code.loop(zero, code.index(lanes), code.lanes, [&](Value lane) {
+    SmallVector<Value> rows;
+    for (int i = 0; i < code.lanes; ++i)
+      rows.push_back(code.min(code.add(to.first, code.add(lane, i)), to.last));
+    code.loop(zero, whole, code.lanes, [&](Value c) {
+      Code::Values x = llvm::map_to_vector<4>(rows, [&](Value row) { return code.loadVector(adjacent, {row, c}); });
+      for (auto [i, column] : llvm::enumerate(transpose(code, x)))
+        code.storeVector(column, to.tile, {code.add(to.base, code.add(c, i)), lane});
+    });
+    code.loop(whole, depth, 1, [&](Value c) {
+      code.loop(zero, code.index(code.lanes), 1, [&](Value i) {
+        Value row = code.min(code.add(to.first, code.add(lane, i)), to.last);
+        code.store(code.load(matrix.memref, {row, c}), to.tile, {code.add(to.base, c), code.add(lane, i)});
+      });
+    });
+  });
+}
+
+} // namespace fovea::kernels

@@ -43,6 +43,22 @@ FOVEA_MEASURED_LOOPS(8, __attribute__((target("avx2,fma"))))
 #endif
 FOVEA_MEASURED_LOOPS(4, )
 
+#if defined(__x86_64__)
+/// `steps` times a dot product in each of `count` chains: they take longer than multiply-adds, 24 hide that.
+#define FOVEA_MEASURED_DOTS(name, isa, bytes, count, instruction)                                                      \
+  __attribute__((target(isa))) static void name(int64_t steps) {                                                       \
+    typedef int Vector __attribute__((vector_size(bytes)));                                                            \
+    Vector a[count] = {}, x = {};                                                                                      \
+    for (int64_t k = 0; k < steps; ++k)                                                                                \
+      _Pragma("clang loop unroll(full)") for (int i = 0; i < count; ++i) {                                             \
+        __asm__ volatile(instruction " %1, %1, %0" : "+v"(a[i]) : "v"(x));                                             \
+      }                                                                                                                \
+  }
+FOVEA_MEASURED_DOTS(dotsOfBFloats, "avx512f", 64, 24, "vdpbf16ps")
+FOVEA_MEASURED_DOTS(dotsOfBytes, "avx512f", 64, 24, "vpdpbusd")
+FOVEA_MEASURED_DOTS(shortDotsOfBytes, "avx2", 32, 12, "%{vex%} vpdpbusd")
+#endif
+
 struct Loops {
   int lanes;
   void (*multiplyAdds)(int64_t steps);
@@ -92,6 +108,24 @@ double Limits::operations(double seconds) {
   constexpr int64_t steps = 1000;
   double rate = bestRate(pool, seconds, [&](int32_t, int64_t count) { loops.multiplyAdds(count * steps); });
   return rate * steps * chains * 2 * loops.lanes * pool.threads();
+}
+
+double Limits::dotProducts(int bytes, double seconds) {
+  constexpr int64_t steps = 1000;
+  void (*dots)(int64_t) = nullptr;
+  double operations = 0; // of a step
+#if defined(__x86_64__)
+  if (bytes == 2 && cpuHas("avx512bf16"))
+    dots = dotsOfBFloats, operations = 24 * 2 * 2 * 16;
+  else if (bytes == 1 && cpuHas("avx512vnni"))
+    dots = dotsOfBytes, operations = 24 * 2 * 4 * 16;
+  else if (bytes == 1 && cpuHas("avxvnni"))
+    dots = shortDotsOfBytes, operations = 12 * 2 * 4 * 8;
+#endif
+  if (!dots)
+    return this->operations(seconds);
+  double rate = bestRate(pool, seconds, [&](int32_t, int64_t count) { dots(count * steps); });
+  return rate * steps * operations * pool.threads();
 }
 
 double Limits::reading(size_t bytes, double seconds) {

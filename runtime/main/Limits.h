@@ -17,6 +17,10 @@ public:
   /// in the widest registers (multiplications and additions where there is no FMA).
   double operations(double seconds);
 
+  /// The same of dot products of numbers of so many bytes: bf16 (2), or bytes (1), by the instruction for them; where
+  /// there is none operations().
+  double dotProducts(int bytes, double seconds);
+
   /// Bytes a second that all threads together read with, each its part of `bytes`, again and again for about `seconds`.
   /// 0 where there is no memory for it.
   double reading(size_t bytes, double seconds);

@@ -17,6 +17,11 @@ TEST_CASE("limits: rates of one thread and of two are positive and of this world
     CHECK(operations < threads * 64 * 10e9);
     CHECK(small < threads * 128 * 10e9);
     CHECK(limits.reading(0, 0.002) == 0);
+    for (int bytes : {1, 2}) {
+      double dots = limits.dotProducts(bytes, 0.002);
+      CHECK(dots > 1e5);
+      CHECK(dots < threads * 64 * (4 / bytes) * 10e9);
+    }
   }
 }
 

@@ -330,6 +330,8 @@ static bool hangsOnOtherReduction(Operation *op, const Pattern &pattern, const P
            llvm::any_of(group.reduced, [&](unsigned axis) { return maskOf(pattern) >> axis & 1; });
   if (!isElementwise(op) && !isLayoutOp(op))
     return false;
+  if (group.kind == PlannedGroup::Matmul && isa<graph::BroadcastOp>(op))
+    return false; // what a row or a column has is written once, and read by the epilogue
   for (auto [operand, wanted] : llvm::zip(op->getOperands(), operandPatterns(op, pattern)))
     if (Operation *def = operand.getDefiningOp(); def && hangsOnOtherReduction(def, wanted, group))
       return true;

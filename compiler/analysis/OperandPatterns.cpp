@@ -90,8 +90,10 @@ SmallVector<Pattern> operandPatterns(Operation *op, const Pattern &pattern) {
     return throughGather(gather, pattern);
   if (auto concat = dyn_cast<graph::ConcatOp>(op))
     return SmallVector<Pattern>(op->getNumOperands(), withAxis(pattern, concat.getAxis(), true));
-  if (isa<graph::PackOp>(op))
-    return {{pattern[1], derived({pattern[0], pattern[2]})}};
+  if (auto pack = dyn_cast<graph::PackOp>(op)) {
+    Coordinate row = pack.getKBlock() == 1 ? pattern[1] : derived({pattern[1], pattern[2]});
+    return {{row, derived({pattern[0], pattern[2]})}};
+  }
   return SmallVector<Pattern>(op->getNumOperands(), pattern); // elementwise
 }
 

@@ -182,13 +182,13 @@ static int64_t dot(ArrayRef<int64_t> index, ArrayRef<int64_t> strides) {
   return offset;
 }
 
-/// The [k, n] matrix that was packed as [P, K, panel].
-static Tensor unpack(const Tensor &packed, int64_t columns) {
-  int64_t rows = packed.shape[1], panel = packed.shape[2];
+/// The [k, n] matrix that was packed as [P, K / kBlock, panel kBlock].
+static Tensor unpack(const Tensor &packed, int64_t columns, int64_t kBlock) {
+  int64_t rows = packed.shape[1] * kBlock, panel = packed.shape[2] / kBlock;
   Tensor result(HostTensor::zeros({rows, columns}, packed.dtype));
   for (int64_t k = 0; k < rows; ++k)
     for (int64_t n = 0; n < columns; ++n)
-      copyElement(result, k * columns + n, packed, (n / panel * rows + k) * panel + n % panel);
+      copyElement(result, k * columns + n, packed, packedOffset(k, n, rows, panel, kBlock));
   return result;
 }
 
@@ -200,7 +200,7 @@ static Expected<Tensor> evaluateContract(const Scope &scope, graph::ContractOp o
   const Tensor &lhs = scope.get(op.getLhs()), *rhs = &scope.get(op.getRhs());
   Tensor unpacked;
   if (op.getPacked()) {
-    unpacked = unpack(*rhs, result->shape[llvm::find(outLabels, rhsLabels[1]) - outLabels.begin()]);
+    unpacked = unpack(*rhs, result->shape[llvm::find(outLabels, rhsLabels[1]) - outLabels.begin()], op.getKBlock());
     rhs = &unpacked;
   }
   // The offsets that one output's sum visits, relative to where it starts.
@@ -222,6 +222,13 @@ static Expected<Tensor> evaluateContract(const Scope &scope, graph::ContractOp o
         rhsOut = stridesAlong(outLabels, rhsLabels, rhsStrides);
   forEachIndex(result->shape, [&](ArrayRef<int64_t> index, int64_t number) {
     int64_t l = dot(index, lhsOut), r = dot(index, rhsOut);
+    if (!result->isFloat()) {
+      int32_t sum = 0; // of unsigned by signed bytes, each of which is below 2^15
+      for (auto [dl, dr] : visits)
+        sum = int32_t(uint32_t(sum) + uint32_t(int32_t(uint8_t(lhs.ints[l + dl])) * int32_t(rhs->ints[r + dr])));
+      result->ints[number] = sum;
+      return;
+    }
     double sum = 0;
     for (auto [dl, dr] : visits)
       if (!takesNoPart(lhs, l + dl) && !takesNoPart(*rhs, r + dr))

@@ -53,6 +53,11 @@ Shape stridesOf(llvm::ArrayRef<int64_t> shape);
 /// Every index of `shape` in row-major order, with its number.
 void forEachIndex(llvm::ArrayRef<int64_t> shape, llvm::function_ref<void(llvm::ArrayRef<int64_t>, int64_t)> visit);
 void copyElement(Tensor &to, int64_t i, const Tensor &from, int64_t j);
+/// Where graph.pack puts row k, column n of a matrix of `rows` rows.
+inline int64_t packedOffset(int64_t k, int64_t n, int64_t rows, int64_t panel, int64_t kBlock) {
+  int64_t row = n / panel * (rows / kBlock) + k / kBlock;
+  return (row * panel + n % panel) * kBlock + k % kBlock;
+}
 
 /// Runs a block's ops up to its terminator.
 llvm::Error evaluateBlock(Scope &scope, mlir::Block &block);

@@ -182,7 +182,7 @@ static Expected<Tensor> evaluate(const Scope &scope, graph::PackOp op) {
   int64_t rows = x.shape[0], columns = x.shape[1], panel = op.getPanel();
   for (int64_t k = 0; k < rows; ++k)
     for (int64_t n = 0; n < columns; ++n)
-      copyElement(*result, (n / panel * rows + k) * panel + n % panel, x, k * columns + n);
+      copyElement(*result, packedOffset(k, n, rows, panel, op.getKBlock()), x, k * columns + n);
   return result;
 }
 

@@ -2,9 +2,10 @@
 
 #include "mlir/Dialect/DLTI/DLTI.h"
 #include "mlir/IR/Builders.h"
-#include "llvm/ADT/SmallVector.h"
+#include "llvm/ADT/SmallPtrSet.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSwitch.h"
 #include "llvm/TargetParser/Host.h"
 
 using namespace fovea::kernels;
@@ -13,11 +14,14 @@ using namespace fovea::kernels;
 // rows of A by two vectors are more pointers than there are general registers: their loop spills), without FMA a
 // product needs a register too: 4 * 2 + 4 of 16). Attention blocks: 8 vectors, so that the S block is half of 32 KiB at
 // most.
-static constexpr Target table[] = {
+static constexpr Target levels[] = {
     {.name = "x86-64-v4",
      .cpu = "x86-64-v4",
      .features = "-prefer-256-bit",
      .required = "avx512f avx512bw avx512cd avx512dq avx512vl avx2 fma f16c bmi2",
+     .precision = Precision::F32,
+     .bf16 = {"", 1},
+     .i8 = {"llvm.x86.avx512.pmaddw.d.512", 2},
      .vectorLength = 16,
      .registers = 32,
      .fma = true,
@@ -36,6 +40,9 @@ static constexpr Target table[] = {
      .cpu = "x86-64-v3",
      .features = "",
      .required = "avx2 fma f16c bmi2",
+     .precision = Precision::F32,
+     .bf16 = {"", 1},
+     .i8 = {"llvm.x86.avx2.pmadd.wd", 2},
      .vectorLength = 8,
      .registers = 16,
      .fma = true,
@@ -54,6 +61,9 @@ static constexpr Target table[] = {
      .cpu = "x86-64",
      .features = "",
      .required = "sse2",
+     .precision = Precision::F32,
+     .bf16 = {"", 1},
+     .i8 = {"llvm.x86.sse2.pmadd.wd", 2},
      .vectorLength = 4,
      .registers = 16,
      .fma = false,
@@ -70,14 +80,55 @@ static constexpr Target table[] = {
      .attentionKeys = 64},
 };
 
-llvm::ArrayRef<Target> fovea::kernels::targets() { return table; }
+/// `level` with an instruction for products of one precision.
+static constexpr Target with(Target level, llvm::StringLiteral name, llvm::StringLiteral features,
+                             llvm::StringLiteral required, Precision precision, DotProduct dot) {
+  level.name = name;
+  level.features = features;
+  level.required = required;
+  level.precision = precision;
+  (precision == Precision::BF16 ? level.bf16 : level.i8) = dot;
+  return level;
+}
+static constexpr Target dots[] = {
+    with(levels[0], "x86-64-v4-bf16", "-prefer-256-bit,+avx512bf16",
+         "avx512bf16 avx512f avx512bw avx512cd avx512dq avx512vl avx2 fma f16c bmi2", Precision::BF16,
+         {"llvm.x86.avx512bf16.dpbf16ps.512", 2}),
+    with(levels[0], "x86-64-v4-vnni", "-prefer-256-bit,+avx512vnni",
+         "avx512vnni avx512f avx512bw avx512cd avx512dq avx512vl avx2 fma f16c bmi2", Precision::I8,
+         {"llvm.x86.avx512.vpdpbusd.512", 4}),
+    with(levels[1], "x86-64-v3-vnni", "+avxvnni", "avxvnni avx2 fma f16c bmi2", Precision::I8,
+         {"llvm.x86.avx512.vpdpbusd.256", 4}),
+};
 
-const Target *fovea::kernels::lookupTarget(llvm::StringRef name) {
+std::optional<Precision> fovea::kernels::parsePrecision(llvm::StringRef name) {
+  return llvm::StringSwitch<std::optional<Precision>>(name)
+      .Case("f32", Precision::F32)
+      .Case("bf16", Precision::BF16)
+      .Case("int8", Precision::I8)
+      .Default(std::nullopt);
+}
+
+llvm::ArrayRef<Target> fovea::kernels::targets() { return levels; }
+
+llvm::SmallVector<const Target *> fovea::kernels::targetsFor(Precision precision) {
+  llvm::SmallVector<const Target *> result;
+  for (const Target &level : levels) {
+    for (const Target &dot : dots)
+      if (dot.precision == precision && dot.cpu == level.cpu)
+        result.push_back(&dot);
+    result.push_back(&level);
+  }
+  return result;
+}
+
+const Target *fovea::kernels::lookupTarget(llvm::StringRef name, Precision precision) {
   if (name == "native")
-    return &hostTarget();
-  for (const Target &target : table)
-    if (target.name == name)
-      return &target;
+    return &hostTarget(precision);
+  for (llvm::ArrayRef<Target> rows : {llvm::ArrayRef(levels), llvm::ArrayRef(dots)})
+    for (const Target &target : rows)
+      if (target.name == name)
+        return &target;
   return nullptr;
 }
 
@@ -88,34 +139,35 @@ bool fovea::kernels::hostRuns(const Target &target) {
   return llvm::all_of(required, [](llvm::StringRef feature) { return features.lookup(feature); });
 }
 
-const Target &fovea::kernels::hostTarget() {
-  for (const Target &target : table)
-    if (hostRuns(target))
-      return target;
-  return table[std::size(table) - 1];
+const Target &fovea::kernels::hostTarget(Precision precision) {
+  for (const Target *target : targetsFor(precision))
+    if (hostRuns(*target))
+      return *target;
+  return levels[std::size(levels) - 1];
 }
 
-bool fovea::kernels::parseTargets(llvm::StringRef text, llvm::SmallVectorImpl<const Target *> &result,
-                                  std::string &unknown) {
+bool fovea::kernels::parseTargets(llvm::StringRef text, Precision precision,
+                                  llvm::SmallVectorImpl<const Target *> &result, std::string &unknown) {
   llvm::SmallVector<llvm::StringRef> words;
   text.split(words, ',', -1, /*KeepEmpty=*/false);
-  llvm::SmallVector<bool> chosen(std::size(table), false);
+  llvm::SmallVector<const Target *> known = targetsFor(precision);
+  llvm::SmallPtrSet<const Target *, 8> chosen;
   for (llvm::StringRef word : words) {
     word = word.trim();
     if (word == "all") {
-      chosen.assign(std::size(table), true);
+      chosen.insert(known.begin(), known.end());
       continue;
     }
-    const Target *target = lookupTarget(word);
-    if (!target) {
+    const Target *target = lookupTarget(word, precision);
+    if (!llvm::is_contained(known, target)) {
       unknown = word.str();
       return false;
     }
-    chosen[target - table] = true;
+    chosen.insert(target);
   }
-  for (size_t i = 0; i < std::size(table); ++i)
-    if (chosen[i])
-      result.push_back(&table[i]);
+  for (const Target *target : known)
+    if (chosen.contains(target))
+      result.push_back(target);
   return true;
 }
 

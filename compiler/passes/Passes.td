@@ -226,6 +226,25 @@ def HideWeights : FoveaPass<"graph-hide-weights"> {
   let statistics = [Statistic<"numMarked", "marked", "Products that leave out hidden weights">];
 }
 
+def RoundOperands : FoveaPass<"graph-round-operands"> {
+  let summary = "products with packed weights of both operands in bf16 or int8";
+  let description = [{
+    Before: contract(x, pack(W)) {packed} in f32 (or, for bf16 and k-block 2, in bf16).
+    After, bf16: contract(bf16(x), pack(bf16(W))), to nearest even; with k-block 1 x is widened again, so that it is multiplied as f32.
+    After, i8: (contract(u, pack(q)) - zero * colsum) * scale * s. Each row of x is scale * (u - zero) with unsigned bytes u: scale is the row's range, 0
+    included, over 254, and zero the byte that stands for 0. Each column of W is q * s with signed bytes q and s = max |W| / 127; colsum are the sums of q's columns. The
+    sums of products and their correction are integers and exact; a row with NaN or an infinity gives NaN.
+    With a k-block above 1, products are summed by so many at a time, from packed panels of so many rows of W side by side; x and W get zeros behind their last row
+    where K is no multiple of it.
+    Requires: graph-pack-weights. Declines when: the operands are f16 (i8: anything but f32), or K exceeds 65536 (i8).
+    Numerical effect, bf16: each operand is off by at most 2^-9 of itself, an output by 2^-8 (1 + 2^-10) sum |x w| and the rounding of K sums. i8: x is off by at most
+    (1/2 + 2^-14) scale, w by s / 2, an output by sum |w| (1/2 + 2^-14) scale + sum |x| s / 2 + K scale s / 4 and four roundings.
+  }];
+  let options = [Option<"precision", "precision", "std::string", "", "bf16 or i8; empty: as they are">,
+                 Option<"kBlock", "k-block", "int64_t", "1", "Products that the target sums up at a time">];
+  let statistics = [Statistic<"numRounded", "rounded", "Products of rounded operands">];
+}
+
 def HoistLoadTime : FoveaPass<"graph-hoist-load-time"> {
   let summary = "moves what depends on params alone to prepare functions, run once after loading";
   let description = [{

@@ -296,7 +296,7 @@ bool Compiler::fuse() {
 
 OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage, program::Interface &interface) {
   OwningOpRef<ModuleOp> module(cast<ModuleOp>(graph()->clone()));
-  if (failed(state->runPasses(*module, phases::forTarget(target, state->options.weightsDtype))))
+  if (failed(state->runPasses(*module, phases::forTarget(target, state->options.matmulPrecision, state->options.weightsDtype))))
     return {};
   LogicalResult described = state->guarded(*module, "", [&]() -> LogicalResult {
     FailureOr<program::Interface> read = program::describeProgram(*module);

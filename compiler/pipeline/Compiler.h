@@ -37,6 +37,7 @@ struct Options {
   sema::Options model;
   std::vector<const kernels::Target *> targets; // best first
   std::string weightsDtype;                     // what packed weights are stored in: "bf16" or "i8"; "" as they are
+  kernels::Precision matmulPrecision = kernels::Precision::F32; // what products with packed weights round to
   bool attentionMaps = false;                   // entries get twins that return what their attentions look at
   bool fusesAttention = true; // false: its chains run as products and softmax, and `@require_fused` asks for nothing
   std::vector<PluginPass> plugins;

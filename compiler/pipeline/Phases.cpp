@@ -17,9 +17,19 @@ std::string fusion(bool fusesAttention, bool attentionMaps) {
          "graph-merge-projections,canonicalize,cse";
 }
 
-std::string forTarget(const kernels::Target &target, const std::string &dtype) {
-  std::string narrow = dtype.empty() ? "" : ",graph-narrow-weights{dtype=" + dtype + "}";
-  return "graph-pack-weights{panel=" + std::to_string(target.panel) + "}" + narrow +
+/// What makes the operands of products with packed weights narrower.
+static std::string narrowing(const kernels::Target &target, kernels::Precision precision, const std::string &dtype) {
+  if (precision != kernels::Precision::F32) {
+    bool isBFloat = precision == kernels::Precision::BF16;
+    int64_t kBlock = (isBFloat ? target.bf16 : target.i8).kBlock;
+    return ",graph-round-operands{precision=" + std::string(isBFloat ? "bf16" : "i8") +
+           " k-block=" + std::to_string(kBlock) + "}";
+  }
+  return dtype.empty() ? "" : ",graph-narrow-weights{dtype=" + dtype + "}";
+}
+
+std::string forTarget(const kernels::Target &target, kernels::Precision precision, const std::string &dtype) {
+  return "graph-pack-weights{panel=" + std::to_string(target.panel) + "}" + narrowing(target, precision, dtype) +
          ",graph-hoist-load-time,graph-gather-keys,canonicalize,cse,graph-hide-weights,graph-form-groups";
 }
 

@@ -29,6 +29,8 @@ std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own) {
       {"import-dir", "DIR", "also look here for imports; may be repeated"},
       {"target", "NAMES",
        "x86-64, x86-64-v3, x86-64-v4, native (default) or all; several with commas go into one program"},
+      {"matmul-precision", "TYPE",
+       "what products with constant matrices round both operands to: f32 (default), bf16, or int8"},
       {"weights-dtype", "TYPE",
        "what constant matrices are kept in: f32 (default), bf16, or int8 with a scale for each output"},
       {"load-pass", "FILE:PASSES@POINT",
@@ -65,12 +67,17 @@ std::optional<pipeline::Options> readCompilerOptions(const Arguments &arguments)
       return usageError("--set wants NAME=VALUE, found `" + set + "`"), std::nullopt;
     options.model.sets.emplace_back(name.str(), value.str());
   }
+  std::string precisionName = arguments.get("matmul-precision", "f32");
+  std::optional<kernels::Precision> precision = kernels::parsePrecision(precisionName);
+  if (!precision)
+    return usageError("--matmul-precision wants f32, bf16 or int8, found `" + precisionName + "`"), std::nullopt;
+  options.matmulPrecision = *precision;
   SmallVector<const kernels::Target *> targets;
   std::string unknown;
-  if (!kernels::parseTargets(arguments.get("target", "native"), targets, unknown)) {
+  if (!kernels::parseTargets(arguments.get("target", "native"), *precision, targets, unknown)) {
     std::string known;
-    for (const kernels::Target &target : kernels::targets())
-      known += ", " + target.name.str();
+    for (const kernels::Target *target : kernels::targetsFor(*precision))
+      known += ", " + target->name.str();
     return usageError("there is no target `" + unknown + "`; there are native, all" + known), std::nullopt;
   }
   if (targets.empty())
@@ -79,6 +86,10 @@ std::optional<pipeline::Options> readCompilerOptions(const Arguments &arguments)
   std::string dtype = arguments.get("weights-dtype", "f32");
   if (dtype != "f32" && dtype != "bf16" && dtype != "int8")
     return usageError("--weights-dtype wants f32, bf16 or int8, found `" + dtype + "`"), std::nullopt;
+  if (*precision != kernels::Precision::F32 && arguments.has("weights-dtype") && dtype != precisionName)
+    return usageError("with --matmul-precision=" + precisionName + " weights are kept in " + precisionName +
+                      ": --weights-dtype=" + dtype + " has no place"),
+           std::nullopt;
   options.weightsDtype = dtype == "int8" ? "i8" : dtype == "bf16" ? "bf16" : "";
   for (const std::string &plugin : arguments.all("load-pass"))
     if (!readPlugin(plugin, options))

@@ -244,15 +244,17 @@ def Graph_ContractOp : Graph_Pure<"contract"> {
       out; (C3) sizes of a label agree; (C4) element types agree and are float.
     Accumulates in f32, one chain over the summed axes in order.
 
-    With `packed` (made by graph-pack-weights) rhs is a `graph.pack`'s result [P, K, panel]; `rhs_labels` stays [k, n], of which k is summed and n is
-    in `out`; n's size is the result's. (C5) packed: rhs has rank 3 and two labels, P is ceildiv(N, panel), K is lhs's size of k; its elements
-    may be bf16 or i8 where lhs is f32.
+    With `packed` (made by graph-pack-weights) rhs is a `graph.pack`'s result [P, K / k_block, panel k_block]; `rhs_labels` stays [k, n], of which k is
+    summed and n is in `out`; n's size is the result's. (C5) packed: rhs has rank 3 and two labels, P is ceildiv(N, panel), K is lhs's size of k; its elements
+    may be bf16 or i8 where lhs is f32. (C6) `k_block` above 1 only where packed: k is lhs's last axis, and elements are bf16, with a result in f32, or i8, with one in
+    i32: then lhs's bytes are unsigned, rhs's signed, and the sum is exact (modulo 2^32). Sums of bf16 are taken by `k_block` products at a time.
 
     With `hidden_lhs` or `hidden_rhs` (made by graph-hide-weights) elements of that operand that are -0 take no part, whatever they would be
-    multiplied by. (C6) not both, and no packed operand.
+    multiplied by. (C7) not both, and no packed operand.
   }];
   let arguments = (ins Graph_Tensor:$lhs, Graph_Tensor:$rhs, DenseI64ArrayAttr:$lhs_labels, DenseI64ArrayAttr:$rhs_labels,
-                       DenseI64ArrayAttr:$out_labels, UnitAttr:$packed, UnitAttr:$hidden_lhs, UnitAttr:$hidden_rhs);
+                       DenseI64ArrayAttr:$out_labels, UnitAttr:$packed, UnitAttr:$hidden_lhs, UnitAttr:$hidden_rhs,
+                       DefaultValuedAttr<I64Attr, "1">:$k_block);
   let assemblyFormat = "$lhs $lhs_labels `,` $rhs $rhs_labels `->` $out_labels attr-dict `:` type($lhs) `,` type($rhs) `->` type($result)";
   let hasVerifier = 1;
   let hasCanonicalizer = 1;
@@ -469,8 +471,11 @@ def Graph_YieldOp : Graph_Op<"yield", [Pure, ReturnLike, Terminator, ParentOneOf
 
 def Graph_PackOp : Graph_Pure<"pack"> {
   let summary = "a matmul's constant operand in the target's panels";
-  let description = "[K, N] -> [ceildiv(N, panel), K, panel], zero beyond N. Commutes with nothing; made by graph-pack-weights. (C1) the types follow.";
-  let arguments = (ins Graph_Tensor:$x, I64Attr:$panel);
+  let description = [{
+    [K, N] -> [ceildiv(N, panel), K / k_block, panel k_block], zero beyond N: element [p, k, c k_block + i] is x[k k_block + i, p panel + c].
+    Commutes with nothing; made by graph-pack-weights. (C1) the types follow; k_block divides K.
+  }];
+  let arguments = (ins Graph_Tensor:$x, I64Attr:$panel, DefaultValuedAttr<I64Attr, "1">:$k_block);
   let assemblyFormat = "$x attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
 }

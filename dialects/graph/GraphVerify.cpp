@@ -290,9 +290,26 @@ static LogicalResult verifyPacked(ContractOp op) {
       n == op.getOutLabels().end() || llvm::is_contained(op.getLhsLabels(), labels[1]))
     return op.emitOpError("(C5) a packed rhs's labels are one that is summed and one that is free");
   DimExpr sizeK = lhs.getDim(k - op.getLhsLabels().begin()), sizeN = out.getDim(n - op.getOutLabels().begin());
-  std::optional<int64_t> panel = rhs.getDim(2).value();
-  if (!panel || *panel < 1 || rhs.getDim(0) != DimExpr::ceilDiv(sizeN, *panel) || rhs.getDim(1) != sizeK)
+  int64_t kBlock = op.getKBlock();
+  std::optional<int64_t> width = rhs.getDim(2).value();
+  if (!width || *width < 1 || kBlock < 1 || *width % kBlock ||
+      rhs.getDim(0) != DimExpr::ceilDiv(sizeN, *width / kBlock) || rhs.getDim(1) * DimExpr(kBlock) != sizeK)
     return op.emitOpError("(C5) ") << rhs << " does not hold " << sizeK.str() << " x " << sizeN.str() << " in panels";
+  return success();
+}
+
+/// (C6) of graph.contract: packed operands whose products are summed by several at a time.
+static LogicalResult verifyBlocked(ContractOp op) {
+  Type lhs = typeOf(op.getLhs()).getElementType(), rhs = typeOf(op.getRhs()).getElementType(),
+       out = op.getType().getElementType();
+  bool areFloats = lhs.isBF16() && rhs.isBF16() && out.isF32();
+  bool areBytes = lhs.isInteger(8) && rhs.isInteger(8) && out.isInteger(32);
+  if (!op.getPacked() || !(areFloats || areBytes))
+    return op.emitOpError("(C6) a k_block is for packed operands of bf16 to f32 or of i8 to i32");
+  if (failed(verifyPacked(op)))
+    return failure();
+  if (op.getLhsLabels().back() != op.getRhsLabels()[0])
+    return op.emitOpError("(C6) with a k_block the last axis of lhs is summed");
   return success();
 }
 
@@ -327,12 +344,14 @@ LogicalResult ContractOp::verify() {
       if (!llvm::is_contained(other.labels, label) && !llvm::is_contained(out.labels, label))
         return emitOpError("(C2) label ") << label << " is in one operand alone and not in the result";
   Type weights = rhs.type.getElementType();
+  if (getKBlock() != 1)
+    return verifyBlocked(*this);
   bool isNarrow = getPacked() && lhs.type.getElementType().isF32() && (weights.isBF16() || weights.isInteger(8));
   if (!isFloat(lhs.type) || (lhs.type.getElementType() != weights && !isNarrow) ||
       lhs.type.getElementType() != out.type.getElementType())
     return emitOpError("(C4) element types are one float type");
   if (getHiddenRhs() && (getHiddenLhs() || getPacked()))
-    return emitOpError("(C6) elements are hidden of one operand, which is not packed");
+    return emitOpError("(C7) elements are hidden of one operand, which is not packed");
   return getPacked() ? verifyPacked(*this) : success();
 }
 
@@ -637,10 +656,13 @@ LogicalResult DotOp::verify() {
 
 LogicalResult PackOp::verify() {
   Tensor x = typeOf(getX());
-  int64_t panel = getPanel();
+  int64_t panel = getPanel(), kBlock = getKBlock();
   if (x.getRank() != 2 || panel < 1)
     return emitOpError("(C1) packs [K, N] in panels of at least 1, got ") << x << " and " << panel;
-  DimExpr dims[] = {DimExpr::ceilDiv(x.getDim(1), panel), x.getDim(0), DimExpr(panel)};
+  std::optional<DimExpr> rows = kBlock < 1 ? std::nullopt : DimExpr::exactDiv(x.getDim(0), DimExpr(kBlock));
+  if (!rows)
+    return emitOpError("(C1) packs rows by a k_block that divides their number, got ") << x << " and " << kBlock;
+  DimExpr dims[] = {DimExpr::ceilDiv(x.getDim(1), panel), *rows, DimExpr(panel * kBlock)};
   if (x.cloneWith(dims) != getType())
     return emitOpError("(C1) gives ") << x.cloneWith(dims) << ", not " << getType();
   return success();

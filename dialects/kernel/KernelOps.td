@@ -93,14 +93,17 @@ def Kernel_MapOp : Kernel_Op<"map", [RecursiveMemoryEffects, SingleBlock]> {
 def Kernel_MatmulOp : Kernel_Op<"matmul", [RecursiveMemoryEffects, SingleBlock]> {
   let summary = "acc[b..., m, n] = sum over k of lhs[b..., m, k] rhs[b..., k, n], handed to an epilogue";
   let description = [{
-    lhs: memref [b..., M, K], any strides. rhs: [b..., K, N], any strides; or, with `packed`, [P, K, panel] (as graph.pack), shared by
-    all b. `n` is N as an index. Broadcast batch axes have stride 0. acc is f32, one FMA chain in k order.
-    The block (acc: f32, b..., m, n: index) is the epilogue, a point program that stores; ends with kernel.yield.
+    lhs: memref [b..., M, K], any strides. rhs: [b..., K, N], any strides; or, with `packed`, [P, K / k_block, panel k_block] (as graph.pack), shared by
+    all b. `n` is N as an index. Broadcast batch axes have stride 0. acc is f32, one FMA chain in k order; with a `k_block` above 1 operands are bf16, and acc is one
+    chain of the target's dot products in k order, or i8, unsigned by signed, and acc is i32 and exact. Such an lhs has adjacent columns, their number a multiple of k_block.
+    The block (acc: f32 or i32, b..., m, n: index) is the epilogue, a point program that stores; ends with kernel.yield.
     Points outside [M, N] never run. With `hidden_lhs` or `hidden_rhs` elements of that operand that are -0 take no part.
       (C1) float operands of one element type, or f32 and packed bf16 or i8; ranks as above, at least 2; (C2) the block's arguments are as above; (C3) ends with kernel.yield without operands;
-      (C4) point-program ops only, no reductions; (C5) one operand is hidden at most, and that is not packed.
+      (C4) point-program ops only, no reductions; (C5) with a k_block operands are packed, both bf16 or both i8, and lhs's last stride is 1;
+      (C6) one operand is hidden at most, and that is not packed.
   }];
-  let arguments = (ins AnyMemRef:$lhs, AnyMemRef:$rhs, Index:$n, UnitAttr:$packed, UnitAttr:$hidden_lhs, UnitAttr:$hidden_rhs);
+  let arguments = (ins AnyMemRef:$lhs, AnyMemRef:$rhs, Index:$n, UnitAttr:$packed, UnitAttr:$hidden_lhs, UnitAttr:$hidden_rhs,
+                       DefaultValuedAttr<I64Attr, "1">:$k_block);
   let regions = (region SizedRegion<1>:$epilogue);
   let assemblyFormat = "$lhs `,` $rhs (`packed` $packed^)? `n` `(` $n `)` $epilogue attr-dict `:` type($lhs) `,` type($rhs)";
   let hasVerifier = 1;

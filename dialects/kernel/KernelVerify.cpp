@@ -31,11 +31,11 @@ LogicalResult verifyPointProgram(Operation *parent, Block &block, const char *co
   return success();
 }
 
-/// The block's arguments are an optional leading f32 and `indices` indices.
-bool hasArguments(Block &block, bool value, int64_t indices) {
+/// The block's arguments are an optional leading `element` (null: f32) and `indices` indices.
+bool hasArguments(Block &block, bool value, int64_t indices, Type element = {}) {
   if (block.getNumArguments() != indices + value)
     return false;
-  if (value && !block.getArgument(0).getType().isF32())
+  if (value && (element ? block.getArgument(0).getType() != element : !block.getArgument(0).getType().isF32()))
     return false;
   return llvm::all_of(block.getArguments().drop_front(value), [](BlockArgument a) { return a.getType().isIndex(); });
 }
@@ -117,21 +117,36 @@ LogicalResult MapOp::verify() {
   return verifyPointProgram<>(*this, block, "C4");
 }
 
+/// Operands of kernel.matmul whose products are summed by several at a time.
+static LogicalResult verifyBlocked(MatmulOp op, MemRefType lhs, MemRefType rhs) {
+  Type element = rhs.getElementType();
+  bool isNarrow = lhs.getElementType() == element && (element.isBF16() || element.isInteger(8));
+  if (!op.getPacked() || op.getKBlock() < 1 || !isNarrow || lhs.getStridesAndOffset().first.back() != 1)
+    return op.emitOpError("with a k_block operands are packed, both bf16 or both i8, and lhs's columns adjacent (C5)");
+  return success();
+}
+
 LogicalResult MatmulOp::verify() {
   auto lhs = cast<MemRefType>(getLhs().getType()), rhs = cast<MemRefType>(getRhs().getType());
-  Type weights = rhs.getElementType();
+  Type weights = rhs.getElementType(), sum = Float32Type::get(getContext());
   bool isNarrow = getPacked() && lhs.getElementType().isF32() && (weights.isBF16() || weights.isInteger(8));
-  if (!isFloat(lhs) || (lhs.getElementType() != weights && !isNarrow))
+  if (getKBlock() != 1) {
+    if (failed(verifyBlocked(*this, lhs, rhs)))
+      return failure();
+    if (weights.isInteger(8))
+      sum = IntegerType::get(getContext(), 32);
+  } else if (!isFloat(lhs) || (lhs.getElementType() != weights && !isNarrow)) {
     return emitOpError("operands have one float element type, or packed ones bf16 or i8 beside f32 (C1)");
+  }
   if (lhs.getRank() < 2 || rhs.getRank() != (getPacked() ? 3 : lhs.getRank()))
     return emitOpError("lhs is [b..., M, K], rhs [b..., K, N] or packed [P, K, panel] (C1)");
   Block &block = getEpilogue().front();
-  if (!hasArguments(block, /*value=*/true, lhs.getRank()))
-    return emitOpError("the epilogue takes (f32, b..., m, n) (C2)");
+  if (!hasArguments(block, /*value=*/true, lhs.getRank(), sum))
+    return emitOpError("the epilogue takes (f32 or i32, b..., m, n) (C2)");
   if (!yields(block, {}))
     return emitOpError("the epilogue ends with kernel.yield without operands (C3)");
   if (getHiddenRhs() && (getHiddenLhs() || getPacked()))
-    return emitOpError("elements are hidden of one operand, which is not packed (C5)");
+    return emitOpError("elements are hidden of one operand, which is not packed (C6)");
   return verifyPointProgram<ReduceOp>(*this, block, "C4");
 }
 

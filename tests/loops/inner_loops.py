@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Looks at the inner loops of emitted kernels, which no clock has to run: what they are made of, for each target.
 
-usage: inner_loops.py --fovea FOVEA --work FOLDER --target TARGET MODEL.fov KERNEL…  |  inner_loops.py --self-test
+usage: inner_loops.py --fovea FOVEA --work FOLDER --target TARGET [--precision TYPE] MODEL.fov KERNEL…  |  inner_loops.py --self-test
 
 KERNEL is how names of functions begin. In each of them, *loops of products* are innermost loops in which some registers
 are written by multiply-adds alone: sums that stay in registers from step to step. Each loop that is unrolled must
@@ -28,11 +28,11 @@ import subprocess
 import sys
 
 LEAST_SHARE = 0.55
-WIDTH = {"x86-64-v4": "zmm", "x86-64-v3": "ymm"}
-MULTIPLY_ADD = re.compile(r"vfn?madd(132|213|231)ps$")
+WIDTH = {"x86-64-v4": "zmm", "x86-64-v4-bf16": "zmm", "x86-64-v4-vnni": "zmm", "x86-64-v3": "ymm", "x86-64-v3-vnni": "ymm"}
+MULTIPLY_ADD = re.compile(r"(vfn?madd(132|213|231)ps|vdpbf16ps|vpdpbusd)$")  # dot products are multiply-adds
 REGISTER = re.compile(r"%([xyz]mm)(\d+)")
 BYTES = {"xmm": 16, "ymm": 32, "zmm": 64}
-READ = re.compile(r"(vmovu[a-z]+|vmova[a-z]+|vfn?m[a-z]+\d+ps)\s+[^%]*\([^)]*\), .*%[xyz]mm")  # of full vectors
+READ = re.compile(r"(vmovu[a-z]+|vmova[a-z]+|vmovdqu\d*|vfn?m[a-z]+\d+ps|vdpbf16ps|vpdpbusd)\s+[^%]*\([^)]*\), .*%[xyz]mm")  # of full vectors
 LINE = 64  # bytes that a fetch brings
 # Loops that fall short of the bound: (target, sums, multiply-adds, broadcasts), then the kernel and the share to keep.
 SHORT = {
@@ -42,6 +42,9 @@ SHORT = {
     # Five or six loads for six multiply-adds a step, and nothing more to do with them.
     ("x86-64-v4", 6, 48, 16): ("fovea_tile_2x1x", 0.52),
     ("x86-64-v3", 6, 48, 24): ("fovea_tile_3x1x", 0.52),
+    ("x86-64-v4-bf16", 6, 48, 16): ("fovea_tile_2x1x", 0.52),
+    ("x86-64-v4-vnni", 6, 48, 16): ("fovea_tile_2x1x", 0.52),
+    ("x86-64-v3-vnni", 6, 48, 24): ("fovea_tile_3x1x", 0.52),
 }
 
 
@@ -74,7 +77,7 @@ class Loop:
 
     def identity(self, target):
         names = [line.split()[0] for line in self.instructions]
-        return target, len(self.sums), len(self.products), names.count("vbroadcastss")
+        return target, len(self.sums), len(self.products), names.count("vbroadcastss") + names.count("vpbroadcastd")
 
     def problems(self, width, least=LEAST_SHARE):
         found = []
@@ -100,7 +103,7 @@ def functions(text):
     """(name, lines) of each function; lines are labels and instructions."""
     name, lines = None, []
     for line in text.splitlines():
-        line = line.split("#")[0].strip()
+        line = line.split("#")[0].strip().removeprefix("{vex}").lstrip()
         label = re.match(r'"?([\w.$]+)"?:', line)
         if label and not label[1].startswith(".L"):
             if name:
@@ -180,6 +183,7 @@ def self_test():
         "what is not unrolled is left out": list(loops(good.replace("%zmm9, %zmm1", "%zmm9, %zmm3", 1), ["f"])) != [] and
                                             list(loops(good.replace("vfmadd231ps (%rsi), %zmm9, %zmm0\n", "", 1).replace("vfmadd231ps (%rsi), %zmm9, %zmm1\n", "", 1), ["f"])) == [],
         "other functions are left out": list(loops(good, ["g"])) == [],
+        "dot products are multiply-adds": [changed("vfmadd231ps", name) for name in ("vdpbf16ps", "{vex} vpdpbusd")] == [[[]]] * 2,
     }
     return [name for name, holds in checks.items() if not holds]
 
@@ -193,13 +197,15 @@ def main():
     parser.add_argument("--fovea", required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--target", choices=WIDTH, required=True)
+    parser.add_argument("--precision", default="f32", help="as fovea's --matmul-precision")
     parser.add_argument("--show", action="store_true", help="print the text of loops that fall short")
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("kernels", nargs="+")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     output = options.work / f"{options.model.stem}-{options.target}.s"
-    subprocess.run([options.fovea, "build", options.model, "--emit=asm", f"--target={options.target}", "-o", output], check=True)
+    subprocess.run([options.fovea, "build", options.model, "--emit=asm", f"--target={options.target}",
+                    f"--matmul-precision={options.precision}", "-o", output], check=True)
     found = list(loops(output.read_text(), options.kernels))
     bad, needed = 0, set()
     for loop in found:

@@ -52,6 +52,7 @@ struct Operands {
   Value lhs, rhs, n;
   bool packed;
   bool hidesLhs, hidesRhs; ///< whose elements take no part where they are -0
+  int64_t kBlock; ///< numbers of k that one step of a tile multiplies
 };
 
 /// Panels that a tile of `rows` rows takes at once.
@@ -75,7 +76,7 @@ int mostPanels(const TileShape &tile) {
 /// How the output is cut into tasks; task = (batch * rowBlocks + row block) * panelBlocks + panel block.
 struct Grid {
   Code::Values batch;
-  Value m, k, n;
+  Value m, k, n; ///< k: steps of a tile
   Value panels, rowsPerBlock, rowBlocks, panelsPerBlock, panelBlocks, tasks;
 };
 
@@ -86,6 +87,8 @@ Grid gridOf(Code &code, const Operands &operands, const TileShape &tile) {
     g.batch.push_back(code.dim(operands.lhs, i));
   g.m = code.dim(operands.lhs, rank - 2);
   g.k = code.dim(operands.lhs, rank - 1);
+  if (operands.kBlock != 1)
+    g.k = code.div(g.k, code.index(operands.kBlock));
   g.n = operands.n;
   Value one = code.index(1);
   g.panels = code.ceilDiv(g.n, tile.panel());
@@ -114,6 +117,10 @@ struct TileFunction {
   int linesAhead; // fetched every few steps; where any, there is one more argument: the row of B to begin with
   bool fetchOwn;  // its own panels' rows are fetched ahead of their use
   Type lhsElement, rhsElement;
+  int64_t kBlock; // above 1: a step of k is a dot product of so many numbers
+  bool sumsIntegers() const { return kBlock > 1 && rhsElement.isInteger(8); }
+  /// Bytes become pairs of i16: several steps in a body would spill, and a body of one step is too short for fetching.
+  bool widensBytes() const { return sumsIntegers() && kBlock == 2; }
 };
 
 StringRef letter(Type element) { return element.isF32() ? "f" : element.isF16() ? "h" : element.isBF16() ? "b" : "i"; }
@@ -122,12 +129,12 @@ std::string nameOf(const TileFunction &f, const TileShape &tile) {
   return ("fovea_tile_" + Twine(f.rows) + "x" + Twine(f.panels) + "x" + Twine(tile.vectors) + "x" + Twine(tile.lanes) +
           "_" + letter(f.lhsElement) + (f.unitLhs ? "u" : "s") + "_" + letter(f.rhsElement) +
           (f.packedRhs ? "p" : "n") + (f.linesAhead ? "a" + std::to_string(f.linesAhead) : "") +
-          (f.fetchOwn ? "o" : ""))
+          (f.fetchOwn ? "o" : "") + (f.kBlock > 1 ? "_dot" + std::to_string(f.kBlock) : ""))
       .str();
 }
 
-MemRefType tileType(MLIRContext *context, const TileShape &tile) {
-  return MemRefType::get({tile.rows, mostPanels(tile) * tile.panel()}, Float32Type::get(context));
+MemRefType tileType(Type sum, const TileShape &tile) {
+  return MemRefType::get({tile.rows, mostPanels(tile) * tile.panel()}, sum);
 }
 MemRefType matrixType(Type element, int64_t rowStride, int64_t columnStride, int64_t columns = ShapedType::kDynamic) {
   int64_t any = ShapedType::kDynamic;
@@ -135,9 +142,9 @@ MemRefType matrixType(Type element, int64_t rowStride, int64_t columnStride, int
   return MemRefType::get({any, columns}, element, layout);
 }
 
-/// Lines of a packed panel that a tile reads in the steps of one fetch.
-int linesOf(const TileShape &tile, Type element) {
-  return std::max<int>(1, stepsPerFetch * tile.panel() * element.getIntOrFloatBitWidth() / 8 / tile.target.lineBytes);
+/// Lines of a packed panel that a tile reads in the steps of one fetch; `rowLength` elements in each step.
+int linesOf(const TileShape &tile, int64_t rowLength, Type element) {
+  return std::max<int>(1, stepsPerFetch * rowLength * element.getIntOrFloatBitWidth() / 8 / tile.target.lineBytes);
 }
 
 /// Fetches into the second-level cache what the tiles of the next panel will read: a panel comes from further away
@@ -151,45 +158,54 @@ void fetchAhead(Code &code, const TileFunction &f, Value b, Value from, Value k)
 
 /// Fetches the lines of the tile's own panels that begin in step `step`, some kilobytes ahead of their use: a tile that
 /// is alone streams them from far away. The last ones are those of the panel that follows.
-void fetchOwn(Code &code, const TileShape &tile, Value b, ValueRange offsets, Value k, int64_t step) {
-  int64_t perLine = code.perLine(b), first = llvm::alignTo(step * tile.panel(), perLine);
-  int64_t ahead = ownAhead / (tile.target.lineBytes / perLine) / tile.panel();
+void fetchOwn(Code &code, const TileShape &tile, int64_t rowLength, Value b, ValueRange offsets, Value k,
+              int64_t step) {
+  int64_t perLine = code.perLine(b), first = llvm::alignTo(step * rowLength, perLine);
+  int64_t ahead = ownAhead / (tile.target.lineBytes / perLine) / rowLength;
   for (Value offset : offsets)
-    for (int64_t line = first; line < (step + 1) * tile.panel(); line += perLine)
-      code.fetch(b, {code.add(code.add(offset, k), ahead), code.index(line - step * tile.panel())}, Code::Level::First);
+    for (int64_t line = first; line < (step + 1) * rowLength; line += perLine)
+      code.fetch(b, {code.add(code.add(offset, k), ahead), code.index(line - step * rowLength)}, Code::Level::First);
 }
 
 void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &body) {
   Value a = body.getArgument(0), b = body.getArgument(1), out = body.getArgument(2), row = body.getArgument(3),
         k = body.getArgument(4);
   int vectors = f.panels * tile.vectors;
+  int64_t vectorLength = tile.lanes * f.kBlock;
   Code::Values rows, offsets, columns;
   for (int r = 0; r < f.rows; ++r)
     rows.push_back(code.add(row, r));
   for (int p = 0; p < f.panels; ++p)
     offsets.push_back(body.getArgument(5 + p));
   for (int v = 0; v < vectors; ++v) {
-    Value within = code.index((v % tile.vectors) * tile.lanes);
+    Value within = code.index((v % tile.vectors) * vectorLength);
     columns.push_back(f.packedRhs ? within : code.add(offsets[v / tile.vectors], within));
   }
   // Enough steps in a body that the loop's own instructions don't show. Strides that are not known cost registers.
-  int sumCount = vectors * f.rows, unroll = !f.unitLhs || !f.packedRhs   ? 2
+  int sumCount = vectors * f.rows, unroll = f.widensBytes()              ? 1
+                                            : !f.unitLhs || !f.packedRhs ? 2
                                             : sumCount > 16              ? 4
                                             : sumCount > 8 || f.fetchOwn ? 8
                                                                          : 16;
-  TileLoop loop{f.rows, vectors, unroll, [&](int r, Value k) { return code.load(a, {rows[r], k}); },
+  TileLoop loop{f.rows, vectors, unroll,
+                [&](int r, Value k) {
+                  return f.kBlock == 1 ? code.load(a, {rows[r], k})
+                                       : code.loadBits(a, {rows[r], code.mul(k, f.kBlock)}, f.kBlock);
+                },
                 [&](int v, Value k) {
                   Value at = f.packedRhs ? code.add(offsets[v / tile.vectors], k) : k;
-                  return code.loadVector(b, {at, columns[v]});
+                  return f.kBlock == 1 ? code.loadVector(b, {at, columns[v]})
+                                       : code.loadElements(b, {at, columns[v]}, vectorLength);
                 }};
+  loop.dots = f.kBlock != 1;
   if (f.linesAhead || f.fetchOwn)
     loop.every = [&](Value k, int step) {
       if (f.fetchOwn)
-        fetchOwn(code, tile, b, offsets, k, step);
+        fetchOwn(code, tile, tile.panel() * f.kBlock, b, offsets, k, step);
       else if (step % stepsPerFetch == 0)
         fetchAhead(code, f, b, body.getArguments().back(), k);
     };
-  Code::Values zero(f.rows * vectors, code.splat(0));
+  Code::Values zero(f.rows * vectors, f.sumsIntegers() ? code.splatInt(0) : code.splat(0));
   Code::Values sums = multiplyAccumulate(code, loop, code.index(0), k, zero);
   for (int r = 0; r < f.rows; ++r)
     for (int v = 0; v < vectors; ++v)
@@ -201,12 +217,12 @@ func::FuncOp tileFunction(Code &code, Operation *module, const TileFunction &f, 
   if (auto found = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(module, code.b.getStringAttr(name)))
     return found;
   MLIRContext *context = code.b.getContext();
-  int64_t any = ShapedType::kDynamic;
+  int64_t any = ShapedType::kDynamic, rowLength = tile.panel() * f.kBlock;
   Type index = code.b.getIndexType();
-  SmallVector<Type> inputs{matrixType(f.lhsElement, any, f.unitLhs ? 1 : any),
-                           f.packedRhs ? matrixType(f.rhsElement, tile.panel(), 1, tile.panel())
-                                       : matrixType(f.rhsElement, any, 1),
-                           tileType(context, tile), index, index};
+  SmallVector<Type> inputs{
+      matrixType(f.lhsElement, any, f.unitLhs ? 1 : any),
+      f.packedRhs ? matrixType(f.rhsElement, rowLength, 1, rowLength) : matrixType(f.rhsElement, any, 1),
+      tileType(f.sumsIntegers() ? Type(code.b.getI32Type()) : code.b.getF32Type(), tile), index, index};
   inputs.append(f.panels + (f.linesAhead ? 1 : 0), index);
   OpBuilder builder = OpBuilder::atBlockEnd(&module->getRegion(0).front());
   Location loc = UnknownLoc::get(context);
@@ -236,8 +252,9 @@ public:
   /// Memory of a task: the tile's sums and, where B is not packed, panels of it.
   Value reserve(Value scratch) {
     ScratchLayout layout(code, scratch);
-    auto type = tileType(code.b.getContext(), tile);
-    sums = layout.allocate(type.getShape(), {});
+    bool areIntegers = operands.kBlock > 1 && element(operands.rhs).isInteger(8);
+    auto type = tileType(areIntegers ? Type(code.b.getI32Type()) : code.b.getF32Type(), tile);
+    sums = layout.allocate(type.getShape(), {}, type.getElementType());
     if (!operands.packed)
       packed = layout.allocate({ShapedType::kDynamic, tile.panel()}, {code.mul(grid.k, mostPanels(tile))},
                                element(operands.rhs));
@@ -261,6 +278,8 @@ public:
 
 private:
   static Type element(Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); }
+  /// Elements of B that one step of k reads of a panel.
+  int64_t rowLength() const { return tile.panel() * operands.kBlock; }
 
   Code::Values sizes() {
     Code::Values all(grid.batch);
@@ -293,7 +312,8 @@ private:
     Value tiles = code.ceilDiv(count, tile.rows);
     Value height = code.div(count, tiles), taller = code.rem(count, tiles);
     severalTiles = code.less(code.index(1), tiles);
-    manyTiles = code.less(code.index(operands.packed ? linesOf(tile, element(operands.rhs)) - 1 : 0), tiles);
+    manyTiles =
+        code.less(code.index(operands.packed ? linesOf(tile, rowLength(), element(operands.rhs)) - 1 : 0), tiles);
     code.loop(code.index(0), tiles, 1, [&](Value i) {
       turn = i;
       Value row = code.add(begin, code.add(code.mul(i, height), code.min(i, taller)));
@@ -416,7 +436,9 @@ private:
   }
 
   void call(int rows, Value row, Value p, Value last, bool inPlace) {
-    TileFunction f{rows, panelsOf(tile, rows), true, !inPlace, 0, false, element(operands.lhs), element(operands.rhs)};
+    TileFunction f{
+        rows,           panelsOf(tile, rows), true, !inPlace, 0, false, element(operands.lhs), element(operands.rhs),
+        operands.kBlock};
     Code::Values arguments{nullptr, rhsView(inPlace), sums, row, grid.k};
     for (int i = 0; i < f.panels; ++i) {
       // Beyond the last panel the last one is computed again.
@@ -430,11 +452,11 @@ private:
       func::CallOp::create(code.b, code.loc, tileFunction(code, module, f, tile), arguments);
     };
     f.fetchOwn = operands.packed && 2 * rows <= tile.rows; // so few rows are mostly a block of one tile
-    if (!operands.packed || f.fetchOwn)
+    if (!operands.packed || f.fetchOwn || f.widensBytes())
       return withLhs(emit);
     // The tiles of a panel take turns: evenly where they are many, otherwise the first two do it. A single tile, which
     // waits for its own panel, would only be held up.
-    int lines = linesOf(tile, f.rhsElement);
+    int lines = linesOf(tile, rowLength(), f.rhsElement);
     auto fetching = [&](int linesAhead) {
       f.linesAhead = linesAhead;
       Value before = code.mul(code.min(turn, code.index(lines / linesAhead - 1)), linesAhead);
@@ -461,12 +483,12 @@ private:
   Value rhsView(bool inPlace) {
     if (inPlace)
       return matrixAt(code, operands.rhs, batch, /*assumeUnit=*/true).memref;
-    auto type = matrixType(element(operands.rhs), tile.panel(), 1, tile.panel());
+    auto type = matrixType(element(operands.rhs), rowLength(), 1, rowLength());
     if (!operands.packed)
       return memref::CastOp::create(code.b, code.loc, type, packed);
     auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, operands.rhs);
-    SmallVector<OpFoldResult> sizes{code.mul(grid.panels, grid.k), code.b.getIndexAttr(tile.panel())};
-    SmallVector<OpFoldResult> strides{code.b.getIndexAttr(tile.panel()), code.b.getIndexAttr(1)};
+    SmallVector<OpFoldResult> sizes{code.mul(grid.panels, grid.k), code.b.getIndexAttr(rowLength())};
+    SmallVector<OpFoldResult> strides{code.b.getIndexAttr(rowLength()), code.b.getIndexAttr(1)};
     return memref::ReinterpretCastOp::create(code.b, code.loc, type, metadata.getBaseBuffer(),
                                              OpFoldResult(metadata.getOffset()), sizes, strides);
   }
@@ -537,7 +559,8 @@ private:
             outer.lookupOrDefault(op.getN()),
             op.getPacked(),
             op.getHiddenLhs(),
-            op.getHiddenRhs()};
+            op.getHiddenRhs(),
+            int64_t(op.getKBlock())};
   }
 
   LogicalResult emitEpilogue(Code &code, IRMapping &outer, Value exec, const Grid &grid, Value accumulator,

@@ -1,5 +1,6 @@
 #include "compiler/kernels/emit/MicroKernel.h"
 
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 #include <numeric>
@@ -46,6 +47,20 @@ Value Code::fma(Value x, Value y, Value accumulator) {
     return math::FmaOp::create(b, loc, x, y, accumulator);
   return addF(mulF(x, y), accumulator);
 }
+Value Code::dot(Value x, Value y, Value accumulator) {
+  auto type = cast<VectorType>(y.getType());
+  const DotProduct &product = type.getElementType().isBF16() ? target.bf16 : target.i8;
+  auto call = [&](ValueRange operands) {
+    auto intrinsic = b.getStringAttr(product.intrinsic);
+    return LLVM::CallIntrinsicOp::create(b, loc, accumulator.getType(), intrinsic, operands).getResult(0);
+  };
+  x = vector::BitCastOp::create(b, loc, type, x);
+  if (type.getElementType().isBF16() || product.kBlock == 4)
+    return call({accumulator, x, y});
+  VectorType wide = type.clone(b.getI16Type());
+  Value left = arith::ExtUIOp::create(b, loc, wide, x), right = arith::ExtSIOp::create(b, loc, wide, y);
+  return arith::AddIOp::create(b, loc, call({left, right}), accumulator);
+}
 Value Code::addF(Value x, Value y) { return arith::AddFOp::create(b, loc, x, y); }
 Value Code::subF(Value x, Value y) { return arith::SubFOp::create(b, loc, x, y); }
 Value Code::mulF(Value x, Value y) { return arith::MulFOp::create(b, loc, x, y); }
@@ -79,7 +94,16 @@ Value Code::loadVector(Value memref, ValueRange indices) {
   Value x = vector::LoadOp::create(b, loc, vectorOf(element), memref, indices);
   if (element.isInteger(8))
     return arith::SIToFPOp::create(b, loc, vector(), arith::ExtSIOp::create(b, loc, vectorOf(b.getI32Type()), x));
-  return element.isF32() ? x : arith::ExtFOp::create(b, loc, vector(), x);
+  return element.isF32() || element.isInteger(32) ? x : arith::ExtFOp::create(b, loc, vector(), x);
+}
+Value Code::loadElements(Value memref, ValueRange indices, int64_t count) {
+  return vector::LoadOp::create(b, loc, VectorType::get({count}, elementOf(memref)), memref, indices);
+}
+Value Code::loadBits(Value memref, ValueRange indices, int64_t count) {
+  Value x = loadElements(memref, indices, count);
+  Type bits = b.getIntegerType(count * elementOf(memref).getIntOrFloatBitWidth());
+  x = vector::BitCastOp::create(b, loc, VectorType::get({1}, bits), x);
+  return vector::ExtractOp::create(b, loc, x, int64_t(0));
 }
 Value Code::loadMasked(Value memref, ValueRange indices, Value mask) {
   Type element = elementOf(memref);
@@ -218,14 +242,20 @@ Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, Value begin, V
       rhs.push_back(tile.rhs(v, k));
     for (int r = 0; r < tile.rows; ++r) {
       Value x = code.broadcast(tile.lhs(r, k));
-      for (int v = 0; v < tile.vectors; ++v)
-        acc[r * tile.vectors + v] = code.fma(x, rhs[v], acc[r * tile.vectors + v]);
+      for (int v = 0; v < tile.vectors; ++v) {
+        Value &sum = acc[r * tile.vectors + v];
+        sum = tile.dots ? code.dot(x, rhs[v], sum) : code.fma(x, rhs[v], sum);
+      }
     }
     return acc;
   };
   auto single = [&](Value k, ValueRange acc) { return step(k, Code::Values(acc)); };
   if (tile.unroll == 1)
-    return code.carry(begin, end, 1, accumulators, single);
+    return code.carry(begin, end, 1, accumulators, [&](Value k, ValueRange acc) {
+      if (tile.every)
+        tile.every(k, 0);
+      return single(k, acc);
+    });
   Value whole = code.mul(code.div(code.sub(end, begin), code.index(tile.unroll)), tile.unroll);
   Value middle = code.add(begin, whole);
   Code::Values acc = code.carry(begin, middle, tile.unroll, accumulators, [&](Value k, ValueRange init) {

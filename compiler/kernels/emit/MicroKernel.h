@@ -59,6 +59,9 @@ public:
   mlir::Value splatInt(int32_t value);
   mlir::Value broadcast(mlir::Value scalar);
   mlir::Value fma(mlir::Value x, mlir::Value y, mlir::Value accumulator);
+  /// accumulator + sum of x[i] y[i] over the `kBlock` numbers in each lane, by the target's instruction for y's type.
+  /// `x` holds a lane's numbers as an integer in each lane, `y` is a vector of lanes * kBlock bf16 or i8.
+  mlir::Value dot(mlir::Value x, mlir::Value y, mlir::Value accumulator);
   mlir::Value addF(mlir::Value x, mlir::Value y);
   mlir::Value subF(mlir::Value x, mlir::Value y);
   mlir::Value mulF(mlir::Value x, mlir::Value y);
@@ -72,6 +75,9 @@ public:
   // Memory. Elements of 16 bits are widened to f32 and rounded when stored; vectors of i8 are read as numbers.
   mlir::Value load(mlir::Value memref, mlir::ValueRange indices);
   mlir::Value loadVector(mlir::Value memref, mlir::ValueRange indices);
+  /// `count` elements as they are in memory: as one integer; as a vector.
+  mlir::Value loadBits(mlir::Value memref, mlir::ValueRange indices, int64_t count);
+  mlir::Value loadElements(mlir::Value memref, mlir::ValueRange indices, int64_t count);
   mlir::Value loadMasked(mlir::Value memref, mlir::ValueRange indices, mlir::Value mask);
   void store(mlir::Value scalar, mlir::Value memref, mlir::ValueRange indices);
   void storeVector(mlir::Value vector, mlir::Value memref, mlir::ValueRange indices);
@@ -138,6 +144,7 @@ private:
 };
 
 /// accumulators[r * vectors + v] += sum over k in [begin, end) of lhs(r, k) * rhs(v, k), one chain in k order each.
+/// With `dots` a step is Code::dot: of `lhs`, which gives integers then, and `rhs`.
 ///
 /// `lhs` gives scalars, `rhs` vectors; `unroll` steps of k stand in the main loop's body.
 struct TileLoop {
@@ -148,6 +155,7 @@ struct TileLoop {
   std::function<mlir::Value(int vector, mlir::Value k)> rhs;
   /// Emits what goes before step `step` of the unrolled body, if anything.
   std::function<void(mlir::Value k, int step)> every = nullptr;
+  bool dots = false;
 };
 Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, mlir::Value begin, mlir::Value end,
                                 mlir::ValueRange accumulators);

@@ -202,16 +202,24 @@ FailureOr<Value> KernelBuilder::reduceElement(StringRef kind, Value operand, Arr
                  : arith::TruncIOp::create(body, at, element, reduced).getResult();
 }
 
-/// Element [p, k, j] of packed panels: column p * panel + j of row k, 0 beyond the last column.
+/// Element [p, k, j] of packed panels: column p * panel + j of row k, 0 beyond the last column; with a k_block,
+/// element j % k_block of the block's rows and column j / k_block.
 FailureOr<Value> KernelBuilder::packElement(graph::PackOp op, ValueRange indices) {
   DimExpr columns = cast<graph::TensorType>(op.getX().getType()).getDim(1);
   Value panel = points->constantIndex(op.getPanel(), loc);
   Value start = arith::MulIOp::create(body, loc, indices[0], panel);
-  Value column = arith::AddIOp::create(body, loc, start, indices[2]);
+  Value row = indices[1], within = indices[2];
+  if (op.getKBlock() != 1) {
+    Value kBlock = points->constantIndex(op.getKBlock(), loc);
+    row = arith::AddIOp::create(body, loc, arith::MulIOp::create(body, loc, row, kBlock),
+                                arith::RemUIOp::create(body, loc, within, kBlock));
+    within = arith::DivUIOp::create(body, loc, within, kBlock);
+  }
+  Value column = arith::AddIOp::create(body, loc, start, within);
   Value guard;
   if (!DimExpr::exactDiv(columns, DimExpr(int64_t(op.getPanel()))))
     guard = arith::CmpIOp::create(body, loc, arith::CmpIPredicate::ult, column, size(columns));
-  FailureOr<Value> value = points->element(op.getX(), {indices[1], column}, guard);
+  FailureOr<Value> value = points->element(op.getX(), {row, column}, guard);
   if (failed(value) || !guard)
     return value;
   Value zero = arith::ConstantOp::create(body, loc, body.getZeroAttr(value->getType()));

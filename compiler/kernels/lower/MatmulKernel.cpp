@@ -113,9 +113,11 @@ LogicalResult KernelBuilder::buildMatmul() {
   Value n = size(columns);
   auto matmul = kernel::MatmulOp::create(prologue, loc, leftMemref, rightMemref, n, packed,
                                          isSwapped ? contract.getHiddenRhs() : contract.getHiddenLhs(),
-                                         isSwapped ? contract.getHiddenLhs() : contract.getHiddenRhs());
+                                         isSwapped ? contract.getHiddenLhs() : contract.getHiddenRhs(),
+                                         contract.getKBlock());
   Block &block = matmul.getEpilogue().empty() ? matmul.getEpilogue().emplaceBlock() : matmul.getEpilogue().front();
-  Value acc = block.addArgument(prologue.getF32Type(), loc);
+  bool isExact = isa<IntegerType>(resultType.getElementType());
+  Value acc = block.addArgument(isExact ? Type(prologue.getI32Type()) : prologue.getF32Type(), loc);
   DenseMap<int64_t, Value> coordinate;
   for (int64_t label : batch)
     coordinate[label] = block.addArgument(prologue.getIndexType(), loc);
@@ -126,7 +128,7 @@ LogicalResult KernelBuilder::buildMatmul() {
     if (tensor != contract.getResult())
       return group.emitError("internal: an epilogue holds an op that has no elements: ") << tensor;
     Type element = resultType.getElementType();
-    return element.isF32() ? acc : arith::TruncFOp::create(body, loc, element, acc).getResult();
+    return element == acc.getType() ? acc : arith::TruncFOp::create(body, loc, element, acc).getResult();
   });
   auto spread = [&](ArrayRef<int64_t> labels, Value index) {
     SmallVector<DimExpr> extents = llvm::map_to_vector(labels, [&](int64_t label) { return sizes.lookup(label); });

@@ -253,3 +253,26 @@ graph.func @captured<[B]>(%q: !graph.tensor<[B, 8, 16], f32> {graph.input = "q"}
   } : (!graph.tensor<[B, 8, 16], f32>, !graph.tensor<[B, 8, 16], f32>, !graph.tensor<[B, 8, 16], f32>, !graph.tensor<[8], f32>) -> !graph.tensor<[B, 8, 16], f32>
   graph.return %y : !graph.tensor<[B, 8, 16], f32>
 }
+
+// -----
+
+// A row's statistic is written once, and what the epilogue makes of it is not written at all.
+// CHECK-LABEL: graph.func @row_statistic
+// CHECK: %[[MOST:.*]] = graph.group "map"(%arg0)
+// CHECK: graph.reduce "max"
+// CHECK: -> !graph.tensor<[B], f32>
+// CHECK-NOT: graph.group "map"
+// CHECK: graph.group "matmul"(%arg0, %arg1, %[[MOST]], %arg2)
+// CHECK: graph.contract
+// CHECK: graph.mul
+// CHECK: graph.sub
+// CHECK-NOT: graph.group
+graph.func @row_statistic<[B]>(%x: !graph.tensor<[B, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 16], f32> {graph.param = "w"}, %c: !graph.tensor<[16], f32> {graph.param = "c"}) -> (!graph.tensor<[B, 16], f32> {graph.output = "y"}) {
+  %y = graph.contract %x [0, 1], %w [1, 2] -> [0, 2] : !graph.tensor<[B, 8], f32>, !graph.tensor<[8, 16], f32> -> !graph.tensor<[B, 16], f32>
+  %m = graph.reduce "max" %x [1] : !graph.tensor<[B, 8], f32> -> !graph.tensor<[B], f32>
+  %mb = graph.broadcast %m [0] : !graph.tensor<[B], f32> -> !graph.tensor<[B, 16], f32>
+  %cb = graph.broadcast %c [1] : !graph.tensor<[16], f32> -> !graph.tensor<[B, 16], f32>
+  %p = graph.mul %mb, %cb : !graph.tensor<[B, 16], f32>
+  %d = graph.sub %y, %p : !graph.tensor<[B, 16], f32>
+  graph.return %d : !graph.tensor<[B, 16], f32>
+}

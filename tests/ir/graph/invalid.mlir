@@ -580,10 +580,55 @@ graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[2, 2, 8], f32>)
 
 // -----
 
-// contract (C6)
+// contract (C7)
 graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[2, 8], f32>) {
-  // expected-error@+1 {{(C6) elements are hidden of one operand, which is not packed}}
+  // expected-error@+1 {{(C7) elements are hidden of one operand, which is not packed}}
   %0 = graph.contract %a [0, 1], %b [1, 2] -> [0, 2] {hidden_lhs, hidden_rhs} : <[4, 2], f32>, <[2, 8], f32> -> <[4, 8], f32>
+  graph.return
+}
+
+// -----
+
+// contract (C5): panels of blocks
+graph.func @f(%a: !graph.tensor<[4, 8], bf16>, %b: !graph.tensor<[2, 8, 16], bf16>) {
+  // expected-error@+1 {{(C5)}}
+  %0 = graph.contract %a [0, 1], %b [1, 2] -> [0, 2] {k_block = 2, packed} : <[4, 8], bf16>, <[2, 8, 16], bf16> -> <[4, 16], f32>
+  graph.return
+}
+
+// -----
+
+// contract (C6): types
+graph.func @f(%a: !graph.tensor<[4, 8], f32>, %b: !graph.tensor<[2, 4, 16], bf16>) {
+  // expected-error@+1 {{(C6) a k_block is for packed operands of bf16 to f32 or of i8 to i32}}
+  %0 = graph.contract %a [0, 1], %b [1, 2] -> [0, 2] {k_block = 2, packed} : <[4, 8], f32>, <[2, 4, 16], bf16> -> <[4, 16], f32>
+  graph.return
+}
+
+// -----
+
+// contract (C6): the result's type
+graph.func @f(%a: !graph.tensor<[4, 8], i8>, %b: !graph.tensor<[2, 2, 32], i8>) {
+  // expected-error@+1 {{(C6) a k_block is for packed operands of bf16 to f32 or of i8 to i32}}
+  %0 = graph.contract %a [0, 1], %b [1, 2] -> [0, 2] {k_block = 4, packed} : <[4, 8], i8>, <[2, 2, 32], i8> -> <[4, 16], f32>
+  graph.return
+}
+
+// -----
+
+// contract (C6): not packed
+graph.func @f(%a: !graph.tensor<[4, 8], bf16>, %b: !graph.tensor<[8, 16], bf16>) {
+  // expected-error@+1 {{(C6) a k_block is for packed operands of bf16 to f32 or of i8 to i32}}
+  %0 = graph.contract %a [0, 1], %b [1, 2] -> [0, 2] {k_block = 2} : <[4, 8], bf16>, <[8, 16], bf16> -> <[4, 16], f32>
+  graph.return
+}
+
+// -----
+
+// contract (C6): the summed axis is not the last
+graph.func @f(%a: !graph.tensor<[8, 4], i8>, %b: !graph.tensor<[2, 2, 32], i8>) {
+  // expected-error@+1 {{(C6) with a k_block the last axis of lhs is summed}}
+  %0 = graph.contract %a [1, 0], %b [1, 2] -> [0, 2] {k_block = 4, packed} : <[8, 4], i8>, <[2, 2, 32], i8> -> <[4, 16], i32>
   graph.return
 }
 
@@ -710,6 +755,15 @@ graph.func @f(%a: !graph.tensor<[4, 2], f32>) {
 graph.func @f(%a: !graph.tensor<[4], f32>) {
   // expected-error@+1 {{(C1) packs [K, N] in panels}}
   %0 = graph.pack %a {panel = 8} : <[4], f32> -> <[1, 4, 8], f32>
+  graph.return
+}
+
+// -----
+
+// pack (C1): k_block
+graph.func @f(%a: !graph.tensor<[6, 8], f32>) {
+  // expected-error@+1 {{(C1) packs rows by a k_block that divides their number}}
+  %0 = graph.pack %a {k_block = 4, panel = 8} : <[6, 8], f32> -> <[1, 2, 32], f32>
   graph.return
 }
 

@@ -167,6 +167,12 @@ graph.func @sums<[B, T]>(%x: !graph.tensor<[B, T, 8], f32>, %w: !graph.tensor<[2
   %p = graph.pack %t {panel = 16} : <[8, 24], f32> -> <[2, 8, 16], f32>
   // CHECK: graph.contract %{{.*}} [0, 1, 2], %{{.*}} [2, 3] -> [0, 1, 3] {packed} : <[B, T, 8], f32>, <[2, 8, 16], f32> -> <[B, T, 24], f32>
   %1 = graph.contract %x [0, 1, 2], %p [2, 3] -> [0, 1, 3] {packed} : <[B, T, 8], f32>, <[2, 8, 16], f32> -> <[B, T, 24], f32>
+  // CHECK: graph.pack %{{.*}} {k_block = 4 : i64, panel = 16 : i64} : <[8, 24], i8> -> <[2, 2, 64], i8>
+  %bytes = graph.cast %t : <[8, 24], f32> -> <[8, 24], i8>
+  %quads = graph.pack %bytes {k_block = 4, panel = 16} : <[8, 24], i8> -> <[2, 2, 64], i8>
+  %xBytes = graph.cast %x : <[B, T, 8], f32> -> <[B, T, 8], i8>
+  // CHECK: graph.contract %{{.*}} [0, 1, 2], %{{.*}} [2, 3] -> [0, 1, 3] {k_block = 4 : i64, packed} : <[B, T, 8], i8>, <[2, 2, 64], i8> -> <[B, T, 24], i32>
+  %dots = graph.contract %xBytes [0, 1, 2], %quads [2, 3] -> [0, 1, 3] {k_block = 4, packed} : <[B, T, 8], i8>, <[2, 2, 64], i8> -> <[B, T, 24], i32>
   // CHECK: graph.reduce "max" %{{.*}} [0, 2] : <[B, T, 8], f32> -> <[T], f32>
   %2 = graph.reduce "max" %x [0, 2] : <[B, T, 8], f32> -> <[T], f32>
   // CHECK: graph.softmax %{{.*}} sink %{{.*}} {axis = 1 : i64} : <[B, T, 8], f32>, !graph.tensor<[B, 8], f32>

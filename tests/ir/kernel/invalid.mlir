@@ -180,7 +180,7 @@ kernel.func @rank(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
 
 // kernel.matmul C5
 kernel.func @hidden(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
-  // expected-error @below {{elements are hidden of one operand, which is not packed (C5)}}
+  // expected-error @below {{elements are hidden of one operand, which is not packed (C6)}}
   kernel.matmul %a, %b n(%n) {
   ^bb0(%acc: f32, %m: index, %j: index):
     kernel.yield
@@ -192,7 +192,7 @@ kernel.func @hidden(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
 
 // kernel.matmul C2
 kernel.func @block(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
-  // expected-error @below {{the epilogue takes (f32, b..., m, n) (C2)}}
+  // expected-error @below {{the epilogue takes (f32 or i32, b..., m, n) (C2)}}
   kernel.matmul %a, %b n(%n) {
   ^bb0(%acc: f32, %m: index):
     kernel.yield
@@ -222,6 +222,42 @@ kernel.func @reduce(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %n: index) {
     %s = kernel.reduce "sum" %acc over [1] : f32
     kernel.yield
   } : memref<?x?xf32>, memref<?x?xf32>
+  kernel.return
+}
+
+// -----
+
+// kernel.matmul C5: types
+kernel.func @blocks(%a: memref<?x?xf32>, %b: memref<?x?x64xi8>, %n: index) {
+  // expected-error @below {{with a k_block operands are packed, both bf16 or both i8, and lhs's columns adjacent (C5)}}
+  kernel.matmul %a, %b packed n(%n) {
+  ^bb0(%acc: i32, %m: index, %j: index):
+    kernel.yield
+  } {k_block = 4 : i64} : memref<?x?xf32>, memref<?x?x64xi8>
+  kernel.return
+}
+
+// -----
+
+// kernel.matmul C5: strides
+kernel.func @strided(%a: memref<?x?xi8, strided<[1, ?]>>, %b: memref<?x?x64xi8>, %n: index) {
+  // expected-error @below {{with a k_block operands are packed, both bf16 or both i8, and lhs's columns adjacent (C5)}}
+  kernel.matmul %a, %b packed n(%n) {
+  ^bb0(%acc: i32, %m: index, %j: index):
+    kernel.yield
+  } {k_block = 4 : i64} : memref<?x?xi8, strided<[1, ?]>>, memref<?x?x64xi8>
+  kernel.return
+}
+
+// -----
+
+// kernel.matmul C2: exact sums
+kernel.func @sums(%a: memref<?x?xi8>, %b: memref<?x?x64xi8>, %n: index) {
+  // expected-error @below {{the epilogue takes (f32 or i32, b..., m, n) (C2)}}
+  kernel.matmul %a, %b packed n(%n) {
+  ^bb0(%acc: f32, %m: index, %j: index):
+    kernel.yield
+  } {k_block = 4 : i64} : memref<?x?xi8>, memref<?x?x64xi8>
   kernel.return
 }
 

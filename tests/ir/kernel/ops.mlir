@@ -64,6 +64,18 @@ kernel.func @matmul(%a: memref<?x?x64xf32>, %b: memref<3x64x16xf32>, %y: memref<
   kernel.return
 }
 
+// CHECK-LABEL: kernel.func @dots(
+kernel.func @dots(%a: memref<?x64xi8>, %b: memref<3x16x64xi8>, %y: memref<?x?xi32>, %n: index) {
+  // CHECK: kernel.matmul %{{.*}}, %{{.*}} packed n(%{{.*}}) {
+  kernel.matmul %a, %b packed n(%n) {
+  ^bb0(%acc: i32, %m: index, %j: index):
+    kernel.store %acc, %y[%m, %j] : i32, memref<?x?xi32>
+    kernel.yield
+  // CHECK: } {k_block = 4 : i64} : memref<?x64xi8>, memref<3x16x64xi8>
+  } {k_block = 4 : i64} : memref<?x64xi8>, memref<3x16x64xi8>
+  kernel.return
+}
+
 // CHECK-LABEL: kernel.func @plain_matmul(
 kernel.func @plain_matmul(%a: memref<?x?xf32>, %b: memref<?x?xf32, strided<[1, ?]>>, %y: memref<?x?xf32>, %n: index) {
   // CHECK: kernel.matmul %{{.*}}, %{{.*}} n(%{{.*}}) {

@@ -45,7 +45,9 @@ LIBRARIES = {name: (HERE / f"{name}.fov", {}, []) for name in ("cached", "damage
     "variants": (ROOT / "benchmarks/models/variants.fov", {}, ["--target=native"]),
     "trained": (HERE / "trained.fov", {}, ["--target=native"]),
 } | {f"{name}-{dtype}": (source, {}, [f"--weights-dtype={dtype}", "--target=all"])
-     for name, source in (("sizes", HERE / "sizes.fov"), ("minilm", MINILM)) for dtype in ("bf16", "int8")}
+     for name, source in (("sizes", HERE / "sizes.fov"), ("minilm", MINILM)) for dtype in ("bf16", "int8")} | {
+    f"{name}-products-{dtype}": (source, {}, [f"--matmul-precision={dtype}", f"--target={targets}"])
+    for name, source, targets in (("sizes", HERE / "sizes.fov", "all"), ("minilm", MINILM, "native")) for dtype in ("bf16", "int8")}
 
 
 def build(fovea, work, name):

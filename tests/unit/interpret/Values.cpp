@@ -129,6 +129,14 @@ TEST_CASE_FIXTURE(Harness, "contract") {
               "%y = graph.contract %a [0, 1], %p [1, 2] -> [0, 2] {packed} : <<2,3:f32>>, <<1,3,4:f32>> -> <<2,2:f32>>",
               "<<2,2:f32>>", {{"<<2,3:f32>>", a}, {"<<3,2:f32>>", b}});
   CHECK(same(packed->reals, {58, 64, 139, 154}));
+  // Bytes, unsigned on the left, signed on the right.
+  auto bytes = compute(
+      "%l = graph.cast %a : <<2,2:i64>> -> <<2,2:i8>>\n%r = graph.cast %b : <<2,2:i64>> -> <<2,2:i8>>\n"
+      "%p = graph.pack %r {panel = 4 : i64, k_block = 2 : i64} : <<2,2:i8>> -> <<1,1,8:i8>>\n"
+      "%y = graph.contract %l [0, 1], %p [1, 2] -> [0, 2] {packed, k_block = 2 : i64} : <<2,2:i8>>, "
+      "<<1,1,8:i8>> -> <<2,2:i32>>",
+      "<<2,2:i32>>", {{"<<2,2:i64>>", ints({2, 2}, {255, 1, 0, 2})}, {"<<2,2:i64>>", ints({2, 2}, {-128, 127, 3, 5})}});
+  CHECK(bytes->ints == std::vector<int64_t>{255 * -128 + 3, 255 * 127 + 5, 6, 10});
 }
 
 TEST_CASE_FIXTURE(Harness, "a product of an ordinary 0 and NaN is NaN") {

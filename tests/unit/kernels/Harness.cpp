@@ -67,11 +67,11 @@ static void recordFailure(void *, int32_t code, const char *place, int64_t index
     failures->push_back({code, place, index, value, low, high});
 }
 
-std::vector<const Target *> fovea::test::runnableTargets() {
+std::vector<const Target *> fovea::test::runnableTargets(kernels::Precision precision) {
   std::vector<const Target *> result;
-  for (const Target &target : kernels::targets())
-    if (kernels::hostRuns(target))
-      result.push_back(&target);
+  for (const Target *target : kernels::targetsFor(precision))
+    if (kernels::hostRuns(*target))
+      result.push_back(target);
   return result;
 }
 

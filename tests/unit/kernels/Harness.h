@@ -20,8 +20,8 @@ namespace fovea::test {
 
 using kernels::Target;
 
-/// Targets whose code this machine can run.
-std::vector<const Target *> runnableTargets();
+/// Targets for a precision whose code this machine can run.
+std::vector<const Target *> runnableTargets(kernels::Precision precision = kernels::Precision::F32);
 
 /// Memory whose last byte is followed by a page that may not be touched, and whose first one is preceded by a guard of
 /// a fixed pattern.

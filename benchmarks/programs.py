@@ -47,12 +47,13 @@ def library(build, row, fuses=True):
     """The row's model as a library, attention fused or not; one for each model and setting, built again where the compiler is newer."""
     stem = os.path.basename(row.model)[:-4]
     narrow = ("" if row.weights_dtype == "f32" else f"_{row.weights_dtype}") + ("" if fuses else "_unfused")
+    narrow += "" if row.matmul_precision == "f32" else f"_{row.matmul_precision}_products"
     folder = os.path.join(build, "bench", stem + "".join(f"_{key}{value}" for key, value in row.sets.items()) + narrow)
     os.makedirs(folder, exist_ok=True)
     path, source = os.path.join(folder, f"lib{stem}.so"), os.path.join(ROOT, row.model)
     newest = max(os.path.getmtime(source), os.path.getmtime(os.path.join(build, "lib", "libFovea.so")))
     if not os.path.exists(path) or os.path.getmtime(path) < newest:
         sets = [word for key, value in row.sets.items() for word in ("--set", f"{key}={value}")]
-        subprocess.run([os.path.join(build, "bin", "fovea"), "build", source, "--emit=lib", "-o", path,
-                        f"--weights-dtype={row.weights_dtype}", *sets] + ["--no-fuse"] * (not fuses), check=True, stdout=subprocess.DEVNULL)
+        narrows = [f"--weights-dtype={row.weights_dtype}"] if row.matmul_precision == "f32" else [f"--matmul-precision={row.matmul_precision}"]
+        subprocess.run([os.path.join(build, "bin", "fovea"), "build", source, "--emit=lib", "-o", path, *narrows, *sets] + ["--no-fuse"] * (not fuses), check=True, stdout=subprocess.DEVNULL)
     return path

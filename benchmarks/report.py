@@ -57,8 +57,8 @@ def shares_chart(results, reference):
 
 
 def roofline_chart(results):
-    """Operations a byte against operations a second, with the roofs that the rows themselves have measured."""
-    rows = [(name, r) for name, r in results.items() if "limit_seconds" in r and r["threads"] == 1]
+    """Operations a byte against operations a second of f32, with the roofs that the rows themselves have measured."""
+    rows = [(name, r) for name, r in results.items() if "limit_seconds" in r and r["threads"] == 1 and "dot_gflops" not in r]
     width, height, left, bottom, top, right = 760, 460, 60, 50, 40, 20
     peak = max(r["fma_gflops"] for _, r in rows)
     roofs = {level: sorted(r["read_gbs"] for _, r in rows if r["level"] == level) for level in ("L2", "L3", "DRAM")}

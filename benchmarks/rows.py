@@ -22,6 +22,8 @@ class Row:
     threads: int = 1
     cold: bool = False
     weights_dtype: str = "f32"  # what constant matrices are kept in
+    matmul_precision: str = "f32"  # what products with them round both operands to
+    dot_flops: int = 0  # of `flops`, those of such products
     peer: dict | None = None  # the same work in benchmarks/peers/peers.py's terms
 
     def with_threads(self, threads):
@@ -135,6 +137,22 @@ def gpt2(name, tokens, past, goal, dtype="f32"):
                weights_dtype=dtype, peer=dict(kind="decoder", tokens=tokens, past=past) if dtype == "f32" else None)
 
 
+def rounded(row, precision, matrices, products):
+    """The row with its products in bf16 or int8, of which `products` is the flops; so are the constant `matrices`, numbers."""
+    kept = {"bf16": 2, "int8": 1}[precision]
+    return dataclasses.replace(row, name=f"{row.name}, {precision} products", matmul_precision=precision, dot_flops=products,
+                               bytes=row.bytes - (4 - kept) * matrices, goal=None, peer=None)
+
+
+def rounded_rows():
+    encoder = 6 * (4 * 384 * 384 + 2 * 384 * 1536)
+    for precision in ("bf16", "int8"):
+        for m, n, k in ((512, 3072, 768), (16, 768, 768), (1, 3072, 768)):
+            yield rounded(matmul(m, n, k, None), precision, n * k, 2 * m * n * k)
+        for batch, tokens in ((1, 16), (8, 128)):
+            yield rounded(minilm(batch, tokens), precision, encoder, 2 * batch * tokens * encoder)
+
+
 def one_thread():
     for s, goal in ((128, .80), (512, .83), (1024, .85), (2048, .85), (4096, .85)):
         yield attention("full", s, goal)
@@ -166,6 +184,7 @@ def one_thread():
     yield gpt2("decode at 512", 1, 512, .90)
     yield gpt2("decode at 512, bf16", 1, 512, None, "bf16")
     yield gpt2("decode at 512, int8", 1, 512, .75, "int8")
+    yield from rounded_rows()
 
 
 TWO_THREADS = ("attention full 4096", "attention causal 2048", "attention decode 16384", "matmul 2048x768x768", "matmul 1x3072x768",

@@ -7,7 +7,7 @@
 
 A row's share is the time at the physical limit over the time measured: 1.0 is the limit, the slower of flops over the FMA
 peak and bytes over the read bandwidth of the level of memory that holds them, both measured in the same process, between
-the runs. Rounds go over all rows; a row's figure is the median of its rounds, its spread what lies between the least and
+the runs; products of rounded operands count at the peak of the dot products that the machine has for them. Rounds go over all rows; a row's figure is the median of its rounds, its spread what lies between the least and
 the greatest. Rows of fresh processes and of the compiler are times, beside that of an empty Python process.
 
 With --peers other systems run the same work in the same rounds, from a virtual environment (benchmarks/peers/README.md).
@@ -45,6 +45,8 @@ def measure(build, row, seconds):
     if weights:
         command += ["--weights", weights]
     command += ["--threads", str(row.threads), "--seconds", str(seconds), "--flops", str(row.flops), "--bytes", str(row.bytes)]
+    if row.dot_flops:
+        command += ["--dot-flops", str(row.dot_flops), "--dot-bytes", {"bf16": "2", "int8": "1"}[row.matmul_precision]]
     return json.loads(subprocess.run(command + ["--cold"] * row.cold, check=True, capture_output=True, text=True).stdout)
 
 

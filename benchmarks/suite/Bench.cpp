@@ -1,7 +1,7 @@
 // Times one entry of a generated library beside the machine's limits, interleaved with them in one process.
 //
 //   fovea-bench LIB.so ENTRY --input 1,128 --input 1,128%2 --input =512 [--weights F] [--size NAME=N] [--threads N]
-//               [--seconds S] [--cold] --flops N --bytes N
+//               [--seconds S] [--cold] --flops N --bytes N [--dot-flops N --dot-bytes 1|2]
 //   fovea-bench LIB.so ENTRY --beside OTHER.so --input 1,128 [--seconds S]
 //   fovea-bench LIB.so ENTRY --sweep 1:300 --input x,768 [--weights F]
 //
@@ -43,6 +43,8 @@ struct Options {
   std::vector<std::pair<std::string, int64_t>> sizes;
   int threads = 1;
   double seconds = 1, flops = 0, bytes = 0;
+  double dotFlops = 0; ///< of `flops`: those of products of narrow numbers ...
+  int dotBytes = 0;    ///< ... of so many bytes
   bool cold = false;
   int64_t first = 0, last = 0; ///< of the sweep; none where 0
 };
@@ -101,6 +103,10 @@ Options parse(int argc, char **argv) {
       options.flops = std::atof(value());
     } else if (word == "--bytes") {
       options.bytes = std::atof(value());
+    } else if (word == "--dot-flops") {
+      options.dotFlops = std::atof(value());
+    } else if (word == "--dot-bytes") {
+      options.dotBytes = std::atoi(value());
     } else if (word == "--sweep") {
       if (std::sscanf(value(), "%" SCNd64 ":%" SCNd64, &options.first, &options.last) != 2 || options.first < 1 ||
           options.last < options.first)
@@ -253,7 +259,7 @@ std::string hugePages() {
 }
 
 struct Measured {
-  double operations = 0, reading = 0; ///< a second, the best seen
+  double operations = 0, dots = 0, reading = 0; ///< a second, the best seen
 };
 
 /// Fills `timed`'s times, for about `options.seconds` and five runs at least; limits are measured before, between and
@@ -261,7 +267,11 @@ struct Measured {
 Measured measure(const Options &options, fovea::rt::Limits &limits, std::vector<Timed> &timed) {
   Measured best;
   size_t working = std::clamp<size_t>(size_t(options.bytes), 16 << 10, 512 << 20);
-  auto operations = [&](double seconds) { best.operations = std::max(best.operations, limits.operations(seconds)); };
+  auto operations = [&](double seconds) {
+    best.operations = std::max(best.operations, limits.operations(seconds));
+    if (options.dotFlops > 0)
+      best.dots = std::max(best.dots, limits.dotProducts(options.dotBytes, seconds));
+  };
   auto reading = [&] {
     best.reading = std::max(best.reading, limits.reading(working, 0.05));
     for (Timed &each : timed) // brings back what reading has driven out
@@ -366,8 +376,9 @@ int main(int argc, char **argv) {
   Measured best = measure(options, limits, timed);
 
   double median = timed[0].quantile(0.5);
-  double compute = options.flops / best.operations, memory = options.bytes / best.reading,
-         limit = std::max(compute, memory);
+  double compute = (options.flops - options.dotFlops) / best.operations +
+                   (options.dotFlops > 0 ? options.dotFlops / best.dots : 0),
+         memory = options.bytes / best.reading, limit = std::max(compute, memory);
   const char *levels[] = {"L2", "L3", "DRAM"};
   const char *level = levels[fovea::rt::memoryLevel(options.bytes, options.threads) - 2];
   std::printf(
@@ -376,8 +387,14 @@ int main(int argc, char **argv) {
       "\"%s\", \"binds\": \"%s\", \"runs\": %zu, \"seconds\": [%.9f, %.9f, %.9f], \"gflops\": %.2f, \"gbs\": %.2f, "
       "\"limit_seconds\": %.9f, \"share\": %.4f",
       fovea_model_target(model), options.threads, hugePages().c_str(), best.operations * 1e-9, best.reading * 1e-9,
-      level, compute >= memory ? "FMA" : level, timed[0].times.size(), timed[0].quantile(0.25), median,
-      timed[0].quantile(0.75), options.flops / median * 1e-9, options.bytes / median * 1e-9, limit, limit / median);
+      level,
+      compute < memory       ? level
+      : options.dotFlops > 0 ? "dot"
+                             : "FMA",
+      timed[0].times.size(), timed[0].quantile(0.25), median, timed[0].quantile(0.75), options.flops / median * 1e-9,
+      options.bytes / median * 1e-9, limit, limit / median);
+  if (options.dotFlops > 0)
+    std::printf(", \"dot_gflops\": %.1f", best.dots * 1e-9);
   if (timed.size() > 1)
     std::printf(", \"speedup\": %.4f", timed[1].quantile(0.5) / median);
   std::printf("}\n");

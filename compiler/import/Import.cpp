@@ -198,6 +198,8 @@ graph::FuncOp Importer::createFunction(const sema::Function &function, ArrayRef<
   set("res_attrs", builder.getArrayAttr(resultRoles));
   if (!function.doc.empty())
     set("doc", builder.getStringAttr(function.doc));
+  if (!function.role.empty())
+    set("graph.role", builder.getStringAttr(function.role));
   if (!function.isEntry)
     set("sym_visibility", builder.getStringAttr("private"));
   for (auto [name, on] : {std::pair("entry", function.isEntry), std::pair("layer", function.isLayer),

@@ -268,6 +268,7 @@ const Twins::Twin &Twins::of(graph::FuncOp function) {
     return twin;
   twin.function = function.clone();
   twin.function.setSymName((function.getSymName() + "-attention-maps").str());
+  twin.function->removeAttr("graph.role"); // the entry has it
   symbols.insert(twin.function, std::next(function->getIterator()));
   SmallVector<Value> maps;
   for (Operation &op : llvm::make_early_inc_range(twin.function.getBody().front()))

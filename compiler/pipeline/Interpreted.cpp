@@ -104,7 +104,8 @@ static void offer(fovea_exec *exec, const std::string &path, const HostTensor &v
   auto dtype = static_cast<int32_t>(value.dtype);
   std::vector<char> data(value.count() * sizeof(int64_t)); // the widest type
   write(value, dtype, data.data());
-  exec->services->dump(exec, path.c_str(), dtype, static_cast<int32_t>(strides.size()), layout.data(), data.data());
+  fovea_origin origin = {path.c_str(), "", ""};
+  exec->services->dump(exec, &origin, dtype, static_cast<int32_t>(strides.size()), layout.data(), data.data());
 }
 
 int32_t InterpretedProgram::run(int32_t number, fovea_exec *exec, const fovea_frame *frame) const {

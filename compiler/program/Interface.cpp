@@ -195,6 +195,8 @@ static FailureOr<Entry> describeEntry(graph::FuncOp function, Interface &interfa
   entry.name = name.contains('.') ? name.rsplit('.').second.str() : name.str();
   if (auto doc = function->getAttrOfType<StringAttr>("doc"))
     entry.doc = doc.getValue().str();
+  if (auto role = function->getAttrOfType<StringAttr>("graph.role"))
+    entry.role = role.getValue() == "train" ? FOVEA_ROLE_TRAIN : FOVEA_ROLE_EVALUATE;
   for (Attribute symbol : function.getSymbols())
     entry.symbols.push_back(cast<StringAttr>(symbol).getValue().str());
   std::vector<std::pair<std::string, size_t>> scalars;

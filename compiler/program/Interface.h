@@ -40,6 +40,7 @@ struct Entry {
   std::string name;     // as users call it
   std::string function; // the function in the module
   std::string doc;
+  int32_t role = 0; // FOVEA_ROLE_...
   std::vector<std::string> symbols;
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;

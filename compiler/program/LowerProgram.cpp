@@ -1,6 +1,7 @@
 #include "compiler/kernels/emit/Emit.h"
 #include "compiler/kernels/lower/EmitDim.h"
 #include "compiler/program/ProgramLowering.h"
+#include "dialects/graph/Places.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
@@ -43,9 +44,8 @@ Value ProgramLowering::text(Location loc, StringRef value) {
   return LLVM::AddressOfOp::create(b, loc, global);
 }
 
-/// The address of the kernel's fovea_kernel_info.
-Value ProgramLowering::kernelInfo(StringRef kernel, StringRef variant, Location loc) {
-  std::string shown = variant.empty() ? kernel.str() : (kernel + "." + variant).str(), name = shown + ".info";
+/// The address of a constant struct of three texts; a null StringRef is a null pointer.
+Value ProgramLowering::textRecord(Location loc, StringRef name, std::array<StringRef, 3> values) {
   auto global = module.lookupSymbol<LLVM::GlobalOp>(name);
   if (!global) {
     OpBuilder::InsertionGuard guard(b);
@@ -53,14 +53,21 @@ Value ProgramLowering::kernelInfo(StringRef kernel, StringRef variant, Location 
     auto type = LLVM::LLVMStructType::getLiteral(context, {ptr, ptr, ptr});
     global = LLVM::GlobalOp::create(b, loc, type, /*isConstant=*/true, LLVM::Linkage::Internal, name, Attribute());
     b.createBlock(&global.getInitializerRegion());
-    KernelInfo known = kernels.lookup(kernel);
-    Value fields[] = {text(loc, shown), text(loc, known.kind), text(loc, known.place)};
-    Value info = LLVM::PoisonOp::create(b, loc, type);
-    for (auto [i, value] : llvm::enumerate(fields))
-      info = LLVM::InsertValueOp::create(b, loc, info, value, ArrayRef<int64_t>{static_cast<int64_t>(i)});
-    LLVM::ReturnOp::create(b, loc, info);
+    Value record = LLVM::PoisonOp::create(b, loc, type);
+    for (auto [i, value] : llvm::enumerate(values)) {
+      Value field = value.data() ? text(loc, value) : Value(LLVM::ZeroOp::create(b, loc, ptr));
+      record = LLVM::InsertValueOp::create(b, loc, record, field, ArrayRef<int64_t>{static_cast<int64_t>(i)});
+    }
+    LLVM::ReturnOp::create(b, loc, record);
   }
   return LLVM::AddressOfOp::create(b, loc, global);
+}
+
+/// The address of the kernel's fovea_kernel_info.
+Value ProgramLowering::kernelInfo(StringRef kernel, StringRef variant, Location loc) {
+  std::string shown = variant.empty() ? kernel.str() : (kernel + "." + variant).str(), name = shown + ".info";
+  KernelInfo known = kernels.lookup(kernel);
+  return textRecord(loc, name, {shown, known.kind, known.place});
 }
 
 /// The record of the variant that runs at these sizes.
@@ -185,6 +192,14 @@ void ProgramLowering::lowerLaunch(kernel::LaunchOp launch) {
   launch.erase();
 }
 
+/// The address of the value's fovea_origin.
+Value ProgramLowering::origin(kernel::DumpOp dump) {
+  auto ops = dump->getAttrOfType<StringAttr>("fovea.ops");
+  std::string path = dump.getPath().str(), arithmetic = ops ? ops.getValue().str() : "";
+  std::string name = "fovea.origin." + std::to_string(origins++), place = placeOf(dump.getLoc());
+  return textRecord(dump.getLoc(), name, {dump->hasAttr("fovea.unnamed") ? StringRef() : path, arithmetic, place});
+}
+
 /// services->dump, where exec->dumping is set.
 void ProgramLowering::lowerDump(kernel::DumpOp dump) {
   Location loc = dump.getLoc();
@@ -211,7 +226,7 @@ void ProgramLowering::lowerDump(kernel::DumpOp dump) {
   Value services = loadPointer(loc, exec, offsetof(fovea_exec, services));
   Value operands[] = {loadPointer(loc, services, offsetof(fovea_services, dump)),
                       exec,
-                      text(loc, dump.getPath()),
+                      origin(dump),
                       arith::ConstantIntOp::create(b, loc, status, dtypeOf(dump.getElement())),
                       arith::ConstantIntOp::create(b, loc, status, type.getRank()),
                       layout,

@@ -39,6 +39,7 @@ private:
     return LLVM::LoadOp::create(b, loc, ptr, field(loc, base, offset));
   }
   Value text(Location loc, StringRef value);
+  Value textRecord(Location loc, StringRef name, std::array<StringRef, 3> values);
   Value kernelInfo(StringRef kernel, StringRef variant, Location loc);
   Value launchInfo(kernel::LaunchOp launch);
   Value addressOf(func::FuncOp function, Location loc) {
@@ -53,6 +54,7 @@ private:
   func::FuncOp taskFunction(StringRef kernel);
   void lowerLaunch(kernel::LaunchOp launch);
   void lowerDump(kernel::DumpOp dump);
+  Value origin(kernel::DumpOp dump);
   Value frameWords(func::FuncOp host, Location loc, size_t count);
   // -- host functions (LowerHosts.cpp)
   /// Where a memref argument of a top-level function lies: the frame's array (its offset in fovea_frame), the index in it.
@@ -105,7 +107,7 @@ private:
   llvm::StringMap<LLVM::GlobalOp> texts;
   llvm::StringMap<func::FuncOp> taskFunctions;
   llvm::DenseMap<Operation *, Plan> plans; // by host function
-  unsigned records = 0;
+  unsigned records = 0, origins = 0;
 };
 
 /// Entries, layers and prepare steps: functions that take an arena.

@@ -129,7 +129,8 @@ Constant *entryTable(TableBuilder &t, const Entry &entry, const Interface &inter
   }
   return t.record({t.text(entry.name), t.text(entry.doc), t.i32(inputs.size()), t.i32(outputs.size()), t.i32(symbols.size()),
                    t.i32(bindings.size()), t.i32(requirements.size()), t.i32(states.size()), t.array(inputs), t.array(outputs),
-                   t.array(symbols), t.array(bindings), t.array(requirements), t.array(states), t.array(stateSymbols)});
+                   t.array(symbols), t.array(bindings), t.array(requirements), t.array(states), t.array(stateSymbols),
+                   t.i32(entry.role), t.i32(0)});
 }
 
 } // namespace

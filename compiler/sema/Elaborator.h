@@ -262,6 +262,7 @@ public:
   bool elaborateEntry(Instance &root, const syntax::FunctionDecl &decl);
   bool makeArguments(const syntax::FunctionDecl &decl, bool unknown);
   void separateStates(Builder &builder);
+  bool takeRole(Function &function, const syntax::FunctionDecl &decl);
   void recordStates(const Builder &builder);
   void warnAssumedEqual(const Function &function, const syntax::FunctionDecl &decl);
   void collectEntries(const syntax::MemberBlock &block, const Instance &root,

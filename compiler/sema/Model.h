@@ -83,6 +83,7 @@ struct Function {
   /// inlined.
   bool isLayer = false;
   bool requireFused = false; // @require_fused
+  std::string role;          // of an entry: "train", "evaluate", or none
   std::vector<std::string> symbols;
   /// Symbols whose value is a rank-0 integer argument (used as a size inside): symbol name -> argument index.
   std::vector<std::pair<std::string, uint32_t>> scalarSymbols;

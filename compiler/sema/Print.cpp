@@ -39,7 +39,7 @@ static std::string printOp(const Model &model, const Function &f, const Op &op) 
 
 static std::string printFunction(const Model &model, const Function &f) {
   static constexpr const char *kinds[] = {"", "param ", "state "};
-  std::string out = fmt::format("{}{}{}{}<{}>(", f.requireFused ? "@require_fused " : "", f.isLayer ? "layer " : "",
+  std::string out = fmt::format("{}{}{}{}{}<{}>(", f.role.empty() ? "" : "@" + f.role + " ", f.requireFused ? "@require_fused " : "", f.isLayer ? "layer " : "",
                                 f.isEntry ? "entry " : "fn ", f.name, fmt::join(f.symbols, ", "));
   for (const Argument &a : f.arguments)
     out += fmt::format("{}\n    {}%{} {}: {}", &a == f.arguments.data() ? "" : ",", kinds[static_cast<int>(a.kind)],

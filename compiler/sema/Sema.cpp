@@ -202,6 +202,8 @@ bool Elaborator::elaborateEntry(Instance &root, const syntax::FunctionDecl &decl
   function.doc = decl.doc;
   function.requireFused = decl.requireFused;
   function.span = decl.span;
+  if (!takeRole(function, decl))
+    return false;
   recordStates(builder);
   for (const Slot &slot : builder.slots)
     if (slot.kind == ArgumentKind::Param && slot.written)

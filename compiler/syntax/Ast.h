@@ -114,6 +114,7 @@ struct FunctionDecl {
   Span span; // from the keyword to the end of the signature
   std::string doc;
   bool isEntry = false, requireFused = false;
+  std::vector<Name> roles; // of entries: `train`, `evaluate`, as they are written
   std::vector<ParameterDecl> parameters;
   std::vector<ResultDecl> results;
   bool hasResults = false; // `->` is written

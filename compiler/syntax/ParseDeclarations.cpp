@@ -18,17 +18,19 @@ void ParserImpl::file(File &file) {
 
 void ParserImpl::declaration(File &file) {
   std::string doc = docBefore();
-  bool requireFused = false;
-  if (lookingAt("@") && !attributes(requireFused))
+  Attributes found;
+  if (lookingAt("@") && !attributes(found))
     return;
-  if (requireFused && !lookingAt("fn")) {
+  for (const Name &role : found.roles)
+    diagnostics.report(diag::misplaced, role.span, "`@" + role.text + "`").help("it stands before an entry of a model");
+  if ((found.requireFused || !found.roles.empty()) && !lookingAt("fn")) {
     fail("`fn` after an attribute");
   } else if (accept("import")) {
     importDecl(file);
   } else if (lookingAt("fn")) {
     auto decl = function(false);
     decl->doc = std::move(doc);
-    decl->requireFused = requireFused;
+    decl->requireFused = found.requireFused;
     if (!decl->name.empty())
       file.functions.push_back(std::move(decl));
   } else if (lookingAt("module") || lookingAtWordThenName("model")) {
@@ -41,13 +43,15 @@ void ParserImpl::declaration(File &file) {
   }
 }
 
-bool ParserImpl::attributes(bool &requireFused) {
+bool ParserImpl::attributes(Attributes &found) {
   while (accept("@")) {
     Name name = expectName("an attribute's name");
     if (lost)
       return false;
     if (name.text == "require_fused")
-      requireFused = true;
+      found.requireFused = true;
+    else if (name.text == "train" || name.text == "evaluate")
+      found.roles.push_back(name);
     else
       diagnostics.report(diag::unknownAttribute, name.span, name.text);
   }
@@ -213,19 +217,23 @@ std::unique_ptr<MemberDecl> ParserImpl::member() {
   auto m = std::make_unique<MemberDecl>();
   Token first = peek();
   std::string doc = docBefore();
-  bool requireFused = false;
-  if (lookingAt("@") && !attributes(requireFused))
+  Attributes found;
+  if (lookingAt("@") && !attributes(found))
     return m;
   if (lookingAt("fn") || lookingAtWordThenName("entry") || (lookingAt("entry") && peek(1).is("("))) {
     m->kind = Kind::Function;
     m->function = function(peek().is("entry"));
     m->function->doc = std::move(doc);
-    m->function->requireFused = requireFused;
+    m->function->requireFused = found.requireFused;
+    for (const Name &role : found.roles)
+      if (!m->function->isEntry)
+        diagnostics.report(diag::misplaced, role.span, "`@" + role.text + "`").help("it stands before an entry");
+    m->function->roles = std::move(found.roles);
     m->name = m->function->name;
     m->span = m->function->span;
     return m;
   }
-  if (requireFused) {
+  if (found.requireFused || !found.roles.empty()) {
     fail("`fn` or `entry` after an attribute");
   } else if (lookingAt("if")) {
     memberIf(*m);

@@ -57,7 +57,11 @@ private:
 
   // Declarations.
   void declaration(File &file);
-  bool attributes(bool &requireFused);
+  struct Attributes {
+    bool requireFused = false;
+    std::vector<Name> roles;
+  };
+  bool attributes(Attributes &found);
   void importDecl(File &file);
   std::unique_ptr<FunctionDecl> function(bool isEntry);
   std::unique_ptr<ModuleDecl> module(bool isModel);

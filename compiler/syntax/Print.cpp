@@ -74,6 +74,8 @@ private:
     doc(f.doc);
     if (f.requireFused)
       line("@require_fused");
+    for (const Name &role : f.roles)
+      line("@" + role.text);
     std::string results;
     for (const ResultDecl &r : f.results)
       results += (results.empty() ? "" : ", ") + (r.name.empty() ? "" : r.name.text + ": ") + print(r.type);

@@ -1,6 +1,7 @@
 #include "compiler/program/Header.h"
 #include "compiler/tools/Commands.h"
 #include "compiler/tools/PackedFiles.h"
+#include "fovea/abi.h"
 
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -91,6 +92,9 @@ static int link(pipeline::Compiler &compiler, pipeline::Stage stage, const Argum
   }
   if (!job.shared && arguments.has("attention-maps"))
     job.wanted.push_back("fovea_write_attention_page");
+  for (const program::Entry &entry : objects->interface.entries)
+    if (!job.shared && entry.role == FOVEA_ROLE_TRAIN)
+      job.wanted.push_back("fovea_train");
   if (Error error = object::link(job))
     return fail(std::move(error));
   if (job.shared) {

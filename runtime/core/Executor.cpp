@@ -59,10 +59,11 @@ void serviceFail(fovea_exec *exec, int32_t code, const char *place, int64_t inde
   executorOf(exec).recordFailure({true, code, place, index, value, low, high});
 }
 
-void serviceDump(fovea_exec *exec, const char *path, int32_t dtype, int32_t rank, const int64_t *layout,
+void serviceDump(fovea_exec *exec, const fovea_origin *origin, int32_t dtype, int32_t rank, const int64_t *layout,
                  const void *data) {
-  if (executorOf(exec).dump && rank >= 0 && rank <= FOVEA_MAX_RANK)
-    executorOf(exec).offer(path, dtype, rank, layout, data);
+  Executor &executor = executorOf(exec);
+  if (rank >= 0 && rank <= FOVEA_MAX_RANK && (executor.see || (executor.dump && origin->path)))
+    executor.offer(*origin, dtype, rank, layout, data);
 }
 
 /// Whether elements with these strides are row-major without holes.
@@ -143,7 +144,7 @@ int32_t Executor::parallel(const fovea_launch &launch) {
   return failed.load(std::memory_order_relaxed) || cancelled.load(std::memory_order_relaxed);
 }
 
-void Executor::offer(const char *path, int32_t dtype, int32_t rank, const int64_t *layout, const void *data) {
+void Executor::offer(const fovea_origin &origin, int32_t dtype, int32_t rank, const int64_t *layout, const void *data) {
   fovea_tensor tensor = {dtype, rank, {}, const_cast<void *>(data)};
   int64_t count = 1, size = fovea_dtype_size(dtype);
   for (int32_t i = 0; i < rank; ++i)
@@ -160,8 +161,10 @@ void Executor::offer(const char *path, int32_t dtype, int32_t rank, const int64_
     gather(rank, layout, layout + rank, static_cast<const unsigned char *>(data), size, copy.data());
     tensor.data = copy.data();
   }
+  if (see)
+    return see(seeUser, origin, base.path, tensor);
   char joined[400];
-  fullPath(base.path, path, joined, sizeof(joined));
+  fullPath(base.path, origin.path, joined, sizeof(joined));
   dump(dumpUser, joined, &tensor);
 }
 
@@ -208,7 +211,7 @@ fovea_code Executor::run(fovea_entry_fn function, const fovea_frame &frame, fove
   failed.store(false);
   undumped = 0;
   info.launches = info.flops = info.bytes = 0;
-  base.dumping = dump != nullptr;
+  base.dumping = dump || see;
   base.path = nullptr;
   int64_t begun = nanoseconds();
   int32_t result = function(&base, &frame);

@@ -17,6 +17,9 @@ struct Executor {
   Profile profile;
   void (*dump)(void *user, const char *path, const fovea_tensor *value) = nullptr;
   void *dumpUser = nullptr;
+  /// Sees all values, those without a name too, in place of `dump`. See `watchValues`.
+  void (*see)(void *user, const fovea_origin &origin, const fovea_path *path, const fovea_tensor &value) = nullptr;
+  void *seeUser = nullptr;
   std::atomic<bool> cancelled{false};
 
   // Of the run in progress.
@@ -48,8 +51,8 @@ struct Executor {
   fovea_code run(fovea_entry_fn function, const fovea_frame &frame, fovea_error *error);
 
   int32_t parallel(const fovea_launch &launch);
-  /// Hands a value to `dump`, as a copy where it is not contiguous.
-  void offer(const char *path, int32_t dtype, int32_t rank, const int64_t *layout, const void *data);
+  /// Hands a value to `see` or `dump`, as a copy where it is not contiguous.
+  void offer(const fovea_origin &origin, int32_t dtype, int32_t rank, const int64_t *layout, const void *data);
   void recordFailure(const Failure &found);
   fovea_code status(int32_t result, fovea_error *error) const;
 };

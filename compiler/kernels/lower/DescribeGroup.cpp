@@ -1,6 +1,8 @@
 // Names for kernels that say what they do.
 #include "compiler/kernels/lower/KernelBuilder.h"
 
+#include "dialects/graph/Places.h"
+
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
 
@@ -99,6 +101,38 @@ std::string describeGroup(graph::GroupOp group) {
   for (auto backward : group.getBody().front().getOps<graph::AttentionBackwardOp>())
     return describe("attention_backward", backward);
   return describe("attention", *group.getBody().front().getOps<graph::AttentionOp>().begin());
+}
+
+std::string arithmeticOf(graph::GroupOp group) {
+  constexpr size_t most = 8;
+  SmallVector<std::string> parts;
+  auto add = [&](Operation &op) {
+    SmallVector<PlaceFrame> frames = placeFrames(op.getLoc());
+    const PlaceFrame *frame = userFrame(frames);
+    std::string part = op.getName().stripDialect().str();
+    if (frame)
+      part += " (" + std::to_string(frame->place.getLine()) + ":" + std::to_string(frame->place.getColumn()) + ")";
+    if (!llvm::is_contained(parts, part))
+      parts.push_back(part);
+  };
+  auto narrows = [](Operation &op) {
+    auto cast = dyn_cast<graph::CastOp>(op);
+    return cast && isa<FloatType>(cast.getX().getType().getElementType());
+  };
+  Block &body = group.getBody().front();
+  for (Operation &op : body)
+    if (narrows(op) ||
+        isa<graph::AddOp, graph::SubOp, graph::MulOp, graph::DivOp, graph::PowOp, graph::ExpOp, graph::LogOp,
+            graph::SqrtOp, graph::RsqrtOp, graph::ReduceOp, graph::ContractOp, graph::SoftmaxOp, graph::LogSumExpOp,
+            graph::AttentionOp, graph::LinearAttentionOp, graph::ScatterOp>(op))
+      add(op);
+  if (parts.empty())
+    for (Value value : body.getTerminator()->getOperands())
+      if (Operation *op = value.getDefiningOp())
+        add(*op);
+  if (parts.size() > most)
+    parts[most] = "...";
+  return llvm::join(ArrayRef(parts).take_front(most + 1), ", ");
 }
 
 } // namespace fovea::kernels

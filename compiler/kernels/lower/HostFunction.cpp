@@ -385,12 +385,19 @@ void HostFunction::emitCall(Step &step) {
 /// Offers a value where it has a path of its own.
 void HostFunction::emitDump(OpResult value) {
   StringRef path = pathOfResult(value);
-  if (path.empty() || named.lookup(path) != value)
+  bool isNamed = !path.empty() && named.lookup(path) == value;
+  auto group = dyn_cast<graph::GroupOp>(value.getOwner());
+  // Where training looks for numbers that are not finite, it looks at all values.
+  if (!isNamed && !(group && function->hasAttr("graph.role")))
     return;
   const Storage &storage = *storages.lookup(value);
   Type element = cast<graph::TensorType>(value.getType()).getElementType();
   Value view = viewOf(storage.base, storage.view, memrefTypeOf(storage.view, element));
-  kernel::DumpOp::create(b, value.getLoc(), view, path, element);
+  auto dump = kernel::DumpOp::create(b, value.getLoc(), view, isNamed ? path : "", element);
+  if (!isNamed)
+    dump->setAttr("fovea.unnamed", b.getUnitAttr());
+  if (group)
+    dump->setAttr("fovea.ops", b.getStringAttr(arithmeticOf(group)));
 }
 
 /// Offers the views of a value that have a name, parts of it among them: projections that were merged.

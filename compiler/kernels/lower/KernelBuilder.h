@@ -98,4 +98,8 @@ private:
 /// A name that says what the group does: "matmul_384x1536_bias_gelu", "attention_32", "map_norm".
 std::string describeGroup(graph::GroupOp group);
 
+/// The ops of a group that can make a number that is not finite of such that are, each once, with their lines, in order:
+/// "exp (3:5), div (3:12)". Where there are none, what gives the result.
+std::string arithmeticOf(graph::GroupOp group);
+
 } // namespace fovea::kernels

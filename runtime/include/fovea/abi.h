@@ -94,6 +94,13 @@ typedef struct fovea_launch {
 /* What a failing kernel reports. The first in (launch, task index) order wins, whatever the thread. */
 enum { FOVEA_FAIL_INDEX_OUT_OF_RANGE = 1, FOVEA_FAIL_ASSERT = 2, FOVEA_FAIL_DIVIDE_BY_ZERO = 3, FOVEA_FAIL_SIZE_OVERFLOW = 4, FOVEA_FAIL_MESSAGE = 5 };
 
+/* Where a value of an entry comes from; lives as long as the program. */
+typedef struct fovea_origin {
+  const char *path;  /* as in fovea_launch; null for a value without a name of its own, which --dump doesn't show */
+  const char *ops;   /* the arithmetic of the kernel that computes it, with lines: "sub (3:5), exp (3:1)" */
+  const char *place; /* "file:line:column" of what gives the value */
+} fovea_origin;
+
 typedef struct fovea_services {
   /* Runs all tasks over the threads and waits. Returns 0, or non-zero: the entry then returns it at once. Called from
    * the entry's own thread only, never from a task. `info`, `path` and their strings live as long as the program. */
@@ -103,9 +110,9 @@ typedef struct fovea_services {
    * what was expected (for an index). The task function then returns non-zero. With FOVEA_FAIL_MESSAGE `place` is the
    * whole message; it must live until the entry has returned and its outcome was taken. */
   void (*fail)(fovea_exec *exec, int32_t code, const char *place, int64_t index, int64_t value, int64_t low, int64_t high);
-  /* Offers a value for --dump; called only where exec->dumping is set. `path` is as in fovea_launch. `layout` are the
-   * `rank` sizes, then as many strides, in elements (0 or negative ones too); `data` is the first element. */
-  void (*dump)(fovea_exec *exec, const char *path, int32_t dtype, int32_t rank, const int64_t *layout, const void *data);
+  /* Offers a value; called only where exec->dumping is set. `layout` are the `rank` sizes, then as many strides, in
+   * elements (0 or negative ones too); `data` is the first element. */
+  void (*dump)(fovea_exec *exec, const fovea_origin *origin, int32_t dtype, int32_t rank, const int64_t *layout, const void *data);
 } fovea_services;
 
 /* A layer's code is compiled once and does not know its place in the model: a caller puts the call's path before what it
@@ -184,6 +191,11 @@ typedef struct fovea_packed {
   int64_t bytes;
 } fovea_packed;
 
+/* What `train` of a program's command line runs: at most one entry of each role. Their results are f32 without axes, the
+ * first is the loss; the first axis of every input with axes is the batch; inputs without axes are i64 or i32 and named
+ * `epoch`, `step` or `seed`. */
+enum { FOVEA_ROLE_NONE = 0, FOVEA_ROLE_TRAIN = 1, FOVEA_ROLE_EVALUATE = 2 };
+
 typedef struct fovea_entry {
   const char *name;
   const char *doc; /* the source's doc comment */
@@ -196,6 +208,8 @@ typedef struct fovea_entry {
   const int32_t *states;          /* numbers of the states that it reads or writes, state_count of them */
   /* Per state symbol of the program: the entry's symbol that must equal it, or -1. Null where state_symbol_count is 0. */
   const int32_t *state_symbols;
+  int32_t role; /* FOVEA_ROLE_... */
+  int32_t unused;
 } fovea_entry;
 
 /* What a state is before the first run that lists it: every element `a`, or random numbers of a distribution that the

@@ -12,6 +12,7 @@ _Static_assert(sizeof(fovea_require) == 72 && offsetof(fovea_require, message) =
 _Static_assert(sizeof(fovea_kernel_info) == 24, "fovea_kernel_info");
 _Static_assert(sizeof(fovea_launch) == 64 && offsetof(fovea_launch, finish) == 32, "fovea_launch");
 _Static_assert(sizeof(fovea_services) == 24 && offsetof(fovea_services, fail) == 8, "fovea_services");
+_Static_assert(sizeof(fovea_origin) == 24 && offsetof(fovea_origin, place) == 16, "fovea_origin");
 _Static_assert(sizeof(fovea_path) == 16 && offsetof(fovea_path, outer) == 8, "fovea_path");
 _Static_assert(sizeof(fovea_exec) == 32 && offsetof(fovea_exec, shared) == 24, "fovea_exec");
 _Static_assert(sizeof(fovea_frame) == 56 && offsetof(fovea_frame, arena) == 48, "fovea_frame");
@@ -20,8 +21,8 @@ _Static_assert(sizeof(fovea_derived) == 24 && offsetof(fovea_derived, dtype) == 
 _Static_assert(sizeof(fovea_target) == 80 && offsetof(fovea_target, derived) == 40, "fovea_target");
 _Static_assert(offsetof(fovea_target, direct_count) == 56 && offsetof(fovea_target, identity) == 64, "fovea_target");
 _Static_assert(sizeof(fovea_packed) == 16 && offsetof(fovea_packed, bytes) == 8, "fovea_packed");
-_Static_assert(sizeof(fovea_entry) == 96 && offsetof(fovea_entry, inputs) == 40, "fovea_entry");
-_Static_assert(offsetof(fovea_entry, states) == 80 && offsetof(fovea_entry, state_symbols) == 88, "fovea_entry");
+_Static_assert(sizeof(fovea_entry) == 104 && offsetof(fovea_entry, inputs) == 40, "fovea_entry");
+_Static_assert(offsetof(fovea_entry, states) == 80 && offsetof(fovea_entry, role) == 96, "fovea_entry");
 _Static_assert(sizeof(fovea_initial) == 24 && offsetof(fovea_initial, a) == 8, "fovea_initial");
 _Static_assert(sizeof(fovea_program) == 88 && offsetof(fovea_program, name) == 24, "fovea_program");
 _Static_assert(offsetof(fovea_program, targets) == 56 && offsetof(fovea_program, state_initial) == 72,

@@ -71,9 +71,12 @@ int32_t addEntry(fovea_exec *exec, const fovea_frame *frame) {
     int64_t layout[] = {frame->symbols[0], 1}, backwards[] = {2, (frame->symbols[0] + 1) / 2, 0, -2};
     fovea_path layer = {"layers.0", exec->path};
     exec->path = &layer;
-    exec->services->dump(exec, "a", FOVEA_F32, 1, layout, frame->inputs[0]);
+    static const fovea_origin a = {"a", "add", PLACE(1)}, twice = {"twice", "add", PLACE(1)},
+                              unnamed = {nullptr, "add", PLACE(1)};
+    exec->services->dump(exec, &a, FOVEA_F32, 1, layout, frame->inputs[0]);
     const auto *last = static_cast<const float *>(frame->inputs[0]) + (frame->symbols[0] - 1) / 2 * 2;
-    exec->services->dump(exec, "twice", FOVEA_F32, 2, backwards, last);
+    exec->services->dump(exec, &unnamed, FOVEA_F32, 1, layout, frame->inputs[0]);
+    exec->services->dump(exec, &twice, FOVEA_F32, 2, backwards, last);
     exec->path = layer.outer;
   }
   return launch(exec, frame, &info, addTask, frame->symbols[0]);
@@ -215,13 +218,15 @@ const char *const namesN[] = {"N"}, *const namesB[] = {"B"}, *const namesTail[] 
 const int32_t noStates[] = {-1, -1}, pushSymbols[] = {0, 2}, pushStates[] = {0};
 
 const fovea_entry entries[] = {
-    {"add", "Adds.\nTwo lines.", 2, 1, 1, 1, 1, 0, addInputs, addOutputs, namesN, bindN, requireAdd, nullptr, noStates},
-    {"affine", "", 1, 1, 1, 1, 0, 0, affineInputs, affineOutputs, namesB, bindN, nullptr, nullptr, noStates},
-    {"lookup", nullptr, 1, 1, 1, 1, 0, 0, lookupInputs, lookupOutputs, namesN, bindN, nullptr, nullptr, noStates},
-    {"tail", nullptr, 2, 1, 2, 2, 1, 0, tailInputs, tailOutputs, namesTail, bindTail, requireTail, nullptr, noStates},
+    {"add", "Adds.\nTwo lines.", 2, 1, 1, 1, 1, 0, addInputs, addOutputs, namesN, bindN, requireAdd, nullptr, noStates,
+     0, 0},
+    {"affine", "", 1, 1, 1, 1, 0, 0, affineInputs, affineOutputs, namesB, bindN, nullptr, nullptr, noStates, 0, 0},
+    {"lookup", nullptr, 1, 1, 1, 1, 0, 0, lookupInputs, lookupOutputs, namesN, bindN, nullptr, nullptr, noStates, 0, 0},
+    {"tail", nullptr, 2, 1, 2, 2, 1, 0, tailInputs, tailOutputs, namesTail, bindTail, requireTail, nullptr, noStates, 0,
+     0},
     {"push", nullptr, 2, 1, 3, 3, 1, 1, pushInputs, pushOutputs, namesPush, bindPush, requirePush, pushStates,
-     pushSymbols},
-    {"slow", nullptr, 1, 1, 1, 1, 0, 0, slowInputs, addOutputs, namesN, bindN, nullptr, nullptr, noStates},
+     pushSymbols, 0, 0},
+    {"slow", nullptr, 1, 1, 1, 1, 0, 0, slowInputs, addOutputs, namesN, bindN, nullptr, nullptr, noStates, 0, 0},
 };
 const fovea_tensor_spec params[] = {{"weight", PLACE(30), FOVEA_F32, 1, dimFour},
                                     {"bias", PLACE(31), FOVEA_F32, 1, dimFour}};

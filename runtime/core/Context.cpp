@@ -1,40 +1,13 @@
 // Contexts: states, the arena, one call at a time.
+#include "runtime/core/Context.h"
+
 #include "runtime/core/Dim.h"
 #include "runtime/core/Initial.h"
-#include "runtime/core/Model.h"
 
 #include <inttypes.h>
 
 using namespace fovea;
 using namespace fovea::rt;
-
-struct fovea_context {
-  explicit fovea_context(const fovea_model &model, Memory memory)
-      : model(model), memory(memory), symbols(memory), inputs(memory), outputs(memory), states(memory), visible(memory),
-        stateSizes(memory), givenSizes(memory) {}
-  ~fovea_context() { freeStates(); }
-
-  void freeStates() {
-    for (Buffer *&state : states) {
-      destroy(memory, state);
-      state = nullptr;
-    }
-  }
-
-  const fovea_model &model;
-  Memory memory;
-  Executor executor;
-  Buffer arena;
-  // All sized for the largest entry when the context is made.
-  Array<int64_t> symbols;
-  Array<const void *> inputs;
-  Array<void *> outputs;
-  Array<Buffer *> states; // by number, null before the first use
-  Array<void *> visible;  // states of the entry that runs
-  Array<int64_t> stateSizes;
-  Array<int64_t> givenSizes; // those named when the context was made
-  uint64_t seed = 0;
-};
 
 static fovea_code allocateTables(fovea_context &context, fovea_error *error) {
   const fovea_program &program = *context.model.program;
@@ -87,9 +60,8 @@ static Sizes sizesOf(fovea_context &context, int32_t entry, const fovea_tensor *
           context.symbols.data()};
 }
 
-/// Shape of a state; FOVEA_PRECONDITION where a size is not fixed.
-static fovea_code stateShape(const fovea_context &context, int32_t number, fovea_tensor &tensor, fovea_error *error) {
-  const fovea_program &program = *context.model.program;
+fovea_code fovea::rt::stateShape(const fovea_program &program, const int64_t *sizes, int32_t number,
+                                 fovea_tensor &tensor, fovea_error *error) {
   const fovea_tensor_spec &spec = program.states[number];
   tensor.dtype = spec.dtype;
   tensor.rank = spec.rank;
@@ -97,13 +69,13 @@ static fovea_code stateShape(const fovea_context &context, int32_t number, fovea
     const fovea_dim &dim = spec.dims[axis];
     for (int64_t i = 0; i + 1 < dim.length; ++i) {
       if (dim.code[i] == FOVEA_DIM_SYMBOL && dim.code[i + 1] >= 0 && dim.code[i + 1] < program.state_symbol_count &&
-          context.stateSizes[static_cast<size_t>(dim.code[i + 1])] < 0)
+          sizes[dim.code[i + 1]] < 0)
         return fail(error, FOVEA_PRECONDITION,
                     "the size `%s` of the state `%s` is not fixed: give it when the context is made (--size)",
                     program.state_symbols[dim.code[i + 1]], spec.name);
       i += dim.code[i] == FOVEA_DIM_PUSH || dim.code[i] == FOVEA_DIM_SYMBOL;
     }
-    if (evaluate(dim, context.stateSizes.data(), program.state_symbol_count, tensor.shape[axis]) != DimResult::Ok)
+    if (evaluate(dim, sizes, program.state_symbol_count, tensor.shape[axis]) != DimResult::Ok)
       return fail(error, FOVEA_PRECONDITION, "the size %s of the state `%s` overflows", dim.text, spec.name);
   }
   int64_t elements;
@@ -131,12 +103,12 @@ static fovea_code fillState(const fovea_context &context, int32_t number, Buffer
   return FOVEA_OK;
 }
 
-static fovea_code needState(fovea_context &context, int32_t number, fovea_error *error) {
+fovea_code fovea::rt::needState(fovea_context &context, int32_t number, fovea_error *error) {
   Buffer *&state = context.states[static_cast<size_t>(number)];
   if (state)
     return FOVEA_OK;
   fovea_tensor tensor;
-  if (fovea_code code = stateShape(context, number, tensor, error))
+  if (fovea_code code = stateShape(*context.model.program, context.stateSizes.data(), number, tensor, error))
     return code;
   int64_t elements, size = fovea_dtype_size(tensor.dtype);
   countElements(tensor.shape, tensor.rank, size, elements);
@@ -248,6 +220,11 @@ fovea_code fovea::rt::writeProfile(const fovea_context *context, OutputFile &fil
   return context->executor.profile.write(file, context->model.program->name, error);
 }
 
+void fovea::rt::watchValues(fovea_context &context, SeeValue see, void *user) {
+  context.executor.see = see;
+  context.executor.seeUser = user;
+}
+
 extern "C" {
 
 fovea_code fovea_context_create(const fovea_model *model, const fovea_context_options *given, fovea_context **result,
@@ -355,7 +332,7 @@ fovea_code fovea_context_state(fovea_context *context, const char *path, fovea_t
   for (int32_t i = 0; i < program.state_count; ++i) {
     if (strcmp(program.states[i].name, path) != 0)
       continue;
-    fovea_code code = stateShape(*context, i, *state, error);
+    fovea_code code = stateShape(program, context->stateSizes.data(), i, *state, error);
     if (!code)
       code = needState(*context, i, error);
     if (!code)

@@ -69,6 +69,15 @@ fovea_code MappedFile::open(const char *path, fovea_error *error) {
   return code;
 }
 
+fovea_code flushToDisk(const char *path, fovea_error *error) {
+  int descriptor = ::open(path, O_RDONLY | O_CLOEXEC);
+  bool good = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL); // of a device there is nothing to flush
+  fovea_code code = good ? FOVEA_OK : fileError(error, "write", path);
+  if (descriptor >= 0)
+    ::close(descriptor);
+  return code;
+}
+
 void expectWhole(const unsigned char *begin, size_t size) {
   constexpr uintptr_t page = 4096, hugePage = 2 << 20;
   uintptr_t first = (reinterpret_cast<uintptr_t>(begin) + page - 1) & ~(page - 1);
@@ -85,7 +94,23 @@ OutputFile::~OutputFile() {
     unlink(name);
 }
 
-fovea_code OutputFile::open(const char *path, fovea_error *error) {
+/// Makes a temporary file beside `target`; false with errno, EEXIST where another attempt may succeed.
+bool OutputFile::openTemporary(const char *path, int attempt, bool reuses, unsigned mode) {
+  const char *slash = strrchr(path, '/');
+  int folder = slash ? static_cast<int>(slash + 1 - path) : 0;
+  int length = reuses ? snprintf(name, sizeof(name), "%.*s.%s.tmp", folder, path, path + folder)
+                      : snprintf(name, sizeof(name), "%.*s.fovea-%ld-%d.tmp", folder, path, static_cast<long>(getpid()),
+                                 attempt);
+  if (length >= static_cast<int>(sizeof(name))) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  descriptor = ::open(name, O_WRONLY | O_CREAT | O_CLOEXEC | (reuses ? O_TRUNC | O_NOFOLLOW : O_EXCL), mode);
+  temporary = descriptor >= 0;
+  return temporary;
+}
+
+fovea_code OutputFile::open(const char *path, fovea_error *error, bool reuses) {
   struct stat status;
   bool exists = stat(path, &status) == 0;
   if (!exists && (errno != ENOENT || !*path))
@@ -104,20 +129,10 @@ fovea_code OutputFile::open(const char *path, fovea_error *error) {
       return fileError(error, "write", path);
     }
   }
-  const char *slash = strrchr(target, '/');
-  int folder = slash ? static_cast<int>(slash + 1 - target) : 0;
   for (int attempt = 0; attempt < 100; ++attempt) {
-    if (snprintf(name, sizeof(name), "%.*s.fovea-%ld-%d.tmp", folder, target, static_cast<long>(getpid()), attempt) >=
-        static_cast<int>(sizeof(name))) {
-      errno = ENAMETOOLONG;
-      break;
-    }
-    descriptor = ::open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, exists ? status.st_mode & 0777 : 0666);
-    if (descriptor >= 0) {
-      temporary = true;
+    if (openTemporary(target, attempt, reuses, exists ? status.st_mode & 0777 : 0666))
       return FOVEA_OK;
-    }
-    if (errno != EEXIST)
+    if (reuses || errno != EEXIST)
       break;
   }
   return fileError(error, "write", path);

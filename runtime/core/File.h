@@ -45,6 +45,9 @@ private:
   FileStamp opened = {};
 };
 
+/// Puts a file that was written without `durable` on the disk.
+fovea_code flushToDisk(const char *path, fovea_error *error);
+
 /// Says that most of a mapped file is going to be read. What has to come from the disk then comes in huge pages, where
 /// the file system can keep them: one fault maps 2 MiB, in this process and in later ones. To be called before the
 /// first touch.
@@ -60,13 +63,16 @@ public:
   /// Removes the temporary file where `commit` was not reached.
   ~OutputFile();
 
-  fovea_code open(const char *path, fovea_error *error);
+  /// With `reuses` the temporary file has one name for all processes, `.<name>.tmp`, and one that was left behind is
+  /// overwritten: for what is written again and again by a process that may be killed. One process may do so at a time.
+  fovea_code open(const char *path, fovea_error *error, bool reuses = false);
   fovea_code write(const void *data, size_t size, fovea_error *error);
   [[gnu::format(printf, 3, 4)]] fovea_code print(fovea_error *error, const char *format, ...);
   /// Gives the file its name; `durable`: not before its bytes are on the disk.
   fovea_code commit(fovea_error *error, bool durable = false);
 
 private:
+  bool openTemporary(const char *path, int attempt, bool reuses, unsigned mode);
   fovea_code flush(fovea_error *error);
   fovea_code writeNow(const char *data, size_t size, fovea_error *error);
 

@@ -94,13 +94,14 @@ static bool readRecord(JsonReader &json, HeaderRecord &record) {
   return true;
 }
 
-static bool readMetadata(JsonReader &json) {
+/// False with no problem reported where there is no memory for the notes.
+static bool readMetadata(JsonReader &json, Array<FileNote> &notes) {
   bool first = true;
-  Text key, value;
+  FileNote note;
   if (!json.open('{'))
     return false;
-  while (json.member(first, key))
-    if (!json.string(value))
+  while (json.member(first, note.key))
+    if (!json.string(note.value) || !notes.push(note))
       return false;
   return !json.failed();
 }
@@ -183,8 +184,8 @@ fovea_code TensorFile::parseSafetensors(const unsigned char *bytes, size_t size,
       if (metadata)
         json.report("`__metadata__` is there twice");
       metadata = true;
-      if (json.failed() || !readMetadata(json))
-        return jsonError(json, "header", key, error);
+      if (json.failed() || !readMetadata(json, notes))
+        return json.failed() ? jsonError(json, "header", key, error) : outOfMemory(error, "a file's header", 0);
       continue;
     }
     HeaderRecord record;
@@ -323,45 +324,77 @@ fovea_code TensorFile::openIndex(const char *path, Memory from, fovea_error *err
   return shards.keepMaps(std::move(map));
 }
 
-fovea_code writeSafetensors(OutputFile &file, const OutputTensor *tensors, size_t count, Memory memory,
-                            fovea_error *error) {
-  static const char *const names[] = {"F64", "F32", "F16", "BF16", "I64",  "I32",     "I16",     "I8",
-                                      "U64", "U32", "U16", "U8",   "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0"};
-  Array<char> header(memory);
-  bool stored = header.push('{');
-  auto add = [&](Text text) {
+namespace {
+/// The header's text; what is added is lost once memory is.
+struct HeaderWriter {
+  explicit HeaderWriter(Memory memory) : header(memory) {}
+
+  void add(Text text) {
     for (char c : text)
       stored = stored && header.push(c);
-  };
+  }
+  void addString(Text text) {
+    add("\"");
+    for (char c : text) {
+      char escaped[8];
+      bool plain = static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\';
+      snprintf(escaped, sizeof(escaped), plain ? "%c" : "\\u%04x", static_cast<unsigned char>(c));
+      add(escaped);
+    }
+    add("\"");
+  }
+  void addNotes(const FileNote *notes, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      add(i ? "," : "\"__metadata__\":{");
+      addString(notes[i].key);
+      add(":");
+      addString(notes[i].value);
+    }
+    if (count)
+      add("}");
+  }
+  void addTensor(const OutputTensor &tensor, int64_t begin, int64_t end) {
+    static const char *const names[] = {"F64", "F32", "F16", "BF16", "I64",  "I32",     "I16",     "I8",
+                                        "U64", "U32", "U16", "U8",   "BOOL", "F8_E4M3", "F8_E5M2", "F8_E8M0"};
+    addString(tensor.name);
+    char text[160];
+    snprintf(text, sizeof(text), ":{\"dtype\":\"%s\",\"shape\":[", names[static_cast<int>(tensor.dtype)]);
+    add(text);
+    for (int32_t axis = 0; axis < tensor.rank; ++axis) {
+      snprintf(text, sizeof(text), "%s%" PRId64, axis ? "," : "", tensor.shape[axis]);
+      add(text);
+    }
+    snprintf(text, sizeof(text), "],\"data_offsets\":[%" PRId64 ",%" PRId64 "]}", begin, end);
+    add(text);
+  }
+
+  Array<char> header;
+  bool stored = true;
+};
+} // namespace
+
+fovea_code writeSafetensors(OutputFile &file, const OutputTensor *tensors, size_t count, Memory memory,
+                            fovea_error *error, const FileNote *notes, size_t noteCount) {
+  HeaderWriter text(memory);
+  text.add("{");
+  text.addNotes(notes, noteCount);
   int64_t offset = 0;
   for (size_t i = 0; i < count; ++i) {
     const OutputTensor &tensor = tensors[i];
     int64_t elements;
     if (!countElements(tensor.shape, tensor.rank, elementSize(tensor.dtype), elements))
       return fail(error, FOVEA_INVALID_ARGUMENT, "tensor %s: its shape overflows", Quoted(tensor.name).text);
-    add(i ? ",\"" : "\"");
-    for (char c : tensor.name) {
-      char escaped[8];
-      bool plain = static_cast<unsigned char>(c) >= 0x20 && c != '"' && c != '\\';
-      snprintf(escaped, sizeof(escaped), plain ? "%c" : "\\u%04x", static_cast<unsigned char>(c));
-      add(escaped);
-    }
-    char text[160];
-    snprintf(text, sizeof(text), "\":{\"dtype\":\"%s\",\"shape\":[", names[static_cast<int>(tensor.dtype)]);
-    add(text);
-    for (int32_t axis = 0; axis < tensor.rank; ++axis) {
-      snprintf(text, sizeof(text), "%s%" PRId64, axis ? "," : "", tensor.shape[axis]);
-      add(text);
-    }
+    if (i || noteCount)
+      text.add(",");
     int64_t end = offset + elements * elementSize(tensor.dtype);
-    snprintf(text, sizeof(text), "],\"data_offsets\":[%" PRId64 ",%" PRId64 "]}", offset, end);
-    add(text);
+    text.addTensor(tensor, offset, end);
     offset = end;
   }
-  add("}");
-  while (header.size() % 8) // aligns the data
-    add(" ");
-  if (!stored)
+  text.add("}");
+  while (text.stored && text.header.size() % 8) // aligns the data
+    text.add(" ");
+  Array<char> &header = text.header;
+  if (!text.stored)
     return outOfMemory(error, "a file's header", static_cast<int64_t>(header.size()));
   unsigned char length[8];
   for (int i = 0; i < 8; ++i)

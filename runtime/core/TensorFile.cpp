@@ -59,6 +59,7 @@ TensorFile &TensorFile::operator=(TensorFile &&other) noexcept {
   std::swap(memory, other.memory);
   std::swap(kindName, other.kindName);
   std::swap(tensors, other.tensors);
+  std::swap(notes, other.notes);
   std::swap(texts, other.texts);
   std::swap(maps, other.maps);
   std::swap(mapNames, other.mapNames);
@@ -78,6 +79,7 @@ void TensorFile::start(Memory from, const char *kind) {
   *this = TensorFile();
   memory = from;
   tensors.setMemory(from);
+  notes.setMemory(from);
   texts = TextPool(from);
   maps.setMemory(from);
   mapNames.setMemory(from);
@@ -97,6 +99,13 @@ const FileTensor *TensorFile::find(Text name) const {
   const FileTensor *found = std::lower_bound(tensors.begin(), tensors.end(), name,
                                              [](const FileTensor &tensor, Text name) { return tensor.name < name; });
   return found != tensors.end() && found->name == name ? found : nullptr;
+}
+
+const Text *TensorFile::note(Text key) const {
+  for (const FileNote &note : notes)
+    if (note.key == key)
+      return &note.value;
+  return nullptr;
 }
 
 static bool endsWith(Text text, Text end) {

@@ -56,6 +56,11 @@ struct FileTensor {
   int64_t elements() const { return bytes / elementSize(dtype); }
 };
 
+/// A pair of a file's `__metadata__`.
+struct FileNote {
+  Text key, value;
+};
+
 /// Elements of a shape; false where a size is negative or the product, in bytes of `size` each, overflows.
 bool countElements(const int64_t *shape, int32_t rank, int64_t size, int64_t &elements);
 
@@ -81,6 +86,8 @@ public:
   const FileTensor *end() const { return tensors.end(); }
   /// Null where there is none.
   const FileTensor *find(Text name) const;
+  /// The value of a key of a safetensors file's `__metadata__`; null where there is none.
+  const Text *note(Text key) const;
   /// "safetensors", "sharded safetensors", "npy", "npz".
   const char *kind() const { return kindName; }
 
@@ -107,6 +114,7 @@ private:
   Memory memory;
   const char *kindName = "";
   Array<FileTensor> tensors;
+  Array<FileNote> notes;
   TextPool texts;
   Array<MappedFile *> maps;
   Array<Text> mapNames;
@@ -129,9 +137,9 @@ struct OutputTensor {
 fovea_code writeNpy(OutputFile &file, const OutputTensor &tensor, fovea_error *error);
 /// The same as an uncompressed npz of tensors with different names; all of them together must be below 4 GiB.
 fovea_code writeNpz(OutputFile &file, const OutputTensor *tensors, size_t count, Memory memory, fovea_error *error);
-/// The same as safetensors.
+/// The same as safetensors, with `__metadata__` where there are notes (of different keys).
 fovea_code writeSafetensors(OutputFile &file, const OutputTensor *tensors, size_t count, Memory memory,
-                            fovea_error *error);
+                            fovea_error *error, const FileNote *notes = nullptr, size_t noteCount = 0);
 /// A whole .npy file at once.
 fovea_code writeNpy(const char *path, const OutputTensor &tensor, fovea_error *error);
 

@@ -1,7 +1,7 @@
 // The numbers go into the page as one object of JSON, tensors as base64 of little-endian f32; a script draws them.
 #include "runtime/main/AttentionPage.h"
 
-#include "runtime/core/Status.h"
+#include "runtime/main/Page.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -40,9 +40,9 @@ private:
   Array<Text> lines;
 };
 
-class Writer {
+class Writer : PageWriter {
 public:
-  Writer(const AttentionPage &page, OutputFile &file, fovea_error *error) : page(page), file(file), error(error) {}
+  Writer(const AttentionPage &page, OutputFile &file, fovea_error *error) : PageWriter(file, error), page(page) {}
 
   fovea_code run() {
     if (fovea_code code = vocabulary.open(page.vocabulary, error))
@@ -59,6 +59,7 @@ public:
       chain(i);
     }
     text("]}");
+    text(pageMiddle);
     text(tail);
     return code;
   }
@@ -198,27 +199,6 @@ private:
     text("]");
   }
 
-  void text(const char *what) {
-    if (!code)
-      code = file.write(what, strlen(what), error);
-  }
-  void number(const char *label, int64_t value) {
-    if (!code)
-      code = file.print(error, "%s%lld", label, static_cast<long long>(value));
-  }
-  /// As JSON that may stand in a script.
-  void string(Text what) {
-    text("\"");
-    for (size_t i = 0; i < what.size() && !code; ++i) {
-      unsigned char c = static_cast<unsigned char>(what.data()[i]);
-      if (c < 0x20 || c == '"' || c == '\\' || c == '<' || c == '&')
-        code = file.print(error, "\\u%04x", c);
-      else
-        code = file.write(&c, 1, error);
-    }
-    text("\"");
-  }
-
   void base64(float value) {
     unsigned char bytes[4];
     memcpy(bytes, &value, 4);
@@ -247,9 +227,6 @@ private:
   }
 
   const AttentionPage &page;
-  OutputFile &file;
-  fovea_error *error;
-  fovea_code code = FOVEA_OK;
   Vocabulary vocabulary;
   unsigned bits = 0, held = 0; // of base64
 };
@@ -263,14 +240,9 @@ table { border-collapse: collapse; font: 12px monospace } th, td { text-align: l
 </style></head><body><h1></h1><main></main><script id="maps" type="application/json">
 )";
 
-const char *const tail = R"(
-</script><script>
-const maps = JSON.parse(document.getElementById('maps').textContent), most = 200;
+const char *const tail = R"(const maps = JSON.parse(document.getElementById('maps').textContent), most = 200;
 const numbers = text => { const s = atob(text), b = new Uint8Array(s.length); for (let i = 0; i < s.length; ++i) b[i] = s.charCodeAt(i);
   const v = new DataView(b.buffer); return Float32Array.from({length: b.length / 4}, (_, i) => v.getFloat32(4 * i, true)) };
-const make = (name, parent, text, attributes) => { const e = name[0] == ':' ? document.createElementNS('http://www.w3.org/2000/svg', name.slice(1)) : document.createElement(name);
-  if (text != null) e.textContent = text; for (const k in attributes) e.setAttribute(k, attributes[k]); parent.append(e); return e };
-const shown = x => Number(x.toPrecision(4)).toString();
 const token = (tokens, i) => tokens ? tokens[i] : String(i);
 const span = (tokens, first, last) => first == last ? token(tokens, first) : token(tokens, first) + ' … ' + token(tokens, last);
 function draw(chain, head, place) {

@@ -2,7 +2,7 @@
 #ifndef FOVEA_RUNTIME_MAIN_INPUTS_H
 #define FOVEA_RUNTIME_MAIN_INPUTS_H
 
-#include "runtime/core/TensorFile.h"
+#include "runtime/main/Convert.h"
 #include "runtime/main/Options.h"
 
 #include <stdio.h>
@@ -22,18 +22,17 @@ public:
 private:
   int place(int32_t input, const char *text, bool named);
   int placeAll(const TensorFile &file, const char *path, bool &any);
-  int convert(int32_t input, const FileTensor &tensor, const char *path);
+  int take(int32_t input, const FileTensor &tensor, const char *path);
   bool parseScalar(int32_t input, const char *text, bool &outOfRange);
   int openFile(const char *path, TensorFile *&file);
   void printEntry(FILE *to) const;
-  unsigned char *newBuffer(int64_t bytes);
 
   const fovea_program *program = nullptr;
   const fovea_entry *entry = nullptr;
   Array<fovea_tensor> tensors;
   Array<bool> given;
   Array<TensorFile *> files;
-  Array<Buffer *> buffers;
+  Converter converter;
 };
 
 } // namespace fovea::rt

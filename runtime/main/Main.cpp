@@ -3,10 +3,11 @@
 #include "runtime/core/Weights.h"
 #include "runtime/main/Destination.h"
 #include "runtime/main/Inputs.h"
+#include "runtime/main/Interrupts.h"
 #include "runtime/main/Limits.h"
+#include "runtime/main/Training.h"
 
 #include <algorithm>
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -38,53 +39,13 @@ struct ProgressBar {
   }
 };
 
-std::atomic<fovea_context *> interruptible{nullptr};
-volatile sig_atomic_t interrupted = 0;
-
-/// While there is one, the first SIGINT, SIGTERM or SIGHUP cancels the run, so that no temporary file is left behind;
-/// the second one ends the process at once. A reader of standard output that is gone (SIGPIPE) ends it after the print.
-class Interrupts {
-public:
-  Interrupts() {
-    interrupted = 0;
-    struct sigaction action = {};
-    action.sa_handler = [](int number) {
-      interrupted = number;
-      if (fovea_context *context = interruptible.load())
-        fovea_context_cancel(context);
-    };
-    for (size_t i = 0; i < std::size(numbers); ++i) {
-      action.sa_flags = numbers[i] == SIGPIPE ? 0 : static_cast<int>(SA_RESETHAND);
-      sigaction(numbers[i], nullptr, &before[i]);
-      if (before[i].sa_handler == SIG_DFL)
-        sigaction(numbers[i], &action, nullptr);
-    }
-  }
-  ~Interrupts() {
-    for (size_t i = 0; i < std::size(numbers); ++i)
-      sigaction(numbers[i], &before[i], nullptr);
-  }
-
-  /// Ends the process by the signal that came, as its parent expects.
-  void passOn() {
-    if (interrupted) {
-      signal(interrupted, SIG_DFL);
-      raise(interrupted);
-    }
-  }
-
-private:
-  static constexpr int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
-  struct sigaction before[std::size(numbers)];
-};
-
 /// One run of the program, from its options to an exit code.
 class Session {
 public:
   Session(const fovea_program &program, const Options &options)
       : program(program), options(options), destination(program, options) {}
   ~Session() {
-    interruptible.store(nullptr);
+    Interrupts::cancels(nullptr);
     fovea_context_destroy(context);
     fovea_model_destroy(model);
   }
@@ -92,6 +53,8 @@ public:
   int run() {
     if (options.pack)
       return pack();
+    if (options.train)
+      return train();
     int code = destination.open();
     if (!code)
       code = inputs.read(program, options);
@@ -132,7 +95,7 @@ private:
     load.prefix = options.prefix;
     load.target = options.target;
     load.packed = options.packed;
-    load.cache = *options.cacheFolder ? options.cacheFolder : nullptr;
+    load.cache = !options.train && *options.cacheFolder ? options.cacheFolder : nullptr;
     load.threads = options.threads;
     load.progress = ProgressBar::update;
     load.user = &bar;
@@ -148,6 +111,15 @@ private:
     if (!code)
       printf("%s: packed for %s\n", options.output, fovea_model_target(model));
     return code;
+  }
+
+  int train() {
+    if (!fovea_train) {
+      fprintf(stderr, "%s: the program has an entry that trains, but nothing that runs it\n", program.name);
+      return ExitInternal;
+    }
+    int code = load();
+    return code ? code : fovea_train(&program, &options, model);
   }
 
   /// The results are there: a folder that can't be written to costs the next start some time, no more.
@@ -166,15 +138,18 @@ private:
     make.dump = options.dump ? Destination::dump : nullptr;
     make.dump_user = &destination;
     fovea_code code = fovea_context_create(model, &make, &context, &error);
-    interruptible.store(context);
+    Interrupts::cancels(context);
     return report(code);
   }
 
   int runOnce() {
-    if (interrupted)
+    if (Interrupts::signalled())
       return ExitData;
     if (program.state_count) // every repetition starts from the same states
       fovea_context_reset(context);
+    if (options.states)
+      if (fovea_code code = fovea_context_load(context, options.states, &error))
+        return report(code);
     return report(fovea_run(context, runningEntry(options), inputs.data(), inputs.size(), outputs.data(),
                             outputs.size(), &error));
   }

@@ -15,21 +15,42 @@ int exitCode(fovea_code code) {
 
 namespace {
 
+/// What an option belongs to.
+enum class For { Runs, Training, Both };
+
 struct Flag {
   const char *name;
   const char *value; // null: takes none
   const char *help;
+  For use = For::Runs;
 };
 
 const Flag flags[] = {
-    {"--weights", "FILE", "safetensors file, or the *.index.json of a sharded one (else $FOVEA_WEIGHTS)"},
+    {"--data", "FILE", "an .npz file, or a folder of .npy files, with an array for each input of the training entry",
+     For::Training},
+    {"--valid", "FILE", "the same for the evaluation after each epoch", For::Training},
+    {"--epochs", "N", "how often all rows are seen (default: 1)", For::Training},
+    {"--batch", "N", "rows of a step (default: 32)", For::Training},
+    {"--drop-last", nullptr, "leave out an epoch's last rows where they are fewer than a batch", For::Training},
+    {"--save", "FILE", "write the params: the best ones where there is --valid, else the last", For::Training},
+    {"--patience", "N", "end after N epochs without a lower loss of --valid", For::Training},
+    {"--checkpoint", "FILE", "where training can be resumed from (default: the file of --save and .checkpoint)",
+     For::Training},
+    {"--checkpoint-steps", "N", "write it every N steps too (it is after epochs, and every minute)", For::Training},
+    {"--resume", nullptr, "go on from the checkpoint, where there is one", For::Training},
+    {"--log", "FILE", "write a line of JSON every --log-steps N steps (default: 10) and after each epoch",
+     For::Training},
+    {"--log-steps", "N", "see --log", For::Training},
+    {"--page", "FILE", "write a page of the curves; its log is FILE.jsonl where --log names none", For::Training},
+    {"--report", "N", "print a line every N epochs (default: 1)", For::Training},
+    {"--weights", "FILE", "safetensors file, or the *.index.json of a sharded one (else $FOVEA_WEIGHTS)", For::Both},
     {"--packed", "FILE", "packed weights, as `pack` writes them: nothing is computed at the start"},
     {"--cache", nullptr,
      "keep packed weights in $FOVEA_CACHE, $XDG_CACHE_HOME/fovea or ~/.cache/fovea (setting the first asks too)"},
-    {"--prefix", "TEXT", "put TEXT before every tensor's name"},
+    {"--prefix", "TEXT", "put TEXT before every tensor's name", For::Both},
     {"-o", "FILE",
      "write results: one as npy (`-`: to standard output), any number as .npz or .safetensors, or each to a folder"},
-    {"--threads", "N", "threads (default: all processors that may be used)"},
+    {"--threads", "N", "threads (default: all processors that may be used)", For::Both},
     {"--repeat", "N", "run N times after one to warm up, and say how long it took"},
     {"--profile", "FILE", "write a Chrome trace of what ran when"},
     {"--dump", "PATTERN", "with -o FOLDER: also write intermediate values whose path matches (* and ?)"},
@@ -38,11 +59,21 @@ const Flag flags[] = {
     {"--attention-rows", "LIST", "with it: queries (default: all)"},
     {"--attention-sequence", "N", "with it: the sequence of a batch (default: 0)"},
     {"--vocabulary", "FILE", "with it: tokens, one a line, to be shown in place of their numbers"},
-    {"--size", "NAME=N", "a size of the program's states"},
-    {"--seed", "N", "of the first values of params that entries write, where no weights are given (default: 0)"},
-    {"--target", "NAME", "run this target's code (default: the first of those below that the processor can run)"},
-    {"--help", nullptr, "this text; after an entry: that entry's"},
+    {"--size", "NAME=N", "a size of the program's states", For::Both},
+    {"--states", "FILE", "begin with the states of a file, as fovea_context_save writes them", For::Both},
+    {"--seed", "N",
+     "of the first values of params that entries write, where no weights are given, and of the order of rows (default: "
+     "0)",
+     For::Both},
+    {"--target", "NAME", "run this target's code (default: the first of those below that the processor can run)",
+     For::Both},
+    {"--help", nullptr, "this text; after an entry: that entry's", For::Both},
 };
+
+/// Whether a flag is one of what the program has: training is not in all.
+bool applies(const Flag &flag, const fovea_program &program) {
+  return flag.use != For::Training || findRole(program, FOVEA_ROLE_TRAIN) >= 0;
+}
 
 /// Whether the command `pack` is there: an entry of that name hides it.
 bool hasPack(const fovea_program &program) { return countTensors(program) && fovea_find_entry(&program, "pack") < 0; }
@@ -50,6 +81,7 @@ bool hasPack(const fovea_program &program) { return countTensors(program) && fov
 struct Parser {
   const fovea_program &program;
   Options &options;
+  Array<const Flag *> given;
 
   int usage(const char *what, const char *argument) {
     fprintf(stderr, "%s: %s%s%s%s\n", program.name, what, argument ? " `" : "", argument ? argument : "",
@@ -96,38 +128,67 @@ struct Parser {
 
   int apply(const Flag &flag, char *value) {
     Text name(flag.name);
-    if (name == "--help")
-      options.help = true;
-    else if (name == "--cache")
-      options.cache = true;
-    else if (name == "--threads")
-      return number(flag.name, value, 1, 1024, options.threads);
-    else if (name == "--repeat")
-      return number(flag.name, value, 1, 1'000'000, options.repeat);
-    else if (name == "--attention-sequence")
-      return number(flag.name, value, 0, 1'000'000'000, options.attentionSequence);
-    else if (name == "--size")
-      return size(value);
-    else if (name == "--seed")
+    TrainOptions &training = options.training;
+    struct {
+      const char *name;
+      long lowest, highest;
+      int32_t *value;
+    } numbers[] = {
+        {"--threads", 1, 1024, &options.threads},
+        {"--repeat", 1, 1'000'000, &options.repeat},
+        {"--attention-sequence", 0, 1'000'000'000, &options.attentionSequence},
+        {"--epochs", 1, 1'000'000'000, &training.epochs},
+        {"--batch", 1, 1'000'000'000, &training.batch},
+        {"--patience", 1, 1'000'000'000, &training.patience},
+        {"--checkpoint-steps", 1, 1'000'000'000, &training.checkpointSteps},
+        {"--log-steps", 1, 1'000'000'000, &training.logSteps},
+        {"--report", 1, 1'000'000'000, &training.reportEpochs},
+    };
+    struct {
+      const char *name;
+      bool *value;
+    } switches[] = {{"--help", &options.help},
+                    {"--cache", &options.cache},
+                    {"--drop-last", &training.dropLast},
+                    {"--resume", &training.resume}};
+    struct {
+      const char *name;
+      const char **value;
+    } texts[] = {{"--weights", &options.weights},
+                 {"--packed", &options.packed},
+                 {"--prefix", &options.prefix},
+                 {"-o", &options.output},
+                 {"--profile", &options.profile},
+                 {"--dump", &options.dump},
+                 {"--explain-attention", &options.attentionPage},
+                 {"--attention-heads", &options.attentionHeads},
+                 {"--attention-rows", &options.attentionRows},
+                 {"--vocabulary", &options.vocabulary},
+                 {"--target", &options.target},
+                 {"--states", &options.states},
+                 {"--data", &training.data},
+                 {"--valid", &training.valid},
+                 {"--save", &training.save},
+                 {"--checkpoint", &training.checkpoint},
+                 {"--log", &training.log},
+                 {"--page", &training.page}};
+    for (const auto &row : numbers)
+      if (name == row.name)
+        return number(flag.name, value, row.lowest, row.highest, *row.value);
+    for (const auto &row : switches)
+      if (name == row.name)
+        *row.value = true;
+    for (const auto &row : texts)
+      if (name == row.name)
+        *row.value = value;
+    if (name == "--seed")
       return seed(value);
-    else
-      *(name == "--weights"             ? &options.weights
-        : name == "--packed"            ? &options.packed
-        : name == "--prefix"            ? &options.prefix
-        : name == "-o"                  ? &options.output
-        : name == "--profile"           ? &options.profile
-        : name == "--dump"              ? &options.dump
-        : name == "--explain-attention" ? &options.attentionPage
-        : name == "--attention-heads"   ? &options.attentionHeads
-        : name == "--attention-rows"    ? &options.attentionRows
-        : name == "--vocabulary"        ? &options.vocabulary
-                                        : &options.target) = value;
-    return ExitOk;
+    return name == "--size" ? size(value) : static_cast<int>(ExitOk);
   }
 
   const Flag *find(Text name) {
     for (const Flag &flag : flags)
-      if (name == flag.name)
+      if (name == flag.name && applies(flag, program))
         return &flag;
     return name == "-h" ? find("--help") : name == "--output" ? find("-o") : nullptr;
   }
@@ -136,7 +197,7 @@ struct Parser {
     const Flag *nearest = nullptr;
     size_t best = 4;
     for (const Flag &flag : flags)
-      if (size_t distance = editDistance(flag.name, name, best); distance < best) {
+      if (size_t distance = editDistance(flag.name, name, best); distance < best && applies(flag, program)) {
         best = distance;
         nearest = &flag;
       }
@@ -145,7 +206,12 @@ struct Parser {
     return nearest ? static_cast<int>(ExitUsage) : usage("unknown option", argument);
   }
 
+  /// An entry, `pack`, or `train`, which is the command in programs that train.
   int entry(const char *name) {
+    options.train = strcmp(name, "train") == 0 && findRole(program, FOVEA_ROLE_TRAIN) >= 0;
+    options.entry = findRole(program, FOVEA_ROLE_TRAIN);
+    if (options.train)
+      return ExitOk;
     options.entry = fovea_find_entry(&program, name);
     options.pack = options.entry < 0 && hasPack(program) && strcmp(name, "pack") == 0;
     if (options.entry >= 0 || options.pack)
@@ -194,6 +260,8 @@ struct Parser {
         return usage("no value may follow", flag->name);
       if (int code = apply(*flag, value))
         return code;
+      if (!given.push(flag))
+        return noMemory();
     }
     return ExitOk;
   }
@@ -211,9 +279,10 @@ void printIndented(const char *text, const char *indent) {
 
 void printEntry(const fovea_program &program, int32_t number, bool full) {
   const fovea_entry &entry = program.entries[number];
+  static const char *const roles[] = {"", "@train ", "@evaluate "};
   char text[2000];
   fovea_format_entry(&program, number, text, sizeof(text));
-  printf("  %s\n", text);
+  printf("  %s%s\n", roles[entry.role], text);
   printIndented(entry.doc, "      ");
   for (int32_t i = 0; i < entry.require_count; ++i)
     printf("      requires %s\n", entry.requires_[i].message ? entry.requires_[i].message : "");
@@ -275,8 +344,34 @@ static int completeMaps(Parser &parser, Options &options) {
   return ExitUsage;
 }
 
+/// What `train` needs, and what belongs to it alone.
+static int completeTraining(Parser &parser, Options &options) {
+  for (const Flag *flag : parser.given) {
+    if (options.train && flag->use == For::Runs)
+      return parser.usage("`train` takes no", flag->name);
+    if (!options.train && flag->use == For::Training)
+      return parser.usage("only `train` takes", flag->name);
+  }
+  if (!options.train)
+    return ExitOk;
+  const TrainOptions &training = options.training;
+  if (!options.inputs.empty())
+    return parser.usage("`train` takes its inputs from --data, not", options.inputs[0]);
+  if (!training.data || !training.save)
+    return parser.usage("`train` needs", training.data ? "--save FILE" : "--data FILE");
+  if (training.valid && findRole(parser.program, FOVEA_ROLE_EVALUATE) < 0)
+    return parser.usage("the model has no @evaluate entry, which --valid needs", nullptr);
+  if (options.seed > INT64_MAX)
+    return parser.usage("--seed of `train` is an i64, at most 9223372036854775807", nullptr);
+  if (training.patience && !training.valid)
+    return parser.usage("--patience looks at the loss of --valid, which is missing", nullptr);
+  return ExitOk;
+}
+
 /// What belongs together and what doesn't, and what the environment adds.
 static int complete(Parser &parser, Options &options) {
+  if (int code = completeTraining(parser, options))
+    return code;
   if (options.pack) {
     if (options.packed || options.cache)
       return parser.usage("`pack` reads --weights, not", options.packed ? "--packed" : "--cache");
@@ -304,14 +399,42 @@ static int complete(Parser &parser, Options &options) {
 }
 
 int parseOptions(const fovea_program &program, int argc, char **argv, Options &options) {
-  Parser parser{program, options};
+  Parser parser{program, options, {}};
   options.invocation = argc > 0 ? argv[0] : program.name;
   if (int code = parser.parse(argc, argv))
     return code;
   return options.help ? static_cast<int>(ExitOk) : complete(parser, options);
 }
 
+int32_t findRole(const fovea_program &program, int32_t role) {
+  for (int32_t i = 0; i < program.entry_count; ++i)
+    if (program.entries[i].role == role)
+      return i;
+  return -1;
+}
+
+static void printFlags(bool training) {
+  for (const Flag &flag : flags)
+    if (flag.use == For::Both || (flag.use == For::Training) == training)
+      printf("  %s %-*s %s\n", flag.name, static_cast<int>(18 - strlen(flag.name)), flag.value ? flag.value : "",
+             flag.help);
+}
+
+static void printTrainingHelp(const fovea_program &program, const Options &options) {
+  printf("usage: %s train --data FILE --save FILE [options]\n\n", options.invocation);
+  printEntry(program, options.entry, true);
+  if (int32_t evaluate = findRole(program, FOVEA_ROLE_EVALUATE); evaluate >= 0)
+    printEntry(program, evaluate, true);
+  printf("\nInputs are arrays of --data, of the inputs' names, along whose first axes the batches are taken; `epoch`,\n"
+         "`step` (both from 0) and `seed` are given by the program.\n\noptions:\n");
+  printFlags(true);
+}
+
 void printHelp(const fovea_program &program, const Options &options) {
+  if (options.train) {
+    printTrainingHelp(program, options);
+    return;
+  }
   if (options.entry >= 0) {
     printEntry(program, options.entry, true);
     return;
@@ -320,20 +443,21 @@ void printHelp(const fovea_program &program, const Options &options) {
   if (hasPack(program))
     printf("       %s pack --weights FILE -o FILE [options]   writes packed weights, for --packed\n",
            options.invocation);
+  if (findRole(program, FOVEA_ROLE_TRAIN) >= 0)
+    printf("       %s train --data FILE --save FILE [options]   trains; `train --help` says how\n", options.invocation);
   printf("\nentries:\n");
   for (int32_t i = 0; i < program.entry_count; ++i)
     if (!isMaps(program.entries[i].name))
       printEntry(program, i, false);
   printf("\nAn INPUT is an .npy file, an .npz or .safetensors file with tensors of the inputs' names, or, where the\n"
          "input is a single number, the number itself. Results are printed, or written with -o.\n\noptions:\n");
-  for (const Flag &flag : flags)
-    printf("  %s %-*s %s\n", flag.name, static_cast<int>(18 - strlen(flag.name)), flag.value ? flag.value : "",
-           flag.help);
+  printFlags(false);
   int32_t states = 0;
   for (int32_t i = 0; i < program.state_count; ++i) {
-    if (isParamState(program, i))
-      continue;
     const fovea_tensor_spec &state = program.states[i];
+    int64_t shape[FOVEA_MAX_RANK];
+    if (literalShape(state, shape)) // params that are written, and what optimisers keep
+      continue;
     printf("%s %s: %s", states++ ? "," : "\nstates, whose sizes --size or the first run gives:", state.name,
            fovea_dtype_name(state.dtype));
     for (int32_t axis = 0; axis < state.rank; ++axis)

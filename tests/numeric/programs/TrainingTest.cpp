@@ -136,3 +136,38 @@ TEST_CASE("training from scratch: the same bits for any number of threads, other
   CHECK(one.moment == two.moment);
   CHECK(one.weight != other.weight);
 }
+
+TEST_CASE("states are saved in the middle and go on elsewhere with the same bits; params load as weights") {
+  Tensors data(golden + "optimisers/data.safetensors");
+  std::vector<float> x = data.read<float>("x"), expected(rows * 3), found(rows * 3);
+  std::vector<int64_t> y = data.read<int64_t>("y");
+  const std::string folder = std::getenv("FOVEA_PROGRAMS"), states = folder + "/midway.safetensors",
+                    params = folder + "/trained.safetensors";
+  auto predict = [&](Program &program, std::vector<float> &out) {
+    program.run("predict", {tensor(FOVEA_F32, {rows, 5}, x.data())}, {tensor({rows, 3}, out)});
+  };
+  Program first;
+  REQUIRE(first.load("optimisers", nullptr));
+  for (int64_t step = 0; step < steps; ++step) {
+    if (step == 3) {
+      fovea_code code = fovea_context_save(first.context, states.c_str(), &first.error);
+      REQUIRE(code == FOVEA_OK);
+    }
+    train(first, "adam_step", step, x, y);
+  }
+  predict(first, expected);
+  Program second;
+  REQUIRE(second.load("optimisers", nullptr));
+  REQUIRE(fovea_context_load(second.context, states.c_str(), &second.error) == FOVEA_OK);
+  for (int64_t step = 3; step < steps; ++step)
+    train(second, "adam_step", step, x, y);
+  predict(second, found);
+  CHECK(sameBits(expected.data(), found.data(), expected.size()));
+  REQUIRE(fovea_context_save_params(second.context, params.c_str(), &second.error) == FOVEA_OK);
+  Tensors saved(params);
+  CHECK(saved.file.size() == 6); // no moments
+  Program third;
+  REQUIRE(third.load("optimisers", params.c_str()));
+  predict(third, found);
+  CHECK(sameBits(expected.data(), found.data(), expected.size()));
+}

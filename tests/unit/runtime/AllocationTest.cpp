@@ -30,7 +30,7 @@ struct Counter {
 };
 } // namespace
 
-/// Loads, makes a context, runs two entries.
+/// Loads, makes a context, runs two entries, saves the states and takes them back.
 static fovea_code everything(const fovea_allocator *hooks, const std::string &path, fovea_error *error) {
   fovea_load_options load = {};
   load.allocator = hooks;
@@ -55,6 +55,13 @@ static fovea_code everything(const fovea_allocator *hooks, const std::string &pa
     code = fovea_run(context, Slow, &in, 1, &out, 1, error);
   if (!code)
     code = fovea_run(context, Push, pushed, 2, &keysOut, 1, error);
+  std::string states = temporaryPath("allocated.states");
+  if (!code)
+    code = fovea_context_save_params(context, states.c_str(), error);
+  if (!code)
+    code = fovea_context_save(context, states.c_str(), error);
+  if (!code)
+    code = fovea_context_load(context, states.c_str(), error);
   if (!code)
     CHECK(y[99] == 2);
   fovea_context_destroy(context);

@@ -1,5 +1,5 @@
+#include "CommandLine.h"
 #include "DamagedFiles.h"
-#include "runtime/core/TensorFile.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,51 +13,14 @@
 using namespace fovea;
 using namespace fovea::test;
 
-namespace {
-struct Result {
-  int code;
-  std::string out, err;
-};
-} // namespace
+using Result = CommandResult;
 
-/// Runs the command line, with both streams in files unless they stay as they are.
 static Result run(std::vector<std::string> arguments, bool toFiles = true) {
-  arguments.insert(arguments.begin(), "fake");
-  std::vector<char *> argv;
-  for (std::string &argument : arguments)
-    argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  if (!toFiles)
-    return {fovea_main(fakeProgram(), static_cast<int>(arguments.size()), argv.data()), "", ""};
-  std::string paths[] = {temporaryPath("stdout"), temporaryPath("stderr")};
-  int saved[2];
-  for (int i = 0; i < 2; ++i) {
-    fflush(i ? stderr : stdout);
-    saved[i] = dup(i + 1);
-    int file = open(paths[i].c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    dup2(file, i + 1);
-    close(file);
-  }
-  Result result;
-  result.code = fovea_main(fakeProgram(), static_cast<int>(arguments.size()), argv.data());
-  for (int i = 0; i < 2; ++i) {
-    fflush(i ? stderr : stdout);
-    dup2(saved[i], i + 1);
-    close(saved[i]);
-  }
-  result.out = readFile(paths[0]);
-  result.err = readFile(paths[1]);
-  for (const std::string &path : paths)
-    remove(path.c_str());
-  return result;
+  return runCommand(fakeProgram(), std::move(arguments), toFiles);
 }
 
 static std::string file(const char *name, rt::FileDtype dtype, std::vector<int64_t> shape, const void *data) {
-  std::string path = temporaryPath(name);
-  fovea_error error = {};
-  REQUIRE(rt::writeNpy(path.c_str(), {"", dtype, static_cast<int32_t>(shape.size()), shape.data(), data}, &error) ==
-          FOVEA_OK);
-  return path;
+  return npyFile(name, dtype, std::move(shape), data);
 }
 
 static std::string weights() {
@@ -73,7 +36,7 @@ TEST_CASE("command line: help") {
   CHECK(help.err.empty());
   for (const char *part :
        {"add(a: f32[N], b: f32[N]) -> f32[N]", "      Adds.\n      Two lines.\n", "requires N <= 100000", "--threads N",
-         "2 tensors of weights; targets: x86-64-v99, plain; here plain\n", "fake pack --weights FILE -o FILE"})
+        "2 tensors of weights; targets: x86-64-v99, plain; here plain\n", "fake pack --weights FILE -o FILE"})
     CHECK_CONTAINS(help.out, part);
   Result one = run({"slow", "--help"});
   CHECK(one.code == 0);

@@ -10,7 +10,7 @@ namespace fovea::rt {
 
 static constexpr unsigned char magic[8] = {0x89, 'F', 'O', 'V', 'E', 'A', 'P', '\n'};
 /// Changes with any change of layout or meaning.
-static constexpr uint32_t version = 2;
+static constexpr uint32_t version = 1;
 static constexpr uint64_t pageSize = 4096, alignment = 64;
 
 static_assert(sizeof(PackedHeader) == 104 && offsetof(PackedHeader, identity) == 64);

@@ -73,7 +73,8 @@ def run(name, dtype=torch.float32, count=STEPS):
     steps = optimiser(name, w)
     losses = []
     for step, (x, y) in enumerate(zip(*(part[:count] for part in data(dtype)))):
-        loss = F.cross_entropy(logits(w, x), y, label_smoothing=0.2 if name == "accumulated" else 0.0)
+        smoothing, ignored = {"scheduled": (0.1, -100), "accumulated": (0.2, 2)}.get(name, (0.0, -100))
+        loss = F.cross_entropy(logits(w, x), y, label_smoothing=smoothing, ignore_index=ignored)
         losses.append(loss.detach())
         (loss / 3 if name == "accumulated" else loss).backward()
         if name == "scheduled":

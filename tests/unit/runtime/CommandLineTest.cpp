@@ -61,6 +61,8 @@ TEST_CASE("command line: usage errors are 2 and name what was meant") {
       {{"add", "--threads=0"}, "takes a number"},
       {{"add", "--help=1"}, "no value may follow"},
       {{"add", "--size", "limit"}, "NAME=N"},
+      {{"add", "--seed", "-1"}, "a number from 0"},
+      {{"add", "--seed", "1x"}, "a number from 0"},
       {{"add", "--dump", "*"}, "-o FOLDER"},
       {{"add", a, "--weights", w}, "input `b` is missing"},
       {{"add", a, a, a, "--weights", w}, "one input too many"},

@@ -227,6 +227,7 @@ public:
       storages.emplace(function);
     return storages->lookup(value);
   }
+  Value lastVersion(BlockArgument argument) { return storages->lastVersion(argument); }
   void changed() { storages.reset(); }
 
 private:
@@ -270,10 +271,13 @@ void placeResults(graph::FuncOp function) {
     Storage storage = *storages.lookup(operand.get());
     bool identity = storage.view.isIdentity();
     if (std::optional<unsigned> state = stateArgument(function, operand.getOperandNumber())) {
-      Value old = function.getArgument(*state);
-      if (storage.base == old && identity)
+      BlockArgument argument = function.getArgument(*state);
+      Value value = operand.get(), old = storages.lastVersion(argument);
+      Value source = value;
+      while (isLayoutOp(source.getDefiningOp()))
+        source = source.getDefiningOp()->getOperand(0);
+      if (source == old && identity)
         continue;
-      Value value = operand.get();
       if (isa<BlockArgument>(storage.base)) // read whole before any of it is overwritten
         value = copy(b, terminator->getLoc(), value);
       operand.set(copy(b, terminator->getLoc(), value, old));

@@ -19,11 +19,12 @@ public:
     Operation *terminator = function.getBody().front().getTerminator();
     for (OpOperand &operand : terminator->getOpOperands())
       if (std::optional<unsigned> state = stateArgument(function, operand.getOperandNumber()))
-        overwrite(operand.get(), function.getArgument(*state));
+        overwrite(operand.get(), storages.lastVersion(function.getArgument(*state)));
   }
 
 private:
-  void overwrite(Value value, BlockArgument old) {
+  /// `old` is what lies in the state's buffer so far.
+  void overwrite(Value value, Value old) {
     auto group = value.getDefiningOp<graph::GroupOp>();
     if (!group || inPlaceInput(group, cast<OpResult>(value).getResultNumber()) || !mayOverwrite(group, value, old))
       return;
@@ -45,7 +46,8 @@ private:
   }
 
   /// Whether no point of the group reads what another one stores.
-  bool mayOverwrite(graph::GroupOp group, Value value, BlockArgument old) {
+  bool mayOverwrite(graph::GroupOp group, Value value, Value old) {
+    Value buffer = storages.lookup(old)->base;
     bool isMap = group.getKind() == "map";
     if (!isMap && group.getKind() != "matmul")
       return false;
@@ -55,7 +57,7 @@ private:
       return false; // these store at places of their own
     for (auto [input, inner] : llvm::zip(group.getInputs(), block.getArguments())) {
       const Storage *storage = storages.lookup(input);
-      if (!storage || storage->base != old)
+      if (!storage || storage->base != buffer)
         continue;
       if (!isMap || input != old || !isReadPointwise(inner, MapSpace::of(group), cast<OpResult>(value)))
         return false;

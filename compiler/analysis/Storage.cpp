@@ -210,4 +210,15 @@ StorageMap::StorageMap(graph::FuncOp function) {
   }
 }
 
+Value StorageMap::lastVersion(BlockArgument argument) const {
+  Value last = argument;
+  for (Operation &op : *argument.getOwner())
+    if (isa<graph::CallOp, graph::GroupOp>(op))
+      for (Value result : op.getResults())
+        if (const Storage *storage = lookup(result);
+            storage && storage->base == argument && result.getType() == argument.getType())
+          last = result;
+  return last;
+}
+
 } // namespace fovea

@@ -17,10 +17,10 @@ struct Storage {
 
 /// The storage of the values of one function's body, whose ops are groups, calls and layout ops.
 ///
-/// Arguments and results of calls own contiguous buffers. A group's result owns one as well, laid out so that the layout
-/// ops after it (and what returns and calls ask for: contiguity) are views wherever that is possible: the group then
-/// writes through the inverse view. A result that a group computes in place (`in_place`) lies where its input lies, a
-/// call's new state where the old one does.
+/// Arguments and results of calls own contiguous buffers. A group's result owns one as well, laid out so that the
+/// layout ops after it (and what returns and calls ask for: contiguity) are views wherever that is possible: the group
+/// then writes through the inverse view. A result that a group computes in place (`in_place`) lies where its input
+/// lies, a call's new state where the old one does.
 class StorageMap {
 public:
   explicit StorageMap(graph::FuncOp function);
@@ -30,6 +30,10 @@ public:
     auto it = storages.find(value);
     return it == storages.end() ? nullptr : &it->second;
   }
+
+  /// What lies in the buffer of `argument` in the end: the result of the last call or group that has written it in
+  /// place, or the argument itself.
+  mlir::Value lastVersion(mlir::BlockArgument argument) const;
 
 private:
   void place(mlir::Value owner);

@@ -10,7 +10,7 @@ import pathlib
 
 import numpy
 import torch
-from reference import first_training, initialisers, optimisers
+from reference import first_training, initialisers, optimisers, written
 from safetensors.torch import save_file
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -34,6 +34,11 @@ def main():
     folder = HERE / "golden/initialisers"
     folder.mkdir(parents=True, exist_ok=True)
     for name, values in initialisers.drawn().items():
+        numpy.save(folder / f"{name}.npy", values.numpy())
+    folder = HERE / "golden/written"
+    write(folder / "weights.safetensors", written.weights())
+    numpy.save(folder / "in.x.npy", written.rows().numpy())
+    for name, values in checked("written", written.step(), written.step(torch.float64), 1e-5).items():
         numpy.save(folder / f"{name}.npy", values.numpy())
     folder = HERE / "golden/optimisers"
     write(folder / "weights.safetensors", optimisers.weights())

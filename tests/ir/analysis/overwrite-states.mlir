@@ -93,3 +93,29 @@ graph.func @read_later(%a: !graph.tensor<[8, 4], f32> {graph.state = "a"})
   %1 = graph.contract %0 [0, 1], %a [2, 1] -> [0, 2] : !graph.tensor<[8, 4], f32>, !graph.tensor<[8, 4], f32> -> !graph.tensor<[8, 8], f32>
   graph.return %1, %0 : !graph.tensor<[8, 8], f32>, !graph.tensor<[8, 4], f32>
 }
+
+// -----
+
+// What a call has left in the state's buffer is overwritten, not what lay there before.
+graph.func private @doubled(%a: !graph.tensor<[8], f32> {graph.state = "a"}) -> (!graph.tensor<[8], f32> {graph.state = "a"}) attributes {layer} {
+  %0 = graph.add %a, %a : !graph.tensor<[8], f32>
+  graph.return %0 : !graph.tensor<[8], f32>
+}
+// CHECK-LABEL: graph.func @after_a_call
+// CHECK: %[[A:.*]] = graph.call @doubled{{.*}}(%arg0)
+// CHECK: graph.group "map"(%[[A]])
+// CHECK: in_place = array<i64: 0>
+// CHECK: %[[B:.*]] = graph.call @doubled{{.*}}(%arg1)
+// CHECK: %[[SUM:.*]] = graph.group "map"(%[[B]])
+// CHECK: graph.group "map"({{.*}}%[[B]])
+// CHECK: in_place = array<i64: 1>
+graph.func @after_a_call(%a: !graph.tensor<[8], f32> {graph.state = "a"}, %b: !graph.tensor<[8], f32> {graph.state = "b"})
+    -> (!graph.tensor<[8], f32> {graph.state = "a"}, !graph.tensor<[8], f32> {graph.state = "b"}) {
+  %0 = graph.call @doubled[](%a) : (!graph.tensor<[8], f32>) -> !graph.tensor<[8], f32>
+  %1 = graph.cos %0 : !graph.tensor<[8], f32>
+  %2 = graph.call @doubled[](%b) : (!graph.tensor<[8], f32>) -> !graph.tensor<[8], f32>
+  %3 = graph.reduce "sum" %2 [0] : !graph.tensor<[8], f32> -> !graph.tensor<[], f32>
+  %4 = graph.broadcast %3 [] : !graph.tensor<[], f32> -> !graph.tensor<[8], f32>
+  %5 = graph.sub %2, %4 : !graph.tensor<[8], f32>
+  graph.return %1, %5 : !graph.tensor<[8], f32>, !graph.tensor<[8], f32>
+}

@@ -121,7 +121,8 @@ Value BackwardTask::reserve(Value scratch) {
   changeStarts = allocate(layout, {paddedT});
   keyPanels = allocate(layout, {panels, d, panel});
   valuePanels = allocate(layout, {panels, e, panel});
-  keyRows = allocate(layout, {code.div(paddedD, panel), keys, panel});
+  // A step of no power of 2: with one, addresses are shifted anew in each step of a loop over keys.
+  keyRows = allocate(layout, {code.div(paddedD, panel), keys, code.index(shape.panel() + shape.lanes)});
   keySums = allocate(layout, {keys, paddedD});
   valueSums = allocate(layout, {keys, paddedE});
   weights = allocate(layout, {queries, length});

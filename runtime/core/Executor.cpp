@@ -134,8 +134,9 @@ int32_t Executor::parallel(const fovea_launch &launch) {
   if (launch.finish > 0 && !failed.load(std::memory_order_relaxed) && !cancelled.load(std::memory_order_relaxed))
     run(launch.tasks, launch.tasks + launch.finish);
   if (profile.enabled()) {
-    ProfileEvent event = {launch.info,  {},           launch.path,  begun, nanoseconds(),
-                          launch.flops, launch.bytes, launch.tasks, -1,    number};
+    ProfileEvent event = {
+        launch.info, {},    launch.path, begun, nanoseconds(), launch.flops, launch.bytes, launch.tasks + launch.finish,
+        -1,          number};
     int32_t depth = 0;
     for (const fovea_path *path = base.path; path && depth < ProfileEvent::deepest; path = path->outer)
       event.outer[depth++] = path->name;

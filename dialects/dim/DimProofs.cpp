@@ -2,6 +2,7 @@
 #include "dialects/dim/DimExpr.h"
 
 #include <algorithm>
+#include <map>
 
 using namespace fovea;
 
@@ -46,9 +47,9 @@ static std::vector<DimExpr> lowerBounds(DimExpr e) {
   return bounds;
 }
 
-static bool isProvedNonNegative(DimExpr e, int depth) {
-  if (!e)
-    return false;
+static bool isProvedNonNegative(DimExpr e, int depth);
+
+static bool proveNonNegative(DimExpr e, int depth) {
   switch (e.kind()) {
   case Kind::Constant:
     return *e.value() >= 0;
@@ -74,6 +75,18 @@ static bool isProvedNonNegative(DimExpr e, int depth) {
     return everyTerm;
   std::vector<DimExpr> bounds = lowerBounds(e);
   return std::any_of(bounds.begin(), bounds.end(), [&](DimExpr b) { return isProvedNonNegative(b, depth - 1); });
+}
+
+/// Maxima of maxima share what is in them: each is looked at once.
+static bool isProvedNonNegative(DimExpr e, int depth) {
+  if (!e)
+    return false;
+  static thread_local std::map<std::pair<const void *, int>, bool> known; // expressions live for ever
+  if (auto it = known.find({e.opaque(), depth}); it != known.end())
+    return it->second;
+  bool proved = proveNonNegative(e, depth);
+  known[{e.opaque(), depth}] = proved;
+  return proved;
 }
 
 bool DimExpr::isNonNegative() const {

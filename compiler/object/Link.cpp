@@ -22,7 +22,8 @@ public:
   static Expected<TemporaryFile> create(const Twine &model, unsigned mode) {
     int descriptor;
     SmallString<128> path;
-    if (std::error_code error = sys::fs::createUniqueFile(model + ".%%%%%%.tmp", descriptor, path, sys::fs::OF_None, mode))
+    if (std::error_code error =
+            sys::fs::createUniqueFile(model + ".%%%%%%.tmp", descriptor, path, sys::fs::OF_None, mode))
       return createStringError(error, "cannot write '%s': %s", model.str().c_str(), error.message().c_str());
     return TemporaryFile(descriptor, path.str().str());
   }
@@ -61,6 +62,26 @@ private:
   int descriptor;
   std::string name;
 };
+
+/// Whether there is something at the path that is written to and never replaced: a device, a pipe.
+bool isSpecial(StringRef path) {
+  sys::fs::file_status status;
+  return !sys::fs::status(path, status) && status.type() != sys::fs::file_type::regular_file &&
+         status.type() != sys::fs::file_type::directory_file;
+}
+
+Error writeSpecial(StringRef path, StringRef bytes) {
+  std::error_code error;
+  raw_fd_ostream stream(path, error, sys::fs::CD_OpenExisting, sys::fs::FA_Write, sys::fs::OF_None);
+  if (!error) {
+    stream << bytes;
+    stream.close();
+    error = stream.error();
+    stream.clear_error();
+  }
+  return error ? createStringError(error, "cannot write '%s': %s", path.str().c_str(), error.message().c_str())
+               : Error::success();
+}
 
 unsigned modeOf(bool executable) {
   // What the umask leaves of rwx or rw.
@@ -104,7 +125,8 @@ std::vector<std::string> startFileDirectories() {
   std::vector<std::string> directories;
   if (std::optional<std::string> own = sys::Process::GetEnv("FOVEA_CRT_DIR"))
     directories.push_back(*own);
-  for (const char *directory : {"/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib", "/lib"})
+  for (const char *directory :
+       {"/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib64", "/lib64", "/usr/lib", "/lib"})
     if (sys::fs::is_directory(directory))
       directories.push_back(directory);
   return directories;
@@ -116,6 +138,8 @@ Error writeFile(StringRef path, StringRef bytes, bool executable) {
     outs().flush();
     return Error::success();
   }
+  if (isSpecial(path))
+    return writeSpecial(path, bytes);
   Expected<TemporaryFile> file = TemporaryFile::create(path, modeOf(executable));
   if (!file)
     return file.takeError();
@@ -128,21 +152,27 @@ Error link(const LinkJob &job) {
   static std::mutex mutex; // lld keeps global state
   std::lock_guard<std::mutex> lock(mutex);
 
+  SmallString<128> beside(job.output);
+  if (isSpecial(job.output)) {
+    sys::path::system_temp_directory(/*erasedOnReboot=*/true, beside);
+    sys::path::append(beside, "fovea");
+  }
   std::vector<TemporaryFile> objects;
   for (const auto &bytes : job.objects) {
-    Expected<TemporaryFile> file = TemporaryFile::create(job.output, modeOf(false));
+    Expected<TemporaryFile> file = TemporaryFile::create(beside, modeOf(false));
     if (!file)
       return file.takeError();
     if (Error error = file->write(StringRef(bytes.data(), bytes.size())))
       return error;
     objects.push_back(std::move(*file));
   }
-  Expected<TemporaryFile> output = TemporaryFile::create(job.output, modeOf(true));
+  Expected<TemporaryFile> output = TemporaryFile::create(beside, modeOf(true));
   if (!output)
     return output.takeError();
 
-  std::vector<std::string> words = {"ld.lld", "-o", output->path(), "--gc-sections", "--hash-style=gnu", "--build-id=none",
-                                    "-z",     "relro", "-z", "now", "-z", "noexecstack", "--threads=1", "--strip-debug"};
+  std::vector<std::string> words = {
+      "ld.lld", "-o",  output->path(), "--gc-sections", "--hash-style=gnu", "--build-id=none", "-z", "relro",
+      "-z",     "now", "-z",           "noexecstack",   "--threads=1",      "--strip-debug"};
   if (job.holdsWeights)
     words.insert(words.end(), {"-z", "max-page-size=2097152"});
   if (job.shared) {
@@ -167,7 +197,7 @@ Error link(const LinkJob &job) {
   lld::Result result = lld::lldMain(arguments, messages, messages, {{lld::Gnu, &lld::elf::link}});
   if (result.retCode)
     return createStringError("linking '%s' failed:\n%s", job.output.c_str(), text.c_str());
-  if (!job.holdsWeights)
+  if (!job.holdsWeights && !isSpecial(job.output))
     return output->rename(job.output);
   // Read, not mapped: what is written from pages that are not there yet is written in small pieces.
   SmallVector<char, 0> linked;

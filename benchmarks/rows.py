@@ -62,7 +62,7 @@ def gradients(entry, s, goal):
     pairs = s * (s + 1) // 2 if entry in SEEN else s * s
     shape, biased = f"1,{heads},{s},{d}", entry == "biased"
     captured = {"biased": [f"1,{heads},{s},{s}"], "sloped": [f"{heads}"]}.get(entry, [])
-    return Row(f"attention gradients {entry} {s}", "benchmarks/models/attention_gradients.fov", entry, [shape] * 4 + captured,
+    return Row(f"attention gradients {entry} {s}", "benchmarks/models/gradients.fov", entry, [shape] * 4 + captured,
                flops=14 * heads * d * pairs, bytes=4 * heads * s * (7 * d + (2 * s if biased else 0)), goal=goal,
                peer=None if entry == "sloped" else dict(kind="gradients", heads=heads, s=s, d=d, entry=entry))
 

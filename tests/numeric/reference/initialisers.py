@@ -4,18 +4,11 @@ from statistics import NormalDist
 
 import torch
 
+from .philox import philox
+
 SEED = 2**40 + 7
 SHAPES = {"zeros": (3,), "ones": (3,), "constant": (3,), "uniform": (7,), "normal": (7,), "truncated": (9,), "xavier_uniform": (6, 5),
           "xavier_normal": (6, 5), "kaiming_uniform": (4, 3, 5), "kaiming_normal": (4, 3, 5)}
-
-
-def philox(counter, key):
-    x, k = list(counter), list(key)
-    for _ in range(10):
-        a, b = 0xD2511F53 * x[0], 0xCD9E8D57 * x[2]
-        x = [(b >> 32) ^ x[1] ^ k[0], b & 0xFFFFFFFF, (a >> 32) ^ x[3] ^ k[1], a & 0xFFFFFFFF]
-        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
-    return x
 
 
 def probabilities(name, count, seed):
@@ -24,7 +17,7 @@ def probabilities(name, count, seed):
     for byte in name.encode():
         key = (key ^ byte) * 0x100000001B3 % 2**64
     halves = lambda x: (x % 2**32, x >> 32)
-    return [(philox((*halves(i // 4), *halves(seed)), halves(key))[i % 4] + 0.5) / 2**32 for i in range(count)]
+    return [(philox(halves(key), (*halves(i // 4), *halves(seed)))[i % 4] + 0.5) / 2**32 for i in range(count)]
 
 
 def deviation(name, shape, gain):

@@ -1,56 +1,11 @@
 // `params`: what the tree holds, what writing a leaf does, how states are named, and what written params become.
-#include "compiler/sema/Sema.h"
-
-#include <doctest/doctest.h>
+#include "tests/unit/sema/Elaborated.h"
 
 #include <algorithm>
 
 using namespace fovea;
 
 namespace {
-
-struct Elaborated {
-  source::SourceManager sources;
-  source::DiagnosticEngine engine{sources};
-  std::optional<sema::Model> model;
-  explicit Elaborated(std::string text, sema::Options options = {}) {
-    model = sema::elaborate(sources, sources.add("t.fov", std::move(text)), options, engine);
-  }
-  std::string error() const { return engine.diagnostics().empty() ? "" : engine.diagnostics()[0].info->name; }
-
-  const sema::Function &function(const std::string &name) const {
-    for (const sema::Function &f : model->functions)
-      if (f.name == name)
-        return f;
-    FAIL("no function ", name);
-    return model->functions.front();
-  }
-  /// The arguments of a function that are of this kind, by name.
-  std::string arguments(const std::string &name, sema::ArgumentKind kind) const {
-    std::string out;
-    for (const sema::Argument &a : function(name).arguments)
-      if (a.kind == kind)
-        out += (out.empty() ? "" : " ") + a.name;
-    return out;
-  }
-  std::string states() const {
-    std::string out;
-    for (const sema::StateInfo &s : model->states)
-      out += (out.empty() ? "" : " ") + s.path;
-    return out;
-  }
-  std::string written() const {
-    std::string out;
-    for (const sema::ParamInfo &p : model->params)
-      if (p.isWritten)
-        out += (out.empty() ? "" : " ") + p.path;
-    return out;
-  }
-};
-
-#define GOOD(e)                                                                                                        \
-  INFO(e.engine.render());                                                                                             \
-  REQUIRE(e.model.has_value())
 
 constexpr const char *network = "module Network(n: int) {\n  up: Linear(n, n)\n  layers: [Linear(n, n); 2]\n"
                                 "  fn forward(x: f32[B, n]) -> f32[B, n] {\n    x = up(x)\n"

@@ -1,29 +1,11 @@
 // Text to the typed model: what is emitted, what becomes a precondition, what is shared.
-#include "compiler/sema/Sema.h"
-
-#include <doctest/doctest.h>
+#include "tests/unit/sema/Elaborated.h"
 
 #include <algorithm>
 
 using namespace fovea;
 
 namespace {
-
-struct Elaborated {
-  source::SourceManager sources;
-  source::DiagnosticEngine engine{sources};
-  std::optional<sema::Model> model;
-  explicit Elaborated(std::string text, sema::Options options = {}) {
-    model = sema::elaborate(sources, sources.add("t.fov", std::move(text)), options, engine);
-  }
-  const sema::Function &entry(size_t n = 0) const {
-    for (const sema::Function &f : model->functions)
-      if (f.isEntry && n-- == 0)
-        return f;
-    return model->functions.back();
-  }
-  std::string error() const { return engine.diagnostics().empty() ? "" : engine.diagnostics()[0].info->name; }
-};
 
 /// The entry `e` of a model whose only member it is.
 Elaborated elaborateEntry(const std::string &signature, const std::string &body, const std::string &before = "") {
@@ -51,10 +33,6 @@ std::string resultDims(const sema::Function &f, size_t i = 0) {
     out += (out.empty() ? "" : ", ") + d.str();
   return out;
 }
-
-#define GOOD(e)                                                                                                        \
-  INFO(e.engine.render());                                                                                             \
-  REQUIRE(e.model.has_value())
 
 } // namespace
 

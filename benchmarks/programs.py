@@ -9,6 +9,14 @@ import subprocess
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+def output(command):
+    """What a command prints; its own words end this program where it fails."""
+    finished = subprocess.run(command, capture_output=True, text=True)
+    if finished.returncode:
+        raise SystemExit(f"{' '.join(command)}: ended with {finished.returncode}\n{finished.stderr.strip()}")
+    return finished.stdout
+
+
 def write_random(path, shapes):
     """Random numbers in [-0.05, 0.05): a block of prime length, again and again, so that no two rows are equal."""
     generator = random.Random(1)
@@ -55,5 +63,5 @@ def library(build, row, fuses=True):
     if not os.path.exists(path) or os.path.getmtime(path) < newest:
         sets = [word for key, value in row.sets.items() for word in ("--set", f"{key}={value}")]
         narrows = [f"--weights-dtype={row.weights_dtype}"] if row.matmul_precision == "f32" else [f"--matmul-precision={row.matmul_precision}"]
-        subprocess.run([os.path.join(build, "bin", "fovea"), "build", source, "--emit=lib", "-o", path, *narrows, *sets] + ["--no-fuse"] * (not fuses), check=True, stdout=subprocess.DEVNULL)
+        output([os.path.join(build, "bin", "fovea"), "build", source, "--emit=lib", "-o", path, *narrows, *sets] + ["--no-fuse"] * (not fuses))
     return path

@@ -47,7 +47,7 @@ def measure(build, row, seconds):
     command += ["--threads", str(row.threads), "--seconds", str(seconds), "--flops", str(row.flops), "--bytes", str(row.bytes)]
     if row.dot_flops:
         command += ["--dot-flops", str(row.dot_flops), "--dot-bytes", {"bf16": "2", "int8": "1"}[row.matmul_precision]]
-    return json.loads(subprocess.run(command + ["--cold"] * row.cold, check=True, capture_output=True, text=True).stdout)
+    return json.loads(programs.output(command + ["--cold"] * row.cold))
 
 
 def goal_of(row, figures):

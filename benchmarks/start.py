@@ -15,6 +15,8 @@ import subprocess
 import sys
 import time
 
+import programs
+
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 IDS = [101, 1037, 4937, 25126, 2006, 1996, 4010, 3332, 28398, 1012, 1996, 18401, 2003, 5983, 2182, 102]
 
@@ -33,7 +35,7 @@ def build(folder, compiler, weights):
     plain, whole, packed = (os.path.join(folder, name) for name in ("minilm", "minilm-whole", "minilm.packed"))
     for command in ([compiler, "build", source, "-o", plain], [compiler, "build", source, "-o", whole, "--embed-weights", weights],
                     [plain, "pack", "--weights", weights, "-o", packed]):
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        programs.output(command)
     return {"weights": [plain, "--weights", weights], "packed": [plain, "--packed", packed], "embedded": [whole]}
 
 

@@ -4,7 +4,6 @@ A size's trend is the straight line through the times of the sizes around it (le
 eight, itself left out). Sizes that take more than a quarter longer than that are listed (`./dev bench --sweep`).
 """
 import os
-import subprocess
 
 import programs
 import rows
@@ -54,8 +53,8 @@ def run(build, only):
         weights = programs.weights(build, row)
         command += ["--weights", weights] if weights else []
         command += [word for item in inputs for word in ("--input", item)]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        points = [(int(size), float(seconds)) for size, seconds in (line.split() for line in output.splitlines())]
+        lines = programs.output(command).splitlines()
+        points = [(int(size), float(seconds)) for size, seconds in map(str.split, lines)]
         found = outliers(points)
         print(f"{name}, 1 to {last}: at most {max(ratios(points)):.2f} times the neighbours' trend"
               + "".join(f"\n    {size}: {ratio:.2f}" for size, ratio in found))

@@ -33,6 +33,12 @@ class Sweep(unittest.TestCase):
         self.assertEqual(sweep.outliers([(n, 10.0 if n < 20 else 12.0) for n in range(1, 60)]), [])
 
 
+class Programs(unittest.TestCase):
+    def test_a_command_that_fails_is_told_with_its_own_words(self):
+        with self.assertRaisesRegex(SystemExit, "ended with 3\nno such entry"):
+            programs.output([sys.executable, "-c", "import sys; print('no such entry', file=sys.stderr); sys.exit(3)"])
+
+
 class Variants(unittest.TestCase):
     def test_points_are_every_variant_at_every_size_once(self):
         points = variants.points()

@@ -6,7 +6,6 @@ variant at S keys and T queries; its figure is how many times as long it takes u
 import json
 import os
 import statistics
-import subprocess
 
 import programs
 import rows
@@ -41,7 +40,7 @@ def measure(build, variant, s, t, seconds):
     one, other = (programs.library(build, row(variant), fuses) for fuses in (True, False))
     command = [os.path.join(build, "bin", "fovea-bench"), one, variant, "--beside", other, "--seconds", str(seconds)]
     command += [word for item in inputs(variant, s, t) for word in ("--input", item)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return json.loads(programs.output(command))
 
 
 def combined(rounds):

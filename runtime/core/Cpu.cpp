@@ -104,4 +104,13 @@ int32_t cpuCount() {
   return online > 0 ? static_cast<int32_t>(online) : 1;
 }
 
+int32_t processorAfter(const cpu_set_t &allowed, int32_t current, int32_t n) {
+  for (int32_t step = 1; step < CPU_SETSIZE; ++step) {
+    int32_t processor = (current + step) % CPU_SETSIZE;
+    if (CPU_ISSET(static_cast<size_t>(processor), &allowed) && --n == 0)
+      return processor;
+  }
+  return -1;
+}
+
 } // namespace fovea::rt

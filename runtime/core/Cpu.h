@@ -2,6 +2,7 @@
 #ifndef FOVEA_RUNTIME_CORE_CPU_H
 #define FOVEA_RUNTIME_CORE_CPU_H
 
+#include <sched.h>
 #include <stdint.h>
 
 namespace fovea::rt {
@@ -12,6 +13,10 @@ bool cpuHas(const char *feature);
 
 /// Processors that this process may use, at least 1.
 int32_t cpuCount();
+
+/// The `n`-th processor of `allowed` after `current`, in the order of their numbers and from the first again behind the
+/// last; -1 where there are no `n` others.
+int32_t processorAfter(const cpu_set_t &allowed, int32_t current, int32_t n);
 
 } // namespace fovea::rt
 #endif

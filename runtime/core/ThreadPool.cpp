@@ -73,11 +73,13 @@ fovea_code ThreadPool::start(int32_t threads, const fovea_pool *given, Memory me
   sigfillset(&all); // signals are the host's: its own threads handle them
   pthread_sigmask(SIG_SETMASK, &all, &before);
   int result = 0;
+  bool fits = sched_getaffinity(0, sizeof(processors), &processors) == 0 && wanted <= CPU_COUNT(&processors);
+  int32_t current = fits ? sched_getcpu() : -1;
   for (count = 1; count < wanted; ++count) {
     Worker &worker = workers[static_cast<size_t>(count - 1)];
     worker.pool = this;
     worker.index = count;
-    if ((result = pthread_create(&worker.thread, nullptr, work, &worker)) != 0)
+    if ((result = create(worker, current)) != 0)
       break;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
@@ -87,6 +89,27 @@ fovea_code ThreadPool::start(int32_t threads, const fovea_pool *given, Memory me
   stop();
   return fail(error, FOVEA_OUT_OF_MEMORY, "can't start thread %d of %d: %s", made + 1, wanted,
               result == EAGAIN ? "the system's limit is reached" : "the system refuses");
+}
+
+int ThreadPool::create(Worker &worker, int32_t current) {
+  // A new thread begins where its maker runs, and the system takes some milliseconds to move it: short runs are over by
+  // then. Where the thread begins is all that is asked for; it may go anywhere afterwards.
+  int32_t processor = current < 0 ? -1 : processorAfter(processors, current, worker.index);
+  pthread_attr_t attributes;
+  if (processor >= 0 && pthread_attr_init(&attributes) == 0) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<size_t>(processor), &one);
+    worker.isPlaced = true;
+    int result = pthread_attr_setaffinity_np(&attributes, sizeof(one), &one);
+    if (result == 0)
+      result = pthread_create(&worker.thread, &attributes, work, &worker);
+    pthread_attr_destroy(&attributes);
+    if (result == 0)
+      return 0;
+  }
+  worker.isPlaced = false; // a sandbox may forbid it
+  return pthread_create(&worker.thread, nullptr, work, &worker);
 }
 
 void ThreadPool::stop() {
@@ -116,6 +139,8 @@ uint32_t ThreadPool::waitForJob(uint32_t seen) {
 void *ThreadPool::work(void *argument) {
   auto *worker = static_cast<Worker *>(argument);
   ThreadPool &pool = *worker->pool;
+  if (worker->isPlaced)
+    pthread_setaffinity_np(pthread_self(), sizeof(pool.processors), &pool.processors);
   for (uint32_t seen = 0;;) {
     seen = pool.waitForJob(seen);
     if (!pool.job)

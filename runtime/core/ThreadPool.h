@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <pthread.h>
+#include <sched.h>
 
 namespace fovea::rt {
 
@@ -34,7 +35,10 @@ private:
     pthread_t thread;
     ThreadPool *pool;
     int32_t index;
+    bool isPlaced = false; ///< begins on one processor, and may then go to all of the pool's
   };
+  /// Starts a worker, on a processor of its own if `current`, the caller's, is known. 0, or an error's number.
+  int create(Worker &worker, int32_t current);
   static void *work(void *worker);
   uint32_t waitForJob(uint32_t seen);
 
@@ -42,6 +46,7 @@ private:
   bool isForeign = false;
   fovea_pool foreign = {};
   Array<Worker> workers;
+  cpu_set_t processors;                   ///< that the thread which started the pool may use
   void (*job)(void *, int32_t) = nullptr; // null: the workers end
   void *argument = nullptr;
   // On lines of their own: workers poll the first, the caller the second.

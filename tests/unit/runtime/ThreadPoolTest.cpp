@@ -1,4 +1,5 @@
 #include "runtime/core/ThreadPool.h"
+#include "runtime/core/Cpu.h"
 
 #include <doctest/doctest.h>
 #include <unistd.h>
@@ -39,6 +40,44 @@ TEST_CASE("pool: every index runs once, the first on the caller; threads run at 
     CHECK(seen.onCaller);
     for (int32_t i = 0; i < threads; ++i)
       CHECK(seen.runs[i] == 300);
+  }
+}
+
+TEST_CASE("pool: threads begin on processors of their own, and may use all that the caller may") {
+  auto after = [](std::initializer_list<int> allowed, int32_t current, int32_t n) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int processor : allowed)
+      CPU_SET(static_cast<size_t>(processor), &set);
+    return processorAfter(set, current, n);
+  };
+  CHECK(after({0, 1}, 0, 1) == 1);
+  CHECK(after({0, 1}, 1, 1) == 0);
+  CHECK(after({3, 5, 900}, 5, 1) == 900);
+  CHECK(after({3, 5, 900}, 5, 2) == 3);
+  CHECK(after({3, 5, 900}, 4, 3) == 3); // the caller has moved away since
+  CHECK(after({3, 5, 900}, 5, 3) == -1);
+  CHECK(after({7}, 7, 1) == -1);
+
+  cpu_set_t allowed;
+  REQUIRE(sched_getaffinity(0, sizeof(allowed), &allowed) == 0);
+  for (int32_t threads : {2, CPU_COUNT(&allowed), CPU_COUNT(&allowed) + 1}) {
+    ThreadPool pool;
+    fovea_error error = {};
+    REQUIRE(pool.start(threads, nullptr, {}, &error) == FOVEA_OK);
+    struct Seen {
+      cpu_set_t allowed;
+      std::atomic<int> others{0};
+    } seen{allowed};
+    pool.run(
+        [](void *argument, int32_t) {
+          auto &seen = *static_cast<Seen *>(argument);
+          cpu_set_t own;
+          if (sched_getaffinity(0, sizeof(own), &own) != 0 || !CPU_EQUAL(&own, &seen.allowed))
+            ++seen.others;
+        },
+        &seen);
+    CHECK(seen.others == 0);
   }
 }
 

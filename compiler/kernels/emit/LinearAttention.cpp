@@ -67,13 +67,18 @@ private:
   Value loadPart(const Rows &from, Value row, Value column, Value count);
 
   void loadQueries();
-  void loadRows(Value memref, Value firstColumn, Value columns, Value padded, Value to, Region *factor);
+  struct Columns {
+    Value memref, first, count;
+  };
+  void loadRows(const Columns &from, Value padded, Region *factor,
+                llvm::function_ref<void(Value x, Value j, Value column)> store);
   void scores();
   void scoreTile(Value panel, Value key);
   void decayScores(Value panel, Value key, Value query);
   void decayQueries();
   void outputs();
   void outputTile(Value row, Value column);
+  Code::Values diagonal(Value row, Value panel, Code::Values sums);
   void writeOutputs();
   void decayKeys();
   void moveState();
@@ -83,6 +88,10 @@ private:
   Value factorAt(Region &region, ArrayRef<LaneValue> places, Value active);
   Value scalarFactor(Region &region, ArrayRef<Value> places);
   Value activeFrom(Value lane) { return code.laneMask(code.sub(count, lane)); }
+
+  Value panelOf(Value column) { return code.div(column, code.index(wide)); }
+  /// Where an element of panels lies.
+  Code::Values inPanels(Value row, Value column) { return {panelOf(column), row, code.rem(column, code.index(wide))}; }
 
   Code &code;
   kernel::LinearAttentionOp op;
@@ -99,20 +108,22 @@ private:
   Value firstColumn, columns; ///< of the values
   // Of a chunk.
   Value begin, count;
-  // Scratch: queries [d][t], scores [j][t], the other rows padded to whole tiles.
-  Value queryTile, scoreTiles, keyTile, valueTile, outputRows, state;
+  // Scratch: queries [d][t], scores [j][t], the other rows padded to whole tiles; what a tile's columns are read or
+  // written of in panels of so many, so that a row is at a constant distance from the one before.
+  Value queryTile, scoreTiles, keyTile, valuePanels, outputPanels, statePanels;
 };
 
 Value LinearTask::reserve(Value scratch) {
   ScratchLayout layout(code, scratch);
   Value depth = code.roundUp(code.add(d, Tiles::mostRows), lanes);
   int64_t rows = chunk + Tiles::mostRows; // a tile may begin at the last one, and its columns run into another row
+  Value panels = panelOf(taskColumns);
   queryTile = layout.allocate({dynamic, chunk}, code.add(d, 1));
   scoreTiles = layout.allocate({rows, chunk}, {});
   keyTile = layout.allocate({rows, dynamic}, depth);
-  valueTile = layout.allocate({rows, dynamic}, taskColumns);
-  outputRows = layout.allocate({rows, dynamic}, taskColumns);
-  state = layout.allocate({dynamic, dynamic}, {depth, taskColumns});
+  valuePanels = layout.allocate({dynamic, rows, wide}, panels);
+  outputPanels = layout.allocate({dynamic, rows, wide}, panels);
+  statePanels = layout.allocate({dynamic, dynamic, wide}, {panels, depth});
   return layout.bytes();
 }
 
@@ -124,8 +135,10 @@ LogicalResult LinearTask::run(Value task) {
     begin = first;
     count = code.min(code.sub(s, begin), code.index(chunk));
     loadQueries();
-    loadRows(op.getK(), code.index(0), d, code.dim(keyTile, 1), keyTile, &op.getKeys());
-    loadRows(op.getV(), firstColumn, columns, taskColumns, valueTile, nullptr);
+    loadRows({op.getK(), code.index(0), d}, code.dim(keyTile, 1), &op.getKeys(),
+             [&](Value x, Value j, Value column) { code.storeVector(x, keyTile, {j, column}); });
+    loadRows({op.getV(), firstColumn, columns}, taskColumns, nullptr,
+             [&](Value x, Value j, Value column) { code.storeVector(x, valuePanels, inPanels(j, column)); });
     scores();
     decayQueries();
     outputs();
@@ -220,20 +233,23 @@ void LinearTask::loadQueries() {
   });
 }
 
-/// The chunk's rows of `memref`, f32 with adjacent columns, zeros in the padding; times their factor, if any.
-void LinearTask::loadRows(Value memref, Value first, Value columns, Value padded, Value to, Region *factor) {
-  Rows rows = rowsOf(memref);
-  Value zero = code.index(0), whole = code.sub(columns, code.rem(columns, code.index(lanes)));
+/// Vectors of the chunk's rows, zeros in the padding; times their factor, if any.
+void LinearTask::loadRows(const Columns &from, Value padded, Region *factor,
+                          llvm::function_ref<void(Value x, Value j, Value column)> store) {
+  Rows rows = rowsOf(from.memref);
+  Value zero = code.index(0), whole = code.sub(from.count, code.rem(from.count, code.index(lanes)));
   whole = code.select(rows.isAdjacent, whole, zero);
   code.loop(zero, count, 1, [&](Value j) {
     Value row = code.add(begin, j), by;
     if (factor && !factor->empty())
       by = scalarFactor(*factor, row);
-    auto store = [&](Value x, Value column) { code.storeVector(by ? code.mulF(x, by) : x, to, {j, column}); };
-    code.loop(zero, whole, lanes,
-              [&](Value column) { store(code.loadVector(rows.adjacent, {row, code.add(first, column)}), column); });
+    auto scaled = [&](Value x) { return by ? code.mulF(x, by) : x; };
+    code.loop(zero, whole, lanes, [&](Value column) {
+      store(scaled(code.loadVector(rows.adjacent, {row, code.add(from.first, column)})), j, column);
+    });
     code.loop(whole, padded, lanes, [&](Value column) {
-      store(loadPart(rows, row, code.add(first, column), code.max(code.sub(columns, column), zero)), column);
+      Value left = code.max(code.sub(from.count, column), zero);
+      store(scaled(loadPart(rows, row, code.add(from.first, column), left)), j, column);
     });
   });
 }
@@ -299,30 +315,46 @@ void LinearTask::outputs() {
 
 void LinearTask::outputTile(Value row, Value column) {
   Code::Values rows, places;
+  Value panel = panelOf(column);
   for (int r = 0; r < tiles.rows; ++r)
     rows.push_back(code.add(row, r));
   for (int v = 0; v < Tiles::vectors; ++v)
-    places.push_back(code.add(column, v * lanes));
+    places.push_back(code.index(v * lanes));
   auto tileOf = [&](Value left, Value right, int unroll) {
     return TileLoop{tiles.rows, Tiles::vectors, unroll,
                     [&, left](int r, Value k) { return code.load(left, {k, rows[r]}); },
-                    [&, right](int v, Value k) { return code.loadVector(right, {k, places[v]}); }};
+                    [&, right](int v, Value k) { return code.loadVector(right, {panel, k, places[v]}); }};
   };
   Value zero = code.index(0), before = code.select(code.equal(begin, zero), zero, d);
   Code::Values sums(tiles.rows * Tiles::vectors, code.splat(0));
-  sums = multiplyAccumulate(code, tileOf(queryTile, state, 4), zero, before, sums);
-  sums = multiplyAccumulate(code, tileOf(scoreTiles, valueTile, 4), zero, row, sums);
-  for (int j = 0; j < tiles.rows; ++j) // the diagonal: keys behind a row are left out
-    for (int v = 0; v < Tiles::vectors; ++v) {
-      Value value = code.loadVector(valueTile, {rows[j], places[v]});
-      for (int r = j; r < tiles.rows; ++r) {
-        Value &sum = sums[r * Tiles::vectors + v];
-        sum = code.fma(code.broadcast(code.load(scoreTiles, {rows[j], rows[r]})), value, sum);
-      }
-    }
+  sums = multiplyAccumulate(code, tileOf(queryTile, statePanels, 4), zero, before, sums);
+  sums = multiplyAccumulate(code, tileOf(scoreTiles, valuePanels, 4), zero, row, sums);
+  sums = diagonal(row, panel, sums);
   for (int r = 0; r < tiles.rows; ++r)
     for (int v = 0; v < Tiles::vectors; ++v)
-      code.storeVector(sums[r * Tiles::vectors + v], outputRows, {rows[r], places[v]});
+      code.storeVector(sums[r * Tiles::vectors + v], outputPanels, {panel, rows[r], places[v]});
+}
+
+/// `sums` and the products of the tile's rows with the keys up to each. Two views, so that all addresses are two and
+/// constants.
+Code::Values LinearTask::diagonal(Value row, Value panel, Code::Values sums) {
+  auto view = [&](Value memref, ArrayRef<Value> begin, ArrayRef<int64_t> shape) {
+    SmallVector<OpFoldResult> offsets(begin.begin(), begin.end()), sizes, strides(begin.size(), code.b.getIndexAttr(1));
+    for (int64_t size : shape)
+      sizes.push_back(code.b.getIndexAttr(size));
+    return memref::SubViewOp::create(code.b, code.loc, memref, offsets, sizes, strides);
+  };
+  Value zero = code.index(0), scores = view(scoreTiles, {row, row}, {tiles.rows, tiles.rows});
+  Value values = view(valuePanels, {panel, row, zero}, {1, tiles.rows, wide});
+  for (int j = 0; j < tiles.rows; ++j) // keys behind a row are left out
+    for (int v = 0; v < Tiles::vectors; ++v) {
+      Value value = code.loadVector(values, {zero, code.index(j), code.index(v * lanes)});
+      for (int r = j; r < tiles.rows; ++r) {
+        Value &sum = sums[r * Tiles::vectors + v];
+        sum = code.fma(code.broadcast(code.load(scores, {code.index(j), code.index(r)})), value, sum);
+      }
+    }
+  return sums;
 }
 
 void LinearTask::writeOutputs() {
@@ -334,13 +366,13 @@ void LinearTask::writeOutputs() {
         out.isAdjacent,
         [&] {
           code.loop(zero, columns, lanes, [&](Value c) {
-            code.storeMasked(code.loadVector(outputRows, {row, c}), out.adjacent, {to, code.add(firstColumn, c)},
-                             code.laneMask(code.sub(columns, c)));
+            code.storeMasked(code.loadVector(outputPanels, inPanels(row, c)), out.adjacent,
+                             {to, code.add(firstColumn, c)}, code.laneMask(code.sub(columns, c)));
           });
         },
         [&] {
           code.loop(zero, columns, 1, [&](Value c) {
-            code.store(code.load(outputRows, {row, c}), out.matrix.memref, {to, code.add(firstColumn, c)});
+            code.store(code.load(outputPanels, inPanels(row, c)), out.matrix.memref, {to, code.add(firstColumn, c)});
           });
         });
   });
@@ -371,21 +403,22 @@ void LinearTask::moveState() {
 
 void LinearTask::stateTile(Value row, Value column, Value factor) {
   Code::Values places, init;
+  Value panel = panelOf(column);
   for (int v = 0; v < Tiles::vectors; ++v)
-    places.push_back(code.add(column, v * lanes));
+    places.push_back(code.index(v * lanes));
   Value first = code.equal(begin, code.index(0));
   for (int r = 0; r < tiles.rows; ++r)
     for (int v = 0; v < Tiles::vectors; ++v) {
-      Value old = code.loadVector(state, {code.add(row, r), places[v]});
+      Value old = code.loadVector(statePanels, {panel, code.add(row, r), places[v]});
       init.push_back(code.select(first, code.splat(0), factor ? code.mulF(old, factor) : old));
     }
-  TileLoop tile{tiles.rows, Tiles::vectors, 4,
+  TileLoop tile{tiles.rows, Tiles::vectors, 8,
                 [&](int r, Value j) { return code.load(keyTile, {j, code.add(row, r)}); },
-                [&](int v, Value j) { return code.loadVector(valueTile, {j, places[v]}); }};
+                [&](int v, Value j) { return code.loadVector(valuePanels, {panel, j, places[v]}); }};
   Code::Values sums = multiplyAccumulate(code, tile, code.index(0), count, init);
   for (int r = 0; r < tiles.rows; ++r)
     for (int v = 0; v < Tiles::vectors; ++v)
-      code.storeVector(sums[r * Tiles::vectors + v], state, {code.add(row, r), places[v]});
+      code.storeVector(sums[r * Tiles::vectors + v], statePanels, {panel, code.add(row, r), places[v]});
 }
 
 class LinearAttentionEmitter : public ScheduleEmitter {

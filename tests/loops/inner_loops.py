@@ -15,6 +15,14 @@ A loop that streams, which is one that fetches ahead half of the lines that it r
 instructions: its fetches don't count among them (one row of a matrix has a line for each multiply-add, and would never
 reach more than half; fetching in a loop of its own costs 3 to 10% of the time, docs/kernel.md).
 
+A loop that transposes what it reads merges registers of several rows into registers of columns, which takes log2(n)
+merges and a load for each register of n elements, however it is done. So many, if there are so many merges, are not
+counted: what is left has to be multiply-adds. (Few queries, keys in the lanes: by way of memory, which has loops of
+multiply-adds alone, scores take 1.4 times as long, docs/kernel.md.)
+
+Where products of bytes are pairs of instructions, vpmaddwd and the addition of its result, both count. Their operands
+can't be bytes in memory, so a load that widens them for one product alone is part of that, as a memory operand is.
+
 What is left over by an unrolled loop (one multiply-add for each sum) is not looked at: it runs for the last few steps.
 Loops that miss the first point today are named in SHORT, each by what it is made of and with the share that it has to
 keep, so that no other loop is excused; an entry whose loop reaches the bound fails until it is taken off.
@@ -33,19 +41,15 @@ MULTIPLY_ADD = re.compile(r"(vfn?madd(132|213|231)ps|vdpbf16ps|vpdpbusd)$")  # d
 REGISTER = re.compile(r"%([xyz]mm)(\d+)")
 BYTES = {"xmm": 16, "ymm": 32, "zmm": 64}
 READ = re.compile(r"(vmovu[a-z]+|vmova[a-z]+|vmovdqu\d*|vfn?m[a-z]+\d+ps|vdpbf16ps|vpdpbusd)\s+[^%]*\([^)]*\), .*%[xyz]mm")  # of full vectors
-LINE = 64  # bytes that a fetch brings
+LINE, ELEMENT = 64, 4  # bytes that a fetch brings, and of an f32
+MERGE = re.compile(r"v(p?unpck[lh]\w+|p?shuf\w+|p?perm\w+|p?blend\w+|insert[fi]\d+\w*|mov(lh|hl)ps)$")
+INSERTED = {"128": 16, "32x4": 16, "64x2": 16, "64x4": 32, "32x8": 32}  # bytes, by the instruction's name
 # Loops that fall short of the bound: (target, sums, multiply-adds, broadcasts), then the kernel and the share to keep.
 SHORT = {
-    ("x86-64-v4", 8, 32, 16): ("attention_", 0.28),  # few queries: scores, keys transposed in registers on their way
     ("x86-64-v3", 8, 16, 8): ("attention_", 0.48),  # few queries, values of four rows: first columns, which fetch rows
-    ("x86-64-v3", 8, 32, 16): ("attention_", 0.48),  # the others: their addresses have steps that are not known
-    # Five or six loads for six multiply-adds a step, and nothing more to do with them.
-    ("x86-64-v4", 6, 48, 16): ("fovea_tile_2x1x", 0.52),
-    ("x86-64-v3", 6, 48, 24): ("fovea_tile_3x1x", 0.52),
-    ("x86-64-v4-bf16", 6, 48, 16): ("fovea_tile_2x1x", 0.52),
-    ("x86-64-v4-vnni", 6, 48, 16): ("fovea_tile_2x1x", 0.52),
-    ("x86-64-v3-vnni", 6, 48, 24): ("fovea_tile_3x1x", 0.52),
+    ("x86-64-v3", 8, 32, 16): ("attention_", 0.52),  # the others
 }
+WIDENED = re.compile(r"vpmov[sz]xbw\s+[^%]*\([^)]*\), %[xyz]mm(\d+)")
 
 
 @dataclasses.dataclass
@@ -54,6 +58,7 @@ class Loop:
     instructions: list  # lines of text
     sums: set  # registers that multiply-adds alone write
     products: list  # the multiply-adds that do
+    pairs: bool  # which are additions of products
     frame: bool  # rbp points to the stack
 
     @property
@@ -63,17 +68,46 @@ class Loop:
     @property
     def streams(self):
         """Whether it fetches half of the lines that it reads by full vectors."""
-        reads = [REGISTER.findall(line)[-1][0] for line in self.instructions if READ.match(line)]
-        return 2 * LINE * self.fetches >= sum(BYTES[register] for register in reads) > 0
+        reads = sum(BYTES[REGISTER.findall(line)[-1][0]] for line in self.instructions if READ.match(line))
+        reads += sum(BYTES[REGISTER.findall(line)[-1][0]] // 2 for line in self.instructions if WIDENED.match(line))
+        return 2 * LINE * self.fetches >= reads > 0
+
+    @property
+    def transposing(self):
+        """Loads and merges that a transposition of what is read takes; 0 where the loop has fewer merges."""
+        moved = [line for line in self.instructions if MERGE.match(line.split()[0]) or line.startswith(("vmovu", "vmova"))]
+        merges = sum(bool(MERGE.match(line.split()[0])) for line in moved)
+        width = max(BYTES[register[:3]] for register in self.sums)
+        bytes_read = 0
+        for line in moved:
+            if re.search(r"\([^)]*\), .*%[xyz]mm", line):
+                inserted = re.match(r"vinsert[fi](\w+)", line)
+                bytes_read += INSERTED[inserted[1]] if inserted else BYTES[REGISTER.findall(line)[-1][0]]
+        registers, stages = bytes_read // width, (width // ELEMENT).bit_length() - 1
+        return registers * (1 + stages) if merges >= registers * stages else 0
+
+    @property
+    def operands(self):
+        """Loads that widen bytes for one instruction alone."""
+        count = 0
+        for i, line in enumerate(self.instructions):
+            if found := WIDENED.match(line):
+                users = 0
+                for later in self.instructions[i + 1 :] + self.instructions[:i]:
+                    users += any(number == found[1] for _, number in REGISTER.findall(later.rpartition(",")[0]))
+                    if written(later) == found[1]:
+                        break
+                count += users == 1
+        return count
 
     @property
     def share(self):
-        counted = len(self.instructions) - (self.fetches if self.streams else 0)
-        return len(self.products) / counted
+        counted = len(self.instructions) - (self.fetches if self.streams else 0) - self.transposing - self.operands
+        return len(self.products) * (2 if self.pairs else 1) / counted
 
     @property
     def unrolled(self):
-        return len(self.products) > len(self.sums)
+        return not self.pairs and len(self.products) > len(self.sums)
 
     def identity(self, target):
         names = [line.split()[0] for line in self.instructions]
@@ -82,7 +116,7 @@ class Loop:
     def problems(self, width, least=LEAST_SHARE):
         found = []
         if self.share < least:
-            found.append(f"{self.share:.0%} multiply-adds, {least:.0%} at least")
+            found.append(f"{self.share:.1%} multiply-adds, {least:.0%} at least")
         pointer = re.compile(r"[(,]%r[sb]p[,)]" if self.frame else r"[(,]%rsp[,)]")
         stack = sum(bool(pointer.search(line)) for line in self.instructions)
         if stack:
@@ -115,21 +149,70 @@ def functions(text):
         yield name, lines
 
 
-def innermost(lines):
-    """Instructions of each loop that contains no other: from a label to the last jump back to it."""
-    labels, instructions, ends = {}, [], {}
+def blocks_of(lines):
+    """Straight pieces of code, and from where to where it goes on; what jumps by a table goes nowhere."""
+    pieces, starts = [[]], {}
     for line in lines:
         if line.endswith(":"):
-            labels[line[:-1]] = len(instructions)
-            continue
-        words = line.split()
-        if words[0].startswith("j") and labels.get(words[-1]) is not None:
-            ends[labels[words[-1]]] = len(instructions)
-        instructions.append(line)
-    spans = sorted(ends.items())
-    for begin, end in spans:
-        if not any(begin <= b and e <= end and (b, e) != (begin, end) for b, e in spans):
-            yield instructions[begin : end + 1]
+            if pieces[-1]:
+                pieces.append([])
+            starts[line[:-1]] = len(pieces) - 1
+        else:
+            pieces[-1].append(line)
+            if line.startswith(("j", "ret")):
+                pieces.append([])
+    edges = []
+    for i, piece in enumerate(pieces):
+        last = piece[-1].split() if piece else [""]
+        ends = last[0].startswith(("jmp", "ret"))
+        edges.append({starts[last[-1]]} if last[0].startswith("j") and last[-1] in starts else set())
+        if not ends and i + 1 < len(pieces):
+            edges[i].add(i + 1)
+    return pieces, edges
+
+
+def cycles(nodes, edges):
+    """Sets of nodes that reach each other (Tarjan)."""
+    order, low, stack, found = {}, {}, [], []
+    for root in sorted(nodes):
+        work = [(root, iter(edges[root] & nodes))] if root not in order else []
+        if work:
+            order[root] = low[root] = len(order)
+            stack.append(root)
+        while work:
+            node, targets = work[-1]
+            for target in targets:
+                if target not in order:
+                    order[target] = low[target] = len(order)
+                    stack.append(target)
+                    work.append((target, iter(edges[target] & nodes)))
+                    break
+                if target in stack:
+                    low[node] = min(low[node], order[target])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[node])
+                if low[node] == order[node]:
+                    component = set(stack[stack.index(node) :])
+                    del stack[stack.index(node) :]
+                    if len(component) > 1 or node in edges[node]:
+                        found.append(component)
+    return found
+
+
+def innermost(lines):
+    """Instructions of each loop that contains no other, wherever its pieces lie."""
+    pieces, edges = blocks_of(lines)
+
+    def loops_in(nodes):
+        for loop in cycles(nodes, edges):
+            entered = {target for node in nodes - loop for target in edges[node]} & loop
+            inner = list(loops_in(loop - {min(entered or loop)}))
+            yield from inner or [loop]
+
+    for loop in loops_in(set(range(len(pieces)))):
+        yield [line for i in sorted(loop) for line in pieces[i]]
 
 
 def written(line):
@@ -142,27 +225,35 @@ def written(line):
 
 def products(function, instructions, frame):
     """The loop, where it has products; None otherwise."""
-    adds = [line for line in instructions if MULTIPLY_ADD.match(line.split()[0])]
-    others = {written(line) for line in instructions if not MULTIPLY_ADD.match(line.split()[0])}
-    adds = [line for line in adds if written(line) not in others]
+    pairs = any(line.startswith("vpmaddwd") for line in instructions)
+    is_add = re.compile(r"vpaddd$") if pairs else MULTIPLY_ADD
+    adds = [line for line in instructions if is_add.match(line.split()[0])]
+    others = {written(line) for line in instructions if not is_add.match(line.split()[0])}
+    if not pairs:  # where a product has a register of its own, sums may change theirs from step to step
+        adds = [line for line in adds if written(line) not in others]
     sums = {"".join(REGISTER.findall(line)[-1]) for line in adds}
-    return Loop(function, instructions, sums, adds, frame) if adds else None
+    return Loop(function, instructions, sums, adds, pairs, frame) if adds else None
 
 
 def loops(text, prefixes):
     for name, lines in functions(text):
         if name.startswith(tuple(prefixes)):
             frame = any(re.match(r"(movq\s+%rsp|leaq\s+\S*\(%rsp\)), %rbp", line) for line in lines)
-            for instructions in innermost(lines):
-                loop = products(name, instructions, frame)
-                if loop and loop.unrolled:
-                    yield loop
+            found = [loop for loop in (products(name, instructions, frame) for instructions in innermost(lines)) if loop]
+            unrolled = [loop for loop in found if loop.unrolled]
+            most = max((len(loop.products) for loop in found), default=0)
+            yield from unrolled or [loop for loop in found if len(loop.products) == most]
 
 
 def self_test():
     good = "\n".join(["f:", ".LBB0_1:"] + [f"vbroadcastss (%rdi,%rcx), %zmm{9}"] + [f"vfmadd231ps (%rsi), %zmm9, %zmm{i}" for i in (0, 1) * 2]
                      + ["addq $4, %rcx", "jne .LBB0_1", "retq"])
     changed = lambda old, new: [loop.problems("zmm") for loop in loops(good.replace(old, new), ["f"])]
+    single = good.replace("vfmadd231ps (%rsi), %zmm9, %zmm0\n", "", 1).replace("vfmadd231ps (%rsi), %zmm9, %zmm1\n", "", 1)
+    apart = good.replace("f:", "f:\njmp .LBB0_8").replace("retq", "decq %rax\nje .LBB0_9\n.LBB0_8:\nnop\njmp .LBB0_1\n.LBB0_9:\nretq")
+    merging = "vmovups (%rdx), %zmm4\nvmovups (%rdx), %zmm5\n" + "vunpckhps %zmm4, %zmm5, %zmm6\n" * 8
+    bytes_ = "\n".join(["f:", ".LBB0_1:", "vpmovsxbw (%rsi), %zmm4", "vpmovzxbw %ymm2, %zmm8", "vpmaddwd %zmm4, %zmm8, %zmm5",
+                        "vpaddd %zmm5, %zmm0, %zmm0", "vpmaddwd %zmm4, %zmm8, %zmm6", "vpaddd %zmm6, %zmm1, %zmm1", "jne .LBB0_1", "retq"])
     polynomial = good.replace("vbroadcastss (%rdi,%rcx), %zmm9", "vmovaps %zmm5, %zmm0\nvmovaps %zmm5, %zmm1")
     nested = "f:\n.LBB0_0:\nmovq %rax, (%rsp)\n" + good.removeprefix("f:\n").replace("retq", "jne .LBB0_0\nretq")
     checks = {
@@ -174,14 +265,22 @@ def self_test():
         "an index on the stack pointer is seen": len(changed("addq $4, %rcx", "movq 8(%rsp,%rcx,4), %rcx")[0]) == 1,
         "a call is seen": changed("addq $4, %rcx", "callq g") == [["calls"]],
         "narrow sums are seen": "sums are not in zmm" in changed("zmm", "ymm")[0],
-        "a share is seen": changed("addq $4, %rcx", "nop\nnop\nnop\nnop") == [["40% multiply-adds, 55% at least"]],
+        "a share is seen": changed("addq $4, %rcx", "nop\nnop\nnop\nnop") == [["40.0% multiply-adds, 55% at least"]],
         "a loop that streams may fetch": changed("addq $4, %rcx", "prefetcht0 (%rsi)\nprefetcht0 (%rsi)\naddq $4, %rcx") == [[]],
         "but its other instructions count": changed("addq $4, %rcx", "prefetcht0 (%rsi)\nprefetcht0 (%rsi)\nnop\nnop\nnop\nnop") != [[]],
-        "a few fetches are instructions": changed("addq $4, %rcx", "prefetcht0 (%rsi)\nnop\nnop") == [["44% multiply-adds, 55% at least"]],
+        "a few fetches are instructions": changed("addq $4, %rcx", "prefetcht0 (%rsi)\nnop\nnop") == [["44.4% multiply-adds, 55% at least"]],
         "what lies around a loop does not count": [loop.problems("zmm") for loop in loops(nested, ["f"])] == [[]],
         "registers that others write are no sums": list(loops(polynomial, ["f"])) == [],
-        "what is not unrolled is left out": list(loops(good.replace("%zmm9, %zmm1", "%zmm9, %zmm3", 1), ["f"])) != [] and
-                                            list(loops(good.replace("vfmadd231ps (%rsi), %zmm9, %zmm0\n", "", 1).replace("vfmadd231ps (%rsi), %zmm9, %zmm1\n", "", 1), ["f"])) == [],
+        "what an unrolled loop leaves is left out": [len(loop.products) for loop in loops(
+            good.removesuffix("retq") + single.removeprefix("f:\n").replace("LBB0_1", "LBB0_2"), ["f"])] == [4],
+        "where none is unrolled it is looked at": [len(loop.products) for loop in loops(single, ["f"])] == [2],
+        "a loop around a loop whose code lies apart is none": [len(loop.instructions) for loop in loops(apart, ["f"])] == [7],
+        "a transposition is not counted": changed(".LBB0_1:", ".LBB0_1:\n" + merging * 2) == [[]],
+        "but more merges than it takes": changed(".LBB0_1:", ".LBB0_1:\n" + merging + "vunpcklps %zmm5, %zmm6, %zmm7\n" * 4) == [["36.4% multiply-adds, 55% at least"]],
+        "nor what is less than one": changed(".LBB0_1:", ".LBB0_1:\n" + merging.replace("vunpckhps", "vaddps")) != [[]],
+        "products of bytes are pairs of instructions": [round(loop.share, 2) for loop in loops(bytes_, ["f"])] == [0.57],
+        "a load that widens for one of them is its operand": [round(loop.share, 2) for loop in loops(bytes_.replace(
+            "vpmaddwd %zmm4, %zmm8, %zmm6", "vpmovsxbw 32(%rsi), %zmm4\nvpmaddwd %zmm4, %zmm8, %zmm6"), ["f"])] == [0.67],
         "other functions are left out": list(loops(good, ["g"])) == [],
         "dot products are multiply-adds": [changed("vfmadd231ps", name) for name in ("vdpbf16ps", "{vex} vpdpbusd")] == [[[]]] * 2,
     }
@@ -203,7 +302,7 @@ def main():
     parser.add_argument("kernels", nargs="+")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    output = options.work / f"{options.model.stem}-{options.target}.s"
+    output = options.work / f"{options.model.stem}-{options.target}-{options.precision}.s"
     subprocess.run([options.fovea, "build", options.model, "--emit=asm", f"--target={options.target}",
                     f"--matmul-precision={options.precision}", "-o", output], check=True)
     found = list(loops(output.read_text(), options.kernels))
@@ -211,15 +310,14 @@ def main():
     for loop in found:
         identity = loop.identity(options.target)
         kernel, least = SHORT.get(identity, ("", LEAST_SHARE))
-        known = identity in SHORT and loop.function.startswith(kernel)
-        short = loop.share < LEAST_SHARE
-        if known and short:
+        known = identity in SHORT and loop.function.startswith(kernel) and loop.share < LEAST_SHARE
+        if known:
             needed.add(identity)
         problems = loop.problems(WIDTH[options.target], least if known else LEAST_SHARE)
         bad += bool(problems)
-        verdict = f"  FAILS: {'; '.join(problems)}" if problems else "  SHORT of the bound, known" if short else "  streams" if loop.streams else ""
-        print(f"{loop.share:4.0%}  {loop}{verdict}")
-        if options.show and short:
+        kind = "  transposes" * bool(loop.transposing) + "  streams" * loop.streams + "  SHORT of the bound, known" * known
+        print(f"{loop.share:4.0%}  {loop}{kind}{'  FAILS: ' * bool(problems)}{'; '.join(problems)}")
+        if options.show and (problems or known):
             print("        " + "\n        ".join(loop.instructions))
     for identity, (kernel, _) in SHORT.items():
         if identity[0] == options.target and kernel.startswith(tuple(options.kernels)) and identity not in needed:

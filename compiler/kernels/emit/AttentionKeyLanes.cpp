@@ -56,7 +56,7 @@ private:
   /// Rows of a tile, where there are several.
   static constexpr int tall = 4;
   /// Of keys that are multiplied from where they lie.
-  static constexpr int directVectors = 2, columns = 4;
+  static constexpr int directVectors = 2, columns = 8;
 
   /// Each span is a task; those that finish merge them.
   Value spanTasks() { return code.max(spans(), code.index(1)); }
@@ -120,6 +120,7 @@ private:
     bool fetchRows; ///< of V, ahead
   };
   Value nextBlock(const Keys &keys);
+  Value partFrom(Value matrix, Value row, Value column);
   void valueTile(ValueRange tile, const Keys &keys, const Columns &at);
 
   const int accumulators;          ///< that hide the multiply-add's latency
@@ -338,14 +339,14 @@ void KeyLanes::directProducts(ValueRange tile, const Keys &keys) {
         else
           for (Value row : next)
             fetchRows(matrix, part.depth, row, shape.lanes, c, columns);
-        Code::Values x(sofar), four[directVectors];
+        Code::Values x(sofar), k[directVectors];
         for (int v = 0; v < directVectors; ++v)
-          four[v] = loadFourColumns(code, matrix, rows[v], c);
+          k[v] = loadEightColumns(code, matrix, rows[v], c);
         for (int64_t i = 0; i < columns; ++i)
           for (auto [r, row] : llvm::enumerate(tile)) {
             Value q = code.broadcast(code.load(queryTile, {row, code.add(part.first, code.add(c, i))}));
             for (int v = 0; v < directVectors; ++v)
-              x[r * directVectors + v] = code.fma(q, four[v][i], x[r * directVectors + v]);
+              x[r * directVectors + v] = code.fma(q, k[v][i], x[r * directVectors + v]);
           }
         return x;
       });
@@ -546,6 +547,13 @@ Value KeyLanes::nextBlock(const Keys &keys) {
   return memref::SubViewOp::create(code.b, code.loc, matrixAt(code, k, batch).memref, offsets, sizes, strides);
 }
 
+/// A matrix without its first rows and columns: what a loop over its rows adds to its address are constants.
+Value KeyLanes::partFrom(Value matrix, Value row, Value column) {
+  SmallVector<OpFoldResult> offsets{row, column}, strides(2, code.b.getIndexAttr(1));
+  SmallVector<OpFoldResult> sizes{code.sub(code.dim(matrix, 0), row), code.sub(code.dim(matrix, 1), column)};
+  return memref::SubViewOp::create(code.b, code.loc, matrix, offsets, sizes, strides);
+}
+
 void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   Code::Values columns, init;
   for (int v = 0; v < at.vectors; ++v)
@@ -555,17 +563,19 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
       init.push_back(code.loadVector(current.output, {row, c}));
   // Whole rows ahead are addresses of their own: with more steps they would leave no registers.
   int unroll = at.fetchRows && tile.size() > 1 ? 2 : 4;
-  TileLoop loop{int(tile.size()), at.vectors, unroll,
-                [&](int r, Value key) { return code.load(scoreTile, {tile[r], key}); },
-                [&](int v, Value key) {
-                  Value row = valueRow(key);
-                  return at.inside ? code.loadMasked(valueView, {row, columns[v]}, at.inside)
-                                   : code.loadVector(valueView, {row, columns[v]});
-                }};
+  Value zero = code.index(0), values = partFrom(valueView, zero, at.first);
+  TileLoop loop{
+      int(tile.size()), at.vectors, unroll, [&](int r, Value key) { return code.load(scoreTile, {tile[r], key}); },
+      [&](int v, Value key) {
+        Value row = valueRow(key), place = code.index(v * shape.lanes);
+        return at.inside ? code.loadMasked(values, {row, place}, at.inside) : code.loadVector(values, {row, place});
+      }};
   constexpr int64_t rowsAhead = 4;
-  auto ahead = [&](Value key, int64_t rows) {
-    Value later = code.add(key, rows);
-    return op.getValueRows() && !valueCopy ? valueRow(code.min(later, code.sub(keys.count, code.index(1)))) : later;
+  bool byTable = op.getValueRows() && !valueCopy;
+  Value later = byTable ? valueView : partFrom(valueView, code.index(rowsAhead), zero);
+  auto ahead = [&](Value key) {
+    Value last = code.sub(keys.count, code.index(1));
+    return byTable ? valueRow(code.min(code.add(key, rowsAhead), last)) : key;
   };
   int64_t width = cast<MemRefType>(op.getV().getType()).getShape().back();
   Value nextKeys = nextBlock(keys), rowMatrix;
@@ -574,7 +584,7 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   loop.every = [&](Value key, int) {
     if (at.fetchRows && !ShapedType::isDynamic(width) && !valueCopy)
       for (int64_t c = 0; c < width; c += code.perLine(valueView))
-        code.fetch(valueView, {ahead(key, rowsAhead), code.index(c)}, Code::Level::First);
+        code.fetch(later, {ahead(key), code.index(c)}, Code::Level::First);
     if (nextKeys)
       for (int v = 0; v < at.vectors; v += std::max<int>(1, code.perLine(nextKeys) / shape.lanes))
         code.fetch(nextKeys, {key, columns[v]}, Code::Level::Second);

@@ -52,7 +52,7 @@ struct Operands {
   Value lhs, rhs, n;
   bool packed;
   bool hidesLhs, hidesRhs; ///< whose elements take no part where they are -0
-  int64_t kBlock; ///< numbers of k that one step of a tile multiplies
+  int64_t kBlock;          ///< numbers of k that one step of a tile multiplies
 };
 
 /// Panels that a tile of `rows` rows takes at once.
@@ -119,8 +119,14 @@ struct TileFunction {
   Type lhsElement, rhsElement;
   int64_t kBlock; // above 1: a step of k is a dot product of so many numbers
   bool sumsIntegers() const { return kBlock > 1 && rhsElement.isInteger(8); }
-  /// Bytes become pairs of i16: several steps in a body would spill, and a body of one step is too short for fetching.
+  /// Bytes become pairs of i16, for which there are registers a step at a time only.
   bool widensBytes() const { return sumsIntegers() && kBlock == 2; }
+  /// Whether rows read the last vector of each step for themselves. Of so few sums that are more vectors and rows than
+  /// one, loads and broadcasts are nearly as many as multiply-adds.
+  bool readsByRow(int vectors) const {
+    bool readsAsItLies = rhsElement.isF32() || (kBlock > 1 && !widensBytes());
+    return fetchOwn && readsAsItLies && rows > 1 && rows * vectors <= 6;
+  }
 };
 
 StringRef letter(Type element) { return element.isF32() ? "f" : element.isF16() ? "h" : element.isBF16() ? "b" : "i"; }
@@ -182,7 +188,7 @@ void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &
     columns.push_back(f.packedRhs ? within : code.add(offsets[v / tile.vectors], within));
   }
   // Enough steps in a body that the loop's own instructions don't show. Strides that are not known cost registers.
-  int sumCount = vectors * f.rows, unroll = f.widensBytes()              ? 1
+  int sumCount = vectors * f.rows, unroll = f.widensBytes()              ? sumCount <= 6 ? 4 : 1
                                             : !f.unitLhs || !f.packedRhs ? 2
                                             : sumCount > 16              ? 4
                                             : sumCount > 8 || f.fetchOwn ? 8
@@ -198,11 +204,20 @@ void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &
                                        : code.loadElements(b, {at, columns[v]}, vectorLength);
                 }};
   loop.dots = f.kBlock != 1;
-  if (f.linesAhead || f.fetchOwn)
+  if (f.readsByRow(vectors))
+    loop.lastOfRow = [&](int r, Value k) {
+      Value at = code.add(r == 0 ? offsets.back() : body.getArgument(4 + f.panels + r), k);
+      return f.kBlock == 1 ? code.loadVector(b, {at, columns.back()})
+                           : code.loadElements(b, {at, columns.back()}, vectorLength);
+    };
+  bool keepsOrder = f.widensBytes() && unroll > 1;
+  if (f.linesAhead || f.fetchOwn || keepsOrder)
     loop.every = [&](Value k, int step) {
+      if (keepsOrder)
+        code.keepOrder();
       if (f.fetchOwn)
         fetchOwn(code, tile, tile.panel() * f.kBlock, b, offsets, k, step);
-      else if (step % stepsPerFetch == 0)
+      else if (f.linesAhead && step % stepsPerFetch == 0)
         fetchAhead(code, f, b, body.getArguments().back(), k);
     };
   Code::Values zero(f.rows * vectors, f.sumsIntegers() ? code.splatInt(0) : code.splat(0));
@@ -223,7 +238,8 @@ func::FuncOp tileFunction(Code &code, Operation *module, const TileFunction &f, 
       matrixType(f.lhsElement, any, f.unitLhs ? 1 : any),
       f.packedRhs ? matrixType(f.rhsElement, rowLength, 1, rowLength) : matrixType(f.rhsElement, any, 1),
       tileType(f.sumsIntegers() ? Type(code.b.getI32Type()) : code.b.getF32Type(), tile), index, index};
-  inputs.append(f.panels + (f.linesAhead ? 1 : 0), index);
+  int again = f.readsByRow(f.panels * tile.vectors) ? f.rows - 1 : 0;
+  inputs.append(f.panels + again + (f.linesAhead ? 1 : 0), index);
   OpBuilder builder = OpBuilder::atBlockEnd(&module->getRegion(0).front());
   Location loc = UnknownLoc::get(context);
   auto function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(inputs, {}));
@@ -452,6 +468,8 @@ private:
       func::CallOp::create(code.b, code.loc, tileFunction(code, module, f, tile), arguments);
     };
     f.fetchOwn = operands.packed && 2 * rows <= tile.rows; // so few rows are mostly a block of one tile
+    if (f.readsByRow(f.panels * tile.vectors)) // to the compiler these may differ, so it keeps a load for each
+      arguments.append(rows - 1, arguments.back());
     if (!operands.packed || f.fetchOwn || f.widensBytes())
       return withLhs(emit);
     // The tiles of a panel take turns: evenly where they are many, otherwise the first two do it. A single tile, which

@@ -134,6 +134,7 @@ void Code::fetch(Value memref, ValueRange indices, Level level) {
   memref::PrefetchOp::create(b, loc, memref, indices, /*isWrite=*/false, /*localityHint=*/level == Level::First ? 3 : 2,
                              /*isDataCache=*/true);
 }
+void Code::keepOrder() { LLVM::FenceOp::create(b, loc, LLVM::AtomicOrdering::acq_rel, "singlethread"); }
 int64_t Code::perLine(Value memref) const { return target.lineBytes * 8 / elementOf(memref).getIntOrFloatBitWidth(); }
 
 //===-- Control ---------------------------------------------------------------------------------------------------===//
@@ -238,10 +239,13 @@ Value ScratchLayout::allocate(ArrayRef<int64_t> shape, ValueRange sizes, Type el
 Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, Value begin, Value end, ValueRange accumulators) {
   auto step = [&](Value k, Code::Values acc) {
     Code::Values rhs;
-    for (int v = 0; v < tile.vectors; ++v)
+    for (int v = 0; v < tile.vectors - (tile.lastOfRow ? 1 : 0); ++v)
       rhs.push_back(tile.rhs(v, k));
+    rhs.resize(tile.vectors);
     for (int r = 0; r < tile.rows; ++r) {
       Value x = code.broadcast(tile.lhs(r, k));
+      if (tile.lastOfRow)
+        rhs.back() = tile.lastOfRow(r, k);
       for (int v = 0; v < tile.vectors; ++v) {
         Value &sum = acc[r * tile.vectors + v];
         sum = tile.dots ? code.dot(x, rhs[v], sum) : code.fma(x, rhs[v], sum);
@@ -300,40 +304,40 @@ static void transposeBlocks(Code &code, MutableArrayRef<Value> x) {
     std::swap(x[i + 1], x[i + 2]);
 }
 
+/// Then the blocks of vectors that are `distance` apart: the even or odd ones of the first, those of the second.
+static void exchangeBlocks(Code &code, MutableArrayRef<Value> x, int64_t distance) {
+  int64_t n = code.lanes, half = n / block / 2;
+  exchange(code, x, distance, [&](int64_t j, int64_t h) {
+    int64_t at = j / block, from = at % half * 2 + h;
+    return (at < half ? 0 : n) + from * block + j % block;
+  });
+}
+
 Code::Values transpose(Code &code, ValueRange rows) {
-  int64_t n = rows.size(), blocks = n / block;
+  int64_t n = rows.size();
   Code::Values x(rows);
   transposeBlocks(code, x);
-  // Then the blocks: the even or odd ones of the first, those of the second.
   for (int64_t distance = block; distance < n; distance *= 2)
-    exchange(code, x, distance, [&](int64_t j, int64_t half) {
-      int64_t at = j / block, from = at % (blocks / 2) * 2 + half;
-      return (at < blocks / 2 ? 0 : n) + from * block + j % block;
-    });
+    exchangeBlocks(code, x, distance);
   return x;
 }
 
-Code::Values loadFourColumns(Code &code, Value memref, Value row, Value column) {
-  // Vector i holds rows i, i + 4, i + 8…, one a block.
+Code::Values loadEightColumns(Code &code, Value memref, Value row, Value column) {
+  assert(code.lanes == 4 * block);
+  auto load = [&](int64_t from) {
+    auto eight = VectorType::get({2 * block}, code.b.getF32Type());
+    return vector::LoadOp::create(code.b, code.loc, eight, memref, ValueRange{code.add(row, from), column});
+  };
+  SmallVector<int64_t> joined(code.lanes);
+  std::iota(joined.begin(), joined.end(), 0);
+  // A vector holds two rows, so that the second is one load into its place; which ones, so that the blocks come in
+  // order.
   Code::Values x;
-  auto four = VectorType::get({block}, code.b.getF32Type());
-  for (int64_t i = 0; i < block; ++i) {
-    Code::Values parts;
-    for (int64_t from = i; from < code.lanes; from += block)
-      parts.push_back(vector::LoadOp::create(code.b, code.loc, four, memref, ValueRange{code.add(row, from), column}));
-    // Halves are joined as they are, so that each part is one load into its place.
-    while (parts.size() > 1) {
-      Code::Values joined;
-      for (size_t p = 0; p < parts.size(); p += 2) {
-        SmallVector<int64_t> order(2 * cast<VectorType>(parts[p].getType()).getNumElements());
-        std::iota(order.begin(), order.end(), 0);
-        joined.push_back(vector::ShuffleOp::create(code.b, code.loc, parts[p], parts[p + 1], order));
-      }
-      parts = joined;
-    }
-    x.push_back(parts[0]);
-  }
+  for (int64_t first : {int64_t(0), 2 * block})
+    for (int64_t i = first; i < first + block; ++i)
+      x.push_back(vector::ShuffleOp::create(code.b, code.loc, load(i), load(i + block), joined));
   transposeBlocks(code, x);
+  exchangeBlocks(code, x, block);
   return x;
 }
 

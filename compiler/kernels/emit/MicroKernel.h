@@ -86,6 +86,9 @@ public:
   /// Fetches the line of an element into a cache ahead of its use. Where it lies outside `memref` that is harmless.
   enum class Level { First, Second };
   void fetch(mlir::Value memref, mlir::ValueRange indices, Level level);
+  /// What accesses memory before and after stays so in the code: the compiler may otherwise put the loads of many steps
+  /// before what is fetched between them, for which there are not registers enough. No instruction.
+  void keepOrder();
   /// Elements of `memref` in a cache line.
   int64_t perLine(mlir::Value memref) const;
 
@@ -156,15 +159,18 @@ struct TileLoop {
   /// Emits what goes before step `step` of the unrolled body, if anything.
   std::function<void(mlir::Value k, int step)> every = nullptr;
   bool dots = false;
+  /// The last vector as row `row` reads it for itself, at an address of its own, if given: each multiply-add of it has
+  /// it as its memory operand then, and there is one load less, but `rows` readings instead of one.
+  std::function<mlir::Value(int row, mlir::Value k)> lastOfRow = nullptr;
 };
 Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, mlir::Value begin, mlir::Value end,
                                 mlir::ValueRange accumulators);
 
 /// Transposes `lanes` vectors of `lanes` elements in registers.
 Code::Values transpose(Code &code, mlir::ValueRange rows);
-/// Elements [column, column + 4) of a vector of rows of an f32 matrix, transposed in registers: four vectors, one lane
-/// a row. Rows have a stride: lane i is row `row + i`.
-Code::Values loadFourColumns(Code &code, mlir::Value memref, mlir::Value row, mlir::Value column);
+/// Elements [column, column + 8) of 16 rows of an f32 matrix, transposed in registers: eight vectors, lane i is row
+/// `row + i`. A vector takes a load and log2(16) merges, of which one is another load: as few as there can be.
+Code::Values loadEightColumns(Code &code, mlir::Value memref, mlir::Value row, mlir::Value column);
 
 /// Splits a linear index into one index a size, row-major.
 Code::Values delinearize(Code &code, mlir::Value linear, mlir::ValueRange sizes);

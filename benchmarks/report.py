@@ -106,6 +106,7 @@ def tables(results, reference):
             goal = f"{r['goal']:.2f} {'times' if r['metric'] == 'speedup' else 'of the limit'}"
             below = " **below**" if r[r["metric"]] < r["goal"] or r["speedup"] < 1 else ""
             lines.append(f"| {name.removesuffix(', 2 threads')} | {r['speedup']:.2f}{below} | {r['share']:.2f} | {goal} | {1e3 * r['seconds'][1]:.3f} | {r['binds']} |")
+    lines += memory_table(ours)
     lines += ["", "| time | ms | quartiles | goal | own memory, KiB | goal | best peer |", "|---|---|---|---|---|---|---|"]
     for name, r in results.items():
         if "ms" in r:
@@ -115,6 +116,17 @@ def tables(results, reference):
                          f"{cell(r.get('anonymous_kib'), 'd')} | {cell(r.get('goal_kib'), 'd')} | "
                          + (f"{peer['ms']:g} {peer['peer']}*" if peer else "") + " |")
     return "\n".join(lines)
+
+
+def memory_table(results):
+    """Of the rows that have a goal for it."""
+    rows = {name: r for name, r in results.items() if "memory_goal" in r}
+    lines = ["", "| memory at its peak | MiB | PyTorch, MiB | ratio | goal |", "|---|---|---|---|---|"] if rows else []
+    for name, r in rows.items():
+        ratio = run.memory_ratio(r)
+        below = " **above**" if ratio and ratio > r["memory_goal"] else ""
+        lines.append(f"| {name} | {r['peak_kib'] / 1024:.0f} | {cell(ratio and r['peak_kib'] / ratio / 1024, '.0f')} | {cell(ratio, '.2f')}{below} | {r['memory_goal']:.2f} |")
+    return lines
 
 
 def outputs():

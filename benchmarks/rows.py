@@ -24,6 +24,7 @@ class Row:
     weights_dtype: str = "f32"  # what constant matrices are kept in
     matmul_precision: str = "f32"  # what products with them round both operands to
     dot_flops: int = 0  # of `flops`, those of such products
+    memory_goal: float | None = None  # of what PyTorch's process has resident at most
     peer: dict | None = None  # the same work in benchmarks/peers/peers.py's terms
 
     def with_threads(self, threads):
@@ -53,7 +54,7 @@ def attention(entry, s, goal=None):
     return Row(f"attention {entry} {s}", "benchmarks/models/attention.fov", entry,
                [shape] * 3 + captured, flops=4 * heads * d * pairs,
                bytes=4 * heads * s * (4 * d + (s if biased else 0)), goal=goal,
-               peer=None if entry == "documents" else dict(kind="attention", heads=heads, s=s, d=d, entry=entry))
+               peer=dict(kind="attention", heads=heads, s=s, d=d, entry=entry))
 
 
 def gradients(entry, s, goal):
@@ -64,7 +65,7 @@ def gradients(entry, s, goal):
     captured = {"biased": [f"1,{heads},{s},{s}"], "sloped": [f"{heads}"]}.get(entry, [])
     return Row(f"attention gradients {entry} {s}", "benchmarks/models/gradients.fov", entry, [shape] * 4 + captured,
                flops=14 * heads * d * pairs, bytes=4 * heads * s * (7 * d + (2 * s if biased else 0)), goal=goal,
-               peer=None if entry == "sloped" else dict(kind="gradients", heads=heads, s=s, d=d, entry=entry))
+               peer=dict(kind="gradients", heads=heads, s=s, d=d, entry=entry))
 
 
 def decode(keys, goal):
@@ -96,6 +97,18 @@ def minilm(batch, tokens, goal=None):
     ids = f"{batch},{tokens}"
     return Row(f"MiniLM {batch}x{tokens}", "examples/minilm/minilm.fov", "embed", [ids, ids], flops, size, goal, weights="minilm",
                peer=dict(kind="encoder", batch=batch, tokens=tokens, layers=6, dim=384, heads=12, hidden=1536))
+
+
+def training(batch, tokens, goal, memory_goal):
+    """MiniLM's step with a classifier of two classes and Adam: products forward, then as many for inputs and as many for weights. Params
+    and both moments are read and written; gradients need not be in memory."""
+    layers, dim, hidden, vocab, positions, classes = 6, 384, 1536, 30522, 512, 2
+    flops, _ = encoder_work(batch, tokens, layers, dim, hidden)
+    params = (layers * (4 * dim * dim + 2 * dim * hidden + 9 * dim + hidden) + (vocab + positions + 2 + 2) * dim + (dim + 1) * classes)
+    ids = f"{batch},{tokens}"
+    return Row(f"MiniLM {batch}x{tokens}, training step", "benchmarks/models/training.fov", "step", [f"{ids}%{vocab}", ids + "%2", ids, f"{batch}%2"],
+               3 * flops, 6 * 4 * params, goal, memory_goal=memory_goal,
+               peer=dict(kind="training", batch=batch, tokens=tokens, layers=layers, dim=dim, heads=12, hidden=hidden, classes=classes))
 
 
 def bert_base(batch, tokens, goal):
@@ -179,6 +192,7 @@ def one_thread():
     yield minilm(1, 129)
     yield minilm(1, 128).when_cold()
     yield minilm(8, 128, .86)
+    yield training(8, 128, .78, .6)
     yield bert_base(1, 128, .86)
     yield gpt2("prefill 512", 512, 0, .86)
     yield gpt2("decode at 512", 1, 512, .90)

@@ -66,6 +66,8 @@ def summary(row, rounds):
     result = dict(middle, flops=row.flops, bytes=row.bytes, rounds=[r["seconds"] for r in rounds], metric=metric, goal=goal)
     shares = [r["share"] for r in rounds]
     result["spread"] = [min(shares), max(shares)]
+    if row.memory_goal:
+        result["memory_goal"] = row.memory_goal
     if row.threads > 1:
         result["speedup"] = statistics.median(r["speedup"] for r in rounds)
     return result
@@ -85,8 +87,8 @@ def measure_peers(options, row, result, absent):
         elif finished.returncode:
             result["peers"][peer] = {"failed": finished.stderr.strip()[-300:]}
         elif finished.stdout:
-            seconds = json.loads(finished.stdout)["seconds"]
-            result["peers"][peer] = {"seconds": seconds, "share": round(result["limit_seconds"] / seconds[1], 4)}
+            figures = json.loads(finished.stdout)
+            result["peers"][peer] = figures | {"share": round(result["limit_seconds"] / figures["seconds"][1], 4)}
 
 
 def best_peer(name, result, reference):
@@ -94,6 +96,12 @@ def best_peer(name, result, reference):
     measured = [(p["share"], peer) for peer, p in result.get("peers", {}).items() if "share" in p]
     known = [(p["share"], p["peer"] + "*") for p in reference.get(name, [])]
     return max(measured or known, default=None)
+
+
+def memory_ratio(result):
+    """Of PyTorch's process at its peak; None where it has not run."""
+    peer = result.get("peers", {}).get("torch", {})
+    return result["peak_kib"] / peer["peak_kib"] if "peak_kib" in peer else None
 
 
 def processor():
@@ -139,6 +147,9 @@ def show(results, reference):
         print(f"{name:{width}}  {r['share']:5.2f}  {r['spread'][0]:.2f}-{r['spread'][1]:.2f}  {goal:>5}  "
               f"{f'{peer[0]:.2f} {peer[1]}' if peer else '':22.22}  {1e3 * r['seconds'][1]:8.3f}  {r['gflops']:8.1f}  {r['gbs']:5.1f}"
               f"  {r['binds']}{speedup}")
+        if "memory_goal" in r:
+            ratio = memory_ratio(r)
+            print(f"{'':{width}}  {r['peak_kib'] / 1024:.0f} MiB at its peak" + (f", {ratio:.2f} of PyTorch's; goal {r['memory_goal']}" if ratio else ""))
     processes.show(results, reference)
     print("(* reference machine, benchmarks/peers/reference.json; <: below its goal)")
 

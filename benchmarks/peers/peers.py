@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times another system on one row of the table; prints {"seconds": [quartile, median, quartile]} as JSON.
+"""Times another system on one row of the table; prints {"seconds": [quartile, median, quartile], "peak_kib": resident memory} as JSON.
 
     peers.py PEER ROW --work DIR [--seconds S] [--threads N]      PEER: torch, torch.compile, onnxruntime, openvino
 
@@ -9,6 +9,7 @@ import argparse
 import hashlib
 import json
 import os
+import resource
 import sys
 import time
 
@@ -27,40 +28,73 @@ def attention(work):
         def forward(self, q, k, v, bias=None):
             return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=work["entry"] == "causal")
 
-    if work["entry"] in rows.SEEN and rows.SEEN[work["entry"]]:
-        return windowed(work, inputs)
+    if rows.SEEN.get(work["entry"]) or work["entry"] == "documents":
+        return blocked(work, inputs)
     if work["entry"] == "biased":
         inputs.append(torch.randn(1, work["heads"], work["s"], work["s"]))
     return Attention(), inputs
 
 
 def gradients(work):
-    """Attention and the gradients of its inputs, where the gradient of its result is given."""
-    shape = (1, work["heads"], work["s"], work["d"])
+    """Attention and the gradients of its inputs, where the gradient of its result is given: of a bias as well, or of slopes, from which
+    a bias is made."""
+    shape, s = (1, work["heads"], work["s"], work["d"]), work["s"]
     inputs = [torch.randn(shape).requires_grad_() for _ in range(3)] + [torch.randn(shape)]
     if work["entry"] == "biased":
-        inputs.append(torch.randn(1, work["heads"], work["s"], work["s"]).requires_grad_())
+        inputs.append(torch.randn(1, work["heads"], s, s).requires_grad_())
+    if work["entry"] == "sloped":
+        inputs.append(torch.rand(work["heads"]).requires_grad_())
+    back = torch.arange(s)[:, None] - torch.arange(s)
 
     class Gradients(torch.nn.Module):
         @torch.enable_grad()
-        def forward(self, q, k, v, toward, bias=None):
+        def forward(self, q, k, v, toward, learned=None):
+            bias = learned
+            if work["entry"] == "sloped":
+                bias = (-learned[:, None, None] * back).masked_fill(back < 0, -torch.inf)[None]
             y = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=work["entry"] == "causal")
-            return torch.autograd.grad(y, [q, k, v] + ([] if bias is None else [bias]), toward)
+            return torch.autograd.grad(y, [q, k, v] + ([] if learned is None else [learned]), toward)
 
     return Gradients(), inputs
 
 
-def windowed(work, inputs):
-    """Keys up to the query's own within a window; `mixed` scores are bounded and sloped. Compiled: flex_attention, which skips
-    blocks; otherwise with the mask as a tensor, and where scores are changed in plain operations."""
+def training(work):
+    """A step of BERT, classified by the mean of its tokens, with Adam's fused update."""
+    network = encoder(work)[0].model
+    for part in network.modules():  # nothing is dropped
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    network.config.attention_probs_dropout_prob = 0.0
+    head = torch.nn.Linear(work["dim"], work["classes"])
+
+    class Loss(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network, self.head = network, head
+
+        @torch.enable_grad()
+        def forward(self, ids, kinds, mask, labels):
+            x = self.network(input_ids=ids, token_type_ids=kinds, attention_mask=mask).last_hidden_state
+            weight = mask[:, :, None].float()
+            return functional.cross_entropy(self.head((x * weight).sum(1) / weight.sum(1).clamp(min=1)), labels)
+
+    shape = (work["batch"], work["tokens"])
+    return Loss(), [torch.randint(30522, shape), torch.randint(2, shape), torch.ones(shape, dtype=torch.int64), torch.randint(work["classes"], shape[:1])]
+
+
+def blocked(work, inputs):
+    """Keys up to the query's own within a window, or of the query's document; `mixed` scores are bounded and sloped. Compiled:
+    flex_attention, which skips blocks; otherwise with the mask as a tensor, and where scores are changed in plain operations."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
-    size, s = rows.SEEN[work["entry"]], work["s"]
+    size, s = rows.SEEN.get(work["entry"]), work["s"]
     mixed = work["entry"] == "mixed"
     slopes = torch.rand(work["heads"])
     back = torch.arange(s)[:, None] - torch.arange(s)
-    seen = (back >= 0) & (back < size)
-    blocks = create_block_mask(lambda b, h, t, j: (t >= j) & (t - j < size), None, None, s, s, device="cpu")
+    document = torch.arange(s) // rows.DOCUMENT
+    visible = (lambda b, h, t, j: (t >= j) & (t - j < size)) if size else (lambda b, h, t, j: document[t] == document[j])
+    seen = visible(0, 0, torch.arange(s)[:, None], torch.arange(s))
+    blocks = create_block_mask(visible, None, None, s, s, device="cpu")
 
     def score(x, b, h, t, j):
         return 20 * torch.tanh(x / 20) - slopes[h] * (t - j)
@@ -153,6 +187,19 @@ def decoder(work):
     return Decoder(), [torch.randint(vocab, (1, tokens)), torch.arange(past, past + tokens)[None], *cache]
 
 
+def stepping(loss, module):
+    """A function that makes one step of Adam where `loss` computes the module's loss."""
+    optimiser = torch.optim.Adam(module.parameters(), lr=1e-4, fused=True)
+
+    def step():
+        optimiser.zero_grad(set_to_none=True)
+        with torch.enable_grad():
+            loss().backward()
+        optimiser.step()
+
+    return step
+
+
 # ---- the peers: each gives a function without arguments that runs the module once
 
 
@@ -163,7 +210,7 @@ def eager(module, inputs, options, key):
 def compiled(module, inputs, options, key):
     import torch._inductor.config
 
-    torch._inductor.config.freezing = True
+    torch._inductor.config.freezing = not differentiates(key)
     function = torch.compile(module, dynamic=False)
     return lambda: function(*inputs)
 
@@ -218,8 +265,13 @@ def quartiles(function, seconds):
     return [times[len(times) * part // 4] for part in (1, 2, 3)]
 
 
+def differentiates(key):
+    """Whether weights or inputs get gradients: then nothing can be frozen, and only PyTorch has them."""
+    return key.startswith(("gradients", "training"))
+
+
 PEERS = {"torch": eager, "torch.compile": compiled, "onnxruntime": onnxruntime, "openvino": openvino}
-WORK = {"attention": attention, "decode": decode, "gradients": gradients, "matmul": matmul, "encoder": encoder, "decoder": decoder}
+WORK = {"attention": attention, "decode": decode, "gradients": gradients, "training": training, "matmul": matmul, "encoder": encoder, "decoder": decoder}
 
 
 def main():
@@ -236,8 +288,13 @@ def main():
     torch.manual_seed(0)
     module, inputs = WORK[work["kind"]](work)
     key = f"{work['kind']}-{hashlib.sha256(json.dumps(work).encode()).hexdigest()[:12]}"
+    if differentiates(key) and not options.peer.startswith("torch"):
+        return
     function = PEERS[options.peer](module.eval(), inputs, options, key)
-    print(json.dumps({"seconds": quartiles(function, options.seconds)}))
+    if work["kind"] == "training":
+        function = stepping(function, module)
+    seconds = quartiles(function, options.seconds)
+    print(json.dumps({"seconds": seconds, "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
 
 
 try:

@@ -6,11 +6,13 @@
 //   fovea-bench LIB.so ENTRY --sweep 1:300 --input x,768 [--weights F]
 //
 // An input is a shape, or a number. Integers are below 100, or below what follows `%`; after `/n` runs of n are equal:
-// 0, 0, …, 1. Floats are in [-1, 1), bools true; states hold what inputs do. With several threads the same is measured
-// with one, in turn. With --cold the inputs and the weights are driven out of the caches' upper levels by reading 64
-// MiB before each run. Tensors lie as the runtime's own memory does: on huge pages where there are any. Prints one line
-// of JSON. A sweep runs all sizes of a range in the place of `x`, three times over, and prints each one's least
-// seconds. With --beside the same entry of another library takes turns; the medians of both are printed.
+// 0, 0, …, 1. Floats are in [-1, 1), bools true; states hold what inputs do, those of entries that train what they
+// begin with. With several threads the same is measured with one, in turn. With --cold the inputs and the weights are
+// driven out of the caches' upper levels by reading 64 MiB before each run. Tensors lie as the runtime's own memory
+// does: on huge pages where there are any. Prints one line of JSON; `peak_kib` is what the process had resident at
+// most, limits not yet measured. A sweep runs all sizes of a range in the place of `x`, three times over, and prints
+// each one's least seconds. With --beside the same entry of another library takes turns; the medians of both are
+// printed.
 #include "fovea/fovea.h"
 #include "runtime/main/Limits.h"
 
@@ -24,6 +26,7 @@
 #include <fstream>
 #include <string>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <vector>
 
 namespace {
@@ -229,7 +232,7 @@ Timed prepare(const Options &options, const fovea_program *program, fovea_model 
     fail(error.message);
   allocate(timed.outputs);
   timed.run(); // fixes the sizes of states
-  for (int32_t i = 0; i < table.state_count; ++i) {
+  for (int32_t i = 0; i < table.state_count && table.role == FOVEA_ROLE_NONE; ++i) {
     fovea_tensor state;
     if (fovea_context_state(timed.context, program->states[table.states[i]].name, &state, &error))
       fail(error.message);
@@ -370,6 +373,8 @@ int main(int argc, char **argv) {
   }
   if (options.threads > 1)
     timed.push_back(prepare(options, program, model, 1));
+  rusage usage; // what is read to measure the limits comes after
+  getrusage(RUSAGE_SELF, &usage);
   fovea::rt::Limits limits;
   if (limits.start(options.threads, &error))
     fail(error.message);
@@ -385,14 +390,14 @@ int main(int argc, char **argv) {
       "{\"target\": \"%s\", \"threads\": %d, \"huge_pages\": \"%s\", \"fma_gflops\": %.1f, \"read_gbs\": %.1f, "
       "\"level\": "
       "\"%s\", \"binds\": \"%s\", \"runs\": %zu, \"seconds\": [%.9f, %.9f, %.9f], \"gflops\": %.2f, \"gbs\": %.2f, "
-      "\"limit_seconds\": %.9f, \"share\": %.4f",
+      "\"limit_seconds\": %.9f, \"share\": %.4f, \"peak_kib\": %ld",
       fovea_model_target(model), options.threads, hugePages().c_str(), best.operations * 1e-9, best.reading * 1e-9,
       level,
       compute < memory       ? level
       : options.dotFlops > 0 ? "dot"
                              : "FMA",
       timed[0].times.size(), timed[0].quantile(0.25), median, timed[0].quantile(0.75), options.flops / median * 1e-9,
-      options.bytes / median * 1e-9, limit, limit / median);
+      options.bytes / median * 1e-9, limit, limit / median, usage.ru_maxrss);
   if (options.dotFlops > 0)
     std::printf(", \"dot_gflops\": %.1f", best.dots * 1e-9);
   if (timed.size() > 1)

@@ -170,16 +170,21 @@ ArrayAttr Importer::stateInfos() {
 graph::FuncOp Importer::createFunction(const sema::Function &function, ArrayRef<Type> arguments,
                                        ArrayRef<Type> results) {
   SmallVector<Attribute> argumentRoles, resultRoles, requirements;
-  for (const sema::Argument &argument : function.arguments)
+  auto add = [&](size_t index, StringRef name, Attribute value) {
+    auto attributes = llvm::to_vector(cast<DictionaryAttr>(argumentRoles[index]));
+    attributes.push_back(builder.getNamedAttr(name, value));
+    argumentRoles[index] = builder.getDictionaryAttr(attributes);
+  };
+  for (auto [i, argument] : llvm::enumerate(function.arguments)) {
     argumentRoles.push_back(role(argument.kind == sema::ArgumentKind::Input   ? graph::names::input
                                  : argument.kind == sema::ArgumentKind::Param ? graph::names::param
                                                                               : graph::names::state,
                                  argument.name));
-  for (const auto &[symbol, index] : function.scalarSymbols) {
-    auto attributes = llvm::to_vector(cast<DictionaryAttr>(argumentRoles[index]));
-    attributes.push_back(builder.getNamedAttr(graph::names::scalarSymbol, builder.getStringAttr(symbol)));
-    argumentRoles[index] = builder.getDictionaryAttr(attributes);
+    if (argument.isWrittenParam)
+      add(i, "graph.written", builder.getUnitAttr());
   }
+  for (const auto &[symbol, index] : function.scalarSymbols)
+    add(index, graph::names::scalarSymbol, builder.getStringAttr(symbol));
   for (const sema::Result &result : function.results)
     resultRoles.push_back(result.state < 0 ? role(graph::names::output, result.name)
                                            : role(graph::names::state, function.arguments[result.state].name));

@@ -425,7 +425,7 @@ private:
   /// Sums of weights over the keys, where they are linear in the scores: products with values of 1. What normalises
   /// weights by them has no scores behind it then.
   void fuseSums(graph::FuncOp function, FusionReport &report) {
-    ParamDependence params(function);
+    ParamDependence params(function, ParamDependence::Params::All);
     SmallVector<graph::ReduceOp> sums;
     function.walk([&](graph::ReduceOp sum) {
       bool isSum = sum.getKind() == "sum" && sum.getAxes().size() == 1;
@@ -482,7 +482,7 @@ private:
   /// Products of weights that are any other function of each score. What is none is not reported: it need not be meant
   /// as attention.
   void fusePointwise(graph::FuncOp function, FusionReport &report) {
-    ParamDependence params(function);
+    ParamDependence params(function, ParamDependence::Params::All);
     SmallVector<graph::ContractOp> products;
     SmallVector<Operation *> dead;
     function.walk([&](graph::ContractOp product) { products.push_back(product); });
@@ -509,7 +509,7 @@ private:
   /// The largest scores of each query: of weights, or where nothing else needs the scores and these are no linear
   /// layer's.
   void fuseTopKs(graph::FuncOp function, FusionReport &report) {
-    ParamDependence params(function);
+    ParamDependence params(function, ParamDependence::Params::All);
     SmallVector<graph::TopKOp> topKs;
     function.walk([&](graph::TopKOp topK) { topKs.push_back(topK); });
     for (graph::TopKOp topK : topKs) {

@@ -71,7 +71,12 @@ private:
     Value scalar = graph::ConstantOp::create(b, loc, type.cloneWith(ArrayRef<DimExpr>()), cast<TypedAttr>(value));
     return type.getRank() ? graph::BroadcastOp::create(b, loc, type, scalar, ArrayRef<int64_t>()).getResult() : scalar;
   }
+  /// Null where x has a finite lower bound.
   static Value isLowest(Value x) {
+    if (auto bounded = x.getDefiningOp<graph::MaxOp>())
+      for (Value bound : bounded->getOperands())
+        if (auto number = dyn_cast_or_null<FloatAttr>(graph::getSplat(bound)); number && number.getValue().isFinite())
+          return Value();
     OpBuilder b = after(x);
     graph::TensorType type = typeOf(x);
     Value lowest = splat(b, x.getLoc(), type, -std::numeric_limits<double>::infinity());

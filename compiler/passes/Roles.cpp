@@ -5,19 +5,21 @@
 using namespace mlir;
 using namespace fovea;
 
-ParamDependence::ParamDependence(graph::FuncOp function) : function(function) {}
+ParamDependence::ParamDependence(graph::FuncOp function, Params params) : function(function), params(params) {}
 
 StringRef fovea::roleName(graph::FuncOp function, unsigned argument, StringRef role) {
   auto name = function.getArgAttrOfType<StringAttr>(argument, role);
   return name ? name.getValue() : StringRef();
 }
 
-/// A param or a derived value, and no result is its new value.
-bool ParamDependence::isFixedParam(BlockArgument argument) {
+/// A param or a derived value; of fixed ones no result is the new value.
+bool ParamDependence::isParam(BlockArgument argument) {
   if (argument.getOwner() != &function.getBody().front())
     return false;
   unsigned number = argument.getArgNumber();
   if (function.getArgAttr(number, graph::names::derived))
+    return true;
+  if (params == Params::All && function.getArgAttr(number, "graph.written"))
     return true;
   StringRef name = roleName(function, number, graph::names::param);
   if (!function.getArgAttr(number, graph::names::param))
@@ -46,7 +48,7 @@ ParamDependence::Class ParamDependence::classOf(Value root) {
     Operation *op = value.getDefiningOp();
     if (!op) {
       auto argument = cast<BlockArgument>(value);
-      classes[value] = hasNumericSizes(value) && isFixedParam(argument) ? Class::Param : Class::Varying;
+      classes[value] = hasNumericSizes(value) && isParam(argument) ? Class::Param : Class::Varying;
       continue;
     }
     bool ready = true;

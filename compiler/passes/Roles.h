@@ -6,11 +6,13 @@
 
 namespace fovea {
 
-/// Which values of a function can be computed once after loading: from params that nothing writes, and constants, at
-/// sizes that are numbers. Answers are kept; the function may gain ops, but those asked about must not change.
+/// Which values of a function depend on params and constants alone, at sizes that are numbers: on params that nothing
+/// writes (they can be computed once after loading), or on any (they are no activations). Answers are kept; the function
+/// may gain ops, but those asked about must not change.
 class ParamDependence {
 public:
-  explicit ParamDependence(graph::FuncOp function);
+  enum class Params { Fixed, All };
+  explicit ParamDependence(graph::FuncOp function, Params params = Params::Fixed);
 
   /// Depends on params, constants and derived values alone.
   bool isConstant(mlir::Value value) { return classOf(value) != Class::Varying; }
@@ -22,9 +24,10 @@ public:
 private:
   enum class Class { Constant, Param, Varying };
   Class classOf(mlir::Value value);
-  bool isFixedParam(mlir::BlockArgument argument);
+  bool isParam(mlir::BlockArgument argument);
 
   graph::FuncOp function;
+  Params params;
   llvm::DenseMap<mlir::Value, Class> classes;
 };
 

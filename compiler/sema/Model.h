@@ -49,6 +49,7 @@ struct Argument {
   std::string name;
   ValueId value = 0;
   source::Span span;
+  bool isWrittenParam = false; // of a State: a param that some entry writes
 };
 
 enum class Relation { EQ, NE, LT, LE, GT, GE };

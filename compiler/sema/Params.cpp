@@ -134,10 +134,12 @@ private:
       function.name += "$written" + (known.size() > 1 ? std::to_string(known.size()) : "");
     std::set<ValueId> fixed; // params that stay
     for (size_t i = 0; i < isState.size(); ++i)
-      if (isState[i])
+      if (isState[i]) {
         function.arguments[i].kind = ArgumentKind::State;
-      else if (function.arguments[i].kind == ArgumentKind::Param)
+        function.arguments[i].isWrittenParam = true;
+      } else if (function.arguments[i].kind == ArgumentKind::Param) {
         fixed.insert(function.arguments[i].value);
+      }
     for (Op &op : function.ops) {
       if (op.name != "call")
         continue;

@@ -377,8 +377,10 @@ FOVEA_ELEMENTWISE(RsqrtOp, Domain::Float, Rule::Decreasing,
     ADJOINT(a.mul(a.mul(g, -0.5), a.mul(r, a.mul(r, r)))))
 FOVEA_ELEMENTWISE(TanhOp, Domain::Float, Rule::Increasing, unary<math::TanhOp>, real1<std::tanh>, nullptr,
     ADJOINT(a.mul(g, a.sub(a.constant(g, 1), a.mul(r, r)))))
+// The exponent has a bound, below which nothing is left: exp(-inf) would be the weight of a hidden key.
 FOVEA_ELEMENTWISE(ErfOp, Domain::Float, Rule::Increasing, unary<math::ErfOp>, real1<std::erf>, nullptr,
-    ADJOINT(a.mul(g, a.mul(a.apply("exp", a.neg(a.mul(x[0], x[0]))), 2 / std::sqrt(M_PI)))))
+    ADJOINT(a.mul(g, a.mul(a.apply("exp", a.apply("max", {a.neg(a.mul(x[0], x[0])), a.constant(x[0], -200)})),
+                           2 / std::sqrt(M_PI)))))
 FOVEA_ELEMENTWISE(SinOp, Domain::Float, Rule::Unknown, unary<math::SinOp>, real1<std::sin>, nullptr,
     ADJOINT(a.mul(g, a.apply("cos", x[0]))))
 FOVEA_ELEMENTWISE(CosOp, Domain::Float, Rule::Unknown, unary<math::CosOp>, real1<std::cos>, nullptr,

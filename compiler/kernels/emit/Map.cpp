@@ -12,6 +12,9 @@ namespace kernel = fovea::kernel;
 /// Elements of the lane axis that make an item, where lanes are not reduced. Where an access is strided, few, and items
 /// of one block follow one another: the cache lines that it touches are used up before they are evicted.
 static constexpr int64_t contiguousBlock = 2048, stridedBlock = 32;
+/// Vectors of lanes that go over the reduced axes together, where their sums are cheap: whole lines of memory are used
+/// one after the other, and sums don't wait for each other. They are an item.
+static constexpr int64_t vectorsAcross = 4;
 /// Simple operations that make a task: several microseconds, far more than handing it to a thread costs.
 static constexpr int64_t taskCost = 1 << 18;
 
@@ -19,7 +22,11 @@ std::unique_ptr<ScheduleEmitter> fovea::kernels::makeMapEmitter(kernel::MapOp op
   return std::make_unique<MapEmitter>(op, target);
 }
 
-int64_t MapEmitter::laneBlock() const { return analysis.stridesLanes() ? stridedBlock : contiguousBlock; }
+int64_t MapEmitter::laneBlock() const {
+  if (analysis.reducesAcross())
+    return vectorsAcross * target.vectorLength;
+  return analysis.stridesLanes() ? stridedBlock : contiguousBlock;
+}
 
 Value MapEmitter::constant(int64_t value) { return arith::ConstantOp::create(*b, loc, b->getIndexAttr(value)); }
 Value MapEmitter::add(Value x, Value y) { return arith::AddIOp::create(*b, loc, x, y); }
@@ -134,22 +141,52 @@ LogicalResult MapEmitter::emitItem(Value item) {
   Value block;
   if (blocked && !analysis.stridesLanes())
     block = split(cut.blocks);
-  PointVectorizer whole(*b, loc, target, target.vectorLength, Value(), *outer);
+  SmallVector<std::pair<int64_t, Value>> fixed;
   for (int64_t axis = int64_t(cut.sizes.size()) - 1; axis >= 0; --axis)
     if (axis != analysis.laneAxis() && !analysis.isReduced(axis))
-      bindAxis(whole, axis, split(cut.sizes[axis]));
+      fixed.emplace_back(axis, split(cut.sizes[axis]));
   if (!block)
     block = item; // what is left: the slowest digit
+  if (!blocked) {
+    FailureOr<PointVectorizer> row = emitOutside(fixed);
+    return failed(row) ? failure() : emitRow(*row);
+  }
+  Value low = mul(block, constant(laneBlock()));
+  Value high = arith::MinUIOp::create(*b, loc, add(low, constant(laneBlock())), cut.sizes[analysis.laneAxis()]);
+  if (!analysis.reducesAcross())
+    return emitBlock(fixed, low, high);
+  // A whole item at once, or vector by vector.
+  Value isWhole = arith::CmpIOp::create(*b, loc, arith::CmpIPredicate::eq, arith::SubIOp::create(*b, loc, high, low),
+                                        constant(laneBlock()));
+  auto branch = scf::IfOp::create(*b, loc, isWhole, /*withElseRegion=*/true);
+  OpBuilder::InsertionGuard guard(*b);
+  b->setInsertionPointToStart(branch.thenBlock());
+  lanes = laneBlock();
+  LogicalResult whole = emitBlock(fixed, low, high);
+  lanes = target.vectorLength;
+  b->setInsertionPointToStart(branch.elseBlock());
+  return failed(whole) ? failure() : emitBlock(fixed, low, high);
+}
+
+/// What is the same along the lanes, at indices of the outer axes.
+FailureOr<PointVectorizer> MapEmitter::emitOutside(Fixed fixed) {
+  PointVectorizer whole(*b, loc, target, lanes, Value(), *outer);
+  for (auto [axis, index] : fixed)
+    bindAxis(whole, axis, index);
   whole.setFailures(failureContext());
   for (Operation *op : analysis.rowOps(0, /*outsideLanes=*/true))
     if (failed(whole.emit(*op)))
       return failure();
-  if (!blocked)
-    return emitRow(whole);
-  Value low = mul(block, constant(laneBlock()));
-  Value high = arith::MinUIOp::create(*b, loc, add(low, constant(laneBlock())), cut.sizes[analysis.laneAxis()]);
+  return whole;
+}
+
+/// The lanes [low, high) of one item.
+LogicalResult MapEmitter::emitBlock(Fixed fixed, Value low, Value high) {
+  FailureOr<PointVectorizer> whole = emitOutside(fixed);
+  if (failed(whole))
+    return failure();
   return forLanes(low, high, [&](Value base, Value mask) {
-    PointVectorizer row = whole.nested(mask);
+    PointVectorizer row = whole->nested(mask);
     bindAxis(row, analysis.laneAxis(), base);
     LogicalResult result = emitRow(row);
     indices[analysis.laneAxis()] = {};
@@ -174,13 +211,13 @@ LogicalResult MapEmitter::emitRow(PointVectorizer &row) {
 /// Computes the reductions of one pass and binds their results.
 LogicalResult MapEmitter::emitPass(PointVectorizer &row, int64_t pass) {
   SmallVector<kernel::ReduceOp> reductions = analysis.reductions(pass);
-  bool lanes = analysis.reducesLanes();
+  bool reducesLanes = analysis.reducesLanes();
   Carried totals;
   for (kernel::ReduceOp op : reductions)
-    Combiner::append(totals, Combiner(*b, op).identity(lanes ? 0 : target.vectorLength));
+    Combiner::append(totals, Combiner(*b, op).identity(reducesLanes ? 0 : lanes));
   ArrayRef<int64_t> axes = analysis.reducedAxes();
   FailureOr<Carried> results = forAxes(axes.drop_back(), totals, [&](ValueRange carried) {
-    return lanes ? reduceLanes(row, pass, carried) : reduceAcross(row, pass, carried);
+    return reducesLanes ? reduceLanes(row, pass, carried) : reduceAcross(row, pass, carried);
   });
   if (failed(results))
     return failure();
@@ -188,7 +225,7 @@ LogicalResult MapEmitter::emitPass(PointVectorizer &row, int64_t pass) {
   for (kernel::ReduceOp op : reductions) {
     Combiner combiner(*b, op);
     Value value = combiner.finish(combiner.take(rest));
-    row.bind(op.getResult(), lanes ? LaneValue::uniform(value) : LaneValue::varying(value));
+    row.bind(op.getResult(), reducesLanes ? LaneValue::uniform(value) : LaneValue::varying(value));
   }
   return success();
 }
@@ -199,18 +236,18 @@ LogicalResult MapEmitter::emitWrites(PointVectorizer &row) {
   if (analysis.innerOps(pass).empty())
     return success();
   SmallVector<int64_t> axes(analysis.reducedAxes());
-  bool lanes = analysis.reducesLanes();
-  if (lanes)
+  bool reducesLanes = analysis.reducesLanes();
+  if (reducesLanes)
     axes.pop_back();
   FailureOr<Carried> done = forAxes(axes, {}, [&](ValueRange) -> FailureOr<Carried> {
     auto point = [&](Value base, Value mask) {
       PointVectorizer inner = row.nested(mask);
-      if (lanes)
+      if (reducesLanes)
         bindAxis(inner, analysis.laneAxis(), base);
       return emitInner(inner, pass);
     };
-    bool failedInside =
-        failed(lanes ? forLanes(constant(0), cut.sizes[analysis.laneAxis()], point) : point(Value(), row.getMask()));
+    bool failedInside = failed(reducesLanes ? forLanes(constant(0), cut.sizes[analysis.laneAxis()], point)
+                                            : point(Value(), row.getMask()));
     return failedInside ? FailureOr<Carried>(failure()) : FailureOr<Carried>(Carried());
   });
   return success(succeeded(done));
@@ -285,7 +322,7 @@ FailureOr<MapEmitter::Carried> MapEmitter::forAxes(ArrayRef<int64_t> axes, Value
 
 /// Whole vectors of [low, high), then the rest under a mask.
 LogicalResult MapEmitter::forLanes(Value low, Value high, Body body) {
-  Value length = constant(target.vectorLength);
+  Value length = constant(lanes);
   Value count = arith::SubIOp::create(*b, loc, high, low);
   Value rest = arith::RemUIOp::create(*b, loc, count, length);
   Value whole = arith::SubIOp::create(*b, loc, high, rest);
@@ -294,12 +331,14 @@ LogicalResult MapEmitter::forLanes(Value low, Value high, Body body) {
       return failure();
     return Carried();
   };
-  if (failed(forRange(low, whole, target.vectorLength, {}, run)))
+  if (failed(forRange(low, whole, lanes, {}, run)))
     return failure();
+  if (lanes != target.vectorLength)
+    return success(); // whole items only
   Value some = arith::CmpIOp::create(*b, loc, arith::CmpIPredicate::ne, rest, constant(0));
   auto branch = scf::IfOp::create(*b, loc, some, /*withElseRegion=*/false);
   OpBuilder::InsertionGuard guard(*b);
   b->setInsertionPointToStart(branch.thenBlock());
-  Value mask = vector::CreateMaskOp::create(*b, loc, VectorType::get({target.vectorLength}, b->getI1Type()), rest);
+  Value mask = vector::CreateMaskOp::create(*b, loc, VectorType::get({lanes}, b->getI1Type()), rest);
   return body(whole, mask);
 }

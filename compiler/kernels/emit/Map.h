@@ -20,7 +20,7 @@ namespace fovea::kernels {
 class MapEmitter : public ScheduleEmitter {
 public:
   MapEmitter(kernel::MapOp op, const Target &target)
-      : ScheduleEmitter(target), map(op), analysis(op), loc(op.getLoc()) {}
+      : ScheduleEmitter(target), map(op), analysis(op), loc(op.getLoc()), lanes(target.vectorLength) {}
 
   mlir::FailureOr<mlir::Value> emitTasks(mlir::OpBuilder &builder, mlir::IRMapping &outer) override;
   mlir::FailureOr<mlir::Value> emitScratch(mlir::OpBuilder &builder, mlir::IRMapping &outer) override;
@@ -39,6 +39,9 @@ private:
   void emitCollapse(mlir::OpBuilder &b, mlir::IRMapping &outer, llvm::MutableArrayRef<mlir::Value> sizes);
   mlir::Value emitContiguous(mlir::OpBuilder &b, mlir::IRMapping &outer, int64_t axis, mlir::Value size);
   mlir::LogicalResult emitItem(mlir::Value item);
+  using Fixed = llvm::ArrayRef<std::pair<int64_t, mlir::Value>>; ///< axes and their indices
+  mlir::FailureOr<PointVectorizer> emitOutside(Fixed fixed);
+  mlir::LogicalResult emitBlock(Fixed fixed, mlir::Value low, mlir::Value high);
   mlir::LogicalResult emitRow(PointVectorizer &row);
   mlir::LogicalResult emitPass(PointVectorizer &row, int64_t pass);
   mlir::LogicalResult emitWrites(PointVectorizer &row);
@@ -70,6 +73,7 @@ private:
   kernel::MapOp map;
   MapAnalysis analysis;
   mlir::Location loc;
+  int64_t lanes; ///< that are computed at once
   // Of the function being emitted:
   mlir::OpBuilder *b = nullptr;
   mlir::IRMapping *outer = nullptr;

@@ -8,6 +8,9 @@ using namespace mlir;
 using namespace fovea::kernels;
 namespace kernel = fovea::kernel;
 
+/// An axis of fewer elements is not worth changing to for its contiguous accesses.
+static constexpr uint64_t fewLanes = 8;
+
 /// Simple operations that an op is worth.
 static int64_t costOf(Operation &op) {
   if (isa<arith::ConstantOp, kernel::YieldOp>(op))
@@ -51,10 +54,13 @@ static int64_t contiguity(Block &block, int64_t axis) {
 }
 
 MapAnalysis::MapAnalysis(kernel::MapOp map)
-    : block(map.getBody().front()), rank(map.getSizes().size()), reduced(map.getReducedAxes()), unit(rank) {
+    : block(map.getBody().front()), rank(map.getSizes().size()), reduced(map.getReducedAxes()), unit(rank), few(rank) {
   ordered = map.getOrderedFrom();
-  for (auto [axis, size] : llvm::enumerate(map.getSizes()))
+  for (auto [axis, size] : llvm::enumerate(map.getSizes())) {
     unit[axis] = matchPattern(size, m_One());
+    APInt number;
+    few[axis] = matchPattern(size, m_ConstantInt(&number)) && number.ult(fewLanes);
+  }
   for (Operation &op : block) {
     analyse(op);
     cost += costOf(op);
@@ -66,6 +72,7 @@ MapAnalysis::MapAnalysis(kernel::MapOp map)
   lane = chooseLaneAxis();
   collapsible = countCollapsible();
   strided = rank > 1 && !ordered && contiguity(block, lane) < contiguity(block, -1);
+  across = sumsAcross();
 }
 
 void MapAnalysis::analyse(Operation &op) {
@@ -154,12 +161,22 @@ int64_t MapAnalysis::chooseLaneAxis() const {
   int64_t best = rank - 1;
   while (best > 0 && unit.test(best) && !isReduced(best))
     --best;
-  if (!reduced.empty() || checks || ordered)
+  if (checks || ordered || (!reduced.empty() && !isReduced(best)))
     return best;
   for (int64_t axis = best - 1; axis >= 0; --axis)
-    if (!unit.test(axis) && contiguity(block, axis) > contiguity(block, best))
+    if (!unit.test(axis) && (reduced.empty() || (!isReduced(axis) && !few.test(axis))) &&
+        contiguity(block, axis) > contiguity(block, best))
       best = axis;
   return best;
+}
+
+bool MapAnalysis::sumsAcross() {
+  if (reduced.empty() || reducesLanes() || checks || strided)
+    return false;
+  return llvm::none_of(block.without_terminator(), [&](Operation &op) {
+    auto reduce = dyn_cast<kernel::ReduceOp>(op);
+    return (reduce && reduce.getKind() == "argmax") || (isInner(&op) && costOf(op) > 4);
+  });
 }
 
 int64_t MapAnalysis::countCollapsible() const {

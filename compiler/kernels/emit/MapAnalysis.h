@@ -19,8 +19,8 @@ public:
   explicit MapAnalysis(kernel::MapOp map);
 
   llvm::ArrayRef<int64_t> reducedAxes() const { return reduced; }
-  /// The axis that lanes run along: the last one, unless there is no reduction and another one makes more accesses
-  /// contiguous.
+  /// The axis that lanes run along: the last one, unless another one makes more accesses contiguous. Lanes that are not
+  /// reduced do not become so, nor do they leave the last axis where anything is reduced.
   int64_t laneAxis() const { return lane; }
   bool isReduced(int64_t axis) const { return llvm::is_contained(reduced, axis); }
   /// Whether an access steps over memory from lane to lane, so that neighbouring points of another axis share its cache
@@ -29,6 +29,8 @@ public:
   /// The first of the axes whose points are stored in row-major order; none where stores never meet.
   std::optional<int64_t> orderedFrom() const { return ordered; }
   bool reducesLanes() const { return isReduced(lane); }
+  /// Whether each lane has sums of its own, which need few instructions and read adjacent elements.
+  bool reducesAcross() const { return across; }
   /// The number of passes that reduce.
   int64_t passes() const { return passCount; }
   bool hasChecks() const { return checks; }
@@ -57,16 +59,18 @@ private:
   bool isInner(mlir::Operation *op) const;
   bool alongLanes(const Facts &facts) const { return rank != 0 && facts.axes.test(lane); }
   int64_t chooseLaneAxis() const;
+  bool sumsAcross();
   int64_t countCollapsible() const;
 
   mlir::Block &block;
   int64_t rank;
   llvm::SmallVector<int64_t> reduced;
   llvm::SmallBitVector unit; ///< axes of one element, statically
+  llvm::SmallBitVector few;  ///< axes of so few that lanes along them would mostly idle
   llvm::DenseMap<mlir::Operation *, Facts> facts;
   std::optional<int64_t> ordered;
   int64_t lane = 0, passCount = 0, cost = 0, collapsible = 0;
-  bool checks = false, strided = false;
+  bool checks = false, strided = false, across = false;
 };
 
 } // namespace fovea::kernels

@@ -143,7 +143,7 @@ FailureOr<MapEmitter::Carried> MapEmitter::reduceAcross(PointVectorizer &row, in
     Value high = arith::MinUIOp::create(*b, loc, add(low, constant(span)), cut.sizes[axis]);
     Carried start;
     for (kernel::ReduceOp op : reductions)
-      Combiner::append(start, Combiner(*b, op).identity(target.vectorLength));
+      Combiner::append(start, Combiner(*b, op).identity(lanes));
     FailureOr<Carried> one = forRange(low, high, 1, start, [&](Value index, ValueRange inside) -> FailureOr<Carried> {
       auto point = emitPoint(row, pass, row.getMask(), index);
       if (failed(point))

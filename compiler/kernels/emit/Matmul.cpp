@@ -6,9 +6,13 @@
 // bits depend on its row of A and its column of B alone. A block that is one tile takes as many panels at once as keep
 // enough chains in flight.
 //
+// A B that is not packed is packed first where several blocks of rows read it: by tasks of its own, into memory that
+// all tasks share. Otherwise each task packs its panels into its scratch, or reads them in place.
+//
 // Tile functions leave their sums in a tile of scratch that stays in the first-level cache, and the epilogue reads them
 // there: it is emitted once (plain and masked) for all tile shapes, and all kernels of a module share the functions.
 #include "compiler/kernels/emit/MicroKernel.h"
+#include "compiler/kernels/emit/PanelPacking.h"
 #include "compiler/kernels/emit/ScheduleEmitter.h"
 #include "compiler/kernels/emit/Vectorize.h"
 
@@ -34,6 +38,8 @@ constexpr int64_t stepsPerFetch = 4;
 constexpr int64_t ownAhead = 6144;
 /// Below this many rows an unpacked B is read in place.
 constexpr int64_t packRows = 16;
+/// Elements that a task packs at least.
+constexpr int64_t packWork = int64_t(1) << 15;
 
 /// The register tile: `rows` broadcast elements of A against `vectors` vectors of B; a panel is vectors * lanes
 /// columns.
@@ -78,6 +84,10 @@ struct Grid {
   Code::Values batch;
   Value m, k, n; ///< k: steps of a tile
   Value panels, rowsPerBlock, rowBlocks, panelsPerBlock, panelBlocks, tasks;
+  Value matrices; ///< the product of `batch`
+  // Of a B that is packed by tasks before the others:
+  Value packsFirst; ///< whether it is
+  Value panelsPerPacking, packings;
 };
 
 Grid gridOf(Code &code, const Operands &operands, const TileShape &tile) {
@@ -101,9 +111,13 @@ Grid gridOf(Code &code, const Operands &operands, const TileShape &tile) {
   Value most = code.max(code.ceilDiv(code.index(taskWork), work), one);
   g.panelsPerBlock = code.max(code.ceilDiv(g.panels, code.max(code.ceilDiv(g.panels, most), one)), one);
   g.panelBlocks = code.ceilDiv(g.panels, g.panelsPerBlock);
-  g.tasks = code.mul(g.rowBlocks, g.panelBlocks);
+  g.matrices = one;
   for (Value size : g.batch)
-    g.tasks = code.mul(g.tasks, size);
+    g.matrices = code.mul(g.matrices, size);
+  g.tasks = code.mul(code.mul(g.rowBlocks, g.panelBlocks), g.matrices);
+  g.packsFirst = operands.packed ? code.boolean(false) : code.less(one, g.rowBlocks);
+  g.panelsPerPacking = code.ceilDiv(code.index(packWork), code.mul(code.max(g.k, one), tile.panel()));
+  g.packings = code.ceilDiv(code.mul(g.matrices, g.panels), g.panelsPerPacking);
   return g;
 }
 
@@ -271,23 +285,48 @@ public:
     bool areIntegers = operands.kBlock > 1 && element(operands.rhs).isInteger(8);
     auto type = tileType(areIntegers ? Type(code.b.getI32Type()) : code.b.getF32Type(), tile);
     sums = layout.allocate(type.getShape(), {}, type.getElementType());
-    if (!operands.packed)
-      packed = layout.allocate({ShapedType::kDynamic, tile.panel()}, {code.mul(grid.k, mostPanels(tile))},
-                               element(operands.rhs));
+    if (!operands.packed) {
+      Value panels = code.select(grid.packsFirst, code.index(0), code.index(mostPanels(tile)));
+      packed = layout.allocate({ShapedType::kDynamic, tile.panel()}, {code.mul(grid.k, panels)}, element(operands.rhs));
+    }
     return layout.bytes();
+  }
+
+  /// Memory of all tasks: B's panels, where they are packed first.
+  Value share(Value shared) {
+    if (operands.packed)
+      return code.index(0);
+    ScratchLayout layout(code, shared);
+    Value rows = code.mul(code.mul(grid.matrices, grid.panels), grid.k);
+    allPanels = layout.allocate({ShapedType::kDynamic, tile.panel()},
+                                {code.select(grid.packsFirst, rows, code.index(0))}, element(operands.rhs));
+    return layout.bytes();
+  }
+
+  /// Packs the panels of one task of those that run before the others.
+  void runPacking(Value task) {
+    Value first = code.mul(task, grid.panelsPerPacking), all = code.mul(grid.matrices, grid.panels);
+    code.loop(first, code.min(code.add(first, grid.panelsPerPacking), all), 1, [&](Value panel) {
+      Code::Values at = delinearize(code, code.div(panel, grid.panels), grid.batch);
+      batch.assign(at.begin(), at.end());
+      pack(code.rem(panel, grid.panels), allPanels, code.mul(panel, grid.k));
+    });
   }
 
   void run(Value task) {
     Code::Values at = delinearize(code, task, sizes());
     batch.assign(at.begin(), at.end() - 2);
+    firstPanel = code.index(0);
+    for (auto [size, index] : llvm::zip(grid.batch, batch))
+      firstPanel = code.add(code.mul(firstPanel, size), index);
+    firstPanel = code.select(grid.packsFirst, code.mul(firstPanel, grid.panels), code.index(0));
     Value rowBegin = code.mul(at[at.size() - 2], grid.rowsPerBlock);
     Value rowEnd = code.min(code.add(rowBegin, grid.rowsPerBlock), grid.m);
     panelBegin = code.mul(at.back(), grid.panelsPerBlock);
     panelEnd = code.min(code.add(panelBegin, grid.panelsPerBlock), grid.panels);
     a = matrixAt(code, operands.lhs, batch);
-    b = matrixAt(code, operands.rhs, operands.packed ? ValueRange(code.index(0)) : ValueRange(batch));
     Value rows = code.sub(rowEnd, rowBegin);
-    direct = code.less(rows, code.index(packRows));
+    direct = code.logicalAnd(code.less(rows, code.index(packRows)), code.logicalNot(grid.packsFirst));
     Value step = panelsFor(rows);
     code.loop(panelBegin, panelEnd, step, [&](Value p) { panelGroup(p, step, rowBegin, rows); });
   }
@@ -322,14 +361,13 @@ private:
       Value whole = code.compare(arith::CmpIPredicate::sle, code.mul(last, tile.panel()), grid.n);
       Value unit = code.equal(lastStride(code, operands.rhs), code.index(1));
       inPlace = code.logicalAnd(code.logicalAnd(direct, whole), unit);
-      code.branch(code.logicalNot(inPlace),
-                  [&] { code.loop(p, last, 1, [&](Value q) { pack(q, code.mul(code.sub(q, p), grid.k), unit); }); });
+      code.branch(code.logicalNot(code.logicalOr(inPlace, grid.packsFirst)),
+                  [&] { code.loop(p, last, 1, [&](Value q) { pack(q, packed, code.mul(code.sub(q, p), grid.k)); }); });
     }
     Value tiles = code.ceilDiv(count, tile.rows);
     Value height = code.div(count, tiles), taller = code.rem(count, tiles);
     severalTiles = code.less(code.index(1), tiles);
-    manyTiles =
-        code.less(code.index(operands.packed ? linesOf(tile, rowLength(), element(operands.rhs)) - 1 : 0), tiles);
+    manyTiles = code.less(code.index(linesOf(tile, rowLength(), element(operands.rhs)) - 1), tiles);
     code.loop(code.index(0), tiles, 1, [&](Value i) {
       turn = i;
       Value row = code.add(begin, code.add(code.mul(i, height), code.min(i, taller)));
@@ -341,48 +379,9 @@ private:
     });
   }
 
-  /// Copies panel `q` of B to row `at` of the packed scratch, zeros beyond N.
-  void pack(Value q, Value at, Value unit) {
-    Value column = code.mul(q, tile.panel());
-    Value zero = code.index(0);
-    auto copyVectors = [&] {
-      Matrix adjacent = matrixAt(code, operands.rhs, batch, /*assumeUnit=*/true);
-      Code::Values masks;
-      for (int v = 0; v < tile.vectors; ++v)
-        masks.push_back(code.laneMask(code.sub(grid.n, code.add(column, v * tile.lanes))));
-      code.loop(zero, grid.k, 1, [&](Value k) {
-        for (int v = 0; v < tile.vectors; ++v) {
-          Value x = vector::MaskedLoadOp::create(
-              code.b, code.loc, code.vectorOf(element(operands.rhs)), adjacent.memref,
-              ValueRange{k, code.add(column, v * tile.lanes)}, masks[v],
-              arith::ConstantOp::create(code.b, code.loc, code.b.getZeroAttr(code.vectorOf(element(operands.rhs)))));
-          vector::StoreOp::create(code.b, code.loc, x, packed, ValueRange{code.add(at, k), code.index(v * tile.lanes)});
-        }
-      });
-    };
-    auto copyElements = [&] {
-      Value none = arith::ConstantOp::create(code.b, code.loc, code.b.getZeroAttr(element(operands.rhs)));
-      Value count = code.min(code.sub(grid.n, column), code.index(tile.panel()));
-      code.loop(zero, code.index(tile.panel()), 1, [&](Value j) {
-        code.branch(
-            code.less(j, count),
-            [&] {
-              code.loop(zero, grid.k, 1, [&](Value k) {
-                Value x = memref::LoadOp::create(code.b, code.loc, b.memref, ValueRange{k, code.add(column, j)});
-                memref::StoreOp::create(code.b, code.loc, x, packed, ValueRange{code.add(at, k), j});
-              });
-            },
-            [&] {
-              code.loop(zero, grid.k, 1, [&](Value k) {
-                memref::StoreOp::create(code.b, code.loc, none, packed, ValueRange{code.add(at, k), j});
-              });
-            });
-      });
-    };
-    if (b.unitColumns)
-      copyVectors();
-    else
-      code.branch(unit, copyVectors, copyElements);
+  /// Copies panel `q` of B to rows of `panels` from `at`.
+  void pack(Value q, Value panels, Value at) {
+    packPanel(code, {operands.rhs, batch, grid.k, grid.n}, code.mul(q, tile.panel()), panels, at);
   }
 
   /// sums = the tile at `row` with panels [p, last): one call of the function for that many rows.
@@ -423,7 +422,7 @@ private:
       Value b = rhsView(isInPlace);
       code.loop(zero, rows, 1, [&](Value r) {
         code.loop(zero, columns, tile.lanes, [&](Value c) {
-          Value origin = operands.packed ? code.add(p, code.div(c, panel)) : code.div(c, panel);
+          Value origin = code.add(originOf(p, p), code.div(c, panel));
           Value first = isInPlace ? zero : code.mul(origin, grid.k);
           Value column = isInPlace ? code.add(code.mul(p, tile.panel()), c) : code.rem(c, panel);
           Value sum = code.carry(zero, grid.k, 1, code.splat(0), [&](Value k, ValueRange sofar) {
@@ -451,6 +450,13 @@ private:
     return code.equal(code.bitcast(x, isVector ? Type(code.vectorOf(bits)) : bits), hidden);
   }
 
+  /// The number of panel `q` where the panels are that the tile reads, of a task's group that begins with `p`.
+  Value originOf(Value q, Value p) {
+    if (operands.packed)
+      return q;
+    return code.select(grid.packsFirst, code.add(firstPanel, q), code.sub(q, p));
+  }
+
   void call(int rows, Value row, Value p, Value last, bool inPlace) {
     TileFunction f{
         rows,           panelsOf(tile, rows), true, !inPlace, 0, false, element(operands.lhs), element(operands.rhs),
@@ -459,8 +465,7 @@ private:
     for (int i = 0; i < f.panels; ++i) {
       // Beyond the last panel the last one is computed again.
       Value panel = i == 0 ? p : code.min(code.add(p, i), code.sub(last, code.index(1)));
-      Value origin = operands.packed || inPlace ? panel : code.sub(panel, p);
-      arguments.push_back(inPlace ? code.mul(origin, tile.panel()) : code.mul(origin, grid.k));
+      arguments.push_back(inPlace ? code.mul(panel, tile.panel()) : code.mul(originOf(panel, p), grid.k));
     }
     auto emit = [&](bool unit) {
       f.unitLhs = unit;
@@ -470,7 +475,7 @@ private:
     f.fetchOwn = operands.packed && 2 * rows <= tile.rows; // so few rows are mostly a block of one tile
     if (f.readsByRow(f.panels * tile.vectors)) // to the compiler these may differ, so it keeps a load for each
       arguments.append(rows - 1, arguments.back());
-    if (!operands.packed || f.fetchOwn || f.widensBytes())
+    if (inPlace || f.fetchOwn || f.widensBytes())
       return withLhs(emit);
     // The tiles of a panel take turns: evenly where they are many, otherwise the first two do it. A single tile, which
     // waits for its own panel, would only be held up.
@@ -479,12 +484,14 @@ private:
       f.linesAhead = linesAhead;
       Value before = code.mul(code.min(turn, code.index(lines / linesAhead - 1)), linesAhead);
       Value skipped = code.div(code.mul(before, grid.k), code.index(lines));
-      arguments.push_back(code.add(code.mul(code.add(p, 1), grid.k), skipped));
+      arguments.push_back(code.add(code.mul(code.add(originOf(p, p), 1), grid.k), skipped));
       withLhs(emit);
       arguments.pop_back();
     };
+    // What a task packs into its scratch is near.
+    Value fetches = operands.packed ? severalTiles : code.logicalAnd(severalTiles, grid.packsFirst);
     code.branch(
-        severalTiles, [&] { code.branch(manyTiles, [&] { fetching(1); }, [&] { fetching(std::max(1, lines / 2)); }); },
+        fetches, [&] { code.branch(manyTiles, [&] { fetching(1); }, [&] { fetching(std::max(1, lines / 2)); }); },
         [&] {
           f.linesAhead = 0;
           withLhs(emit);
@@ -502,8 +509,10 @@ private:
     if (inPlace)
       return matrixAt(code, operands.rhs, batch, /*assumeUnit=*/true).memref;
     auto type = matrixType(element(operands.rhs), rowLength(), 1, rowLength());
-    if (!operands.packed)
-      return memref::CastOp::create(code.b, code.loc, type, packed);
+    if (!operands.packed) {
+      auto viewOf = [&](Value memref) { return memref::CastOp::create(code.b, code.loc, type, memref).getResult(); };
+      return code.select(grid.packsFirst, viewOf(allPanels), viewOf(packed));
+    }
     auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, operands.rhs);
     SmallVector<OpFoldResult> sizes{code.mul(grid.panels, grid.k), code.b.getIndexAttr(rowLength())};
     SmallVector<OpFoldResult> strides{code.b.getIndexAttr(rowLength()), code.b.getIndexAttr(1)};
@@ -533,9 +542,10 @@ private:
   Epilogue epilogue;
   Code::Values batch;
   Value sums, packed, panelBegin, panelEnd, direct;
+  Value allPanels, firstPanel;   ///< panels that are packed first, and the number of this matrix's first one
   Value turn;                    ///< which tile of its panels a tile is
   Value severalTiles, manyTiles; ///< whether there are others, and enough to share fetching evenly
-  Matrix a, b;
+  Matrix a;
 };
 
 class MatmulEmitter : public ScheduleEmitter {
@@ -544,7 +554,21 @@ public:
 
   FailureOr<Value> emitTasks(OpBuilder &builder, IRMapping &outer) override {
     Code code = codeAt(builder);
-    return gridOf(code, operands(outer), tile).tasks;
+    Grid grid = gridOf(code, operands(outer), tile);
+    return code.select(grid.packsFirst, grid.packings, grid.tasks);
+  }
+
+  FailureOr<Value> emitFinish(OpBuilder &builder, IRMapping &outer) override {
+    Code code = codeAt(builder);
+    Grid grid = gridOf(code, operands(outer), tile);
+    return code.select(grid.packsFirst, grid.tasks, code.index(0));
+  }
+
+  FailureOr<Value> emitShared(OpBuilder &builder, IRMapping &outer) override {
+    Code code = codeAt(builder);
+    Operands mapped = operands(outer);
+    Grid grid = gridOf(code, mapped, tile);
+    return Task(code, mapped, tile, grid).share(nullptr);
   }
 
   FailureOr<Value> emitScratch(OpBuilder &builder, IRMapping &outer) override {
@@ -565,7 +589,18 @@ public:
                   result = failure();
               });
     task.reserve(arguments.scratch);
-    code.loop(arguments.begin, arguments.end, 1, [&](Value index) { task.run(index); });
+    task.share(arguments.shared);
+    Value first = code.select(grid.packsFirst, grid.packings, code.index(0));
+    auto products = [&] {
+      code.loop(arguments.begin, arguments.end, 1, [&](Value index) { task.run(code.sub(index, first)); });
+    };
+    if (mapped.packed) {
+      products();
+      return result;
+    }
+    code.branch(
+        code.less(arguments.begin, first),
+        [&] { code.loop(arguments.begin, arguments.end, 1, [&](Value index) { task.runPacking(index); }); }, products);
     return result;
   }
 

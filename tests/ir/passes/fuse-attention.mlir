@@ -368,6 +368,15 @@ graph.func @perceptron<[T]>(%x: !graph.tensor<[T, 64], f32>, %up: !graph.tensor<
   %y = graph.contract %w [1, 2], %down [2, 3] -> [1, 3] : !graph.tensor<[T, 256], f32>, !graph.tensor<[256, 64], f32> -> !graph.tensor<[T, 64], f32>
   graph.return %y : !graph.tensor<[T, 64], f32>
 }
+// Params that an entry writes are params.
+// CHECK-LABEL: graph.func @trained
+// CHECK-NOT: graph.attention
+graph.func @trained<[T]>(%x: !graph.tensor<[T, 64], f32>, %up: !graph.tensor<[256, 64], f32> {graph.state = "up", graph.written}, %down: !graph.tensor<[256, 64], f32> {graph.state = "down", graph.written}) -> !graph.tensor<[T, 64], f32> {
+  %s = graph.contract %x [1, 3], %up [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[256, 64], f32> -> !graph.tensor<[T, 256], f32>
+  %w = graph.sigmoid %s : !graph.tensor<[T, 256], f32>
+  %y = graph.contract %w [1, 2], %down [2, 3] -> [1, 3] : !graph.tensor<[T, 256], f32>, !graph.tensor<[256, 64], f32> -> !graph.tensor<[T, 64], f32>
+  graph.return %y : !graph.tensor<[T, 64], f32>
+}
 // CHECK-LABEL: graph.func @layer
 // CHECK-NOT: graph.attention
 graph.func @layer<[T, S]>(%x: !graph.tensor<[T, 64], f32>, %w: !graph.tensor<[32, 64], f32> {graph.param = "w"}, %b: !graph.tensor<[T, 32], f32>, %k: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, S], f32> {

@@ -64,3 +64,18 @@ graph.func @others<[T, S]>(%x: !graph.tensor<[T, S], f32>, %v: !graph.tensor<[S,
   %z = graph.contract %l [0, 1], %v [1, 2] -> [0, 2] : <[T, S], f32>, <[S, 8], f32> -> <[T, 8], f32>
   graph.return %y, %z : !graph.tensor<[T, 8], f32>, !graph.tensor<[T, 8], f32>
 }
+
+// An exponential of what has a finite lower bound hides nothing.
+// CHECK-LABEL: graph.func @bounded
+// CHECK-NOT: graph.select
+// CHECK: graph.contract
+// CHECK-NOT: hidden
+// CHECK: graph.return
+graph.func @bounded<[T, S]>(%x: !graph.tensor<[T, S], f32>, %v: !graph.tensor<[S, 8], f32>) -> !graph.tensor<[T, 8], f32> {
+  %least = graph.constant -2.000000e+02 : f32 : <[], f32>
+  %all = graph.broadcast %least [] : <[], f32> -> <[T, S], f32>
+  %m = graph.max %x, %all : <[T, S], f32>
+  %w = graph.exp %m : <[T, S], f32>
+  %y = graph.contract %w [0, 1], %v [1, 2] -> [0, 2] : <[T, S], f32>, <[S, 8], f32> -> <[T, 8], f32>
+  graph.return %y : !graph.tensor<[T, 8], f32>
+}

@@ -442,6 +442,48 @@ static void checkReduction(const Target &target, const std::string &kind, std::v
   }
 }
 
+TEST_CASE("sums of columns have lanes along them: chains by spans, then the outer axis") {
+  const char *text = R"(
+kernel.func @f(%x: memref<?x?x?xf32>, %y: memref<?xf32>, %a: index, %b: index, %n: index) {
+  kernel.map in (%n, %a, %b) {
+  ^bb0(%k: index, %i: index, %j: index):
+    %x0 = kernel.load %x[%i, %j, %k] : memref<?x?x?xf32> -> f32
+    %s = kernel.reduce "sum" %x0 over [1, 2] : f32
+    kernel.store %s, %y[%k] : f32, memref<?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+)";
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(text, *target);
+    for (int64_t n : {1, 7, 16, 64, 65, 131})
+      for (int64_t b : {1, 5, 1030}) {
+        CAPTURE(target->name.str());
+        CAPTURE(n);
+        CAPTURE(b);
+        Array<float> x({3, b, n}), y({n});
+        Random random(n * 10 + b);
+        random.fill(x, -1, 1);
+        kernels.run("f", {x, y, 3, b, n}, 1, true);
+        CHECK(y.guardsHold());
+        int64_t wrong = 0;
+        for (int64_t k = 0; k < n; ++k) {
+          float total = 0;
+          for (int64_t i = 0; i < 3; ++i)
+            for (int64_t from = 0; from < b; from += 1024) {
+              float chain = 0;
+              for (int64_t j = from; j < std::min<int64_t>(from + 1024, b); ++j)
+                chain += x.at(i, j, k);
+              total += chain;
+            }
+          wrong += y[k] != total;
+        }
+        CHECK(wrong == 0);
+      }
+  }
+}
+
 TEST_CASE("reductions over every set of axes, empty ones included") {
   for (const Target *target : runnableTargets()) {
     for (std::vector<int> axes : std::vector<std::vector<int>>{{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 2}, {0, 1, 2}})

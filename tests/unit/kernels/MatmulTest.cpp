@@ -124,6 +124,22 @@ TEST_CASE("a product over nothing is 0, an empty product has no tasks") {
   }
 }
 
+TEST_CASE("plain B that several blocks of rows read is packed once, by tasks before the others") {
+  for (const Target *target : runnableTargets()) {
+    Kernels unit(text(contiguous, contiguous, false), *target), any(text(strided, strided, false), *target);
+    for (Shape s : {Shape{1, 300, 70, 40}, Shape{2, 517, 49, 33}, Shape{3, 257, 16, 5}, Shape{1, 131, 50, 1601}}) {
+      check(unit, *target, s, false, false, false);
+      for (bool transposeA : {false, true})
+        for (bool transposeB : {false, true})
+          check(any, *target, s, transposeA, transposeB, false);
+      Array<float> a({s.batch, s.m, s.k}), b({s.batch, s.k, s.n}), c({s.batch, s.m, s.n}), bias({s.n});
+      CHECK(unit.sharedBytes("f", {a, b, c, bias, s.n}) >= s.batch * s.k * s.n * 4);
+    }
+    Array<float> a({1, 40, 64}), b({1, 64, 70}), c({1, 40, 70}), bias({70});
+    CHECK(unit.sharedBytes("f", {a, b, c, bias, 70}) == 0);
+  }
+}
+
 TEST_CASE("large products are cut into several tasks, with the same bits for any cut") {
   for (const Target *target : runnableTargets()) {
     Kernels kernels(text(contiguous, contiguous, false), *target);

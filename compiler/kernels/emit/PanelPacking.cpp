@@ -1,0 +1,118 @@
+#include "compiler/kernels/emit/PanelPacking.h"
+
+using namespace mlir;
+
+namespace fovea::kernels {
+namespace {
+
+class PanelPacking {
+public:
+  PanelPacking(Code &code, const PackedMatrix &matrix, Value column, Value panels, Value at)
+      : code(code), matrix(matrix), column(column), panels(panels), at(at), zero(code.index(0)) {
+    auto type = cast<MemRefType>(panels.getType());
+    element = type.getElementType();
+    width = type.getDimSize(1);
+  }
+
+  void run() {
+    Matrix b = matrixAt(code, matrix.memref, matrix.batch);
+    if (b.unitColumns)
+      return copyRows();
+    auto isUnit = [&](Value stride) { return code.equal(stride, code.index(1)); };
+    auto others = [&] {
+      if (!element.isF32())
+        return copyColumns(b);
+      code.branch(isUnit(b.rowStride()), [&] { transposeSquares(b); }, [&] { copyColumns(b); });
+    };
+    code.branch(isUnit(b.columnStride()), [&] { copyRows(); }, others);
+  }
+
+private:
+  /// Columns are adjacent.
+  void copyRows() {
+    Matrix b = matrixAt(code, matrix.memref, matrix.batch, /*assumeUnit=*/true);
+    VectorType type = code.vectorOf(element);
+    Value none = arith::ConstantOp::create(code.b, code.loc, code.b.getZeroAttr(type));
+    Code::Values masks;
+    for (int64_t j = 0; j < width; j += code.lanes)
+      masks.push_back(code.laneMask(code.sub(matrix.columns, code.add(column, j))));
+    code.loop(zero, matrix.rows, 1, [&](Value k) {
+      for (auto [v, mask] : llvm::enumerate(masks)) {
+        Value from = code.add(column, v * code.lanes), to = code.index(v * code.lanes);
+        Value x = vector::MaskedLoadOp::create(code.b, code.loc, type, b.memref, ValueRange{k, from}, mask, none);
+        vector::StoreOp::create(code.b, code.loc, x, panels, ValueRange{code.add(at, k), to});
+      }
+    });
+  }
+
+  /// Rows are adjacent: squares are transposed in registers.
+  void transposeSquares(const Matrix &b) {
+    Value turned = transposed(b), lanes = code.index(code.lanes);
+    Value rest = code.rem(matrix.rows, lanes), whole = code.sub(matrix.rows, rest);
+    code.loop(zero, code.index(width), lanes, [&](Value j) {
+      code.loop(zero, whole, lanes, [&](Value k) { transposeSquare(turned, k, j, nullptr); });
+      code.branch(code.less(zero, rest), [&] { transposeSquare(turned, whole, j, rest); });
+    });
+  }
+
+  Value transposed(const Matrix &b) {
+    auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, b.memref);
+    int64_t any = ShapedType::kDynamic;
+    auto layout = StridedLayoutAttr::get(code.b.getContext(), any, {any, 1});
+    SmallVector<OpFoldResult> sizes{matrix.columns, matrix.rows}, strides{b.columnStride(), code.b.getIndexAttr(1)};
+    return memref::ReinterpretCastOp::create(code.b, code.loc, MemRefType::get({any, any}, element, layout),
+                                             metadata.getBaseBuffer(), OpFoldResult(metadata.getOffset()), sizes,
+                                             strides);
+  }
+
+  /// Rows from `k`, columns from `j` of the panel; `rows` of them, or all where it is null. Columns beyond the matrix
+  /// are read as its last one.
+  void transposeSquare(Value turned, Value k, Value j, Value rows) {
+    Value first = code.add(column, j), last = code.sub(matrix.columns, code.index(1));
+    Value inside = code.laneMask(code.sub(matrix.columns, first)), rowMask = rows ? code.laneMask(rows) : Value();
+    Code::Values x;
+    for (int lane = 0; lane < code.lanes; ++lane) {
+      Code::Values from{code.min(code.add(first, lane), last), k};
+      x.push_back(rows ? code.loadMasked(turned, from, rowMask) : code.loadVector(turned, from));
+    }
+    for (auto [i, row] : llvm::enumerate(transpose(code, x))) {
+      auto store = [&, row = row, i = i] {
+        code.storeVector(code.select(inside, row, code.splat(0)), panels, {code.add(code.add(at, k), i), j});
+      };
+      if (rows)
+        code.branch(code.less(code.index(i), rows), store);
+      else
+        store();
+    }
+  }
+
+  void copyColumns(const Matrix &b) {
+    Value none = arith::ConstantOp::create(code.b, code.loc, code.b.getZeroAttr(element));
+    auto fill = [&](Value j, llvm::function_ref<Value(Value)> from) {
+      code.loop(zero, matrix.rows, 1, [&](Value k) {
+        memref::StoreOp::create(code.b, code.loc, from(k), panels, ValueRange{code.add(at, k), j});
+      });
+    };
+    Value count = code.min(code.sub(matrix.columns, column), code.index(width));
+    code.loop(zero, code.index(width), 1, [&](Value j) {
+      auto load = [&](Value k) -> Value {
+        return memref::LoadOp::create(code.b, code.loc, b.memref, ValueRange{k, code.add(column, j)});
+      };
+      code.branch(code.less(j, count), [&] { fill(j, load); }, [&] { fill(j, [&](Value) { return none; }); });
+    });
+  }
+
+  Code &code;
+  const PackedMatrix &matrix;
+  Value column, panels, at, zero;
+  Type element;
+  int64_t width;
+};
+
+} // namespace
+
+void packPanel(Code &code, const PackedMatrix &matrix, Value column, Value panels, Value at) {
+  PanelPacking(code, matrix, column, panels, at).run();
+}
+
+} // namespace fovea::kernels

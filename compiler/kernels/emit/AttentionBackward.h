@@ -116,7 +116,7 @@ private:
     mlir::Value inside;      ///< lanes that are keys; null: all
     mlir::Value visible;     ///< and that are seen; null: as inside
   };
-  void fetchNext(const Span &queries, const Span &keys);
+  void fetchNext(const Span &queries, const Span &keys, mlir::Value row, mlir::Value panel);
   void forPoints(const Span &queries, const Span &keys, mlir::Value row, mlir::Value panel, mlir::Value all,
                  llvm::function_ref<void(const Points &)> body);
   mlir::Value evaluate(mlir::Block &region, const Points &at, mlir::Value mask, unsigned firstIndex,

@@ -27,8 +27,6 @@ void BackwardTask::block(const Span &queries, const Span &keys, Value careful) {
       code.store(code.select(all, keys.count, zero), lastKey, strip);
     });
   }
-  if (!isPlain())
-    fetchNext(queries, keys);
   code.loop(zero, panels, 1, [&](Value panel) {
     code.loop(zero, queries.count, shape.tileRows, [&](Value row) {
       if (!mask)
@@ -102,6 +100,8 @@ Code::Values BackwardTask::tileProducts(Value rows, Value firstRow, Value panels
 /// P and G of some queries and a panel of keys; where not `all`, some of these may be hidden.
 void BackwardTask::scoreTile(const Span &queries, const Span &keys, Value row, Value panel, Value all) {
   Value firstRow = code.add(queries.begin, row), first = code.mul(panel, shape.panel());
+  if (!isPlain())
+    fetchNext(queries, keys, row, panel);
   auto store = [&](Value tile, int r, int v, Value x) {
     code.storeVector(x, tile, {code.add(row, r), code.add(first, v * shape.lanes)});
   };
@@ -257,8 +257,9 @@ void BackwardTask::markHidden(const Span &queries, const Span &keys) {
 
 //===-- Points ----------------------------------------------------------------------------------------------------===//
 
-/// What the next block of queries reads and sums by rows of these keys: rows lie in pages of their own.
-void BackwardTask::fetchNext(const Span &queries, const Span &keys) {
+/// What the tile after this one reads and sums by rows: rows lie in pages of their own, and often in the same sets of
+/// the caches, where nothing stays for long.
+void BackwardTask::fetchNext(const Span &queries, const Span &keys, Value row, Value panel) {
   auto bind = [&](PointVectorizer &points) {
     for (auto [axis, index] : llvm::enumerate(batch))
       points.bind(score.block->getArgument(1 + axis), LaneValue::uniform(index));
@@ -268,9 +269,20 @@ void BackwardTask::fetchNext(const Span &queries, const Span &keys) {
   };
   if (rowReads.empty() && llvm::none_of(sums, ofRows))
     return;
-  Value next = code.add(queries.begin, queries.count);
-  code.loop(next, code.min(code.add(next, shape.queries), t), 1, [&](Value query) {
-    if (failed(rowReads.fetch(code, target, outer, query, keys.begin, shape.keys, bind)))
+  // Down the panel, then on the next panel of keys, in the next block of queries, and of keys.
+  auto reaches = [&](Value x, Value end) { return code.compare(arith::CmpIPredicate::sge, x, end); };
+  Value zero = code.index(0), below = code.add(row, shape.tileRows),
+        right = code.mul(code.add(panel, 1), shape.panel());
+  Value isBelow = code.less(below, queries.count), isRight = code.less(right, keys.count);
+  Value after = code.add(queries.begin, shape.queries), isLast = reaches(after, t);
+  Value inBlock = code.logicalOr(isBelow, isRight);
+  Value first = code.select(inBlock, code.add(queries.begin, code.select(isBelow, below, zero)),
+                            code.select(isLast, zero, after));
+  Value column = code.select(isBelow, code.mul(panel, shape.panel()),
+                             code.select(isRight, right, code.select(isLast, code.index(shape.keys), zero)));
+  Value key = code.add(keys.begin, column);
+  code.loop(first, code.add(first, shape.tileRows), 1, [&](Value query) {
+    if (failed(rowReads.fetch(code, target, outer, query, key, shape.panel(), bind)))
       result = failure();
     for (const Sum &sum : sums) {
       if (!ofRows(sum))
@@ -278,10 +290,10 @@ void BackwardTask::fetchNext(const Span &queries, const Span &keys) {
       Code::Values at;
       for (Value index : sum.indices) {
         int64_t axis = int64_t(cast<BlockArgument>(index).getArgNumber()) - 1;
-        at.push_back(axis < int64_t(batch.size()) ? batch[axis] : axis == int64_t(batch.size()) ? query : keys.begin);
+        at.push_back(axis < int64_t(batch.size()) ? batch[axis] : axis == int64_t(batch.size()) ? query : key);
       }
       Value memref = mapped(sum.memref);
-      for (int64_t i = 0; i < shape.keys; i += code.perLine(memref)) {
+      for (int64_t i = 0; i < shape.panel(); i += code.perLine(memref)) {
         Code::Values place(at);
         place.back() = code.add(place.back(), i);
         code.fetch(memref, place, Code::Level::Second);

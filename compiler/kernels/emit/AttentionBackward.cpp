@@ -60,8 +60,9 @@ void BackwardTask::readSums() {
         llvm::none_of(sum.indices, [&](Value index) { return dependsOn(index, query) || dependsOn(index, key); });
     for (Value argument : {query, key})
       sum.isOwn &= llvm::count(sum.indices, argument) == 1;
-    for (Value index : sum.indices)
-      sum.isOwn &= isa<BlockArgument>(index) && llvm::count(sum.indices, index) == 1;
+    for (auto [axis, index] : llvm::enumerate(sum.indices))
+      if (cast<MemRefType>(memref.getType()).getDimSize(axis) != 1)
+        sum.isOwn &= isa<BlockArgument>(index) && llvm::count(sum.indices, index) == 1;
     sums.push_back(sum);
   }
   areAllOuter = llvm::all_of(llvm::seq<int64_t>(0, batchSizes.size()), [&](int64_t axis) { return isOuter(axis); });

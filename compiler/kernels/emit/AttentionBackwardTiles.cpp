@@ -289,8 +289,9 @@ void BackwardTask::fetchNext(const Span &queries, const Span &keys, Value row, V
         continue;
       Code::Values at;
       for (Value index : sum.indices) {
-        int64_t axis = int64_t(cast<BlockArgument>(index).getArgNumber()) - 1;
-        at.push_back(axis < int64_t(batch.size()) ? batch[axis] : axis == int64_t(batch.size()) ? query : key);
+        auto argument = dyn_cast<BlockArgument>(index); // what is none is the only element of an axis
+        int64_t axis = argument ? int64_t(argument.getArgNumber()) - 1 : -1, batches = batch.size();
+        at.push_back(!argument ? zero : axis < batches ? batch[axis] : axis == batches ? query : key);
       }
       Value memref = mapped(sum.memref);
       for (int64_t i = 0; i < shape.panel(); i += code.perLine(memref)) {

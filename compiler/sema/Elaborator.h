@@ -148,6 +148,7 @@ public:
   Entity execute(const syntax::Stmt &s, bool wantsValue);
   void executeLet(const syntax::Stmt &s);
   void executeAssign(const syntax::Stmt &s);
+  bool appendInPlace(const syntax::Stmt &s);
   void poison(const syntax::Name &name);
   void executeSliceAssign(const syntax::Stmt &s);
   void executeFor(const syntax::Stmt &s);
@@ -250,13 +251,15 @@ public:
 
   // Limits.
   static constexpr unsigned maxEvalDepth = 1200, maxCallDepth = 100;
-  static constexpr uint64_t maxSteps = 1'000'000;
+  static constexpr uint64_t maxSteps = 1'000'000, stepsEach = 2'000; // for all, and for each module and param
   static constexpr int64_t maxRepeat = 10'000, maxInstances = 200'000;
   unsigned evalDepth = 0;
   uint64_t steps = 0;
   bool stopped = false; // a limit was passed: everything is an error from here on
   bool generic = false; // an uncalled function is checked at unknown arguments
 
+  /// A recursion without an end passes it soon; the work for a deep model is in proportion to its modules.
+  uint64_t stepLimit() const { return maxSteps + stepsEach * (instances.size() + model.params.size()); }
   std::string uniqueFunctionName(const std::string &wish);
   Entity runBody(const syntax::FunctionDecl &decl);
   bool elaborateEntry(Instance &root, const syntax::FunctionDecl &decl);

@@ -15,10 +15,11 @@ static uint64_t countItems(const Entity &v) {
 Entity Elaborator::eval(const syntax::Expr &e) {
   if (stopped)
     return {};
-  if (++steps > maxSteps || ++evalDepth > maxEvalDepth) {
+  if (++steps > stepLimit() || ++evalDepth > maxEvalDepth) {
     stopped = true;
-    if (steps > maxSteps)
-      diagnostics.report(diag::tooLarge, e.span, "the work to elaborate this model", fmt::format("{} steps", maxSteps));
+    if (steps > stepLimit())
+      diagnostics.report(diag::tooLarge, e.span, "the work to elaborate this model",
+                         fmt::format("{} steps", stepLimit()));
     else
       diagnostics.report(diag::tooDeep, e.span, maxEvalDepth);
     return {};

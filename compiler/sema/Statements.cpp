@@ -110,7 +110,31 @@ void Elaborator::executeLet(const syntax::Stmt &s) {
     frame->scopes.back()[s.names[i].text] = {namePath(values[i], s.names[i].text), s.names[i].span};
 }
 
+/// `x = x + more` of a list puts `more` behind it in its place, so that building a list item by item takes time in
+/// proportion to it. False where the statement is another one; then nothing has happened.
+bool Elaborator::appendInPlace(const syntax::Stmt &s) {
+  const syntax::Expr &sum = *s.value;
+  if (s.names.size() != 1 || sum.kind != ExprKind::Binary || sum.text != "+" ||
+      sum.children[0]->kind != ExprKind::Name || sum.children[0]->text != s.names[0].text)
+    return false;
+  auto bound = [&]() -> Entity * {
+    for (auto scope = frame->scopes.rbegin(); scope != frame->scopes.rend(); ++scope)
+      if (auto it = scope->find(s.names[0].text); it != scope->end())
+        return it->second.value.is(Kind::List) ? &it->second.value : nullptr;
+    return nullptr;
+  };
+  if (!bound())
+    return false;
+  Entity more = eval(*sum.children[1]);
+  Entity *list = bound();
+  if (!more.isError())
+    *list = binary("+", std::move(*list), std::move(more), sum.children[0].get(), sum.children[1].get(), sum.span);
+  return true;
+}
+
 void Elaborator::executeAssign(const syntax::Stmt &s) {
+  if (appendInPlace(s))
+    return;
   Entity value = eval(*s.value);
   std::vector<Entity> values;
   if (value.isError() || !spread(s.names, value, s.value->span, values)) {

@@ -134,3 +134,40 @@ TEST_CASE("what can't be trained, or not so, is said") {
   CHECK(Elaborated("model M {\n param w: f32[3] = xavier_uniform()\n entry e(x: f32[3]) -> f32[3] { x * w }\n}\n")
             .error() == "rank-mismatch");
 }
+
+TEST_CASE("the work for a deep model is in proportion to its layers, and is no limit to them") {
+  auto text = [](int depth) {
+    return "import optim\nmodule Layer(dim: int) {\n  attention: MultiHeadAttention(dim, 1)\n  up: Linear(dim, dim)\n"
+           "  fn forward(x: f32[B, T, dim]) -> f32[B, T, dim] { x + up(attention.causal(x)) }\n}\n"
+           "model M {\n  layers: [Layer(2); " +
+           std::to_string(depth) +
+           "]\n"
+           "  entry step(x: f32[B, T, 2]) {\n    let y = x\n    for layer in layers { y = layer(y) }\n"
+           "    adamw(params, clip_by_norm(grad(sum(y * y), params), 1.0), lr = 1e-3, decays = matrices)\n  }\n}\n";
+  };
+  Elaborated e(text(160)); // 1,600 params
+  GOOD(e);
+  CHECK(e.model->params.size() == 1600);
+  CHECK(e.states().size() > 1600);
+}
+
+TEST_CASE("a list that is built item by item is the list") {
+  auto text = [](const std::string &claim) {
+    return "model M {\n  entry e(x: f32[B]) -> f32[B] {\n    let all = []\n    let none = all\n"
+           "    for i in range(4) { all = all + [10 * i, len(all)] }\n    let eight = all\n"
+           "    all = all + [len(all), len(eight)]\n    for i in range(2) { all = all + all }\n    assert " +
+           claim + ", \"the claim\"\n    x\n  }\n}\n";
+  };
+  for (const char *claim : {"len(all) == 40", "len(eight) == 8", "len(none) == 0", "all[6] == 30", "all[7] == 6", "all[9] == 8",
+                            "all[39] == 8", "all[30] == 0"}) {
+    Elaborated e(text(claim));
+    GOOD(e);
+  }
+  CHECK_FALSE(Elaborated(text("len(all) == 41")).model.has_value());
+}
+
+TEST_CASE("work without an end is an error") {
+  Elaborated e("model M {\n  layers: [Linear(2, 2); 3]\n  entry e(x: f32[B, 2]) -> f32[B, 2] {\n"
+               "    for i in range(10000) { for j in range(10000) { x = layers[j % 3](x) } }\n    x\n  }\n}\n");
+  CHECK(e.error() == "too-large");
+}

@@ -2,6 +2,8 @@
 // value in doubles and integers, and its derivative.
 #include "dialects/graph/GraphDialect.h"
 
+#include "fovea/philox.h"
+
 #include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSwitch.h"
@@ -125,23 +127,13 @@ Value buildIntMod(Body &b, Value x, Value y) {
   return b.make<arith::SelectOp>(b.make<arith::AndIOp>(inexact, signs), Value(b.make<arith::AddIOp>(rest, safe)), rest);
 }
 
-/// Salmon, Moraes, Dror, Shaw: Parallel Random Numbers: As Easy as 1, 2, 3 (SC 2011): Philox 4x32-10.
+/// Philox 4x32-10 (fovea/philox.h), of which `philox` is the first word.
 namespace philox {
-constexpr unsigned rounds = 10;
-constexpr uint64_t word = 0xFFFFFFFF, multipliers[2] = {0xD2511F53, 0xCD9E8D57}, steps[2] = {0x9E3779B9, 0xBB67AE85};
-
 int64_t firstWord(uint64_t key, uint64_t counter) {
-  uint64_t k[2] = {key & word, key >> 32}, c[4] = {counter & word, counter >> 32, 0, 0};
-  for (unsigned round = 0; round < rounds; ++round) {
-    uint64_t products[2] = {multipliers[0] * c[0], multipliers[1] * c[2]};
-    c[0] = (products[1] >> 32) ^ c[1] ^ k[0];
-    c[2] = (products[0] >> 32) ^ c[3] ^ k[1];
-    c[1] = products[1] & word;
-    c[3] = products[0] & word;
-    for (unsigned i : {0, 1})
-      k[i] = (k[i] + steps[i]) & word;
-  }
-  return int64_t(c[0]);
+  const uint32_t k[2] = {uint32_t(key), uint32_t(key >> 32)}, c[4] = {uint32_t(counter), uint32_t(counter >> 32), 0, 0};
+  uint32_t words[4];
+  fovea_philox(c, k, words);
+  return words[0];
 }
 
 /// The same, each word in 64 bits of which only the lower ones are looked at.
@@ -149,21 +141,21 @@ Value build(Body &b, Value key, Value counter) {
   auto constant = [&](uint64_t value) {
     return b.constant(key.getType(), IntegerAttr::get(b.builder.getI64Type(), APInt(64, value)));
   };
-  Value bits = constant(word), half = constant(32), zero = constant(0);
+  Value bits = constant(0xFFFFFFFF), half = constant(32), zero = constant(0);
   auto low = [&](Value x) { return b.make<arith::AndIOp>(x, bits); };
   auto high = [&](Value x) { return b.make<arith::ShRUIOp>(x, half); };
   auto mix = [&](Value x, Value y, Value z) { return b.make<arith::XOrIOp>(b.make<arith::XOrIOp>(x, y), z); };
   Value k[2] = {low(key), high(key)}, c[4] = {low(counter), high(counter), zero, zero};
-  for (unsigned round = 0; round < rounds; ++round) {
+  for (unsigned round = 0; round < FOVEA_PHILOX_ROUNDS; ++round) {
     Value products[2];
     for (unsigned i : {0, 1})
-      products[i] = b.make<arith::MulIOp>(low(c[2 * i]), constant(multipliers[i]));
+      products[i] = b.make<arith::MulIOp>(low(c[2 * i]), constant(fovea_philox_factors[i]));
     c[0] = mix(high(products[1]), c[1], k[0]);
     c[2] = mix(high(products[0]), c[3], k[1]);
     c[1] = low(products[1]);
     c[3] = low(products[0]);
     for (unsigned i : {0, 1})
-      k[i] = low(b.make<arith::AddIOp>(k[i], constant(steps[i])));
+      k[i] = low(b.make<arith::AddIOp>(k[i], constant(fovea_philox_steps[i])));
   }
   return low(c[0]);
 }
@@ -484,13 +476,16 @@ bool CastOp::acceptsElement(Type) { return true; }
 //===-- Rows without an op ----------------------------------------------------------------------------------------===//
 
 static const Row *rowNamed(StringRef mnemonic) {
-#define FOVEA_ROW(OpT) {OpT::getOperationName().drop_front(strlen("graph.")), &row##OpT}
+#define FOVEA_ROW(OpT)                                                                                                 \
+  {                                                                                                                    \
+    OpT::getOperationName().drop_front(strlen("graph.")), &row##OpT                                                    \
+  }
   static const llvm::StringMap<const Row *> rows{
-      FOVEA_ROW(NegOp),   FOVEA_ROW(AbsOp),   FOVEA_ROW(ExpOp),   FOVEA_ROW(LogOp),      FOVEA_ROW(SqrtOp),
-      FOVEA_ROW(RsqrtOp), FOVEA_ROW(TanhOp),  FOVEA_ROW(ErfOp),   FOVEA_ROW(SinOp),      FOVEA_ROW(CosOp),
-      FOVEA_ROW(FloorOp), FOVEA_ROW(CeilOp),  FOVEA_ROW(NotOp),   FOVEA_ROW(SigmoidOp),  FOVEA_ROW(AddOp),
-      FOVEA_ROW(SubOp),   FOVEA_ROW(MulOp),   FOVEA_ROW(DivOp),   FOVEA_ROW(MaxOp),      FOVEA_ROW(MinOp),
-      FOVEA_ROW(PowOp),   FOVEA_ROW(ModOp),   FOVEA_ROW(FloorDivOp), FOVEA_ROW(AndOp),   FOVEA_ROW(OrOp),
+      FOVEA_ROW(NegOp),   FOVEA_ROW(AbsOp),  FOVEA_ROW(ExpOp),      FOVEA_ROW(LogOp),     FOVEA_ROW(SqrtOp),
+      FOVEA_ROW(RsqrtOp), FOVEA_ROW(TanhOp), FOVEA_ROW(ErfOp),      FOVEA_ROW(SinOp),     FOVEA_ROW(CosOp),
+      FOVEA_ROW(FloorOp), FOVEA_ROW(CeilOp), FOVEA_ROW(NotOp),      FOVEA_ROW(SigmoidOp), FOVEA_ROW(AddOp),
+      FOVEA_ROW(SubOp),   FOVEA_ROW(MulOp),  FOVEA_ROW(DivOp),      FOVEA_ROW(MaxOp),     FOVEA_ROW(MinOp),
+      FOVEA_ROW(PowOp),   FOVEA_ROW(ModOp),  FOVEA_ROW(FloorDivOp), FOVEA_ROW(AndOp),     FOVEA_ROW(OrOp),
       FOVEA_ROW(SelectOp)};
 #undef FOVEA_ROW
   return rows.lookup(mnemonic);
@@ -506,8 +501,8 @@ Value fovea::graph::buildComparison(StringRef predicate, OpBuilder &builder, Loc
   return buildCompare(body, predicate, x, y);
 }
 
-Value fovea::graph::buildAdjoint(StringRef mnemonic, Algebra &algebra, Value gradient, ValueRange operands, Value result,
-                                 unsigned operand) {
+Value fovea::graph::buildAdjoint(StringRef mnemonic, Algebra &algebra, Value gradient, ValueRange operands,
+                                 Value result, unsigned operand) {
   const Row *row = rowNamed(mnemonic);
   return row->adjoint ? row->adjoint(algebra, gradient, operands, result, operand) : Value();
 }

@@ -1,5 +1,6 @@
 #include "runtime/core/Initial.h"
 
+#include "fovea/philox.h"
 #include "runtime/core/Random.h"
 #include "runtime/core/TensorFile.h"
 
@@ -55,7 +56,7 @@ void fillInitial(const fovea_initial &initial, const char *name, uint64_t seed, 
       auto block = static_cast<uint64_t>(i) / 4;
       const uint32_t counter[4] = {low(block), high(block), low(seed), high(seed)};
       if (i % 4 == 0)
-        philox(counter, key, words);
+        fovea_philox(counter, key, words);
       writeElement(dtype, quantile(initial, (words[i % 4] + 0.5) * 0x1p-32), element);
     }
     memcpy(to + static_cast<size_t>(i) * size, element, size);

@@ -4,20 +4,6 @@
 
 namespace fovea::rt {
 
-void philox(const uint32_t (&counter)[4], const uint32_t (&key)[2], uint32_t (&words)[4]) {
-  uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3], k0 = key[0], k1 = key[1];
-  for (int round = 0; round < 10; ++round) {
-    uint64_t a = uint64_t(0xD2511F53) * x0, b = uint64_t(0xCD9E8D57) * x2;
-    x0 = static_cast<uint32_t>(b >> 32) ^ x1 ^ k0;
-    x1 = static_cast<uint32_t>(b);
-    x2 = static_cast<uint32_t>(a >> 32) ^ x3 ^ k1;
-    x3 = static_cast<uint32_t>(a);
-    k0 += 0x9E3779B9;
-    k1 += 0xBB67AE85;
-  }
-  words[0] = x0, words[1] = x1, words[2] = x2, words[3] = x3;
-}
-
 /// (c[0] + c[1] r + ... + c[7] r^7) / (1 + d[1] r + ... + d[7] r^7).
 static double rational(const double (&c)[8], const double (&d)[8], double r) {
   double above = c[7], below = d[7];

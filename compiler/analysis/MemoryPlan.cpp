@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 namespace fovea {
 
@@ -17,6 +18,83 @@ std::optional<int64_t> evaluate(DimExpr size, const SymbolValues &sizes) {
     auto it = sizes.find(std::string(name));
     return it == sizes.end() ? std::nullopt : std::optional(it->second);
   });
+}
+
+SymbolValues withNames(const NamedSizes &names, SymbolValues sizes) {
+  for (const NamedSize &named : names)
+    if (std::optional<int64_t> value = evaluate(named.value, sizes))
+      sizes[named.name] = *value;
+  return sizes;
+}
+
+std::optional<int64_t> SizeFormula::evaluate(const SymbolValues &sizes) const {
+  return fovea::evaluate(total, withNames(names, sizes));
+}
+
+/// The formula as one expression; nullopt where it has so many names that this may be long.
+static std::optional<DimExpr> asOneExpression(const SizeFormula &formula) {
+  std::map<std::string, DimExpr, std::less<>> values;
+  auto lookup = [&](std::string_view name) -> std::optional<DimExpr> {
+    auto it = values.find(name);
+    return it == values.end() ? std::nullopt : std::optional(it->second);
+  };
+  if (formula.names.size() > 12)
+    return std::nullopt;
+  for (const NamedSize &named : formula.names)
+    values[named.name] = named.value.substitute(lookup);
+  return formula.total.substitute(lookup);
+}
+
+std::string SizeFormula::str() const {
+  if (std::optional<DimExpr> one = asOneExpression(*this); one && *one) {
+    std::string text = one->str();
+    if (text.size() <= 600)
+      return text;
+  }
+  std::string text = total.str();
+  for (const NamedSize &named : names)
+    text += "; " + named.name + " = " + named.value.str();
+  return text;
+}
+
+std::optional<SizeFormula> SizeFormula::parse(std::string_view text) {
+  SizeFormula formula;
+  bool isFirst = true;
+  while (isFirst || !text.empty()) {
+    size_t end = std::min(text.find("; "), text.size());
+    std::string_view part = text.substr(0, end);
+    size_t equals = part.find(" = ");
+    if (isFirst == (equals != part.npos))
+      return std::nullopt;
+    std::optional<DimExpr> size = DimExpr::parse(isFirst ? part : part.substr(equals + 3));
+    if (!size)
+      return std::nullopt;
+    if (isFirst)
+      formula.total = *size;
+    else
+      formula.names.push_back({std::string(part.substr(0, equals)), *size});
+    text.remove_prefix(std::min(end + 2, text.size()));
+    isFirst = false;
+  }
+  return formula;
+}
+
+std::string SizeFormula::summary() const {
+  std::string text = str();
+  if (text.find(';') == text.npos)
+    return text;
+  std::set<std::string> symbols;
+  for (const std::string &symbol : total.symbols())
+    symbols.insert(symbol);
+  for (const NamedSize &named : names)
+    for (const std::string &symbol : named.value.symbols())
+      symbols.insert(symbol);
+  for (const NamedSize &named : names)
+    symbols.erase(named.name);
+  std::string list;
+  for (const std::string &symbol : symbols)
+    list += (list.empty() ? "" : ", ") + symbol;
+  return "f(" + list + ")";
 }
 
 std::vector<SymbolValues> representativeSizes(const std::vector<std::string> &symbols) {
@@ -130,27 +208,75 @@ static int64_t totalOf(const Stacking &stacking, const std::vector<int64_t> &siz
   return total;
 }
 
-static DimExpr maxOf(DimExpr a, DimExpr b) {
-  if (DimExpr::provablyLessOrEqual(a, b))
-    return b;
-  if (DimExpr::provablyLessOrEqual(b, a))
-    return a;
-  return DimExpr::max(a, b);
-}
+namespace {
+/// Writes the largest of several sizes, and gives a name to what is not one of them. Proofs of which is larger try the
+/// bounds of all parts of both, so that sizes stay short.
+class SizeNamer {
+public:
+  explicit SizeNamer(NamedSizes names) : names(std::move(names)) {}
 
-static MemoryPlan expressionsOf(const std::vector<PlanBuffer> &buffers, const Stacking &stacking) {
+  void add(DimExpr size) {
+    if (DimExpr::provablyLessOrEqual(size, largest))
+      return;
+    bool isLarger = DimExpr::provablyLessOrEqual(largest, size);
+    largest = isLarger ? size : DimExpr::max(largest, size);
+    count = isLarger ? 1 : count + 1;
+    if (count == mostItems) {
+      largest = nameOf(largest);
+      count = 1;
+    }
+  }
+  /// The largest of what was added, at least 0; starts anew.
+  DimExpr take() {
+    DimExpr result = count > 1 || largest.terms().size() > mostTerms ? nameOf(largest) : largest;
+    largest = DimExpr(0);
+    count = 1;
+    return result;
+  }
+
+  NamedSizes names;
+
+private:
+  DimExpr nameOf(DimExpr size) {
+    std::string &name = known[size.opaque()];
+    if (name.empty()) {
+      name = "arena." + std::to_string(names.size() + 1);
+      names.push_back({name, size});
+    }
+    return DimExpr::symbol(name);
+  }
+
+  static constexpr size_t mostTerms = 6;
+  static constexpr int mostItems = 4;
+  DimExpr largest = DimExpr(0);
+  int count = 1; // of items in `largest`
+  std::map<const void *, std::string> known;
+};
+} // namespace
+
+static MemoryPlan expressionsOf(const std::vector<PlanBuffer> &buffers, const Stacking &stacking, NamedSizes names) {
   MemoryPlan plan;
   plan.offsets.assign(buffers.size(), DimExpr(0));
+  SizeNamer namer(std::move(names));
+  std::vector<bool> isTop(buffers.size(), true);
   for (size_t i : stacking.order) {
-    for (size_t j : stacking.below[i])
-      plan.offsets[i] = maxOf(plan.offsets[i], plan.offsets[j] + buffers[j].bytes);
-    plan.total = maxOf(plan.total, plan.offsets[i] + buffers[i].bytes);
+    for (size_t j : stacking.below[i]) {
+      namer.add(plan.offsets[j] + buffers[j].bytes);
+      isTop[j] = false;
+    }
+    plan.offsets[i] = namer.take();
   }
+  for (size_t i : stacking.order)
+    if (isTop[i])
+      namer.add(plan.offsets[i] + buffers[i].bytes);
+  plan.size.total = namer.take();
+  plan.size.names = std::move(namer.names);
   return plan;
 }
 
 /// Orders in which first-fit is tried: by size, by size times life, by beginning.
-static std::vector<std::vector<size_t>> placingOrders(const std::vector<PlanBuffer> &buffers, const std::vector<int64_t> &sizes) {
+static std::vector<std::vector<size_t>> placingOrders(const std::vector<PlanBuffer> &buffers,
+                                                      const std::vector<int64_t> &sizes) {
   std::vector<size_t> plain(buffers.size());
   std::iota(plain.begin(), plain.end(), 0);
   auto life = [&](size_t i) { return int64_t(buffers[i].last - buffers[i].first + 1); };
@@ -158,16 +284,18 @@ static std::vector<std::vector<size_t>> placingOrders(const std::vector<PlanBuff
   std::stable_sort(orders[0].begin(), orders[0].end(), [&](size_t a, size_t b) { return sizes[a] > sizes[b]; });
   std::stable_sort(orders[1].begin(), orders[1].end(),
                    [&](size_t a, size_t b) { return double(sizes[a]) * life(a) > double(sizes[b]) * life(b); });
-  std::stable_sort(orders[2].begin(), orders[2].end(), [&](size_t a, size_t b) { return buffers[a].first < buffers[b].first; });
+  std::stable_sort(orders[2].begin(), orders[2].end(),
+                   [&](size_t a, size_t b) { return buffers[a].first < buffers[b].first; });
   std::stable_sort(orders[3].begin(), orders[3].end(), [&](size_t a, size_t b) { return life(a) > life(b); });
   return orders;
 }
 
-MemoryPlan planMemory(const std::vector<PlanBuffer> &buffers, const std::vector<SymbolValues> &samples) {
+MemoryPlan planMemory(const std::vector<PlanBuffer> &buffers, const std::vector<SymbolValues> &samples,
+                      NamedSizes names) {
   std::vector<std::vector<int64_t>> sizes;
   std::vector<int64_t> peaks;
   for (const SymbolValues &sample : samples) {
-    sizes.push_back(sizesAt(buffers, sample));
+    sizes.push_back(sizesAt(buffers, withNames(names, sample)));
     peaks.push_back(std::max<int64_t>(1, peakOf(buffers, sizes.back())));
   }
   Stacking best;
@@ -183,7 +311,7 @@ MemoryPlan planMemory(const std::vector<PlanBuffer> &buffers, const std::vector<
         bestWorst = worst;
       }
     }
-  return expressionsOf(buffers, best);
+  return expressionsOf(buffers, best, std::move(names));
 }
 
 } // namespace fovea

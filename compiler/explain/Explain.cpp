@@ -1,5 +1,6 @@
 #include "compiler/explain/Explain.h"
 
+#include "compiler/analysis/MemoryPlan.h"
 #include "compiler/explain/Facts.h"
 #include "compiler/passes/FusionReport.h"
 #include "compiler/passes/Remedies.h"
@@ -100,10 +101,10 @@ private:
         auto formula = arena ? arena->getAttrOfType<StringAttr>("fovea.formula") : StringAttr();
         if (!formula)
           continue;
-        std::optional<DimExpr> bytes = DimExpr::parse(formula.getValue());
+        std::optional<SizeFormula> bytes = SizeFormula::parse(formula.getValue());
         bool isKnown = isComplete(entry) && bytes;
-        mine.arenas.push_back(
-            {lowered.target->name.str(), formula.str(), isKnown ? evaluate(*bytes, values) : std::nullopt});
+        mine.arenas.push_back({lowered.target->name.str(), bytes ? bytes->summary() : formula.str(),
+                               isKnown ? bytes->evaluate({values.begin(), values.end()}) : std::nullopt});
       }
     }
   }

@@ -1,5 +1,6 @@
 #include "compiler/pipeline/Compiler.h"
 
+#include "compiler/analysis/MemoryPlan.h"
 #include "compiler/import/Import.h"
 #include "compiler/kernels/emit/Emit.h"
 #include "compiler/kernels/emit/ToLLVM.h"
@@ -296,7 +297,8 @@ bool Compiler::fuse() {
 
 OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage, program::Interface &interface) {
   OwningOpRef<ModuleOp> module(cast<ModuleOp>(graph()->clone()));
-  if (failed(state->runPasses(*module, phases::forTarget(target, state->options.matmulPrecision, state->options.weightsDtype))))
+  if (failed(state->runPasses(*module,
+                              phases::forTarget(target, state->options.matmulPrecision, state->options.weightsDtype))))
     return {};
   LogicalResult described = state->guarded(*module, "", [&]() -> LogicalResult {
     FailureOr<program::Interface> read = program::describeProgram(*module);
@@ -353,11 +355,12 @@ static program::TargetTable targetTable(const kernels::Target &target) {
   return table;
 }
 
-/// The arena's size as the lowering wrote it for people, by host function.
+/// The arena's size for people, by host function.
 static std::string arenaFormula(ModuleOp module, StringRef function) {
   auto arena = module.lookupSymbol((function + ".arena").str());
   auto formula = arena ? arena->getAttrOfType<StringAttr>("fovea.formula") : StringAttr();
-  return formula ? formula.getValue().str() : "";
+  std::optional<SizeFormula> size = formula ? SizeFormula::parse(formula.getValue()) : std::nullopt;
+  return size ? size->summary() : "";
 }
 
 static bool reportError(llvm::Error error) {

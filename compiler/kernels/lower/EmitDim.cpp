@@ -88,6 +88,7 @@ public:
       it = values.insert({e.opaque(), compute(e)}).first;
     return it->second;
   }
+  void define(DimExpr e, Value value) { values[e.opaque()] = value; }
   Value hasOverflowed() const { return overflow; }
 
 private:
@@ -146,9 +147,11 @@ private:
 
 } // namespace
 
-Value emitChecked(OpBuilder &b, Location loc, DimExpr e, const DimEmitter::Symbols &symbols) {
+Value emitChecked(OpBuilder &b, Location loc, const SizeFormula &formula, const DimEmitter::Symbols &symbols) {
   CheckedEmitter emitter(b, loc, symbols);
-  Value value = emitter.value(e);
+  for (const NamedSize &named : formula.names)
+    emitter.define(DimExpr::symbol(named.name), emitter.value(named.value));
+  Value value = emitter.value(formula.total);
   Value negative = arith::ConstantIntOp::create(b, loc, b.getI64Type(), -1);
   Value result = arith::SelectOp::create(b, loc, emitter.hasOverflowed(), negative, value);
   return arith::IndexCastOp::create(b, loc, b.getIndexType(), result);

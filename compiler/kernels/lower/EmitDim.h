@@ -1,7 +1,7 @@
 // Size expressions as SSA values.
 #pragma once
 
-#include "dialects/dim/DimExpr.h"
+#include "compiler/analysis/MemoryPlan.h"
 
 #include "mlir/IR/Builders.h"
 #include "llvm/ADT/DenseMap.h"
@@ -34,7 +34,8 @@ private:
   llvm::DenseMap<int64_t, mlir::Value> constants;
 };
 
-/// The value of `e` as i64 with every step checked; -1 (as index) where one overflows.
-mlir::Value emitChecked(mlir::OpBuilder &b, mlir::Location loc, DimExpr e, const DimEmitter::Symbols &symbols);
+/// The value of `formula` as i64 with every step checked; -1 (as index) where one overflows.
+mlir::Value emitChecked(mlir::OpBuilder &b, mlir::Location loc, const SizeFormula &formula,
+                        const DimEmitter::Symbols &symbols);
 
 } // namespace fovea::kernels

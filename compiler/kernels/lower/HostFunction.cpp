@@ -33,6 +33,32 @@ static StringRef pathOfResult(OpResult result) {
   return result.getOwner()->getNumResults() == 1 ? pathOf(result.getOwner()->getLoc()) : StringRef();
 }
 
+/// The callee's arena over this function's symbols, by names that are added to `arenaSize`; calls at the same sizes
+/// share them. Null where it can't be expressed.
+DimExpr HostFunction::arenaOfCallee(const FunctionPlan::Callee &callee) {
+  std::string key = callee.name;
+  for (const auto &[symbol, size] : callee.sizes)
+    key += ";" + size.str();
+  auto [it, isNew] = calleeArenas.try_emplace(key);
+  if (!isNew)
+    return it->second;
+  std::map<std::string, DimExpr, std::less<>> known = callee.sizes;
+  auto lookup = [&](std::string_view name) -> std::optional<DimExpr> {
+    auto size = known.find(name);
+    return size == known.end() ? std::nullopt : std::optional(size->second);
+  };
+  const SizeFormula &formula = plans[callee.name].size;
+  for (const NamedSize &named : formula.names) {
+    DimExpr value = named.value.substitute(lookup);
+    if (!value)
+      return {};
+    std::string name = "arena." + std::to_string(arenaSize.names.size() + 1);
+    arenaSize.names.push_back({name, value});
+    known[named.name] = DimExpr::symbol(name);
+  }
+  return it->second = formula.total.substitute(lookup);
+}
+
 LogicalResult HostFunction::collectSteps() {
   for (Operation &op : function.getBody().front().without_terminator()) {
     bool isView = isLayoutOp(&op) && storages.lookup(op.getResult(0));
@@ -64,10 +90,7 @@ LogicalResult HostFunction::collectSteps() {
       for (auto [symbol, size] :
            llvm::zip(callee.getSymbols().getAsRange<StringAttr>(), graph::getSizes(call.getSubstitution())))
         step.callee.sizes[symbol.getValue().str()] = size;
-      step.scratch = plans[step.callee.name].total.substitute([&](std::string_view name) -> std::optional<DimExpr> {
-        auto size = step.callee.sizes.find(name);
-        return size == step.callee.sizes.end() ? std::nullopt : std::optional(size->second);
-      });
+      step.scratch = arenaOfCallee(step.callee);
       if (!step.scratch)
         return op.emitError("the callee's arena has no size that can be expressed");
     }
@@ -192,15 +215,14 @@ void HostFunction::planArena() {
   std::vector<std::string> names;
   for (auto symbol : function.getSymbols().getAsRange<StringAttr>())
     names.push_back(symbol.getValue().str());
-  MemoryPlan plan = planMemory(buffers, representativeSizes(names));
+  MemoryPlan plan = planMemory(buffers, representativeSizes(names), std::move(arenaSize.names));
   for (auto [owner, offset] : llvm::zip(owners, plan.offsets))
     if (owner)
       offsets[owner] = offset;
   scratchOffsets.resize(steps.size());
   for (auto [step, buffer] : scratch)
     scratchOffsets[step] = plan.offsets[buffer];
-  arenaBytes = plan.total;
-  mine.total = plan.total;
+  mine.size = arenaSize = std::move(plan.size);
 }
 
 //===-- Emission --------------------------------------------------------------------------------------------------===//
@@ -272,6 +294,8 @@ void HostFunction::declare() {
   for (Value owner : owners)
     buffers[owner] = entry->getArgument(next++);
   dims = std::make_unique<DimEmitter>(b, loc, [this](StringRef name) { return symbols.lookup(name); });
+  for (const NamedSize &named : arenaSize.names)
+    symbols[named.name] = dims->index(named.value);
 }
 
 Value HostFunction::arenaView(DimExpr offset, MemRefType type, ArrayRef<DimExpr> sizes) {
@@ -432,14 +456,14 @@ void HostFunction::emitArenaFunction() {
   SmallVector<Type> types(function.getSymbols().size(), b.getIndexType());
   auto sizes = func::FuncOp::create(b, loc, (function.getSymName() + ".arena").str(),
                                     b.getFunctionType(types, {b.getIndexType()}));
-  sizes->setAttr("fovea.formula", b.getStringAttr(arenaBytes.str()));
+  sizes->setAttr("fovea.formula", b.getStringAttr(arenaSize.str()));
   Block *entry = sizes.addEntryBlock();
   b.setInsertionPointToStart(entry);
   llvm::StringMap<Value> values;
   for (auto [i, symbol] : llvm::enumerate(function.getSymbols().getAsRange<StringAttr>()))
     values[symbol.getValue()] = entry->getArgument(i);
   DimEmitter::Symbols lookup = [&](StringRef name) { return values.lookup(name); };
-  Value bytes = emitChecked(b, loc, arenaBytes, lookup);
+  Value bytes = emitChecked(b, loc, arenaSize, lookup);
   func::ReturnOp::create(b, loc, bytes);
 }
 

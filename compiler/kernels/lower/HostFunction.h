@@ -42,6 +42,7 @@ private:
   };
 
   mlir::LogicalResult collectSteps();
+  DimExpr arenaOfCallee(const FunctionPlan::Callee &callee);
   mlir::LogicalResult orderSteps();
   void addOrderForUpdates(StepGraph &graph);
   void planArena();
@@ -65,7 +66,8 @@ private:
   std::vector<Step> steps;
   llvm::DenseMap<mlir::Value, DimExpr> offsets; // of bases in the arena
   std::vector<DimExpr> scratchOffsets;          // one a step; null where it needs none
-  DimExpr arenaBytes = DimExpr(0);
+  SizeFormula arenaSize;                        // at first the names of callees' arenas alone
+  std::map<std::string, DimExpr> calleeArenas; // by name and sizes
   llvm::DenseMap<mlir::Value, mlir::Value> buffers; // of bases that are arguments of the host function
   mlir::func::FuncOp host;
   mlir::Value exec, arena;

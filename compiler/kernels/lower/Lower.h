@@ -20,7 +20,7 @@ struct FunctionPlan {
   };
   std::vector<PlanBuffer> buffers; ///< over steps in the order in which they run
   std::vector<Callee> callees;
-  DimExpr total = DimExpr(0);
+  SizeFormula size; ///< its names are those that the buffers' sizes are written with as well
 };
 using FunctionPlans = std::map<std::string, FunctionPlan>;
 

@@ -173,7 +173,12 @@ void ProgramLowering::lowerLaunch(kernel::LaunchOp launch) {
   };
   Value flops = amount("flops"), bytes = amount("bytes");
 
-  Value block = frameWords(host, loc, words.size()), record = frameWords(host, loc, sizeof(fovea_launch) / 8);
+  // Launches follow one another: all of a function's use the same memory.
+  Value &block = argumentBlocks[{host, words.size()}], &record = launchRecords[host];
+  if (!block)
+    block = frameWords(host, loc, words.size());
+  if (!record)
+    record = frameWords(host, loc, sizeof(fovea_launch) / 8);
   for (auto [i, value] : llvm::enumerate(words))
     LLVM::StoreOp::create(b, loc, value, field(loc, block, 8 * i));
   auto set = [&](int64_t offset, Value value) { LLVM::StoreOp::create(b, loc, value, field(loc, record, offset)); };
@@ -200,39 +205,55 @@ Value ProgramLowering::origin(kernel::DumpOp dump) {
   return textRecord(dump.getLoc(), name, {dump->hasAttr("fovea.unnamed") ? StringRef() : path, arithmetic, place});
 }
 
-/// services->dump, where exec->dumping is set.
-void ProgramLowering::lowerDump(kernel::DumpOp dump) {
-  Location loc = dump.getLoc();
-  auto host = dump->getParentOfType<func::FuncOp>();
-  auto type = cast<MemRefType>(dump.getValue().getType());
-  Value layout = frameWords(host, loc, 2 * type.getRank());
-  b.setInsertionPoint(dump);
-  Value exec = host.getArgument(0);
+/// `(exec, origin, value)`: services->dump, where exec->dumping is set. One function a type, since entries that train
+/// offer hundreds of values.
+func::FuncOp ProgramLowering::dumpFunction(MemRefType type, Type element) {
+  func::FuncOp &function = dumpFunctions[{type, element}];
+  if (function)
+    return function;
+  Location loc = module.getLoc();
+  function = makeFunction("fovea.dump." + Twine(dumpFunctions.size()), {ptr, ptr, type}, {}, false);
+  function->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
+  OpBuilder::InsertionGuard guard(b);
+  b.setInsertionPointToStart(&function.front());
+  Value exec = function.getArgument(0), value = function.getArgument(2);
+  Value layout =
+      LLVM::AllocaOp::create(b, loc, ptr, word, constantWord(loc, std::max<int64_t>(1, 2 * type.getRank())), 16);
   Value dumping = LLVM::LoadOp::create(b, loc, status, field(loc, exec, offsetof(fovea_exec, dumping)));
   Value zero = arith::ConstantIntOp::create(b, loc, status, 0);
   Value wanted = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, dumping, zero);
   auto block = scf::IfOp::create(b, loc, wanted, /*withElseRegion=*/false);
+  func::ReturnOp::create(b, loc);
   b.setInsertionPointToStart(block.thenBlock());
-  auto view = memref::ExtractStridedMetadataOp::create(b, loc, dump.getValue());
+  auto view = memref::ExtractStridedMetadataOp::create(b, loc, value);
   int64_t at = 0;
   for (ValueRange words : {ValueRange(view.getSizes()), ValueRange(view.getStrides())})
     for (Value number : words)
       LLVM::StoreOp::create(b, loc, Value(arith::IndexCastOp::create(b, loc, word, number)),
                             field(loc, layout, 8 * at++));
-  Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, dump.getValue());
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, value);
   Value size = arith::ConstantIndexOp::create(b, loc, type.getElementTypeBitWidth() / 8);
   address = arith::AddIOp::create(b, loc, address, Value(arith::MulIOp::create(b, loc, view.getOffset(), size)));
   Value data = LLVM::IntToPtrOp::create(b, loc, ptr, Value(arith::IndexCastOp::create(b, loc, word, address)));
   Value services = loadPointer(loc, exec, offsetof(fovea_exec, services));
   Value operands[] = {loadPointer(loc, services, offsetof(fovea_services, dump)),
                       exec,
-                      origin(dump),
-                      arith::ConstantIntOp::create(b, loc, status, dtypeOf(dump.getElement())),
+                      function.getArgument(1),
+                      arith::ConstantIntOp::create(b, loc, status, dtypeOf(element)),
                       arith::ConstantIntOp::create(b, loc, status, type.getRank()),
                       layout,
                       data};
   auto callee = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(context), {ptr, ptr, status, status, ptr, ptr});
   LLVM::CallOp::create(b, loc, callee, operands);
+  return function;
+}
+
+void ProgramLowering::lowerDump(kernel::DumpOp dump) {
+  Location loc = dump.getLoc();
+  auto host = dump->getParentOfType<func::FuncOp>();
+  b.setInsertionPoint(dump);
+  func::FuncOp function = dumpFunction(cast<MemRefType>(dump.getValue().getType()), dump.getElement());
+  func::CallOp::create(b, loc, function, ValueRange{host.getArgument(0), origin(dump), dump.getValue()});
   dump.erase();
 }
 

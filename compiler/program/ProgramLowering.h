@@ -53,11 +53,13 @@ private:
   void defineFail();
   func::FuncOp taskFunction(StringRef kernel);
   void lowerLaunch(kernel::LaunchOp launch);
+  func::FuncOp dumpFunction(MemRefType type, Type element);
   void lowerDump(kernel::DumpOp dump);
   Value origin(kernel::DumpOp dump);
   Value frameWords(func::FuncOp host, Location loc, size_t count);
   // -- host functions (LowerHosts.cpp)
-  /// Where a memref argument of a top-level function lies: the frame's array (its offset in fovea_frame), the index in it.
+  /// Where a memref argument of a top-level function lies: the frame's array (its offset in fovea_frame), the index in
+  /// it.
   struct Slot {
     int64_t field;
     int64_t index;
@@ -70,9 +72,9 @@ private:
     llvm::DenseMap<unsigned, int64_t> tabulated; // argument -> position in the record
     llvm::SmallVector<int64_t> fields;           // of the record's positions
     unsigned oldArguments = 0;
-    llvm::SmallVector<Type> types;              // of the new signature
-    Value exec, frame, record;                  // new arguments
-    llvm::DenseMap<unsigned, Value> passed;     // layer: the new argument that stands for an old one
+    llvm::SmallVector<Type> types;          // of the new signature
+    Value exec, frame, record;              // new arguments
+    llvm::DenseMap<unsigned, Value> passed; // layer: the new argument that stands for an old one
   };
   std::string role(func::FuncOp host, unsigned argument);
   StringRef nameOf(func::FuncOp host, unsigned argument);
@@ -106,6 +108,9 @@ private:
   Type ptr, word, status;
   llvm::StringMap<LLVM::GlobalOp> texts;
   llvm::StringMap<func::FuncOp> taskFunctions;
+  llvm::DenseMap<std::pair<Type, Type>, func::FuncOp> dumpFunctions;    // by the types in memory and in the model
+  llvm::DenseMap<std::pair<Operation *, size_t>, Value> argumentBlocks; // of launches, by host function and words
+  llvm::DenseMap<Operation *, Value> launchRecords;
   llvm::DenseMap<Operation *, Plan> plans; // by host function
   unsigned records = 0, origins = 0;
 };

@@ -3,8 +3,11 @@
 
 #include "dialects/graph/Places.h"
 
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/FormatVariadic.h"
 
 using namespace mlir;
 
@@ -103,36 +106,83 @@ std::string describeGroup(graph::GroupOp group) {
   return describe("attention", *group.getBody().front().getOps<graph::AttentionOp>().begin());
 }
 
-std::string arithmeticOf(graph::GroupOp group) {
+/// What gives a value, in another group where it comes from there.
+static Operation *definingOp(Value value) {
+  if (auto argument = dyn_cast<BlockArgument>(value)) {
+    auto group = dyn_cast<graph::GroupOp>(argument.getOwner()->getParentOp());
+    return group ? definingOp(group->getOperand(argument.getArgNumber())) : nullptr;
+  }
+  if (auto group = value.getDefiningOp<graph::GroupOp>())
+    return definingOp(group.getBody().front().getTerminator()->getOperand(cast<OpResult>(value).getResultNumber()));
+  return value.getDefiningOp();
+}
+
+/// Whether a divisor is a constant or a size.
+static bool isKnown(Value divisor) {
+  while (Operation *op = definingOp(divisor)) {
+    if (op->hasTrait<OpTrait::ConstantLike>() || isa<graph::ConstantOp, graph::DimOp>(op))
+      return true;
+    if (!isa<graph::CastOp, graph::BroadcastOp, graph::ReshapeOp>(op))
+      return false;
+    divisor = op->getOperand(0);
+  }
+  return false;
+}
+
+/// How likely an op makes numbers that are not finite: 0, of ordinary ones, as logarithms of numbers below 0; 1, of
+/// exponents that are not large; 2, of large numbers alone; nullopt, never.
+static std::optional<int> suspicion(Operation *op) {
+  if (isa<graph::DivOp, arith::DivFOp>(op))
+    return isKnown(op->getOperand(1)) ? 2 : 0;
+  if (isa<graph::PowOp, graph::LogOp, graph::SqrtOp, graph::RsqrtOp, math::PowFOp, math::LogOp, math::SqrtOp,
+          math::RsqrtOp>(op))
+    return 0;
+  if (isa<graph::ExpOp, math::ExpOp>(op))
+    return 1;
+  if (auto cast = dyn_cast<graph::CastOp>(op))
+    return isa<FloatType>(cast.getX().getType().getElementType()) ? std::optional(2) : std::nullopt;
+  return isa<graph::AddOp, graph::SubOp, graph::MulOp, graph::ReduceOp, graph::ContractOp, graph::SoftmaxOp,
+             graph::LogSumExpOp, graph::AttentionOp, graph::AttentionBackwardOp, graph::LinearAttentionOp,
+             graph::ScatterOp, arith::AddFOp, arith::SubFOp, arith::MulFOp>(op)
+             ? std::optional(2)
+             : std::nullopt;
+}
+
+/// "log (3:5)"
+static std::string withPlace(Operation *op) {
+  StringRef name = op->getName().stripDialect();
+  if (isa<arith::ArithDialect, math::MathDialect>(op->getDialect()))
+    name.consume_back("f");
+  SmallVector<PlaceFrame> frames = placeFrames(op->getLoc());
+  const PlaceFrame *frame = userFrame(frames);
+  return frame ? llvm::formatv("{0} ({1}:{2})", name, frame->place.getLine(), frame->place.getColumn()).str()
+               : name.str();
+}
+
+Arithmetic arithmeticOf(graph::GroupOp group) {
   constexpr size_t most = 8;
-  SmallVector<std::string> parts;
-  auto add = [&](Operation &op) {
-    SmallVector<PlaceFrame> frames = placeFrames(op.getLoc());
-    const PlaceFrame *frame = userFrame(frames);
-    std::string part = op.getName().stripDialect().str();
-    if (frame)
-      part += " (" + std::to_string(frame->place.getLine()) + ":" + std::to_string(frame->place.getColumn()) + ")";
-    if (!llvm::is_contained(parts, part))
-      parts.push_back(part);
-  };
-  auto narrows = [](Operation &op) {
-    auto cast = dyn_cast<graph::CastOp>(op);
-    return cast && isa<FloatType>(cast.getX().getType().getElementType());
-  };
-  Block &body = group.getBody().front();
-  for (Operation &op : body)
-    if (narrows(op) ||
-        isa<graph::AddOp, graph::SubOp, graph::MulOp, graph::DivOp, graph::PowOp, graph::ExpOp, graph::LogOp,
-            graph::SqrtOp, graph::RsqrtOp, graph::ReduceOp, graph::ContractOp, graph::SoftmaxOp, graph::LogSumExpOp,
-            graph::AttentionOp, graph::LinearAttentionOp, graph::ScatterOp>(op))
-      add(op);
-  if (parts.empty())
-    for (Value value : body.getTerminator()->getOperands())
+  SmallVector<std::pair<int, Operation *>> suspects;
+  // Regions, of an attention's scores, stand before the op.
+  group.getBody().walk<WalkOrder::PostOrder>([&](Operation *op) {
+    if (std::optional<int> rank = suspicion(op))
+      suspects.push_back({*rank, op});
+  });
+  if (suspects.empty())
+    for (Value value : group.getBody().front().getTerminator()->getOperands())
       if (Operation *op = value.getDefiningOp())
-        add(*op);
+        suspects.push_back({2, op});
+  llvm::stable_sort(suspects, llvm::less_first());
+  Arithmetic arithmetic;
+  if (!suspects.empty() && suspects.front().first < 2)
+    arithmetic.place = suspects.front().second->getLoc();
+  SmallVector<std::string> parts;
+  for (auto [rank, op] : suspects)
+    if (std::string part = withPlace(op); !llvm::is_contained(parts, part))
+      parts.push_back(part);
   if (parts.size() > most)
     parts[most] = "...";
-  return llvm::join(ArrayRef(parts).take_front(most + 1), ", ");
+  arithmetic.ops = llvm::join(ArrayRef(parts).take_front(most + 1), ", ");
+  return arithmetic;
 }
 
 } // namespace fovea::kernels

@@ -417,11 +417,12 @@ void HostFunction::emitDump(OpResult value) {
   const Storage &storage = *storages.lookup(value);
   Type element = cast<graph::TensorType>(value.getType()).getElementType();
   Value view = viewOf(storage.base, storage.view, memrefTypeOf(storage.view, element));
-  auto dump = kernel::DumpOp::create(b, value.getLoc(), view, isNamed ? path : "", element);
+  Arithmetic arithmetic = group ? arithmeticOf(group) : Arithmetic();
+  auto dump = kernel::DumpOp::create(b, arithmetic.place.value_or(value.getLoc()), view, isNamed ? path : "", element);
   if (!isNamed)
     dump->setAttr("fovea.unnamed", b.getUnitAttr());
   if (group)
-    dump->setAttr("fovea.ops", b.getStringAttr(arithmeticOf(group)));
+    dump->setAttr("fovea.ops", b.getStringAttr(arithmetic.ops));
 }
 
 /// Offers the views of a value that have a name, parts of it among them: projections that were merged.

@@ -7,6 +7,7 @@
 #include "dialects/kernel/KernelDialect.h"
 
 #include <memory>
+#include <optional>
 
 namespace fovea::kernels {
 
@@ -98,8 +99,12 @@ private:
 /// A name that says what the group does: "matmul_384x1536_bias_gelu", "attention_32", "map_norm".
 std::string describeGroup(graph::GroupOp group);
 
-/// The ops of a group that can make a number that is not finite of such that are, each once, with their lines, in order:
-/// "exp (3:5), div (3:12)". Where there are none, what gives the result.
-std::string arithmeticOf(graph::GroupOp group);
+/// The arithmetic of a group, for people who look for where a number stopped being finite: ops that make such numbers
+/// of ordinary ones come first, in their order, then exponentials, then what overflows for large ones alone.
+struct Arithmetic {
+  std::optional<mlir::Location> place; ///< of the first op, where it is not one of the last kind
+  std::string ops;                     ///< "log (3:5), sub (3:9)"
+};
+Arithmetic arithmeticOf(graph::GroupOp group);
 
 } // namespace fovea::kernels

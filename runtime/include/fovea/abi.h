@@ -97,8 +97,8 @@ enum { FOVEA_FAIL_INDEX_OUT_OF_RANGE = 1, FOVEA_FAIL_ASSERT = 2, FOVEA_FAIL_DIVI
 /* Where a value of an entry comes from; lives as long as the program. */
 typedef struct fovea_origin {
   const char *path;  /* as in fovea_launch; null for a value without a name of its own, which --dump doesn't show */
-  const char *ops;   /* the arithmetic of the kernel that computes it, with lines: "sub (3:5), exp (3:1)" */
-  const char *place; /* "file:line:column" of what gives the value */
+  const char *ops;   /* the arithmetic of the kernel that computes it, with lines: "exp (3:1), sub (3:5)" */
+  const char *place; /* "file:line:column" of what gives the value, or of the first of `ops` that may make it NaN */
 } fovea_origin;
 
 typedef struct fovea_services {

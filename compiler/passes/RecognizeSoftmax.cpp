@@ -154,30 +154,44 @@ static bool mayBeLogSum(Operation *op) {
   return isa<graph::LogOp>(op) || (isa<graph::AddOp>(op) && llvm::any_of(op->getOperands(), isLog));
 }
 
-/// A cheap look before the expensive one: a sum, or a logarithm of one, is near.
-static bool mayBeSoftmax(Operation *op) {
-  if (!isa<graph::DivOp, graph::MulOp, graph::SelectOp, graph::ExpOp>(op))
-    return false;
+using Asks = llvm::function_ref<bool(Operation *)>;
+
+/// Whether an op that `is` asks for is among what gives the values, through ops that `passes` lets pass and at most
+/// `most` of them, layouts aside, one after another.
+static bool isNear(ValueRange values, unsigned most, Asks passes, Asks is) {
   SmallVector<std::pair<Value, unsigned>> work;
   llvm::SmallPtrSet<Operation *, 32> seen;
-  for (Value operand : op->getOperands())
-    work.push_back({operand, 0});
+  for (Value value : values)
+    work.push_back({value, 0});
   while (!work.empty() && seen.size() < 256) {
     auto [value, depth] = work.pop_back_val();
     Operation *source = value.getDefiningOp();
-    if (!source || depth > 8 || !seen.insert(source).second)
+    if (!source || depth > most || !seen.insert(source).second)
       continue;
-    if (auto reduce = dyn_cast<graph::ReduceOp>(source)) {
-      if (reduce.getKind() == "sum")
-        return true;
-      continue;
-    }
-    if (isLayout(source) || isa<graph::DivOp, graph::LogOp, graph::SubOp, graph::AddOp, graph::SelectOp, graph::PowOp,
-                                graph::MulOp, graph::NegOp>(source))
+    if (is(source))
+      return true;
+    if (isLayout(source) || passes(source))
       for (Value operand : source->getOperands())
         work.push_back({operand, depth + !isLayout(source)});
   }
   return false;
+}
+
+/// A cheap look before the expensive one: a sum of exponentials, or a logarithm of one, is near. The square root of a
+/// sum of squares, by which gradients are clipped, is not one.
+static bool mayBeSoftmax(Operation *op) {
+  if (!isa<graph::DivOp, graph::MulOp, graph::SelectOp, graph::ExpOp>(op))
+    return false;
+  auto isArithmetic = [](Operation *source) {
+    return isa<graph::DivOp, graph::LogOp, graph::SubOp, graph::AddOp, graph::SelectOp, graph::PowOp, graph::MulOp,
+               graph::NegOp>(source);
+  };
+  auto isPerElement = [](Operation *source) { return !isa<graph::ContractOp, graph::ReduceOp>(source); };
+  auto isExponential = [](Operation *source) { return isa<graph::ExpOp, graph::PowOp, graph::SoftmaxOp>(source); };
+  return isNear(op->getOperands(), 8, isArithmetic, [&](Operation *source) {
+    auto reduce = dyn_cast<graph::ReduceOp>(source);
+    return reduce && reduce.getKind() == "sum" && isNear(reduce->getOperands(), 16, isPerElement, isExponential);
+  });
 }
 
 namespace {

@@ -60,24 +60,33 @@ static Sizes sizesOf(fovea_context &context, int32_t entry, const fovea_tensor *
           context.symbols.data()};
 }
 
-fovea_code fovea::rt::stateShape(const fovea_program &program, const int64_t *sizes, int32_t number,
-                                 fovea_tensor &tensor, fovea_error *error) {
+const char *fovea::rt::unfixedSize(const fovea_program &program, const int64_t *sizes, int32_t number) {
   const fovea_tensor_spec &spec = program.states[number];
-  tensor.dtype = spec.dtype;
-  tensor.rank = spec.rank;
   for (int32_t axis = 0; axis < spec.rank; ++axis) {
     const fovea_dim &dim = spec.dims[axis];
     for (int64_t i = 0; i + 1 < dim.length; ++i) {
       if (dim.code[i] == FOVEA_DIM_SYMBOL && dim.code[i + 1] >= 0 && dim.code[i + 1] < program.state_symbol_count &&
           sizes[dim.code[i + 1]] < 0)
-        return fail(error, FOVEA_PRECONDITION,
-                    "the size `%s` of the state `%s` is not fixed: give it when the context is made (--size)",
-                    program.state_symbols[dim.code[i + 1]], spec.name);
+        return program.state_symbols[dim.code[i + 1]];
       i += dim.code[i] == FOVEA_DIM_PUSH || dim.code[i] == FOVEA_DIM_SYMBOL;
     }
-    if (evaluate(dim, sizes, program.state_symbol_count, tensor.shape[axis]) != DimResult::Ok)
-      return fail(error, FOVEA_PRECONDITION, "the size %s of the state `%s` overflows", dim.text, spec.name);
   }
+  return nullptr;
+}
+
+fovea_code fovea::rt::stateShape(const fovea_program &program, const int64_t *sizes, int32_t number,
+                                 fovea_tensor &tensor, fovea_error *error) {
+  const fovea_tensor_spec &spec = program.states[number];
+  tensor.dtype = spec.dtype;
+  tensor.rank = spec.rank;
+  if (const char *size = unfixedSize(program, sizes, number))
+    return fail(error, FOVEA_PRECONDITION,
+                "the size `%s` of the state `%s` is not fixed: give it when the context is made (--size)", size,
+                spec.name);
+  for (int32_t axis = 0; axis < spec.rank; ++axis)
+    if (evaluate(spec.dims[axis], sizes, program.state_symbol_count, tensor.shape[axis]) != DimResult::Ok)
+      return fail(error, FOVEA_PRECONDITION, "the size %s of the state `%s` overflows", spec.dims[axis].text,
+                  spec.name);
   int64_t elements;
   if (!countElements(tensor.shape, tensor.rank, fovea_dtype_size(spec.dtype), elements))
     return fail(error, FOVEA_PRECONDITION, "the state `%s` would have the impossible shape %s", spec.name,

@@ -34,7 +34,11 @@ struct fovea_context {
 
 namespace fovea::rt {
 
-/// Shape of a state at these sizes of the state symbols (-1: not fixed, which is FOVEA_PRECONDITION).
+/// The first of the sizes that a state's shape is made of which is not fixed (-1); null where all are. Such a state has
+/// no value yet.
+const char *unfixedSize(const fovea_program &program, const int64_t *sizes, int32_t number);
+
+/// Shape of a state at these sizes of the state symbols; where one is not fixed, FOVEA_PRECONDITION.
 fovea_code stateShape(const fovea_program &program, const int64_t *sizes, int32_t number, fovea_tensor &tensor,
                       fovea_error *error);
 

@@ -8,18 +8,18 @@ namespace fovea::rt {
 
 namespace {
 
-/// A program's states with literal sizes, as `matchWeights` wants them.
+/// A program's states that have a value, here or in a file, with literal sizes, as `matchWeights` wants them.
 class LiteralSpecs {
 public:
   LiteralSpecs(const fovea_program &program, Memory memory)
-      : program(program), sizes(memory), specs(memory), dims(memory), code(memory) {}
+      : program(program), sizes(memory), specs(memory), numbers(memory), dims(memory), code(memory) {}
 
   /// `known` are the sizes of the state symbols; those that are not fixed yet (-1) become what the file has.
   fovea_code make(const Array<int64_t> &known, const TensorFile &file, fovea_error *error) {
     size_t count = static_cast<size_t>(program.state_count), axes = 0;
     for (size_t i = 0; i < count; ++i)
       axes += static_cast<size_t>(program.states[i].rank);
-    if (!sizes.resize(known.size()) || !specs.resize(count) || !dims.resize(axes) || !code.resize(2 * axes))
+    if (!sizes.resize(known.size()) || !dims.resize(axes) || !code.resize(2 * axes))
       return outOfMemory(error, "states", static_cast<int64_t>(axes * sizeof(fovea_dim)));
     for (size_t i = 0; i < known.size(); ++i)
       sizes[i] = known[i];
@@ -29,10 +29,15 @@ public:
     int64_t *words = code.data();
     for (size_t i = 0; i < count; ++i) {
       fovea_tensor shape;
-      if (fovea_code status = stateShape(program, sizes.data(), static_cast<int32_t>(i), shape, error))
+      auto number = static_cast<int32_t>(i);
+      if (!file.find(program.states[i].name) && unfixedSize(program, sizes.data(), number))
+        continue;
+      if (fovea_code status = stateShape(program, sizes.data(), number, shape, error))
         return status;
-      specs[i] = program.states[i];
-      specs[i].dims = dim;
+      fovea_tensor_spec spec = program.states[i];
+      spec.dims = dim;
+      if (!specs.push(spec) || !numbers.push(number))
+        return outOfMemory(error, "states", 0);
       for (int32_t axis = 0; axis < shape.rank; ++axis, words += 2, ++dim) {
         words[0] = FOVEA_DIM_PUSH;
         words[1] = shape.shape[axis];
@@ -45,6 +50,7 @@ public:
   const fovea_program &program;
   Array<int64_t> sizes; // of the state symbols
   Array<fovea_tensor_spec> specs;
+  Array<int32_t> numbers; // of the states that `specs` are
 
 private:
   void takeSizes(const fovea_tensor_spec &spec, const FileTensor *tensor) {
@@ -126,7 +132,8 @@ fovea_code writeStates(fovea_context &context, StateSet set, OutputFile &file, c
   fovea_code code = set == StateSet::Params ? addParams(context.model, tensors, shapes, error) : FOVEA_OK;
   bool all = set == StateSet::All || countTensors(program) == 0;
   for (size_t i = 0; i < count && !code; ++i) {
-    if (!all && !isParamState(program, static_cast<int32_t>(i)))
+    auto number = static_cast<int32_t>(i);
+    if ((!all && !isParamState(program, number)) || unfixedSize(program, context.stateSizes.data(), number))
       continue;
     fovea_tensor &view = views[i];
     code = fovea_context_state(&context, program.states[i].name, &view, error);
@@ -140,13 +147,13 @@ fovea_code readStates(fovea_context &context, const TensorFile &file, fovea_erro
   const fovea_program &program = *context.model.program;
   LiteralSpecs literal(program, context.memory);
   Array<const FileTensor *> found(context.memory);
-  if (!found.resize(static_cast<size_t>(program.state_count)))
-    return outOfMemory(error, "states", 0);
   // What is missing is told before what sizes it would have had.
   fovea_code code = literal.make(context.stateSizes, file, error);
+  if (!code && !found.resize(literal.specs.size()))
+    code = outOfMemory(error, "states", 0);
   if (!code)
-    code =
-        matchWeights(literal.specs.data(), program.state_count, nullptr, file, {}, context.memory, found.data(), error);
+    code = matchWeights(literal.specs.data(), static_cast<int32_t>(found.size()), nullptr, file, {}, context.memory,
+                        found.data(), error);
   if (!code)
     code = checkAllUsed(file, found, error);
   for (size_t i = 0; i < found.size() && !code; ++i)
@@ -155,10 +162,13 @@ fovea_code readStates(fovea_context &context, const TensorFile &file, fovea_erro
     return code;
   for (size_t i = 0; i < literal.sizes.size(); ++i)
     context.stateSizes[i] = literal.sizes[i];
-  for (int32_t i = 0; i < program.state_count && !code; ++i)
-    code = needState(context, i, error);
-  for (size_t i = 0; i < found.size() && !code; ++i)
-    copyTensor(*found[i], program.states[i].dtype, context.states[i]->data());
+  for (int32_t number : literal.numbers)
+    if (!code)
+      code = needState(context, number, error);
+  for (size_t i = 0; i < found.size() && !code; ++i) {
+    int32_t number = literal.numbers[i];
+    copyTensor(*found[i], program.states[number].dtype, context.states[static_cast<size_t>(number)]->data());
+  }
   return code;
 }
 

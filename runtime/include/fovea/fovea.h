@@ -229,17 +229,19 @@ void fovea_context_reset(fovea_context *context);
  * destroyed. Allocates the state where that has not happened. FOVEA_PRECONDITION where its sizes are not fixed yet. */
 fovea_code fovea_context_state(fovea_context *context, const char *path, fovea_tensor *state, fovea_error *error);
 
-/* Writes all states as one safetensors file, each under its path. The file gets its name when all of it is on the disk,
- * so that whoever opens it finds the old one or the whole new one. FOVEA_PRECONDITION where a state's sizes are not fixed. */
+/* Writes all states as one safetensors file, each under its path, but those whose sizes are not fixed yet: they have no
+ * value. The file gets its name when all of it is on the disk, so that whoever opens it finds the old one or the whole
+ * new one. */
 fovea_code fovea_context_save(fovea_context *context, const char *path, fovea_error *error);
 
 /* The same of what a file of the model's weights has: the params, in their present form. Any program of the model loads
  * it. FOVEA_INVALID_ARGUMENT where the model was loaded from packed weights, which its params can't be had from. */
 fovea_code fovea_context_save_params(fovea_context *context, const char *path, fovea_error *error);
 
-/* Takes all states from a file that fovea_context_save wrote. Sizes that are not fixed become the file's. States that
- * are missing, have another shape or dtype, and tensors that are no state fail (FOVEA_WEIGHTS_MISMATCH, with the nearest
- * names), as does a damaged file (FOVEA_BAD_FILE); the context is then as before. Not during a run. */
+/* Takes all states from a file that fovea_context_save wrote. Sizes that are not fixed become the file's; a state whose
+ * sizes are fixed neither here nor there stays without a value. Other states that are missing, have another shape or
+ * dtype, and tensors that are no state fail (FOVEA_WEIGHTS_MISMATCH, with the nearest names), as does a damaged file
+ * (FOVEA_BAD_FILE); the context is then as before. Not during a run. */
 fovea_code fovea_context_load(fovea_context *context, const char *path, fovea_error *error);
 
 /* Numbers of the last successful run: kernels launched, arithmetic and bytes as the kernels state them, nanoseconds. */

@@ -45,6 +45,12 @@ struct Notes {
   }
 };
 
+/// As a note has it: 64 bits don't fit into a number of JSON.
+struct Fingerprint {
+  explicit Fingerprint(uint64_t value) { snprintf(text, sizeof(text), "%016" PRIx64, value); }
+  char text[17];
+};
+
 struct IntegerNote {
   const char *key;
   int64_t *value;
@@ -129,6 +135,18 @@ struct Reader {
     return FOVEA_OK;
   }
 
+  /// Rows as many as before may be others.
+  fovea_code sameData(const char *key, const char *option, uint64_t now) {
+    char then[256];
+    fovea_code code = text(key, then);
+    if (!code && strcmp(then, Fingerprint(now).text) != 0)
+      return fail(error, FOVEA_INVALID_ARGUMENT,
+                  "%s has other data than the training began with (as many rows, but not the same): give those again, "
+                  "or train from the beginning with another --checkpoint",
+                  option);
+    return code;
+  }
+
   fovea_code same(const Settings &now) {
     char model[256], entry[256];
     fovea_code code = text("fovea.model", model);
@@ -154,7 +172,9 @@ struct Reader {
                     "it was written with another setting: %s was %" PRId64 ", and is %" PRId64 " now", row.what, then,
                     row.now);
     }
-    return code;
+    if (!code)
+      code = sameData("fovea.data", "--data", now.dataPrint);
+    return code ? code : sameData("fovea.valid_data", "--valid", now.validDataPrint);
   }
 };
 
@@ -180,6 +200,8 @@ fovea_code writeCheckpoint(fovea_context &context, const char *path, const Posit
   notes.add("fovea.drop_last", settings.dropLast);
   notes.add("fovea.rows", settings.rows);
   notes.add("fovea.valid_rows", settings.validRows);
+  notes.add("fovea.data", Fingerprint(settings.dataPrint).text);
+  notes.add("fovea.valid_data", Fingerprint(settings.validDataPrint).text);
   for (const IntegerNote &row : PositionNotes(const_cast<Position &>(position)).rows)
     notes.add(row.key, *row.value);
   notes.add("fovea.sums", position.sums);

@@ -22,7 +22,8 @@ struct Position {
 struct Settings {
   const char *model, *entry;
   int64_t seed, batch, dropLast;
-  int64_t rows, validRows; // 0: no evaluation
+  int64_t rows, validRows;            // 0: no evaluation
+  uint64_t dataPrint, validDataPrint; // fingerprints of both; 0: no evaluation
 };
 
 /// Writes all states, the position and the settings, at once or not at all; `target` is a note.

@@ -1,5 +1,6 @@
 #include "runtime/main/Dataset.h"
 
+#include "runtime/core/Hash.h"
 #include "runtime/main/Options.h"
 
 #include <inttypes.h>
@@ -135,6 +136,26 @@ int64_t Dataset::rowBytes(size_t input) const {
   for (int32_t axis = 1; axis < tensor.rank; ++axis)
     bytes *= tensor.shape[axis];
   return bytes;
+}
+
+uint64_t Dataset::fingerprint(int64_t most) const {
+  constexpr int64_t block = 4096;
+  int64_t last = most / block - 1;
+  Hash hash;
+  for (size_t i = 0; i < whole.size(); ++i) {
+    const fovea_tensor &tensor = whole[i];
+    hash.add(&tensor.dtype, sizeof(tensor.dtype));
+    hash.add(tensor.shape, static_cast<size_t>(tensor.rank) * sizeof(tensor.shape[0]));
+    int64_t bytes = tensor.rank ? rowBytes(i) * rowCount : 0;
+    const auto *data = static_cast<const unsigned char *>(tensor.data);
+    int64_t stride = (bytes - block) / last, left = (bytes - block) % last;
+    if (bytes <= most)
+      hash.add(data, static_cast<size_t>(bytes));
+    else
+      for (int64_t k = 0; k <= last; ++k)
+        hash.add(data + stride * k + left * k / last, block); // the last one ends with the array
+  }
+  return hash.finish();
 }
 
 int Dataset::checkShapes(fovea_context *context, int64_t count) {

@@ -19,6 +19,9 @@ public:
   int open(const fovea_program &program, int32_t entry, const char *path);
   int64_t rows() const { return rowCount; }
   const char *name() const { return path; }
+  /// A checksum of dtypes, shapes and values, however they are stored; of arrays above `most` bytes, of blocks all over
+  /// them, some hundredths of a second.
+  uint64_t fingerprint(int64_t most = 64 << 20) const;
 
   /// Checks the shapes of batches of `largest` rows, and of `last` rows where that is not 0; with `gathers`, makes room
   /// for the copies of a batch.

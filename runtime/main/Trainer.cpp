@@ -78,8 +78,15 @@ int Trainer::openData() {
   if (code)
     return code;
   batches = training.dropLast ? data.rows() / training.batch : (data.rows() + training.batch - 1) / training.batch;
-  settings = {program.name,      trainEntry.name, static_cast<int64_t>(options.seed), training.batch,
-              training.dropLast, data.rows(),     training.valid ? valid.rows() : 0};
+  settings = {program.name,
+              trainEntry.name,
+              static_cast<int64_t>(options.seed),
+              training.batch,
+              training.dropLast,
+              data.rows(),
+              training.valid ? valid.rows() : 0,
+              data.fingerprint(),
+              training.valid ? valid.fingerprint() : 0};
   auto count = static_cast<size_t>(trainEntry.output_count), most = count;
   if (training.valid) {
     auto other = static_cast<size_t>(program.entries[evaluateNumber].output_count);

@@ -1,6 +1,7 @@
 // The command `train` of a program that was written by hand.
 #include "CommandLine.h"
 #include "FakeTrainer.h"
+#include "runtime/main/Dataset.h"
 #include "runtime/main/Shuffle.h"
 #include "runtime/main/TrainLog.h"
 
@@ -303,9 +304,11 @@ TEST_CASE("train: a run that is killed or interrupted at any step is resumed to 
 
 TEST_CASE("train: a checkpoint of something else is refused, and kept") {
   Folder folder("train-other");
-  Rows rows(10), more(12);
+  Rows rows(10), more(12), changed(10);
   rows.write(folder / "d.npz");
   more.write(folder / "e.npz");
+  changed.y.back() += 0x1p-10f;
+  changed.write(folder / "changed.npz");
   pid_t child = fork();
   if (child == 0) {
     onStep = [](int32_t step) { step == 3 ? void(raise(SIGKILL)) : void(); };
@@ -335,6 +338,8 @@ TEST_CASE("train: a checkpoint of something else is refused, and kept") {
       {{"--batch", "4", "--seed", "1", "--resume"}, "--seed was 0, and is 1 now"},
       {{"--batch", "4", "--drop-last", "--resume"}, "--drop-last (1: given) was 0, and is 1 now"},
       {{"--batch", "4", "--data", folder / "e.npz", "--resume"}, "rows of --data was 10, and is 12 now"},
+      {{"--batch", "4", "--data", folder / "changed.npz", "--resume"},
+       "--data has other data than the training began with (as many rows, but not the same)"},
       {{"--batch", "4", "--valid", folder / "e.npz", "--resume"},
        "rows of --valid (0: not given) was 0, and is 12 now"},
       {{"--batch", "4", "--resume", "--checkpoint", folder / "other"},
@@ -360,6 +365,40 @@ TEST_CASE("train: a checkpoint of something else is refused, and kept") {
       train({"--data", folder / "d.npz", "--save", folder / "s"}, {"--batch", "4", "--resume", "--epochs", "2"}).code ==
       0);
   CHECK(savedWeights(folder / "s") == fitted(rows, 2, 4, 0, false));
+
+  // What an evaluation sees decides what is kept.
+  Arguments second = {"--data", folder / "d.npz", "--save", folder / "t", "--batch", "4"};
+  CHECK(train(second, {"--valid", folder / "e.npz", "--epochs", "1"}).code == 0);
+  more.x[3] += 1;
+  more.write(folder / "e.npz");
+  CommandResult result = train(second, {"--valid", folder / "e.npz", "--epochs", "2", "--resume"});
+  CHECK(result.code == 1);
+  CHECK_CONTAINS(result.err, "--valid has other data than the training began with");
+}
+
+TEST_CASE("train: a fingerprint of data tells them apart, however they are stored") {
+  Folder folder("train-print");
+  Rows rows(4000);
+  auto print = [&](const std::string &path, int64_t most) {
+    rt::Dataset data;
+    REQUIRE(data.open(*fakeTrainer(), 0, path.c_str()) == 0);
+    return data.fingerprint(most);
+  };
+  rows.write(folder / "d.npz");
+  const int64_t all = 32000, some = 8192; // bytes of x; two blocks, its first and its last
+  uint64_t whole = print(folder / "d.npz", all), sampled = print(folder / "d.npz", some);
+  npyFile("train-print/x.npy", rt::FileDtype::F32, {4000, 2}, rows.x.data());
+  npyFile("train-print/y.npy", rt::FileDtype::F32, {4000}, rows.y.data());
+  CHECK(print(folder.path, all) == whole);
+  CHECK(print(folder.path, some) == sampled);
+  for (size_t at : {size_t(0), size_t(4000), size_t(7999)}) {
+    INFO(at);
+    Rows changed = rows;
+    changed.x[at] = -changed.x[at] - 1;
+    changed.write(folder / "e.npz");
+    CHECK(print(folder / "e.npz", all) != whole);
+    CHECK((print(folder / "e.npz", some) != sampled) == (at != 4000)); // which lies in neither block
+  }
 }
 
 TEST_CASE("train: bad data and files are named, and nothing is written") {

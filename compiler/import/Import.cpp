@@ -145,8 +145,8 @@ ArrayAttr Importer::paramInfos() {
     infos.push_back(builder.getDictionaryAttr({
         builder.getNamedAttr("name", builder.getStringAttr(param.path)),
         builder.getNamedAttr("type", TypeAttr::get(paramType)),
-        builder.getNamedAttr("initializer", builder.getStringAttr(param.initializer)),
-        builder.getNamedAttr("args", builder.getDenseF64ArrayAttr(param.initializerArgs)),
+        builder.getNamedAttr("initializer", builder.getStringAttr(param.initializer.name)),
+        builder.getNamedAttr("args", builder.getDenseF64ArrayAttr(param.initializer.args)),
     }));
   }
   return builder.getArrayAttr(infos);
@@ -158,11 +158,15 @@ ArrayAttr Importer::stateInfos() {
     Type stateType = type(state.type, location(state.span));
     if (!stateType)
       return {};
-    infos.push_back(builder.getDictionaryAttr({
-        builder.getNamedAttr("name", builder.getStringAttr(state.path)),
-        builder.getNamedAttr("type", TypeAttr::get(stateType)),
-        builder.getNamedAttr("initial", builder.getF64FloatAttr(state.initial)),
-    }));
+    SmallVector<NamedAttribute> info = {builder.getNamedAttr("name", builder.getStringAttr(state.path)),
+                                        builder.getNamedAttr("type", TypeAttr::get(stateType))};
+    if (state.initializer.name.empty()) {
+      info.push_back(builder.getNamedAttr("initial", builder.getF64FloatAttr(state.initial)));
+    } else {
+      info.push_back(builder.getNamedAttr("initializer", builder.getStringAttr(state.initializer.name)));
+      info.push_back(builder.getNamedAttr("args", builder.getDenseF64ArrayAttr(state.initializer.args)));
+    }
+    infos.push_back(builder.getDictionaryAttr(info));
   }
   return builder.getArrayAttr(infos);
 }

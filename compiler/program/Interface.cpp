@@ -46,7 +46,10 @@ int32_t dtypeOf(Type type) {
 
 static TensorSpec specOf(StringRef name, Type type, std::string place) {
   auto tensor = cast<graph::TensorType>(type);
-  return {name.str(), std::move(place), dtypeOf(tensor.getElementType()), {tensor.getDims().begin(), tensor.getDims().end()}};
+  return {name.str(),
+          std::move(place),
+          dtypeOf(tensor.getElementType()),
+          {tensor.getDims().begin(), tensor.getDims().end()}};
 }
 
 /// Chooses for each symbol an input size (or integer scalar) that gives it: plain names first, then what is linear in
@@ -86,7 +89,8 @@ static LogicalResult bindSymbols(graph::FuncOp function, Entry &entry,
     bind(entry.symbols[own], -1, common, found);
   for (const std::string &name : entry.symbols)
     if (!known.count(name))
-      return modelError(function.getLoc(), "unbound-size") << "the size `" << name << "` of entry `" << entry.name << "` cannot be had from its inputs";
+      return modelError(function.getLoc(), "unbound-size")
+             << "the size `" << name << "` of entry `" << entry.name << "` cannot be had from its inputs";
   return success();
 }
 
@@ -126,7 +130,8 @@ static void addState(TensorSpec spec, Initial initial, Entry &entry, Interface &
         names.emplace_back(name);
       return at;
     };
-    std::pair<size_t, size_t> pair(position(interface.stateSymbols, common.name()), position(entry.symbols, own.name()));
+    std::pair<size_t, size_t> pair(position(interface.stateSymbols, common.name()),
+                                   position(entry.symbols, own.name()));
     if (!llvm::is_contained(entry.stateSizes, pair))
       entry.stateSizes.push_back(pair);
   }
@@ -141,12 +146,11 @@ static DictionaryAttr findInfo(ModuleOp module, StringRef table, StringRef name)
   return {};
 }
 
-/// A param's initialiser. Fans are PyTorch's: axis 1 is what comes in, axis 0 what goes out, each with all further axes;
-/// the deviation is gain * sqrt(2 / (in + out)) (Xavier) or gain / sqrt(in) (Kaiming), a uniform distribution's bound
-/// sqrt(3) of it.
+/// An initialiser, by its name and arguments. Fans are PyTorch's: axis 1 is what comes in, axis 0 what goes out, each
+/// with all further axes; the deviation is gain * sqrt(2 / (in + out)) (Xavier) or gain / sqrt(in) (Kaiming), a uniform
+/// distribution's bound sqrt(3) of it.
 static Initial initializerOf(DictionaryAttr info) {
   Initial initial;
-  initial.isParam = true;
   StringRef name = info.getAs<StringAttr>("initializer").getValue();
   ArrayRef<double> args = info.getAs<DenseF64ArrayAttr>("args");
   double a = args.empty() ? name == "ones" : args[0], b = args.size() < 2 ? 0 : args[1];
@@ -179,10 +183,15 @@ static Initial initializerOf(DictionaryAttr info) {
 /// What a state is at first, from the module's tables: a written param has its row in that of params.
 static Initial initialOf(graph::FuncOp function, StringRef state) {
   auto module = function->getParentOfType<ModuleOp>();
-  if (DictionaryAttr info = findInfo(module, graph::names::params, state))
-    return initializerOf(info);
   Initial initial;
+  if (DictionaryAttr info = findInfo(module, graph::names::params, state)) {
+    initial = initializerOf(info);
+    initial.isParam = true;
+    return initial;
+  }
   DictionaryAttr info = findInfo(module, graph::names::states, state);
+  if (info && info.get("initializer"))
+    return initializerOf(info);
   if (auto value = info ? info.getAs<FloatAttr>("initial") : FloatAttr())
     initial.a = value.getValueAsDouble();
   return initial;
@@ -266,7 +275,8 @@ FailureOr<Interface> describeProgram(ModuleOp module) {
   for (const TensorSpec &param : interface.params)
     for (DimExpr dim : param.dims)
       if (!dim.isConstant())
-        return modelError(module.getLoc(), "unknown-size") << "the size `" << dim.str() << "` of param `" << param.name << "` is not known when it is built";
+        return modelError(module.getLoc(), "unknown-size")
+               << "the size `" << dim.str() << "` of param `" << param.name << "` is not known when it is built";
   return interface;
 }
 

@@ -33,6 +33,7 @@ struct Slot {
   ValueId argument = 0, current = 0;
   bool written = false;
   double initial = 0;
+  Initializer initializer;
   Span span;
 };
 

@@ -97,7 +97,8 @@ public:
   void addMember(Instance &instance, const syntax::MemberDecl &m);
   void addParam(Instance &instance, const syntax::MemberDecl &m);
   void addTie(Instance &instance, const syntax::MemberDecl &m);
-  bool parseInitializer(const syntax::Expr &e, ParamInfo &info);
+  bool parseInitializer(const syntax::Expr &e, Initializer &initializer);
+  bool parseFirstValue(const syntax::Expr &e, Slot &state);
   std::optional<TensorType> constantType(const syntax::TypeExpr &t);
   bool bindParameters(const std::string &callee, const std::vector<syntax::ParameterDecl> &parameters,
                       std::vector<ArgumentValue> args, Span span, Span declSpan, std::vector<ArgumentValue> &bound);

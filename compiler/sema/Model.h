@@ -45,7 +45,8 @@ enum class ArgumentKind { Input, Param, State };
 
 struct Argument {
   ArgumentKind kind = ArgumentKind::Input;
-  /// Input: its name. Param and State in an entry: the dotted path in the model (a written param's is that of its ParamInfo). In other functions: for people.
+  /// Input: its name. Param and State in an entry: the dotted path in the model (a written param's is that of its
+  /// ParamInfo). In other functions: for people.
   std::string name;
   ValueId value = 0;
   source::Span span;
@@ -96,12 +97,17 @@ struct Function {
   source::Span span;
 };
 
-/// How a param starts where no file gives it: the library's initialiser and its arguments.
+/// How a param starts where no file gives it, or a state: the initialiser's name, empty where there is none, and its
+/// arguments.
+struct Initializer {
+  std::string name;
+  std::vector<double> args;
+};
+
 struct ParamInfo {
   std::string path;
   TensorType type; // literal dims
-  std::string initializer;
-  std::vector<double> initializerArgs;
+  Initializer initializer;
   bool isWritten = false; // by an entry: a State argument of every entry that uses it
   source::Span span;
 };
@@ -109,7 +115,8 @@ struct ParamInfo {
 struct StateInfo {
   std::string path;
   TensorType type;
-  double initial = 0;
+  double initial = 0; // where there is no initialiser
+  Initializer initializer;
   source::Span span;
 };
 

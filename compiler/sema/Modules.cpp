@@ -257,6 +257,10 @@ std::optional<TensorType> Elaborator::constantType(const syntax::TypeExpr &t) {
   return type;
 }
 
+static bool needsFans(const Initializer &initializer) {
+  return initializer.name.rfind("xavier", 0) == 0 || initializer.name.rfind("kaiming", 0) == 0;
+}
+
 void Elaborator::addParam(Instance &instance, const syntax::MemberDecl &m) {
   ParamInfo info;
   info.path = joinPath(instance.storedPath, m.renamed ? m.stored : m.name.text);
@@ -270,12 +274,11 @@ void Elaborator::addParam(Instance &instance, const syntax::MemberDecl &m) {
       return;
     }
   info.type = *type;
-  if (m.value && !parseInitializer(*m.value, info))
+  if (m.value && !parseInitializer(*m.value, info.initializer))
     return;
-  bool needsFans = info.initializer.rfind("xavier", 0) == 0 || info.initializer.rfind("kaiming", 0) == 0;
-  if (needsFans && type->dims.size() < 2) {
+  if (needsFans(info.initializer) && type->dims.size() < 2) {
     diagnostics.report(diag::rankMismatch, m.value->span, "`" + m.name.text + "`", sema::describe(*type),
-                       "at least 2 axes for `" + info.initializer + "`");
+                       "at least 2 axes for `" + info.initializer.name + "`");
     return;
   }
   auto index = static_cast<uint32_t>(model.params.size());
@@ -308,9 +311,16 @@ static const std::map<std::string, std::vector<std::pair<const char *, double>>>
   return table;
 }
 
-bool Elaborator::parseInitializer(const syntax::Expr &e, ParamInfo &info) {
-  bool isCall = e.kind == ExprKind::Call && e.children[0]->kind == ExprKind::Name;
-  auto it = isCall ? initializers().find(e.children[0]->text) : initializers().end();
+static bool isNamedCall(const syntax::Expr &e) {
+  return e.kind == syntax::Expr::Kind::Call && e.children[0]->kind == syntax::Expr::Kind::Name;
+}
+
+static auto findInitializer(const syntax::Expr &e) {
+  return isNamedCall(e) ? initializers().find(e.children[0]->text) : initializers().end();
+}
+
+bool Elaborator::parseInitializer(const syntax::Expr &e, Initializer &initializer) {
+  auto it = findInitializer(e);
   if (it == initializers().end()) {
     std::vector<std::string> names;
     std::string list;
@@ -318,14 +328,14 @@ bool Elaborator::parseInitializer(const syntax::Expr &e, ParamInfo &info) {
       names.push_back(name);
       list += (list.empty() ? "" : ", ") + name;
     }
-    std::string near = isCall ? nearest(e.children[0]->text, names) : "";
+    std::string near = isNamedCall(e) ? nearest(e.children[0]->text, names) : "";
     diagnostics.report(diag::notAValue, e.span, quote(e), "an initialiser")
         .help(near.empty() ? "initialisers: " + list : "did you mean `" + near + "`?");
     return false;
   }
-  info.initializer = it->first;
+  initializer.name = it->first;
   for (auto [name, value] : it->second)
-    info.initializerArgs.push_back(value);
+    initializer.args.push_back(value);
   size_t next = 0;
   for (const syntax::ArgumentExpr &a : e.arguments) {
     size_t i = next++;
@@ -347,8 +357,30 @@ bool Elaborator::parseInitializer(const syntax::Expr &e, ParamInfo &info) {
       diagnostics.report(diag::notConstant, a.value->span, "an initialiser's argument");
       return false;
     }
-    info.initializerArgs[i] = *v.asNumber();
+    initializer.args[i] = *v.asNumber();
   }
+  return true;
+}
+
+/// A number, or an initialiser that doesn't look at the shape.
+bool Elaborator::parseFirstValue(const syntax::Expr &e, Slot &state) {
+  if (findInitializer(e) != initializers().end()) {
+    if (!parseInitializer(e, state.initializer))
+      return false;
+    if (needsFans(state.initializer))
+      diagnostics.report(diag::notAValue, e.span, quote(e), "a state's first value")
+          .help("xavier and kaiming are of params: uniform(low, high) and normal(mean, std) are of states as well");
+    return !needsFans(state.initializer);
+  }
+  Entity v = eval(e);
+  if (v.isError())
+    return false;
+  std::optional<double> number = v.is(Kind::Bool) ? std::optional<double>(v.flag) : v.asNumber();
+  if (!number) {
+    diagnostics.report(diag::notConstant, e.span, "a state's first value");
+    return false;
+  }
+  state.initial = *number;
   return true;
 }
 

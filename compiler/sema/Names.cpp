@@ -257,17 +257,8 @@ Slot *Elaborator::stateSlot(uint32_t root, const std::string &path, const syntax
   slot.root = root;
   slot.path = path;
   slot.span = span;
-  if (initial) {
-    Entity v = eval(*initial);
-    if (v.isError())
-      return nullptr;
-    std::optional<double> number = v.is(Kind::Bool) ? std::optional<double>(v.flag) : v.asNumber();
-    if (!number) {
-      diagnostics.report(diag::notConstant, initial->span, "a state's first value");
-      return nullptr;
-    }
-    slot.initial = *number;
-  }
+  if (initial && !parseFirstValue(*initial, slot))
+    return nullptr;
   std::optional<TensorType> t = evaluateType(type, true);
   if (!t)
     return nullptr;

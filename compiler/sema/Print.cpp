@@ -39,8 +39,9 @@ static std::string printOp(const Model &model, const Function &f, const Op &op) 
 
 static std::string printFunction(const Model &model, const Function &f) {
   static constexpr const char *kinds[] = {"", "param ", "state "};
-  std::string out = fmt::format("{}{}{}{}{}<{}>(", f.role.empty() ? "" : "@" + f.role + " ", f.requireFused ? "@require_fused " : "", f.isLayer ? "layer " : "",
-                                f.isEntry ? "entry " : "fn ", f.name, fmt::join(f.symbols, ", "));
+  std::string out =
+      fmt::format("{}{}{}{}{}<{}>(", f.role.empty() ? "" : "@" + f.role + " ", f.requireFused ? "@require_fused " : "",
+                  f.isLayer ? "layer " : "", f.isEntry ? "entry " : "fn ", f.name, fmt::join(f.symbols, ", "));
   for (const Argument &a : f.arguments)
     out += fmt::format("{}\n    {}%{} {}: {}", &a == f.arguments.data() ? "" : ",", kinds[static_cast<int>(a.kind)],
                        a.value, a.name, describe(f.values[a.value].type));
@@ -57,14 +58,18 @@ static std::string printFunction(const Model &model, const Function &f) {
   return out + "}\n";
 }
 
+static std::string text(const Initializer &initializer) {
+  return fmt::format("{}({})", initializer.name, fmt::join(initializer.args, ", "));
+}
+
 std::string sema::print(const Model &model) {
   std::string out = "model " + model.name + "\n";
   for (const ParamInfo &p : model.params)
-    out += fmt::format(
-        "{}param {}: {}{}\n", p.isWritten ? "written " : "", p.path, describe(p.type),
-        p.initializer.empty() ? "" : fmt::format(" = {}({})", p.initializer, fmt::join(p.initializerArgs, ", ")));
+    out += fmt::format("{}param {}: {}{}\n", p.isWritten ? "written " : "", p.path, describe(p.type),
+                       p.initializer.name.empty() ? "" : " = " + text(p.initializer));
   for (const StateInfo &s : model.states)
-    out += fmt::format("state {}: {} = {}\n", s.path, describe(s.type), s.initial);
+    out += fmt::format("state {}: {} = {}\n", s.path, describe(s.type),
+                       s.initializer.name.empty() ? fmt::to_string(s.initial) : text(s.initializer));
   for (const Function &f : model.functions)
     out += "\n" + printFunction(model, f);
   return out;

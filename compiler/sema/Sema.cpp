@@ -241,7 +241,7 @@ void Elaborator::recordStates(const Builder &builder) {
     for (const StateInfo &s : model.states)
       known = known || s.path == slot.path;
     if (!known)
-      model.states.push_back({slot.path, builder.type(slot.argument), slot.initial, slot.span});
+      model.states.push_back({slot.path, builder.type(slot.argument), slot.initial, slot.initializer, slot.span});
   }
 }
 

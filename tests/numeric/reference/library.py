@@ -4,6 +4,7 @@ import math
 import torch
 from torch.nn import functional as F
 
+from .initialisers import probabilities
 from .philox import kept, random_bits
 
 DIM, HEADS, HIDDEN = 12, 3, 20
@@ -179,6 +180,14 @@ def dropped(x, seed):
     return dict(y=torch.where(left, x / 0.75, 0), back=torch.where(left, 2 * x / 0.75, 0))
 
 
+def dropped_unseeded(x):
+    """The seed of each call is a state that starts as a number of [0, 2^62) and is one more in each run."""
+    seeds = [int(probabilities(f"{call}.next_seed.seed", 1, 0)[0] * 2**62) + 1 for call in ("dropout", "dropout#2")]
+    left, right = (kept(seed, x.shape, rate) for seed, rate in zip(seeds, (0.25, 0.5)))
+    both = left & right
+    return dict(y=torch.where(left, x / 0.75, 0), z=torch.where(right, x / 0.5, 0), back=torch.where(both, 2 * x / 0.375, 0))
+
+
 def cases(m):
     """(entry, inputs, function of the inputs giving a tensor or {output: tensor})."""
     g = torch.Generator().manual_seed(31)
@@ -237,6 +246,7 @@ def cases(m):
     yield "random_words", dict(seed=0x299F31D0A4093822, counter=far), lambda seed, counter: dict(
         bits=random_bits(seed, counter), numbers=random_bits(seed, counter) // 256 * 2.0**-24)
     yield "dropped", dict(x=wide, seed=-7), dropped
+    yield "dropped_unseeded", dict(x=wide), dropped_unseeded
     yield "attention_dropped", dict(q=q, k=k, v=v, seed=1 << 40), lambda q, k, v, seed: torch.where(
         kept(seed, (*q.shape[:3], k.shape[2]), 0.1), (q @ k.mT / q.shape[-1]**0.5).softmax(-1) / 0.9, 0) @ v
     yield "loss_mse", dict(x=scores[0], y=scores[1]), F.mse_loss

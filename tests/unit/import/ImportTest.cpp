@@ -104,8 +104,9 @@ struct Fixture {
     entry.f.requirements = {{T, sema::Relation::LE, DimExpr(512), "T <= 512", {file, 13, 18}}};
     entry.f.results = {{"y", z, -1}, {"last", slice, -1}, {"below", small, -1}, {"cache", r, 3}};
     m.functions.push_back(entry.f);
-    m.params = {{"layers.0.weight", {{8, 4}, DType::F32}, "normal", {0.0, 0.02}, {}}};
-    m.states = {{"cache", {{B, T + 1, 8}, DType::F32}, 0, {}}};
+    m.params = {{"layers.0.weight", {{8, 4}, DType::F32}, {"normal", {0.0, 0.02}}, {}, {}}};
+    m.states = {{"cache", {{B, T + 1, 8}, DType::F32}, 0, {}, {}},
+                {"seed", {{}, DType::I64}, 0, {"uniform", {0, 8}}, {}}};
     return m;
   }
 };
@@ -117,6 +118,8 @@ TEST_CASE_FIXTURE(Fixture, "a model with a layer, a param, a state and a scalar 
   REQUIRE_MESSAGE(!out.empty(), message);
   CHECK(has(out, "graph.model = \"Tiny\""));
   CHECK(has(out, "initializer = \"normal\""));
+  CHECK(has(out, "{initial = 0.000000e+00 : f64, name = \"cache\""));
+  CHECK(has(out, "{args = array<f64: 0.000000e+00, 8.000000e+00>, initializer = \"uniform\", name = \"seed\""));
   CHECK(has(out, "graph.func private @Layer.forward<[B, T]>"));
   CHECK(has(out, "[0, 1, 2], %arg1 [3, 2] -> [0, 1, 3]"));
   CHECK(has(out, "\"up\""));

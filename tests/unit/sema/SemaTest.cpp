@@ -272,8 +272,8 @@ TEST_CASE("modules: stored names, initialisers, layers, settings") {
   GOOD(e);
   CHECK(e.model->params.size() == 6);
   CHECK(e.model->params[0].path == "net.layer.0.weight");
-  CHECK(e.model->params[0].initializer == "normal");
-  CHECK(e.model->params[0].initializerArgs == std::vector<double>{0, 0.5});
+  CHECK(e.model->params[0].initializer.name == "normal");
+  CHECK(e.model->params[0].initializer.args == std::vector<double>{0, 0.5});
   CHECK(e.model->functions.size() == 2); // equal layers are one function
   CHECK(e.model->functions[0].isLayer);
   CHECK(e.entry().ops[1].path == "blocks.1");
@@ -293,6 +293,26 @@ TEST_CASE("tied params are one") {
   CHECK(e.model->params.size() == 1);
   CHECK(e.model->params[0].path == "a.weight");
   CHECK(e.engine.diagnostics().empty());
+}
+
+TEST_CASE("state: a first value is a number, or drawn by an initialiser; each place that calls dropout has a seed") {
+  Elaborated e("module L() { fn forward(x: f32[B]) -> f32[B] { dropout(dropout(x, 0.1), 0.2) } }\n"
+               "model M { layers: [L(); 2]\n entry e(x: f32[B]) -> f32[B] { state n: i64 = 3\n n = n + 1\n"
+               "for layer in layers { x = layer(x) }\n x } }");
+  GOOD(e);
+  REQUIRE(e.model->states.size() == 5);
+  CHECK(e.model->states[0].initial == 3);
+  CHECK(e.model->states[0].initializer.name.empty());
+  const char *paths[] = {"layers.0.dropout.next_seed.seed", "layers.0.dropout#2.next_seed.seed",
+                         "layers.1.dropout.next_seed.seed", "layers.1.dropout#2.next_seed.seed"};
+  for (size_t i = 0; i < 4; ++i) {
+    CHECK(e.model->states[i + 1].path == paths[i]);
+    CHECK(e.model->states[i + 1].initializer.name == "uniform");
+    CHECK(e.model->states[i + 1].initializer.args == std::vector<double>{0, 0x1p62});
+  }
+  Elaborated given("model M { entry e(x: f32[B], seed: i64) -> f32[B] { dropout(x, 0.1, seed) } }");
+  GOOD(given);
+  CHECK(given.model->states.empty());
 }
 
 TEST_CASE("state: reads see writes, and each module has its own") {

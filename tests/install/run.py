@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Uses the installed package as a stranger would: nothing of the build or source tree but the examples.
 
-usage: run.py --build BUILD --work FOLDER --cc C --cxx C++ prefix|custom_pass|embed|generate|translate|paint|train
+usage: run.py --build BUILD --work FOLDER --cc C --cxx C++ prefix|custom_pass|embed|generate|translate|paint|write|train
 """
 import argparse
+import math
 import pathlib
 import shutil
 import subprocess
@@ -138,6 +139,47 @@ def paint(arguments, prefix):
     expect(beyond.returncode == 1 and "outside" in beyond.stderr and not beyond.stdout, "an error below the model's last row", beyond)
 
 
+def drawn(scores, temperature, seed):
+    """What examples/char_gpt's program chooses, and the next seed: splitmix64, and the letter in whose share of [0, 1) the number lies."""
+    mask = 2**64 - 1
+    seed = seed + 0x9E3779B97F4A7C15 & mask
+    z = (seed ^ seed >> 30) * 0xBF58476D1CE4E5B9 & mask
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & mask
+    if temperature == 0:
+        return scores.index(max(scores)), seed
+    shares = [math.exp((score - max(scores)) / temperature) for score in scores]
+    number, letter = ((z ^ z >> 31) >> 11) * 2.0**-53 * sum(shares), 0
+    while letter + 1 < len(shares) and number >= shares[letter]:
+        number -= shares[letter]
+        letter += 1
+    return letter, seed
+
+
+def write(arguments, prefix):
+    """The C program goes on, over pieces and a window that slides, with the letters that are drawn from what the model says after the whole text."""
+    source, work = ROOT / "examples/char_gpt", arguments.work / "write"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    settings = [part for setting in ("dim=32", "heads=2", "depth=2", "context=8", "peak=0.02") for part in ("--set", setting)]
+    program, library, weights = work / "char_gpt", work / "libchar_gpt.so", work / "weights.safetensors"
+    run(prefix / "bin/fovea", "build", source / "char_gpt.fov", "-o", program, *settings)
+    run(prefix / "bin/fovea", "build", source / "char_gpt.fov", "--emit=lib", "-o", library, *settings)
+    cmake(source, work / "build", prefix, arguments, f"-DCHAR_GPT_LIBRARY={library}")
+    save = lambda name, shape, values: tensors.write_npy(work / name, tensors.Tensor("<i8", shape, values))
+    save("text.npy", (128, 9), [letter for i in range(128) for letter in ("never odd or even " * 2)[i % 18 :][:9].encode()])
+    run(program, "train", "--data", work / "text.npy", "--save", weights, "--epochs", 8, "--batch", 16)
+    prompt = "was it a car or a cat I saw; " * 3
+    for temperature, seed in ("0", 1), ("0.8", 3), ("0.8", 4):
+        got = subprocess.run([work / "build/generate", weights, "30", temperature, str(seed), prompt], check=True, capture_output=True).stdout
+        letters = list(prompt.encode())
+        for _ in range(30):
+            save("letters.npy", (1, len(letters)), letters)
+            run(program, "next", work / "letters.npy", 0, "--size", f"slots={len(letters) + 7}", "--weights", weights, "-o", work / "scores.npy")
+            letter, seed = drawn(list(tensors.read(work / "scores.npy")[""].values), float(temperature), seed)
+            letters.append(letter)
+        expect(got == bytes(letters) + b"\n", f"the text {bytes(letters)}", got)
+
+
 def train(arguments, prefix):
     """The C program trains as PyTorch does from the same weights, in every epoch and at the end, and from a seed as well."""
     source, golden = ROOT / "examples/first_training", ROOT / "tests/numeric/golden/first_training"
@@ -163,7 +205,8 @@ def main():
     parser = argparse.ArgumentParser()
     for option in ("--build", "--work", "--cc", "--cxx"):
         parser.add_argument(option, type=pathlib.Path, required=True)
-    steps = {"prefix": install, "custom_pass": custom_pass, "embed": embed, "generate": generate, "translate": translate, "paint": paint, "train": train}
+    steps = {"prefix": install, "custom_pass": custom_pass, "embed": embed, "generate": generate, "translate": translate, "paint": paint, "write": write,
+             "train": train}
     parser.add_argument("step", choices=steps)
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)

@@ -3,18 +3,19 @@
 
 usage: examples.py --fovea FOVEA --work FOLDER --downloads FOLDER digits|keywords|translate
 
-digits, keywords: the mean over five seeds of what is right among the rows held out. translate: at a small size, its loss, and a page of what it
+digits, keywords: the mean over five seeds of what is right among the rows held out. translate: at a small size, its loss, and pictures of what it
 looks at. Skipped (exit code 77) where the data can't be made, unless FOVEA_REQUIRE_WEIGHTS is set.
 """
 import argparse
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 
-from training import expect, npy
+from training import expect
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "examples"
 
@@ -36,14 +37,18 @@ class Example:
     def run(self, *command):
         return subprocess.run(command, check=True, cwd=self.work, stdout=subprocess.PIPE, text=True).stdout
 
-    def train(self, seed, epochs, batch):
+    def train(self, seed, epochs, batch, *more):
         """What the kept epoch came to on the rows held out."""
         self.run(f"./{self.name}", "train", "--data", "data/train.npz", "--valid", "data/valid.npz", "--epochs", str(epochs), "--batch", str(batch),
-                 "--drop-last", "--seed", str(seed), "--save", f"{seed}.safetensors", "--log", f"{seed}.jsonl")
-        log = map(json.loads, (self.work / f"{seed}.jsonl").read_text().splitlines())
-        found = [event["valid"] for event in log if event["kind"] == "epoch"]
+                 "--drop-last", "--seed", str(seed), "--save", f"{seed}.safetensors", "--log", f"{seed}.jsonl", *map(str, more))
+        found = self.epochs(seed)
         expect(len(found) == epochs, f"{epochs} epochs in the log, not {len(found)}")
         return min(found, key=lambda valid: valid["loss"])
+
+    def epochs(self, seed):
+        """What each epoch came to on the rows held out."""
+        log = map(json.loads, (self.work / f"{seed}.jsonl").read_text().splitlines())
+        return [event["valid"] for event in log if event["kind"] == "epoch"]
 
     def mean_accuracy(self, epochs, wanted):
         shares = [self.train(seed, epochs, 32)["accuracy"] for seed in range(1, 6)]
@@ -68,14 +73,15 @@ def translate(options):
                       ["--attention-maps", "--set", "steps=200"])
     valid = example.train(1, 1, 64)
     expect(valid["loss"] < 1.2, f"a loss below 1.2 after 200 steps, not {valid}")
-    sources = ["le 5 mars 2021", "5. März 2021", "March 5, 2021"]
-    rows = [[*text.encode(), *[0] * 48][:48] for text in sources]
-    (example.work / "source.npy").write_bytes(npy((3, 48), "q", sum(rows, [])))
-    (example.work / "answer.npy").write_bytes(npy((3, 3), "q", [1, 50, 48] * 3))
-    example.run("./translate", "next", "source.npy", "answer.npy", "--weights", "1.safetensors", "--explain-attention", "page.html")
-    page = (example.work / "page.html").read_text()
-    expect("cross_attention" in page, "cross-attention on the page")
-    print(valid)
+    answers = example.run(sys.executable, EXAMPLES / "translate/draw.py", "./translate", "1.safetensors", "maps", "le 5 mars 2021", "5. März 2021").splitlines()
+    for number, line in enumerate(answers, 1):
+        rows, picture = {}, (example.work / f"maps/{number}.svg").read_text()
+        for y, weight in re.findall(r'<rect x="\d+" y="(\d+)" .*fill-opacity="(.*)"', picture):
+            rows[y] = rows.get(y, 0) + float(weight)
+        expect(len(rows) == len(line.split(": ")[1]), f"a row for each byte of {line}, not {len(rows)}")
+        expect(all(0.8 < total < 1.1 for total in rows.values()), f"weights of sum 1, not {rows}")
+    expect(len(answers) == 2, f"two answers, not {answers}")
+    print(valid, answers)
 
 
 def main():
@@ -87,4 +93,5 @@ def main():
     globals()[options.example](options)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -24,14 +24,14 @@ def blocks(text):
     return ["\n".join(line[4:] for line in block.splitlines()) + "\n" for block in re.findall(r"(?:^(?:    .*)?\n)+", text, re.M) if block.strip()]
 
 
-def find_numpy(venv):
-    """Goes on in the virtual environment's Python where only that has NumPy."""
-    if importlib.util.find_spec("numpy"):
+def find_module(name, venv):
+    """Goes on in the virtual environment's Python where only that has the module."""
+    if importlib.util.find_spec(name):
         return
     python = venv / "bin/python" if venv else None
     if python and python.exists() and pathlib.Path(sys.prefix).resolve() != venv.resolve():
         os.execv(python, [str(python), *sys.argv])
-    print("skipped: no NumPy")
+    print(f"skipped: no {name}")
     sys.exit(77)
 
 
@@ -41,7 +41,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--venv", type=pathlib.Path)
     arguments = parser.parse_args()
-    find_numpy(arguments.venv)
+    find_module("numpy", arguments.venv)
     work = arguments.work.resolve()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -70,4 +70,5 @@ def main():
     print(last)
 
 
-main()
+if __name__ == "__main__":
+    main()

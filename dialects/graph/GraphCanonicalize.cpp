@@ -5,6 +5,8 @@
 
 #include "mlir/IR/PatternMatch.h"
 
+#include <cmath>
+
 using namespace mlir;
 using namespace fovea;
 using namespace fovea::graph;
@@ -36,6 +38,42 @@ struct ElementwiseOfScalars : OpInterfaceRewritePattern<ElementwiseOpInterface> 
     state.propertiesAttr = op->getPropertiesAsAttribute();
     Value scalar = rewriter.create(state)->getResult(0);
     rewriter.replaceOpWithNewOp<BroadcastOp>(op, type, scalar, ArrayRef<int64_t>());
+    return success();
+  }
+};
+
+/// Whether a float is the same number everywhere.
+bool isNumber(Value value, double number) {
+  if (auto broadcast = value.getDefiningOp<BroadcastOp>(); broadcast && broadcast.getAxes().empty())
+    value = broadcast.getX();
+  auto constant = value.getDefiningOp<ConstantOp>();
+  auto found = constant ? dyn_cast<FloatAttr>(constant.getValueAttr()) : FloatAttr();
+  return found && found.getValueAsDouble() == number && !std::signbit(found.getValueAsDouble());
+}
+
+/// A choice between the floats 1 and 0 is its condition as a number.
+struct SelectOfNumbers : OpRewritePattern<SelectOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(SelectOp op, PatternRewriter &rewriter) const override {
+    Value condition = op.getCondition();
+    if (isNumber(op.getLhs(), 0) && isNumber(op.getRhs(), 1))
+      condition = NotOp::create(rewriter, withPath(op.getLoc(), ""), condition).getResult();
+    else if (!isNumber(op.getLhs(), 1) || !isNumber(op.getRhs(), 0))
+      return failure();
+    rewriter.replaceOpWithNewOp<CastOp>(op, op.getResult().getType(), condition);
+    return success();
+  }
+};
+
+/// 1 - c, of a condition as a number, is what holds where c does not.
+struct ComplementOfCondition : OpRewritePattern<SubOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(SubOp op, PatternRewriter &rewriter) const override {
+    auto number = op.getRhs().getDefiningOp<CastOp>();
+    if (!isNumber(op.getLhs(), 1) || !number || !typeOf(number.getX()).getElementType().isInteger(1))
+      return failure();
+    Value condition = NotOp::create(rewriter, withPath(op.getLoc(), ""), number.getX()).getResult();
+    rewriter.replaceOpWithNewOp<CastOp>(op, op.getResult().getType(), condition);
     return success();
   }
 };
@@ -250,7 +288,7 @@ struct ContractOfRepeats : OpRewritePattern<ContractOp> {
 } // namespace
 
 void GraphDialect::getCanonicalizationPatterns(RewritePatternSet &patterns) const {
-  patterns.add<ElementwiseOfScalars>(getContext());
+  patterns.add<ElementwiseOfScalars, SelectOfNumbers, ComplementOfCondition>(getContext());
 }
 
 void TransposeOp::getCanonicalizationPatterns(RewritePatternSet &patterns, MLIRContext *context) {

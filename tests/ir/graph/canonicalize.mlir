@@ -255,3 +255,34 @@ graph.func @contract_keeps_repeats(%q: !graph.tensor<[6, 4, 8], f32>, %k: !graph
   %3 = graph.contract %q [0, 1, 2], %o [0, 3, 2] -> [0, 1, 3] : <[6, 4, 8], f32>, <[6, 6, 8], f32> -> <[6, 4, 6], f32>
   graph.return %0, %1, %2, %3 : !graph.tensor<[6, 4, 6], f32>, !graph.tensor<[5, 6, 6], f32>, !graph.tensor<[5, 6, 8], f32>, !graph.tensor<[6, 4, 6], f32>
 }
+
+// A choice between 1 and 0 is a condition as a number, and so is 1 less such a number. Integers, whose range is known, and -0 stay.
+// CHECK-LABEL: @conditions_as_numbers
+// CHECK: %[[A:.*]] = graph.cast %arg0 : <[T], i1> -> <[T], f32>
+// CHECK: %[[N:.*]] = graph.not %arg0
+// CHECK: %[[B:.*]] = graph.cast %[[N]] : <[T], i1> -> <[T], f32>
+// CHECK: %[[M:.*]] = graph.not %arg0
+// CHECK: %[[C:.*]] = graph.cast %[[M]] : <[T], i1> -> <[T], f32>
+// CHECK: %[[D:.*]] = graph.select %arg0, %{{.*}} : <[T], i1>, <[T], i64>
+// CHECK: %[[E:.*]] = graph.select %arg0, %{{.*}} : <[T], i1>, <[T], f32>
+// CHECK: graph.return %[[A]], %[[B]], %[[C]], %[[D]], %[[E]]
+graph.func @conditions_as_numbers<[T]>(%c: !graph.tensor<[T], i1>)
+    -> (!graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], i64>, !graph.tensor<[T], f32>) {
+  %1 = graph.constant 1.0 : f32 : !graph.tensor<[], f32>
+  %0 = graph.constant 0.0 : f32 : !graph.tensor<[], f32>
+  %m = graph.constant -0.0 : f32 : !graph.tensor<[], f32>
+  %i = graph.constant 1 : i64 : !graph.tensor<[], i64>
+  %j = graph.constant 0 : i64 : !graph.tensor<[], i64>
+  %one = graph.broadcast %1 [] : <[], f32> -> <[T], f32>
+  %zero = graph.broadcast %0 [] : <[], f32> -> <[T], f32>
+  %minus = graph.broadcast %m [] : <[], f32> -> <[T], f32>
+  %ione = graph.broadcast %i [] : <[], i64> -> <[T], i64>
+  %izero = graph.broadcast %j [] : <[], i64> -> <[T], i64>
+  %a = graph.select %c, %one, %zero : <[T], i1>, !graph.tensor<[T], f32>
+  %b = graph.select %c, %zero, %one : <[T], i1>, !graph.tensor<[T], f32>
+  %n = graph.cast %c : <[T], i1> -> <[T], f32>
+  %s = graph.sub %one, %n : <[T], f32>
+  %d = graph.select %c, %ione, %izero : <[T], i1>, !graph.tensor<[T], i64>
+  %e = graph.select %c, %one, %minus : <[T], i1>, !graph.tensor<[T], f32>
+  graph.return %a, %b, %s, %d, %e : !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], i64>, !graph.tensor<[T], f32>
+}

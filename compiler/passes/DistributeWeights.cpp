@@ -1,8 +1,11 @@
 // contract(a + b, v) becomes contract(a, v) + contract(b, v) where a or b are weights of a softmax: differential
 // attention and other mixtures become an attention for each, none of which holds its weights. Pays because the sum of
-// the weights is queries by keys, and what is summed then only as large as the result. Numerical effect: see Passes.td.
+// the weights is queries by keys, and what is summed then only as large as the result. contract(a, v) over keys and
+// heads becomes a sum over the heads of contract(a, v) over the keys, for the same reason. Numerical effect: see
+// Passes.td.
 #include "compiler/passes/ElementExpression.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/passes/ReductionOrder.h"
 
 namespace fovea {
 #define GEN_PASS_DEF_DISTRIBUTEWEIGHTS
@@ -11,6 +14,8 @@ namespace fovea {
 
 using namespace mlir;
 using namespace fovea;
+
+static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
 
 /// Whether a value is a softmax's result, but for layouts, casts and factors.
 static bool isWeights(Value value, unsigned depth = 0) {
@@ -76,13 +81,57 @@ private:
   unsigned steps = 0;
 };
 
+/// Operands of a product, in f32, where the axes of weights that join several are taken apart.
+class TakenApart {
+public:
+  TakenApart(ArrayRef<int64_t> weightLabels, ArrayRef<int64_t> valueLabels, const ReductionOrder &order) {
+    int64_t fresh = 1 + std::max(*llvm::max_element(weightLabels), *llvm::max_element(valueLabels));
+    for (auto [label, sizes] : llvm::zip_equal(weightLabels, order.parts)) {
+      Axis &axis = axes[label];
+      axis.labels = {label};
+      axis.sizes.assign(sizes.begin(), sizes.end());
+      while (axis.labels.size() < sizes.size())
+        axis.labels.push_back(fresh++);
+    }
+  }
+
+  std::pair<Value, SmallVector<int64_t>> of(OpBuilder &builder, Value value, ArrayRef<int64_t> labels) const {
+    SmallVector<int64_t> apart;
+    SmallVector<DimExpr> dims;
+    for (auto [label, dim] : llvm::zip_equal(labels, typeOf(value).getDims())) {
+      auto axis = axes.find(label);
+      bool isJoined = axis != axes.end() && axis->second.labels.size() > 1;
+      llvm::append_range(apart, isJoined ? ArrayRef(axis->second.labels) : ArrayRef(label));
+      llvm::append_range(dims, isJoined ? ArrayRef(axis->second.sizes) : ArrayRef(dim));
+    }
+    if (typeOf(value).getDims() != ArrayRef(dims))
+      value = graph::ReshapeOp::create(builder, value.getLoc(), typeOf(value).cloneWith(dims), value);
+    graph::TensorType wide = typeOf(value).cloneWith(builder.getF32Type());
+    if (value.getType() != wide)
+      value = graph::CastOp::create(builder, value.getLoc(), wide, value);
+    return {value, apart};
+  }
+
+private:
+  struct Axis {
+    SmallVector<int64_t> labels;
+    SmallVector<DimExpr> sizes;
+  };
+  llvm::DenseMap<int64_t, Axis> axes; ///< by the label that it had
+};
+
 class DistributeWeights : public fovea::impl::DistributeWeightsBase<DistributeWeights> {
   void runOnOperation() override {
+    forEachProduct([&](graph::ContractOp product, unsigned side) { return distribute(product, side); });
+    forEachProduct([&](graph::ContractOp product, unsigned side) { return sumKeysFirst(product, side); });
+  }
+
+  void forEachProduct(llvm::function_ref<bool(graph::ContractOp, unsigned)> rewrite) {
     SmallVector<graph::ContractOp> products;
     getOperation().walk([&](graph::ContractOp product) { products.push_back(product); });
     for (graph::ContractOp product : products)
       for (unsigned side : {0, 1})
-        if (!product.getPacked() && distribute(product, side))
+        if (!product.getPacked() && rewrite(product, side))
           break;
   }
 
@@ -107,6 +156,52 @@ class DistributeWeights : public fovea::impl::DistributeWeightsBase<DistributeWe
     product.getResult().replaceAllUsesWith(total);
     product.erase();
     ++numDistributed;
+    return true;
+  }
+
+  /// A product that sums other axes as well as the keys: these alone, then a sum of what is left.
+  bool sumKeysFirst(graph::ContractOp product, unsigned side) {
+    Value weights = product->getOperand(side);
+    ArrayRef<int64_t> mine = side ? product.getRhsLabels() : product.getLhsLabels();
+    ArrayRef<int64_t> theirs = side ? product.getLhsLabels() : product.getRhsLabels(), out = product.getOutLabels();
+    SmallVector<int64_t> summed;
+    for (auto [axis, label] : llvm::enumerate(mine))
+      if (!llvm::is_contained(out, label))
+        summed.push_back(axis);
+    // Of values that differ from row to row the product is no attention.
+    bool areShared = llvm::any_of(mine, [&](int64_t label) { return !llvm::is_contained(theirs, label); });
+    if (!areShared || summed.empty() || !dependsOnWeights(weights))
+      return false;
+    std::optional<ReductionOrder> order = orderOfReduction(weights, summed);
+    if (!order || order->after.empty())
+      return false;
+    OpBuilder builder(product);
+    TakenApart axes(mine, theirs, *order);
+    auto [w, wLabels] = axes.of(builder, weights, mine);
+    auto [v, vLabels] = axes.of(builder, product->getOperand(1 - side), theirs);
+    graph::TensorType type = product.getType().cloneWith(builder.getF32Type());
+    SmallVector<int64_t> partLabels, rest;
+    SmallVector<DimExpr> dims;
+    for (int64_t axis : order->after) {
+      rest.push_back(partLabels.size());
+      partLabels.push_back(wLabels[axis]);
+      dims.push_back(typeOf(w).getDim(axis));
+    }
+    llvm::append_range(partLabels, out);
+    llvm::append_range(dims, type.getDims());
+    if (side) {
+      std::swap(w, v);
+      std::swap(wLabels, vLabels);
+    }
+    Location loc = product.getLoc();
+    Value parts = graph::ContractOp::create(builder, loc, type.cloneWith(ArrayRef<DimExpr>(dims)), w, v, wLabels,
+                                            vLabels, partLabels, false);
+    Value total = graph::ReduceOp::create(builder, loc, type, "sum", parts, rest);
+    if (product.getType() != type)
+      total = graph::CastOp::create(builder, loc, product.getType(), total);
+    product.getResult().replaceAllUsesWith(total);
+    product.erase();
+    ++numOrdered;
     return true;
   }
 };

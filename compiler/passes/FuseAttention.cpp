@@ -13,6 +13,7 @@
 #include "dialects/graph/Places.h"
 
 #include "mlir/Analysis/TopologicalSortUtils.h"
+#include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 
 namespace fovea {
@@ -129,11 +130,11 @@ static Value weightsOf(OpBuilder &builder, graph::SoftmaxOp softmax, const Built
   return converted(graph::ExpOp::create(builder, loc, difference), type);
 }
 
-/// Products with what is computed of a softmax's weights element by element.
-static SmallVector<WeightsUse> productsOfChanged(graph::SoftmaxOp softmax) {
+/// Products with what is computed of weights element by element.
+static SmallVector<WeightsUse> productsOfChanged(Value weights) {
   SmallVector<WeightsUse> products;
   llvm::SetVector<Value> reached;
-  reached.insert(softmax.getResult());
+  reached.insert(weights);
   for (size_t i = 0; i < reached.size() && reached.size() < 256; ++i)
     for (OpOperand &use : reached[i].getUses()) {
       Operation *user = use.getOwner();
@@ -224,6 +225,10 @@ public:
   using FuseAttentionBase::FuseAttentionBase;
 
 private:
+  llvm::MapVector<Operation *, size_t>
+      missed;                 ///< a softmax's products that are no attention, and where they are reported
+  SmallVector<size_t> mended; ///< of these places
+
   void runOnOperation() override {
     if (forGradients)
       return fuseForGradients();
@@ -238,6 +243,7 @@ private:
       fuseTopKs(function, report);
       restoreSums(function, report);
       fuseLogSums(function, report); // of scores that only statistics have read
+      forgetMended(report);
       function.walk([&](graph::ContractOp product) {
         ChainReport chain(product.getLoc());
         if (!isNearMiss(product, chain))
@@ -276,6 +282,15 @@ private:
     }
     llvm::erase_if(report.chains, [](const ChainReport &chain) { return !chain.fused; });
     report.addTo(getOperation());
+  }
+
+  /// Products that were missed and then found as pointwise ones, of weights that another attention's log-sum-exp gives.
+  void forgetMended(FusionReport &report) {
+    llvm::sort(mended, std::greater<size_t>());
+    for (size_t place : mended)
+      report.chains.erase(report.chains.begin() + place);
+    mended.clear();
+    missed.clear();
   }
 
   /// Notes why the way back of what belongs to `op` is not fused.
@@ -332,8 +347,10 @@ private:
       FailureOr<BuiltAttention> built = fuse(matchAttention(softmax, *next, *match, chain), *match, chain);
       if (auto reason = softmax->getAttrOfType<StringAttr>(graph::names::unfusedBackward))
         chain.proved("on the way back the weights are held: " + reason.str());
-      if (failed(built))
+      if (failed(built)) {
+        missed[next->product] = report.chains.size() - 1;
         continue;
+      }
       eraseDead(match->product, softmax);
       server.offer(*built, std::move(match), report.chains.size() - 1);
     }
@@ -347,7 +364,7 @@ private:
   /// in a pass over the keys of its own, then the weights are a function of each score. Where all their products are
   /// pointwise attentions then; what was reported from `before` on is replaced.
   void fuseChanged(graph::SoftmaxOp softmax, FusionReport &report, size_t before) {
-    SmallVector<WeightsUse> products = productsOfChanged(softmax);
+    SmallVector<WeightsUse> products = productsOfChanged(softmax.getResult());
     if (products.empty())
       return;
     OpBuilder builder(softmax);
@@ -370,6 +387,7 @@ private:
         chain.fused = true;
         chain.proved("the weights are changed before they meet the values: their log-sum-exp comes first");
         report.chains.resize(before, chain);
+        missed.remove_if([&](const auto &entry) { return entry.second >= before; });
         report.chains.push_back(chain);
         ++numFused;
       } else {
@@ -422,8 +440,8 @@ private:
     }
   }
 
-  /// Sums of weights over the keys, where they are linear in the scores: products with values of 1. What normalises
-  /// weights by them has no scores behind it then.
+  /// Sums of weights over the keys, where they are linear in the scores or where these weights meet values: products
+  /// with values of 1. What normalises weights by them has no scores behind it then.
   void fuseSums(graph::FuncOp function, FusionReport &report) {
     ParamDependence params(function, ParamDependence::Params::All);
     SmallVector<graph::ReduceOp> sums;
@@ -439,7 +457,8 @@ private:
       AttentionMatch match;
       bool isMatch = succeeded(matchPointwise({product, true}, match, chain)) && !match.feedsSoftmax &&
                      !params.isConstant(match.k);
-      if (isMatch && (match.isLinear ? fuseLinear(match, chain) : fuseDecayed(match, chain))) {
+      if (isMatch && (match.isLinear ? fuseLinear(match, chain)
+                                     : fuseDecayed(match, chain) || fuseNormaliser(sum, match, chain))) {
         report.chains.push_back(chain);
         eraseDead(sum);
       } else {
@@ -479,6 +498,29 @@ private:
     return false;
   }
 
+  /// Of weights that are no softmax's and divided by their sum: where all that they meet are values. The sum comes
+  /// first, in a pass over the keys of its own.
+  bool fuseNormaliser(graph::ReduceOp sum, AttentionMatch &match, ChainReport &chain) {
+    FailureOr<BuiltAttention> built = buildAttention(match, chain);
+    if (failed(built))
+      return false;
+    Value before = match.product.getResult();
+    before.replaceAllUsesWith(built->result);
+    SmallVector<WeightsUse> products = productsOfChanged(sum.getX());
+    llvm::erase_if(products, [&](WeightsUse use) { return use.product == match.product; });
+    if (!products.empty() && llvm::all_of(products, isPointwise)) {
+      chain.fused = true;
+      chain.scores = match.scores.getLoc();
+      chain.product = match.product.getLoc();
+      chain.proved("the weights are summed over the keys before they meet the values");
+      ++numFused;
+      return true;
+    }
+    built->result.replaceAllUsesWith(before);
+    eraseDead(built->result.getDefiningOp());
+    return false;
+  }
+
   /// Products of weights that are any other function of each score. What is none is not reported: it need not be meant
   /// as attention.
   void fusePointwise(graph::FuncOp function, FusionReport &report) {
@@ -500,6 +542,8 @@ private:
           continue;
         report.chains.push_back(chain);
         dead.push_back(product);
+        if (auto miss = missed.find(product); miss != missed.end())
+          mended.push_back(miss->second);
         break;
       }
     for (Operation *product : dead)
@@ -526,7 +570,22 @@ private:
         replace(topK, *built, match);
       if (succeeded(built) || isStatistic)
         report.chains.push_back(chain);
+      if (failed(built) && isStatistic)
+        restoreMaximum(topK);
     }
+  }
+
+  /// A list of one, whose place nobody asks for, is a maximum again.
+  static void restoreMaximum(graph::TopKOp topK) {
+    graph::TensorType type = typeOf(topK.getValues());
+    int64_t last = type.getRank() - 1;
+    if (!topK.getIndices().use_empty() || !type.getDim(last).isConstant(1))
+      return;
+    OpBuilder builder(topK);
+    graph::TensorType rows = type.cloneWith(type.getDims().drop_back());
+    Value largest = graph::ReduceOp::create(builder, topK.getLoc(), rows, "max", topK.getX(), ArrayRef<int64_t>(last));
+    topK.getValues().replaceAllUsesWith(graph::ReshapeOp::create(builder, topK.getLoc(), type, largest));
+    eraseDead(topK);
   }
 
   static void replace(graph::TopKOp topK, const BuiltAttention &built, AttentionMatch &match) {
@@ -559,9 +618,12 @@ private:
         chain.failure = "the score cannot be written as a function of indices";
       report.chains.push_back(chain);
       OpBuilder builder(product);
-      auto summed = llvm::find(product.getLhsLabels(), product.getRhsLabels().front());
-      Value sum = graph::ReduceOp::create(builder, product.getLoc(), product.getType(), "sum", product.getLhs(),
-                                          ArrayRef<int64_t>(summed - product.getLhsLabels().begin()));
+      SmallVector<int64_t> summed;
+      for (auto [axis, label] : llvm::enumerate(product.getLhsLabels()))
+        if (llvm::is_contained(product.getRhsLabels(), label))
+          summed.push_back(axis);
+      Value sum =
+          graph::ReduceOp::create(builder, product.getLoc(), product.getType(), "sum", product.getLhs(), summed);
       product.getResult().replaceAllUsesWith(sum);
       eraseDead(product);
     }

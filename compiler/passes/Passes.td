@@ -65,6 +65,19 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
                     Statistic<"numLogSums", "log-sums", "Logarithms of sums of exponentials recognised">];
 }
 
+def JoinKeys : FoveaPass<"graph-join-keys"> {
+  let summary = "scores and sums of keys in several places become those of their concatenation";
+  let description = [{
+    Before: concat(f(contract(q, a)), f(contract(q, b)), ...) along the keys, on the way to graph.softmax or graph.logsumexp, with one elementwise f, whose other operands
+    are the same for all keys. After: f(contract(q, concat(a, b, ...))).
+    Before: contract(w[..., : P], a) + contract(w[..., P : Q], b), where w depends on a softmax's result. After: contract(w[..., : Q], concat(a, b)).
+    Requires: graph-recognize-softmax; runs before graph-raise-slices, which would take a single key that is left out for a sink.
+    The first is exact. The second reassociates: sums over the keys go on from one to the next instead of being added.
+    Declines when: the pieces are different functions (a mask of one of them), no product is behind them; slices are not adjacent, or start at a value.
+  }];
+  let statistics = [Statistic<"numJoined", "joined", "Concatenations and sums replaced">];
+}
+
 def RaiseSlices : FoveaPass<"graph-raise-slices"> {
   let summary = "slices of attention weights and scores are taken of what these are computed from";
   let description = [{
@@ -84,18 +97,21 @@ def DistributeWeights : FoveaPass<"graph-distribute-weights"> {
   let description = [{
     Before: contract(a + b, v), also with differences, negations, factors, divisors and layouts anywhere over the sum, where an addend is the
     result of graph.softmax (but for layouts, casts and factors). After: contract(a, v) + contract(b, v).
+    Before: contract(f(softmax(x)), v) over the keys and other axes, or over heads that share keys and others, where v lacks an axis of the weights.
+    After: the contraction over the keys alone (those heads), in f32, then a sum over the others. Axes that join both are taken apart.
     Requires: graph-recognize-softmax, graph-raise-slices.
     Numerical effect: reassociates. The result is off by the roundings of each product, which are relative to sum |a v| and sum |b v|, not to what is
     left of them: where a and b nearly cancel, that is up to (sum |a v| + sum |b v|) / sum |(a - b) v| times more than before.
-    Declines when: no addend is a softmax's, a cast to fewer bits stands over the sum.
+    Declines when: no addend is a softmax's, a cast to fewer bits stands over the sum; nothing that is summed is an axis of one factor of the scores alone.
   }];
-  let statistics = [Statistic<"numDistributed", "distributed", "Products of sums taken apart">];
+  let statistics = [Statistic<"numDistributed", "distributed", "Products of sums taken apart">,
+                    Statistic<"numOrdered", "ordered", "Products that sum the keys first">];
 }
 
 def RaiseStatistics : FoveaPass<"graph-raise-statistics"> {
   let summary = "statistics of attention weights are taken of the scores and their log-sum-exp";
   let description = [{
-    Before: a sum over keys or queries (and other axes) of what depends on the weights graph.softmax(x) element by element; graph.top_k, graph.argmax or the
+    Before: a sum over keys or queries (and other axes, or one that joins them with others) of what depends on the weights graph.softmax(x) element by element; graph.top_k, graph.argmax or the
     maximum of the weights over the keys, the last axis. x is computed from a contraction element by element.
     After: a contraction with ones, marked `graph.statistic`, with exp(x - lse) for the weights; graph.top_k of x, marked, whose values are exp(v - lse). lse is
     graph.logsumexp of x, a sink taken in by elementwise ops. In rows whose log-sum-exp is NaN the keys are 0, 1, ..., as all weights are NaN.

@@ -2,11 +2,13 @@
 //
 //   sum over keys or queries of f(softmax(x))   ->  contract(f(exp(x - lse)), ones), which graph-fuse-attention knows
 //   top_k(softmax(x)), argmax, max over keys    ->  top_k(x), its values as exp(v - lse)
+//   other max, min over keys or queries         ->  top_k(f(exp(x - lse)))
 //
 // where x is computed from a contraction. Pays because nothing then asks for the weights, which are queries by keys: a
 // pass over the tiles, or over the scores of a row, gives what is wanted. Numerical effect: see Passes.td.
 #include "compiler/passes/ElementExpression.h"
 #include "compiler/passes/Passes.h"
+#include "compiler/passes/ReductionOrder.h"
 
 #include "mlir/IR/IRMapping.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
@@ -22,14 +24,23 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-using Node = ElementExpressions::Node;
-
 static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
 
 static graph::TensorType withoutAxis(graph::TensorType type, int64_t axis) {
   SmallVector<DimExpr> dims = llvm::to_vector(type.getDims());
   dims.erase(dims.begin() + axis);
   return type.cloneWith(ArrayRef<DimExpr>(dims));
+}
+
+/// A type of some axes of another.
+static graph::TensorType withAxes(graph::TensorType type, ArrayRef<int64_t> axes) {
+  return type.cloneWith(llvm::map_to_vector(axes, [&](int64_t axis) { return type.getDim(axis); }));
+}
+
+static SmallVector<int64_t> othersThan(ArrayRef<int64_t> axes, graph::TensorType type) {
+  SmallVector<int64_t> others = llvm::to_vector(llvm::seq<int64_t>(0, type.getRank()));
+  llvm::erase_if(others, [&](int64_t axis) { return llvm::is_contained(axes, axis); });
+  return others;
 }
 
 namespace {
@@ -72,21 +83,50 @@ struct Ops {
   }
   /// x, and 0 where it is -inf.
   Value orZero(Value x) { return whereEmpty(x, number(typeOf(x), 0), x); }
+  /// The largest along the last axis, which goes; over nothing -inf.
+  Value largestOf(Value x) {
+    SmallVector<DimExpr> dims = llvm::to_vector(typeOf(x).getDims());
+    dims.back() = DimExpr(1);
+    graph::TensorType values = typeOf(x).cloneWith(ArrayRef<DimExpr>(dims));
+    auto topK = graph::TopKOp::create(builder, loc, values, values.cloneWith(builder.getI64Type()), x);
+    topK->setDiscardableAttr(graph::names::statistic, builder.getUnitAttr());
+    return orLowest(withoutLast(topK.getValues()), typeOf(x).getDims().back());
+  }
+  Value withoutLast(Value x) {
+    return graph::ReshapeOp::create(builder, loc, withoutAxis(typeOf(x), typeOf(x).getRank() - 1), x);
+  }
+  /// x, -inf where `size` is 0: there is no maximum of nothing.
+  Value orLowest(Value x, DimExpr size) {
+    if (size.value().value_or(0) > 0)
+      return x;
+    graph::TensorType scalar = graph::TensorType::get(builder.getContext(), {}, builder.getI64Type()), type = typeOf(x);
+    Value length = graph::DimOp::create(builder, loc, scalar, graph::DimAttr::get(builder.getContext(), size));
+    Value none = graph::ConstantOp::create(builder, loc, scalar, builder.getI64IntegerAttr(0));
+    Value isEmpty = graph::CompareOp::create(builder, loc, scalar.cloneWith(builder.getI1Type()), "eq", length, none);
+    if (type.getRank())
+      isEmpty =
+          graph::BroadcastOp::create(builder, loc, type.cloneWith(builder.getI1Type()), isEmpty, ArrayRef<int64_t>());
+    Value lowest = number(type, -std::numeric_limits<double>::infinity());
+    return graph::SelectOp::create(builder, loc, type, isEmpty, lowest, x);
+  }
 };
 
 class Statistics {
 public:
   /// Sums of what depends on the weights element by element.
-  bool raise(graph::ReduceOp sum);
-  /// The largest weights: by the largest scores.
+  bool raiseSum(graph::ReduceOp sum);
+  /// The largest or least of such.
+  bool raiseExtreme(graph::ReduceOp extreme);
+  /// The largest weights, and where the largest is: by the largest scores.
   bool raise(graph::TopKOp topK);
-  /// The largest weight alone, or where it is.
-  bool raiseLargest(Operation *op, int64_t axis);
+  bool raise(graph::ArgmaxOp argmax);
 
 private:
   Value logSumOf(graph::SoftmaxOp softmax);
   Value weightsOf(graph::SoftmaxOp softmax);
+  Value withRaisedWeights(graph::ReduceOp reduce, const Cone &cone);
   std::pair<Value, Value> largest(graph::SoftmaxOp softmax, Operation *at, DimExpr count);
+  bool raiseLargestWeights(graph::ReduceOp max);
 
   llvm::DenseMap<Operation *, Value> logSums, weights;
 };
@@ -129,44 +169,6 @@ Value Statistics::weightsOf(graph::SoftmaxOp softmax) {
   return weights[softmax] = ops.exp(ops.less(softmax.getX(), shift));
 }
 
-/// The first axis of the sum that one factor of the weights' scores has alone: keys or queries.
-static std::optional<int64_t> axisOfKeysOrQueries(graph::ReduceOp sum) {
-  ElementExpressions expressions;
-  TensorLabels root = expressions.newLabels(typeOf(sum.getX()));
-  auto leaves = [](const Node *node, auto isWanted) {
-    llvm::SetVector<const Node *> seen, found;
-    seen.insert(node);
-    for (size_t i = 0; i < seen.size(); ++i) {
-      if (seen[i]->kind == Node::Leaf && isWanted(seen[i]->value.getDefiningOp()))
-        found.insert(seen[i]);
-      seen.insert(seen[i]->children.begin(), seen[i]->children.end());
-    }
-    return found;
-  };
-  return expressions.solve([&]() -> std::optional<int64_t> {
-    TensorLabels labels = expressions.expand(root);
-    const Node *element = expressions.element(sum.getX(), labels);
-    if (!element)
-      return std::nullopt;
-    for (const Node *weights : leaves(element, [](Operation *op) { return isa_and_nonnull<graph::SoftmaxOp>(op); })) {
-      const Node *score = expressions.element(weights->value.getDefiningOp<graph::SoftmaxOp>().getX(), weights->labels);
-      if (!score)
-        return std::nullopt;
-      for (const Node *leaf : leaves(score, [](Operation *op) { return isa_and_nonnull<graph::ContractOp>(op); })) {
-        auto contract = leaf->value.getDefiningOp<graph::ContractOp>();
-        for (auto [label, axis] : llvm::zip_equal(contract.getOutLabels(), leaf->labels)) {
-          bool isFree =
-              llvm::is_contained(contract.getLhsLabels(), label) != llvm::is_contained(contract.getRhsLabels(), label);
-          for (int64_t reduced : sum.getAxes())
-            if (isFree && llvm::any_of(labels[reduced], [&](Label mine) { return llvm::is_contained(axis, mine); }))
-              return reduced;
-        }
-      }
-    }
-    return std::nullopt;
-  });
-}
-
 /// A value as it is with other weights: what stands between is computed for this use alone.
 static Value withWeights(OpBuilder &builder, Value value, const Cone &cone, IRMapping &weights) {
   SmallVector<Operation *> ops = llvm::to_vector(cone.ops);
@@ -177,47 +179,61 @@ static Value withWeights(OpBuilder &builder, Value value, const Cone &cone, IRMa
   return weights.lookup(value);
 }
 
-bool Statistics::raise(graph::ReduceOp sum) {
-  Cone cone(sum.getX());
+/// How a reduction goes over keys or queries first; nullopt where it depends on no weights of scores.
+static std::optional<ReductionOrder> orderOf(graph::ReduceOp reduce, const Cone &cone) {
   auto isRaised = [](Operation *op) { return isOfScores(cast<graph::SoftmaxOp>(op)); };
-  std::optional<int64_t> axis = cone.softmaxes.empty() ? std::nullopt : axisOfKeysOrQueries(sum);
-  if (!axis || !sum.getType().getElementType().isF32() || !llvm::all_of(cone.softmaxes, isRaised))
-    return false;
-  OpBuilder builder(sum);
-  Location loc = sum.getLoc();
+  if (cone.softmaxes.empty() || !reduce.getType().getElementType().isF32() || !llvm::all_of(cone.softmaxes, isRaised))
+    return std::nullopt;
+  return orderOfReduction(reduce.getX(), reduce.getAxes());
+}
+
+/// What is reduced, of weights from the log-sum-exp.
+Value Statistics::withRaisedWeights(graph::ReduceOp reduce, const Cone &cone) {
   IRMapping others;
   for (Operation *softmax : cone.softmaxes)
     others.map(softmax->getResult(0), weightsOf(cast<graph::SoftmaxOp>(softmax)));
-  Value x = withWeights(builder, sum.getX(), cone, others);
-  graph::TensorType type = typeOf(x), summed = withoutAxis(type, *axis);
-  Value ones = Ops{builder, loc}.number(type.cloneWith(ArrayRef<DimExpr>(type.getDim(*axis))), 1);
-  SmallVector<int64_t> labels = llvm::to_vector(llvm::seq<int64_t>(0, type.getRank())), out = labels, rest;
-  out.erase(out.begin() + *axis);
-  auto product = graph::ContractOp::create(builder, loc, summed, x, ones, labels, ArrayRef<int64_t>(*axis), out, false);
+  OpBuilder builder(reduce);
+  return withWeights(builder, reduce.getX(), cone, others);
+}
+
+bool Statistics::raiseSum(graph::ReduceOp sum) {
+  Cone cone(sum.getX());
+  std::optional<ReductionOrder> order = orderOf(sum, cone);
+  if (!order)
+    return false;
+  OpBuilder builder(sum);
+  Ops ops{builder, sum.getLoc()};
+  Value x = order->takeApart(builder, ops.loc, withRaisedWeights(sum, cone));
+  graph::TensorType type = typeOf(x);
+  SmallVector<int64_t> labels = llvm::to_vector(llvm::seq<int64_t>(0, type.getRank())),
+                       out = othersThan(order->first, type);
+  Value ones = ops.number(withAxes(type, order->first), 1);
+  auto product =
+      graph::ContractOp::create(builder, ops.loc, withAxes(type, out), x, ones, labels, order->first, out, false);
   product->setDiscardableAttr(graph::names::statistic, builder.getUnitAttr());
-  Value result = product;
-  for (int64_t other : sum.getAxes())
-    if (other != *axis)
-      rest.push_back(other - (other > *axis));
-  if (!rest.empty())
-    result = graph::ReduceOp::create(builder, loc, sum.getType(), "sum", result, rest);
-  sum.replaceAllUsesWith(result);
+  sum.replaceAllUsesWith(order->reduceRest(builder, ops.loc, "sum", product, out, sum.getType()));
   sum.erase();
   return true;
 }
 
-/// The `count` largest weights of each row and their keys. Where weights are NaN all of a row are.
+/// The `count` largest weights of each row and their keys, along a last axis. Where weights are NaN all of a row are.
 std::pair<Value, Value> Statistics::largest(graph::SoftmaxOp softmax, Operation *at, DimExpr count) {
   Value logSum = logSumOf(softmax);
   OpBuilder builder(at);
   Ops ops{builder, at->getLoc()};
-  SmallVector<DimExpr> dims = llvm::to_vector(softmax.getType().getDims());
-  dims.back() = count;
-  graph::TensorType values = softmax.getType().cloneWith(ArrayRef<DimExpr>(dims));
-  graph::TensorType indices = values.cloneWith(builder.getI64Type());
-  auto scores = graph::TopKOp::create(builder, ops.loc, values, indices, softmax.getX());
+  graph::TensorType type = softmax.getType();
+  int64_t axis = softmax.getAxis(), last = type.getRank() - 1;
+  SmallVector<int64_t> order = othersThan(axis, type);
+  SmallVector<DimExpr> dims = llvm::to_vector(withAxes(type, order).getDims());
+  order.push_back(axis);
+  Value x = softmax.getX();
+  if (axis != last)
+    x = graph::TransposeOp::create(builder, ops.loc, withAxes(type, order), x, order);
+  dims.push_back(count);
+  graph::TensorType values = type.cloneWith(ArrayRef<DimExpr>(dims)), indices = values.cloneWith(builder.getI64Type());
+  auto scores = graph::TopKOp::create(builder, ops.loc, values, indices, x);
   scores->setDiscardableAttr(graph::names::statistic, builder.getUnitAttr());
-  SmallVector<int64_t> rows = llvm::to_vector(llvm::seq<int64_t>(0, values.getRank() - 1));
+  SmallVector<int64_t> rows = llvm::to_vector(llvm::seq<int64_t>(0, last));
   auto spread = [&](Value row) -> Value {
     return graph::BroadcastOp::create(builder, ops.loc, typeOf(row).cloneWith(ArrayRef<DimExpr>(dims)), row, rows);
   };
@@ -225,7 +241,7 @@ std::pair<Value, Value> Statistics::largest(graph::SoftmaxOp softmax, Operation 
   Value isNumber =
       graph::CompareOp::create(builder, ops.loc, typeOf(logSum).cloneWith(builder.getI1Type()), "eq", logSum, logSum);
   Value first = graph::IotaOp::create(builder, ops.loc, indices.cloneWith(ArrayRef<DimExpr>(count)));
-  first = graph::BroadcastOp::create(builder, ops.loc, indices, first, ArrayRef<int64_t>(values.getRank() - 1));
+  first = graph::BroadcastOp::create(builder, ops.loc, indices, first, ArrayRef<int64_t>(last));
   Value keys = graph::SelectOp::create(builder, ops.loc, indices, spread(isNumber), scores.getIndices(), first);
   return {weights, keys};
 }
@@ -241,29 +257,91 @@ bool Statistics::raise(graph::TopKOp topK) {
   return true;
 }
 
-bool Statistics::raiseLargest(Operation *op, int64_t axis) {
-  auto softmax = op->getOperand(0).getDefiningOp<graph::SoftmaxOp>();
-  if (!isOfScores(softmax) || axis != softmax.getType().getRank() - 1 || int64_t(softmax.getAxis()) != axis)
+bool Statistics::raise(graph::ArgmaxOp argmax) {
+  auto softmax = argmax.getX().getDefiningOp<graph::SoftmaxOp>();
+  if (!isOfScores(softmax) || softmax.getAxis() != argmax.getAxis())
     return false;
-  auto [values, keys] = largest(softmax, op, DimExpr(1));
-  OpBuilder builder(op);
-  Ops ops{builder, op->getLoc()};
-  graph::TensorType rows = typeOf(op->getResult(0));
-  Value result = graph::ReshapeOp::create(builder, ops.loc, rows, isa<graph::ArgmaxOp>(op) ? keys : values).getResult();
-  if (isa<graph::ReduceOp>(op)) { // over no keys the maximum is -inf
-    graph::TensorType scalar = graph::TensorType::get(op->getContext(), {}, builder.getI64Type());
-    Value size = graph::DimOp::create(builder, ops.loc, scalar,
-                                      graph::DimAttr::get(op->getContext(), softmax.getType().getDim(axis)));
-    Value none = graph::ConstantOp::create(builder, ops.loc, scalar, builder.getI64IntegerAttr(0));
-    Value isEmpty = graph::CompareOp::create(builder, ops.loc, scalar.cloneWith(builder.getI1Type()), "eq", size, none);
-    if (rows.getRank())
-      isEmpty = graph::BroadcastOp::create(builder, ops.loc, rows.cloneWith(builder.getI1Type()), isEmpty,
-                                           ArrayRef<int64_t>());
-    Value lowest = ops.number(rows, -std::numeric_limits<double>::infinity());
-    result = graph::SelectOp::create(builder, ops.loc, rows, isEmpty, lowest, result);
+  Value keys = largest(softmax, argmax, DimExpr(1)).second;
+  OpBuilder builder(argmax);
+  argmax.replaceAllUsesWith(Ops{builder, argmax.getLoc()}.withoutLast(keys));
+  argmax.erase();
+  return true;
+}
+
+/// Of weights as they are, in any layout, over the keys and other axes: by the largest score of each row.
+bool Statistics::raiseLargestWeights(graph::ReduceOp max) {
+  ElementExpressions expressions;
+  TensorLabels root = expressions.newLabels(typeOf(max.getX())), labels, rows;
+  auto softmax = expressions.solve([&]() -> graph::SoftmaxOp {
+    labels = expressions.expand(root);
+    const ElementExpressions::Node *weight = expressions.element(max.getX(), labels);
+    if (!weight || weight->kind != ElementExpressions::Node::Leaf)
+      return {};
+    rows = weight->labels;
+    return weight->value.getDefiningOp<graph::SoftmaxOp>();
+  });
+  if (!isOfScores(softmax))
+    return false;
+  AxisLabels keys = rows[softmax.getAxis()];
+  rows.erase(rows.begin() + softmax.getAxis());
+  SmallVector<Label> ofRows = flat(rows), reduced;
+  TensorLabels kept, all;
+  for (auto [axis, its] : llvm::enumerate(labels)) {
+    if (!llvm::is_contained(max.getAxes(), int64_t(axis)))
+      kept.push_back(its);
+    else
+      llvm::append_range(reduced, its);
   }
-  op->getResult(0).replaceAllUsesWith(result);
-  op->erase();
+  if (keys.empty() || !llvm::all_of(keys, [&](Label key) { return llvm::is_contained(reduced, key); }))
+    return false;
+  OpBuilder builder(max);
+  Ops ops{builder, max.getLoc()};
+  Value result = ops.orLowest(ops.withoutLast(largest(softmax, max, DimExpr(1)).first),
+                              softmax.getType().getDim(softmax.getAxis()));
+  all = kept;
+  SmallVector<int64_t> rest;
+  for (Label label : reduced)
+    if (llvm::is_contained(ofRows, label)) {
+      rest.push_back(all.size());
+      all.push_back({label});
+    }
+  result = relabel(builder, ops.loc, expressions, result, rows, all);
+  if (!rest.empty())
+    result = graph::ReduceOp::create(builder, ops.loc, max.getType(), "max", result, rest);
+  max.replaceAllUsesWith(result);
+  max.erase();
+  return true;
+}
+
+bool Statistics::raiseExtreme(graph::ReduceOp extreme) {
+  bool isLeast = extreme.getKind() == "min";
+  if (!isLeast && raiseLargestWeights(extreme))
+    return true;
+  Cone cone(extreme.getX());
+  std::optional<ReductionOrder> order = orderOf(extreme, cone);
+  if (!order)
+    return false;
+  OpBuilder builder(extreme);
+  Ops ops{builder, extreme.getLoc()};
+  Value x = order->takeApart(builder, ops.loc, withRaisedWeights(extreme, cone));
+  if (isLeast)
+    x = graph::NegOp::create(builder, ops.loc, x).getResult();
+  graph::TensorType type = typeOf(x);
+  SmallVector<int64_t> kept = othersThan(order->first, type), permutation = kept;
+  llvm::append_range(permutation, order->first);
+  if (!llvm::is_sorted(permutation))
+    x = graph::TransposeOp::create(builder, ops.loc, withAxes(type, permutation), x, permutation);
+  SmallVector<DimExpr> dims = llvm::to_vector(withAxes(type, kept).getDims());
+  dims.push_back(DimExpr(1));
+  for (int64_t axis : order->first)
+    dims.back() = dims.back() * type.getDim(axis);
+  if (order->first.size() > 1)
+    x = graph::ReshapeOp::create(builder, ops.loc, type.cloneWith(ArrayRef<DimExpr>(dims)), x);
+  Value result = ops.largestOf(x);
+  if (isLeast)
+    result = graph::NegOp::create(builder, ops.loc, result).getResult();
+  extreme.replaceAllUsesWith(order->reduceRest(builder, ops.loc, extreme.getKind(), result, kept, extreme.getType()));
+  extreme.erase();
   return true;
 }
 
@@ -275,11 +353,11 @@ class RaiseStatistics : public fovea::impl::RaiseStatisticsBase<RaiseStatistics>
       for (Operation &op : llvm::make_early_inc_range(function.getBody().front())) {
         bool isRaised = false;
         if (auto reduce = dyn_cast<graph::ReduceOp>(op); reduce && reduce.getKind() == "sum")
-          isRaised = statistics.raise(reduce);
-        else if (reduce && reduce.getKind() == "max" && reduce.getAxes().size() == 1)
-          isRaised = statistics.raiseLargest(reduce, reduce.getAxes().front());
+          isRaised = statistics.raiseSum(reduce);
+        else if (reduce && (reduce.getKind() == "max" || reduce.getKind() == "min"))
+          isRaised = statistics.raiseExtreme(reduce);
         else if (auto argmax = dyn_cast<graph::ArgmaxOp>(op))
-          isRaised = statistics.raiseLargest(argmax, argmax.getAxis());
+          isRaised = statistics.raise(argmax);
         else if (auto topK = dyn_cast<graph::TopKOp>(op))
           isRaised = statistics.raise(topK);
         numRaised += isRaised;

@@ -3,15 +3,17 @@
 namespace fovea::pipeline::phases {
 
 std::string gradients(bool fusesAttention) {
-  std::string attention = "graph-mark-variables,canonicalize,cse,graph-simplify,canonicalize,cse,"
-                          "graph-recognize-softmax,canonicalize,graph-raise-slices,graph-distribute-weights,"
-                          "canonicalize,cse,graph-fuse-attention{for-gradients},canonicalize,";
+  std::string attention =
+      "graph-mark-variables,canonicalize,cse,graph-simplify,canonicalize,cse,"
+      "graph-recognize-softmax,canonicalize,graph-join-keys,graph-raise-slices,graph-distribute-weights,"
+      "canonicalize,cse,graph-fuse-attention{for-gradients},canonicalize,";
   return "graph-inline," + (fusesAttention ? attention : "") + "graph-differentiate";
 }
 
 std::string fusion(bool fusesAttention, bool attentionMaps) {
-  std::string attention = "graph-raise-slices,graph-distribute-weights,canonicalize,cse,graph-raise-statistics,"
-                          "canonicalize,cse,graph-fuse-attention,canonicalize,";
+  std::string attention =
+      "graph-join-keys,graph-raise-slices,graph-distribute-weights,canonicalize,cse,graph-raise-statistics,"
+      "canonicalize,cse,graph-fuse-attention,canonicalize,";
   std::string maps = attentionMaps ? "graph-add-attention-maps,canonicalize,cse," : "";
   return "graph-recognize-softmax,canonicalize," + (fusesAttention ? attention : "") + "cse," + maps +
          "graph-merge-projections,canonicalize,cse";

@@ -655,3 +655,15 @@ graph.func @linear_sum<[T, S]>(%q: !graph.tensor<[T, 4], f32>, %k: !graph.tensor
   %y = graph.contract %x [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 8], f32> -> !graph.tensor<[T, 8], f32>
   graph.return %y : !graph.tensor<[T, 8], f32>
 }
+
+// -----
+
+// A list of one that found no attention is a maximum again.
+// CHECK-LABEL: graph.func @maximum
+// CHECK: %[[M:.*]] = graph.reduce "max" %{{.*}} [1] : <[T, S], f32> -> <[T], f32>
+// CHECK: graph.reshape %[[M]] : <[T], f32> -> <[T, 1], f32>
+// CHECK-NOT: graph.top_k
+graph.func @maximum<[T, S]>(%s: !graph.tensor<[T, S], f32>) -> !graph.tensor<[T, 1], f32> {
+  %v, %i = graph.top_k %s {graph.statistic} : <[T, S], f32> -> <[T, 1], f32>, <[T, 1], i64>
+  graph.return %v : !graph.tensor<[T, 1], f32>
+}

@@ -19,7 +19,8 @@ def inputs(size, seed):
     return {"q": uniform(b, h, t, D), "k": uniform(b, h, s, D), "v": uniform(b, h, s, E), "seen": seen,
             "sinks": uniform(h, largest=3), "query_sinks": uniform(b, h, t, largest=3),
             "rows": np.array([t - 1, 0, t // 2, 0]), "heads": np.array([h - 1, 0]),
-             "a": uniform(b, h, t, C), "b": uniform(b, s, C), "places": uniform(h, s + t - 1, D), "near": uniform(h, 80, D)}
+             "a": uniform(b, h, t, C), "b": uniform(b, s, C), "places": uniform(h, s + t - 1, D), "near": uniform(h, 80, D),
+            "pairs": uniform(b, 2 * h, t, D), "gates": uniform(2 * h)}
 
 
 def scores(q, k):
@@ -61,6 +62,15 @@ def sigmoid_padded(q, k, v, seen):
 
 def squared_relu(q, k, v, seen):
     return apply(hide(seen, np.maximum(scores(q, k), 0) ** 2, 0), v) / k.shape[-2]
+
+
+def relu_normalised(q, k, v, seen):
+    w = hide(seen, np.maximum(scores(q, k), 0) ** 2, 0)
+    return apply(w, v) / (w.sum(-1, keepdims=True) + 0.125)
+
+
+def multiplied(q, k, v, seen):
+    return apply(softmax(hide(seen, scores(q, k))), v)
 
 
 def retention(q, k, v, seen):
@@ -147,6 +157,19 @@ def largest(q, k, v, seen):
     return {"y": apply(w, v), "values": values, "keys": keys, "most": w.max(-1), "place": w.argmax(-1)}
 
 
+def joined_sums(pairs, k, v, gates):
+    k, v = np.repeat(k, 2, axis=1), np.repeat(v, 2, axis=1)
+    w = softmax(causal(4 * scores(pairs, k)))
+    return {"y": apply(w, v), "heads": w.mean(1), "gated": np.einsum("bhts,h->bts", w, gates), "mass": w.mean((1, 2), keepdims=True),
+            "squares": (w * w).sum((2, 3)), "summed": apply(w, v).sum(1)}
+
+
+def extremes(pairs, k):
+    w = softmax(4 * scores(pairs, np.repeat(k, 2, axis=1)))
+    return {"heads": w.max(1), "columns": w.max(-2), "least": w.min(-1, keepdims=True), "doubled": 2 * w.max(-1), "rows": w.max((1, 3)),
+            "all": w.max((1, 2, 3))}
+
+
 def nearest(q, k):
     values, indices = top_k(-scores(q, k), k.shape[-2])
     return {"values": values, "indices": indices}
@@ -185,6 +208,10 @@ def eight_keys(q, k, v):
 
 def cached(q, k, v):
     return apply(softmax(scores(q, np.concatenate([k, 2 * k], 2))), np.concatenate([v, -v], 2))
+
+
+def cached_apart(q, k, v):
+    return apply(softmax(scores(q, np.concatenate([k, 2 * k], 2)) / 3), np.concatenate([v, -v / 2], 2))
 
 
 def shared_scores(a, b):
@@ -278,13 +305,13 @@ def narrow_distances(q, k, v, near):
     return apply(sigmoid(scores(q, k) + at_places(products, rows, np.minimum(abs(rows - columns), 79))), v) / k.shape[-2]
 
 
-ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, retention, sink, sink_by_hand, sink_of_query, off_by_one, log_sums,
-           log_sum_alone, weights_too, nothing_seen, sums, sums_alone, sums_of_sinks, largest, nearest, chosen, differential, renormalised, chosen_after,
-           over_queries, narrow_weights, eight_keys, cached, joined_products, joined_amid, joined_weights, joined_features,
+ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, relu_normalised, multiplied, retention, sink, sink_by_hand, sink_of_query, off_by_one, log_sums,
+           log_sum_alone, weights_too, nothing_seen, sums, sums_alone, sums_of_sinks, largest, joined_sums, extremes, nearest, chosen, differential, renormalised, chosen_after,
+           over_queries, narrow_weights, eight_keys, cached, cached_apart, joined_products, joined_amid, joined_weights, joined_features,
            joined_queries, latent, wide_heads, narrow_heads, rotated_pairs, relative_positions, transformer_xl, disentangled, disentangled_shared,
            narrow_distances]
 
 # Weights in bf16 are off by half a unit in the last of 8 places, 2^-9 of themselves, and sum to 1; the values are up to 1.
 # Weights from a log-sum-exp are off by three roundings of scores up to 24, 4e-6 of themselves; columns sum to at most 37, entropies are at most 5.
 # A product of 16 bits may be rounded to either side: at most 2^-9 of it, of which a sigmoid passes on a quarter.
-TOLERANCES = {"narrow_distances": 2**-11, "narrow_weights": 2**-9, "sums": 1e-4, "sums_alone": 1e-4}
+TOLERANCES = {"narrow_distances": 2**-11, "narrow_weights": 2**-9, "sums": 1e-4, "sums_alone": 1e-4, "joined_sums": 1e-4}

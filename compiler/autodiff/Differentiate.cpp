@@ -3,6 +3,8 @@
 #include "compiler/autodiff/Passes.h"
 #include "compiler/autodiff/Rules.h"
 
+#include "dialects/graph/Places.h"
+
 #include "llvm/ADT/DenseSet.h"
 
 namespace fovea {
@@ -17,10 +19,16 @@ namespace {
 
 bool isFloat(Value x) { return isa<FloatType>(cast<graph::TensorType>(x.getType()).getElementType()); }
 
+/// Says of every op that is made where it belongs: graph-rematerialize computes ops before the loss again for those
+/// behind it.
+struct MarkGradients : OpBuilder::Listener {
+  void notifyOperationInserted(Operation *op, OpBuilder::InsertPoint) override { op->setLoc(ofGradient(op->getLoc())); }
+};
+
 /// One graph.grad.
 class Reverse {
 public:
-  explicit Reverse(graph::GradOp op) : op(op), b(op) {}
+  explicit Reverse(graph::GradOp op) : op(op), b(op) { b.setListener(&marks); }
 
   LogicalResult run() {
     mark();
@@ -118,6 +126,7 @@ private:
   }
 
   graph::GradOp op;
+  MarkGradients marks;
   OpBuilder b;
   DenseSet<Value> reached;
   DenseSet<Operation *> leading;

@@ -96,6 +96,7 @@ private:
       for (const program::Requirement &requirement : entry.requirements)
         if (isComplete(entry) && !holds(requirement, values))
           mine.broken.push_back(requirement.message);
+      mine.recomputation = entry.recomputation;
       for (Input::Lowered lowered : input.lowered) {
         auto arena = lowered.module.lookupSymbol<func::FuncOp>(entry.function + ".arena");
         auto formula = arena ? arena->getAttrOfType<StringAttr>("fovea.formula") : StringAttr();

@@ -57,27 +57,27 @@ Value captureJson(const Capture &capture) {
 }
 
 Value attentionJson(const Attention &attention) {
-  return Object{{"batch", strings(attention.batch)},
-                {"queries", attention.queries},
-                {"keys", attention.keys},
-                {"inner", attention.inner},
-                {"values", attention.values},
-                {"q", attention.q},
-                {"k", attention.k},
-                {"joined", listOf(attention.joined, [](const Attention::Part &part) {
-                   return Value(Object{{"q", part.q}, {"k", part.k}});
-                 })},
-                {"v", attention.v},
-                {"result", attention.result},
-                {"shared", strings(attention.shared)},
-                {"normalizer", attention.normalizer},
-                {"score", attention.score},
-                {"scale", attention.scale.empty() ? Value(nullptr) : Value(attention.scale)},
-                {"mask", maskJson(attention.mask)},
-                {"captures", listOf(attention.captures, captureJson)},
-                {"hints", listOf(attention.hints, [](const Hint &hint) {
-                   return Value(Object{{"text", hint.text}, {"place", place(hint.place)}});
-                 })}};
+  return Object{
+      {"batch", strings(attention.batch)},
+      {"queries", attention.queries},
+      {"keys", attention.keys},
+      {"inner", attention.inner},
+      {"values", attention.values},
+      {"q", attention.q},
+      {"k", attention.k},
+      {"joined", listOf(attention.joined,
+                        [](const Attention::Part &part) { return Value(Object{{"q", part.q}, {"k", part.k}}); })},
+      {"v", attention.v},
+      {"result", attention.result},
+      {"shared", strings(attention.shared)},
+      {"normalizer", attention.normalizer},
+      {"score", attention.score},
+      {"scale", attention.scale.empty() ? Value(nullptr) : Value(attention.scale)},
+      {"mask", maskJson(attention.mask)},
+      {"captures", listOf(attention.captures, captureJson)},
+      {"hints", listOf(attention.hints, [](const Hint &hint) {
+         return Value(Object{{"text", hint.text}, {"place", place(hint.place)}});
+       })}};
 }
 
 Value targetJson(const TargetRun &run) {
@@ -140,6 +140,24 @@ Value chainJson(const Chain &chain) {
   return object;
 }
 
+Value recomputationJson(const RecomputationReport &report) {
+  Object sizes;
+  for (const auto &[symbol, size] : report.sizes)
+    sizes[symbol] = size;
+  auto rows = [](const std::vector<RecomputationReport::Row> &rows, const char *amount) {
+    return listOf(rows, [&](const RecomputationReport::Row &row) {
+      return Value(Object{{"place", row.place}, {"path", row.path}, {"count", row.count}, {amount, row.amount}});
+    });
+  };
+  return Object{{"sizes", std::move(sizes)},
+                {"limit", report.limit ? Value(report.limit) : Value(nullptr)},
+                {"bytes_before", report.before},
+                {"bytes", report.after},
+                {"flops", report.flops},
+                {"kept", rows(report.kept, "bytes")},
+                {"repeated", rows(report.repeated, "flops")}};
+}
+
 Value entryJson(const Entry &entry) {
   return Object{{"name", entry.name},
                 {"symbols", strings(entry.symbols)},
@@ -150,7 +168,8 @@ Value entryJson(const Entry &entry) {
                                                         {"bytes", arena.bytes ? Value(*arena.bytes) : Value(nullptr)}});
                                   })},
                 {"missing", strings(entry.missing)},
-                {"broken", strings(entry.broken)}};
+                {"broken", strings(entry.broken)},
+                {"recomputation", entry.recomputation ? recomputationJson(*entry.recomputation) : Value(nullptr)}};
 }
 
 } // namespace

@@ -2,6 +2,7 @@
 // HTML are renderings of it. No MLIR here.
 #pragma once
 
+#include "compiler/analysis/RecomputationReport.h"
 #include "compiler/explain/MaskClass.h"
 
 #include <cstdint>
@@ -41,7 +42,7 @@ struct Hint {
 struct Attention {
   std::vector<std::string> batch;
   std::string queries, keys, inner, values;
-  std::string q, k, v, result;     ///< types
+  std::string q, k, v, result; ///< types
   struct Part {
     std::string inner, q, k;
   };
@@ -112,8 +113,9 @@ struct Entry {
     std::optional<int64_t> bytes;
   };
   std::vector<Arena> arenas;
-  std::vector<std::string> missing; ///< symbols that the sizes asked for do not give
-  std::vector<std::string> broken;  ///< preconditions that do not hold at these sizes
+  std::vector<std::string> missing;                 ///< symbols that the sizes asked for do not give
+  std::vector<std::string> broken;                  ///< preconditions that do not hold at these sizes
+  std::optional<RecomputationReport> recomputation; ///< of an entry with gradients, at sizes that are all known
 };
 
 /// Graphviz text of the functions that hold chains.

@@ -68,8 +68,9 @@ private:
     if (attention.normalizer == "top_k")
       row("selects", "the largest scores of each query, and their keys: " + attention.result);
     else
-      row("weights", fmt::format("{}, times v over {}",
-                                 isPointwise ? "the score itself" : attention.normalizer + " over j", attention.values));
+      row("weights",
+          fmt::format("{}, times v over {}", isPointwise ? "the score itself" : attention.normalizer + " over j",
+                      attention.values));
     if (!attention.shared.empty())
       row("shared", "keys and values are the same along " + joined(attention.shared));
     if (attention.mask.terms.empty())
@@ -179,6 +180,11 @@ std::vector<std::string> linesOf(const Entry &entry) {
     std::string &line = lines.emplace_back(fmt::format("{}{}: arena of {} bytes", entry.name, which, arena.formula));
     if (arena.bytes && arena.formula != std::to_string(*arena.bytes))
       line += fmt::format(" = {}", *arena.bytes);
+  }
+  if (entry.recomputation) {
+    lines.push_back(entry.name + ": " + entry.recomputation->summary());
+    for (const std::string &line : entry.recomputation->details())
+      lines.push_back(entry.name + ": " + line);
   }
   if (!entry.missing.empty())
     lines.push_back(fmt::format("{}: no numbers, since --at says nothing of {}", entry.name, joined(entry.missing)));

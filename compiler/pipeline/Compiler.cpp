@@ -202,6 +202,7 @@ Compiler::Compiler(Options options) : state(std::make_unique<State>(std::move(op
 Compiler::~Compiler() = default;
 
 FailureKind Compiler::failureKind() const { return state->code; }
+const Options &Compiler::options() const { return state->options; }
 const sema::Model &Compiler::model() const { return *state->model; }
 source::SourceManager &Compiler::sources() { return state->sources; }
 ModuleOp Compiler::graph() { return *state->graph; }
@@ -297,8 +298,11 @@ bool Compiler::fuse() {
 
 OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage, program::Interface &interface) {
   OwningOpRef<ModuleOp> module(cast<ModuleOp>(graph()->clone()));
-  if (failed(state->runPasses(*module,
-                              phases::forTarget(target, state->options.matmulPrecision, state->options.weightsDtype))))
+  const Options &options = state->options;
+  std::string graphPasses = phases::forTarget(target, options.matmulPrecision, options.weightsDtype);
+  if (options.maxMemory || !options.sizes.empty())
+    graphPasses += "," + phases::rematerialization(options.maxMemory, options.sizes);
+  if (failed(state->runPasses(*module, graphPasses)))
     return {};
   LogicalResult described = state->guarded(*module, "", [&]() -> LogicalResult {
     FailureOr<program::Interface> read = program::describeProgram(*module);

@@ -30,7 +30,8 @@ struct PluginPass {
   std::string point;
 };
 
-/// Whose fault the last failure of a Compiler was: the exit codes 1, 2 and 70. None: the model's text, or nothing failed.
+/// Whose fault the last failure of a Compiler was: the exit codes 1, 2 and 70. None: the model's text, or nothing
+/// failed.
 enum class FailureKind { None, Model, Usage, Compiler };
 
 struct Options {
@@ -38,7 +39,9 @@ struct Options {
   std::vector<const kernels::Target *> targets; // best first
   std::string weightsDtype;                     // what packed weights are stored in: "bf16" or "i8"; "" as they are
   kernels::Precision matmulPrecision = kernels::Precision::F32; // what products with packed weights round to
-  bool attentionMaps = false;                   // entries get twins that return what their attentions look at
+  int64_t maxMemory = 0; // bytes of the arena of an entry that computes gradients, at `sizes`; 0: no limit
+  std::vector<std::pair<std::string, int64_t>> sizes; // that memory is planned for or reported at
+  bool attentionMaps = false;                         // entries get twins that return what their attentions look at
   bool fusesAttention = true; // false: its chains run as products and softmax, and `@require_fused` asks for nothing
   std::vector<PluginPass> plugins;
   std::vector<std::string> printBefore, printAfter; // pass arguments; "all"
@@ -60,6 +63,7 @@ public:
   /// Reads and checks the model; the typed model is then there.
   bool read(const std::string &path);
   FailureKind failureKind() const;
+  const Options &options() const;
   const sema::Model &model() const;
   source::SourceManager &sources();
 

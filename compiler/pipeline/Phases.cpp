@@ -35,4 +35,11 @@ std::string forTarget(const kernels::Target &target, kernels::Precision precisio
          ",graph-hoist-load-time,graph-gather-keys,canonicalize,cse,graph-hide-weights,graph-form-groups";
 }
 
+std::string rematerialization(int64_t maxMemory, const std::vector<std::pair<std::string, int64_t>> &sizes) {
+  std::string at;
+  for (const auto &[symbol, size] : sizes)
+    at += (at.empty() ? " at=" : ",") + symbol + "=" + std::to_string(size);
+  return "graph-rematerialize{max-memory=" + std::to_string(maxMemory) + at + "}";
+}
+
 } // namespace fovea::pipeline::phases

@@ -4,6 +4,8 @@
 #include "compiler/kernels/Target.h"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace fovea::pipeline {
 
@@ -15,9 +17,10 @@ inline constexpr const char *afterImport = "after-import", *beforeFusion = "befo
 
 namespace phases {
 
-/// Gradients are part of what a model means: a graph that asks for them holds what computes them from the start. Attention
-/// is fused before it is differentiated, so that its way back does not hold the weights either; what gradients are with
-/// respect to is marked first, since rewrites may not look through it. Without fusion every op has its own rule.
+/// Gradients are part of what a model means: a graph that asks for them holds what computes them from the start.
+/// Attention is fused before it is differentiated, so that its way back does not hold the weights either; what
+/// gradients are with respect to is marked first, since rewrites may not look through it. Without fusion every op has
+/// its own rule.
 std::string gradients(bool fusesAttention);
 
 /// Calls first: everything after sees whole layers, and constant arguments meet their uses. Canonical form and common
@@ -34,8 +37,10 @@ std::string fusion(bool fusesAttention, bool attentionMaps);
 
 /// Packing knows the target's panel; narrowing (`dtype`: "bf16", "i8" or "") and rounding operands to `precision` know
 /// packed weights. They come before hoisting, which takes them to load time with all else that depends on params alone;
-/// groups come last because they freeze the graph.
+/// groups come last because they freeze the graph. What runs again is decided of groups, whose results are what memory
+/// holds; no pass that merges equal values may follow.
 std::string forTarget(const kernels::Target &target, kernels::Precision precision, const std::string &dtype);
+std::string rematerialization(int64_t maxMemory, const std::vector<std::pair<std::string, int64_t>> &sizes);
 
 inline constexpr const char *toKernels = "graph-lower-to-kernel,canonicalize,cse";
 

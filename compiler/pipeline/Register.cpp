@@ -4,6 +4,7 @@
 #include "compiler/kernels/emit/Passes.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/analysis/FormGroups.h"
+#include "compiler/analysis/Rematerialize.h"
 #include "compiler/kernels/lower/Lower.h"
 #include "dialects/graph/GraphDialect.h"
 #include "dialects/kernel/KernelDialect.h"
@@ -42,6 +43,7 @@ void registerPasses() {
   fovea::registerFoveaAutodiffPasses();
   kernels::registerKernelPasses();
   registerFormGroupsPass();
+  registerRematerializePass();
   kernels::registerLowerToKernelPass();
   mlir::registerTransformsPasses();
   mlir::registerConversionPasses();

@@ -1,5 +1,6 @@
 #include "compiler/program/Interface.h"
 
+#include "compiler/analysis/Rematerialize.h"
 #include "dialects/graph/GraphDialect.h"
 #include "dialects/graph/Places.h"
 #include "fovea/abi.h"
@@ -204,6 +205,7 @@ static FailureOr<Entry> describeEntry(graph::FuncOp function, Interface &interfa
   entry.name = name.contains('.') ? name.rsplit('.').second.str() : name.str();
   if (auto doc = function->getAttrOfType<StringAttr>("doc"))
     entry.doc = doc.getValue().str();
+  entry.recomputation = recomputationOf(function);
   if (auto role = function->getAttrOfType<StringAttr>("graph.role"))
     entry.role = role.getValue() == "train" ? FOVEA_ROLE_TRAIN : FOVEA_ROLE_EVALUATE;
   for (Attribute symbol : function.getSymbols())

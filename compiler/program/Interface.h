@@ -1,6 +1,7 @@
 // What a program offers: the tables of abi.h before they are encoded, read from the graph module's functions.
 #pragma once
 
+#include "compiler/analysis/RecomputationReport.h"
 #include "dialects/dim/DimExpr.h"
 
 #include "mlir/IR/BuiltinOps.h"
@@ -49,6 +50,7 @@ struct Entry {
   std::vector<size_t> states; // indices into Interface::states
   /// Pairs (index into Interface::stateSymbols, index into symbols): sizes of states that the entry's symbols fix.
   std::vector<std::pair<size_t, size_t>> stateSizes;
+  std::optional<RecomputationReport> recomputation; ///< of an entry that computes gradients, where it was asked for
 };
 
 /// What a state is at first, as fovea_initial says.
@@ -72,7 +74,7 @@ struct Interface {
   std::vector<TensorSpec> params;
   std::vector<TensorSpec> states; // sizes over stateSymbols
   std::vector<std::string> stateSymbols;
-  std::vector<Initial> initials; // one a state
+  std::vector<Initial> initials;    // one a state
   std::vector<std::string> prepare; // functions
   std::vector<Derived> derived;
   std::vector<size_t> direct; // indices into params: those that entries read, not only prepare functions; ascending

@@ -33,6 +33,9 @@ static void report(const std::string &output, const pipeline::Compiler::Objects 
   for (const auto &[entry, formula] : objects.arenaFormulas)
     if (!formula.empty())
       outs() << "  " << entry << ": arena of " << formula << " bytes, and scratch for each thread\n";
+  for (const program::Entry &entry : objects.interface.entries)
+    if (entry.recomputation)
+      outs() << "  " << entry.name << ": " << entry.recomputation->summary() << "\n";
 }
 
 /// Adds the tables, and with them the weights that the program is to hold.
@@ -55,6 +58,11 @@ static int link(pipeline::Compiler &compiler, pipeline::Stage stage, const Argum
   std::optional<pipeline::Compiler::Objects> objects = compiler.compile();
   if (!objects)
     return exitCode(compiler);
+  std::vector<std::string> symbols;
+  for (const program::Entry &entry : objects->interface.entries)
+    symbols.insert(symbols.end(), entry.symbols.begin(), entry.symbols.end());
+  if (!areKnownSizes(compiler.options().sizes, symbols))
+    return exitUsage;
   if (int code = addTables(compiler, *objects, stage == pipeline::Stage::Executable, arguments,
                            output.empty() ? stem : output))
     return code;
@@ -175,6 +183,7 @@ const Command &buildCommand() {
             {"emit", "STAGE", "ast, typed, graph, fused, kernel, vector, llvm, asm, obj, lib or exe (default)"},
             {"embed-weights", "FILE",
              "put the weights into the program, packed for each target: it then needs no --weights"},
+            atOption,
             {"attention-maps", "", "the program can show what its attentions look at: --explain-attention"},
             {"prefix", "TEXT", "with --embed-weights: put before every tensor's name, e.g. `bert.`"}})},
       build};

@@ -31,6 +31,13 @@ int exitCode(const pipeline::Compiler &compiler);
 inline constexpr OptionSpec noFuseOption{
     "no-fuse", "", "leave attention unfused, for comparison: scores are held, and `@require_fused` asks for nothing"};
 
+inline constexpr OptionSpec atOption{
+    "at", "SIZES", "with --max-memory: the sizes to plan memory for, e.g. B=32,T=128; what is not given is 128"};
+
+using Sizes = std::vector<std::pair<std::string, int64_t>>;
+/// Whether each of `sizes`, which --at gave, is one of `symbols`, where there are any; prints a usage error.
+bool areKnownSizes(const Sizes &sizes, std::vector<std::string> symbols);
+
 /// Options that every compiling command takes, appended to its own.
 std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own);
 /// Reads them; nullopt after a usage error was printed.

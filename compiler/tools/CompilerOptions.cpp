@@ -1,5 +1,9 @@
+#include "compiler/source/Diagnostics.h"
 #include "compiler/tools/Commands.h"
 
+#include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/MathExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace llvm;
@@ -33,6 +37,10 @@ std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own) {
        "what products with constant matrices round both operands to: f32 (default), bf16, or int8"},
       {"weights-dtype", "TYPE",
        "what constant matrices are kept in: f32 (default), bf16, or int8 with a scale for each output"},
+      {"max-memory", "SIZE",
+       "the most memory for values in entries that compute gradients, e.g. 512MiB, at the sizes of --at: what does not "
+       "fit is computed "
+       "again"},
       {"load-pass", "FILE:PASSES@POINT",
        "run a plugin's passes at after-import, before-fusion, after-fusion or kernel"},
       {"print-before", "PASS", "print the IR before a pass (or `all`)"},
@@ -55,6 +63,54 @@ static bool readPlugin(const std::string &text, pipeline::Options &options) {
   }
   options.plugins.push_back({file.str(), passes.str(), point.str()});
   return true;
+}
+
+/// "T=512,S=512": nullopt after a usage error was printed.
+static std::optional<Sizes> readSizes(StringRef text) {
+  Sizes sizes;
+  SmallVector<StringRef> words;
+  text.split(words, ',', -1, /*KeepEmpty=*/false);
+  for (StringRef word : words) {
+    auto [name, number] = word.trim().split('=');
+    int64_t value;
+    if (name.empty() || number.getAsInteger(10, value) || value < 0)
+      return usageError("--at wants sizes such as T=512,B=1; found `" + word.str() + "`"), std::nullopt;
+    if (any_of(sizes, [&, name = name](auto &size) { return size.first == name; }))
+      return usageError("--at gives `" + name.str() + "` twice"), std::nullopt;
+    sizes.emplace_back(name.str(), value);
+  }
+  return sizes;
+}
+
+bool areKnownSizes(const Sizes &sizes, std::vector<std::string> symbols) {
+  llvm::sort(symbols);
+  symbols.erase(llvm::unique(symbols), symbols.end());
+  for (const auto &[name, value] : sizes) {
+    if (is_contained(symbols, name) || symbols.empty())
+      continue;
+    std::string near = source::nearest(name, symbols);
+    usageError("--at: no entry has a size `" + name + "`; " +
+               (near.empty() ? "there are " + join(symbols, ", ") : "did you mean `" + near + "`?"));
+    return false;
+  }
+  return true;
+}
+
+/// "512MiB", "1GiB", "65536": bytes; nullopt after a usage error was printed.
+static std::optional<int64_t> readBytes(StringRef text) {
+  StringRef number = text.take_while(isDigit), unit = text.substr(number.size());
+  int64_t value = 0, scale = 0;
+  for (auto [name, bytes] : {std::pair<StringRef, int64_t>{"", 1},
+                             {"KiB", int64_t(1) << 10},
+                             {"MiB", int64_t(1) << 20},
+                             {"GiB", int64_t(1) << 30}})
+    if (unit == name)
+      scale = bytes;
+  int64_t bytes = 0;
+  if (number.getAsInteger(10, value) || !scale || !value || MulOverflow(value, scale, bytes))
+    return usageError("--max-memory wants a size such as 512MiB (KiB, MiB, GiB, or bytes), found `" + text.str() + "`"),
+           std::nullopt;
+  return bytes;
 }
 
 std::optional<pipeline::Options> readCompilerOptions(const Arguments &arguments) {
@@ -91,6 +147,16 @@ std::optional<pipeline::Options> readCompilerOptions(const Arguments &arguments)
                       ": --weights-dtype=" + dtype + " has no place"),
            std::nullopt;
   options.weightsDtype = dtype == "int8" ? "i8" : dtype == "bf16" ? "bf16" : "";
+  if (arguments.has("max-memory")) {
+    std::optional<int64_t> bytes = readBytes(arguments.get("max-memory"));
+    if (!bytes)
+      return std::nullopt;
+    options.maxMemory = *bytes;
+  }
+  std::optional<Sizes> sizes = readSizes(arguments.get("at"));
+  if (!sizes)
+    return std::nullopt;
+  options.sizes = std::move(*sizes);
   for (const std::string &plugin : arguments.all("load-pass"))
     if (!readPlugin(plugin, options))
       return std::nullopt;

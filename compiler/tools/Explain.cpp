@@ -1,9 +1,7 @@
 #include "compiler/explain/Explain.h"
-#include "compiler/source/Diagnostics.h"
 #include "compiler/tools/Commands.h"
 #include "compiler/tools/Graphviz.h"
 
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
 #include <deque>
@@ -13,26 +11,8 @@ using namespace llvm;
 namespace fovea::tools {
 
 namespace {
-using Sizes = std::vector<std::pair<std::string, int64_t>>;
 enum class Format { Text, Json, Html };
 } // namespace
-
-/// "T=512,S=512": nullopt after a usage error was printed.
-static std::optional<Sizes> readSizes(StringRef text) {
-  Sizes sizes;
-  SmallVector<StringRef> words;
-  text.split(words, ',', -1, /*KeepEmpty=*/false);
-  for (StringRef word : words) {
-    auto [name, number] = word.trim().split('=');
-    int64_t value;
-    if (name.empty() || number.getAsInteger(10, value) || value < 0)
-      return usageError("--at wants sizes such as T=512,B=1; found `" + word.str() + "`"), std::nullopt;
-    if (any_of(sizes, [&, name = name](auto &size) { return size.first == name; }))
-      return usageError("--at gives `" + name.str() + "` twice"), std::nullopt;
-    sizes.emplace_back(name.str(), value);
-  }
-  return sizes;
-}
 
 static std::optional<Format> readFormat(StringRef name) {
   for (auto [text, format] :
@@ -42,22 +22,12 @@ static std::optional<Format> readFormat(StringRef name) {
   return usageError("there is no format `" + name.str() + "`; --format takes text, json or html"), std::nullopt;
 }
 
-/// Every size must be one of some entry.
-static bool areKnown(const Sizes &sizes, const explain::Report &report) {
+/// The symbols of all entries, each as often as it is there.
+static std::vector<std::string> symbolsOf(const explain::Report &report) {
   std::vector<std::string> symbols;
   for (const explain::Entry &entry : report.entries)
-    for (const std::string &symbol : entry.symbols)
-      if (!is_contained(symbols, symbol))
-        symbols.push_back(symbol);
-  for (const auto &[name, value] : sizes) {
-    if (is_contained(symbols, name) || symbols.empty())
-      continue;
-    std::string near = source::nearest(name, symbols);
-    usageError("--at: no entry has a size `" + name + "`; " +
-               (near.empty() ? "there are " + join(symbols, ", ") : "did you mean `" + near + "`?"));
-    return false;
-  }
-  return true;
+    symbols.insert(symbols.end(), entry.symbols.begin(), entry.symbols.end());
+  return symbols;
 }
 
 namespace {
@@ -113,16 +83,16 @@ static int explainModel(const Arguments &arguments) {
     return usageError("`fovea explain` wants one model file, found " + std::to_string(arguments.words.size()));
   std::optional<pipeline::Options> options = readCompilerOptions(arguments);
   std::optional<Format> format = options ? readFormat(arguments.get("format", "text")) : std::nullopt;
-  std::optional<Sizes> sizes = format ? readSizes(arguments.get("at")) : std::nullopt;
-  if (!sizes)
+  if (!format)
     return exitUsage;
   std::vector<const kernels::Target *> targets = options->targets;
+  Sizes sizes = options->sizes;
   pipeline::Compiler compiler(std::move(*options));
   Explanation explanation(compiler);
   if (!explanation.run(arguments.words[0], targets))
     return exitCode(compiler);
-  explain::Report report = explanation.report(*sizes);
-  if (!areKnown(*sizes, report))
+  explain::Report report = explanation.report(sizes);
+  if (!areKnownSizes(sizes, symbolsOf(report)))
     return exitUsage;
   Expected<std::string> text = render(report, *format);
   if (!text) {

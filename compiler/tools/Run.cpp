@@ -56,7 +56,7 @@ const Command &runCommand() {
        withCompilerOptions(
            {{"interpret", "", "run the unoptimised graph in double precision instead"},
             {"attention-maps", "", "the program can show what its attentions look at: --explain-attention"},
-            noFuseOption})},
+            noFuseOption, atOption})},
       run,
       /*passesRest=*/true};
   return command;

@@ -109,4 +109,24 @@ Location calledFrom(Location location, StringAttr function, Location caller) {
   return place;
 }
 
+static constexpr StringLiteral gradientMark = "gradient";
+
+bool isOfGradient(Location location) {
+  if (auto name = dyn_cast<NameLoc>(location))
+    return isOfGradient(name.getChildLoc());
+  if (auto call = dyn_cast<CallSiteLoc>(location))
+    return isOfGradient(call.getCallee());
+  auto fused = dyn_cast<FusedLoc>(location);
+  auto mark = fused ? dyn_cast_or_null<StringAttr>(fused.getMetadata()) : StringAttr();
+  return mark && mark.getValue() == gradientMark;
+}
+
+Location ofGradient(Location location) {
+  if (isOfGradient(location))
+    return location;
+  MLIRContext *context = location.getContext();
+  Location marked = FusedLoc::get(context, placeWithoutPath(location), StringAttr::get(context, gradientMark));
+  return withPath(marked, pathOf(location)); // the path stays outermost
+}
+
 } // namespace fovea

@@ -47,6 +47,11 @@ mlir::Location withPath(mlir::Location location, llvm::StringRef path);
 /// `location` (of an op of `function`) as seen from a call at `caller`: the path stays outermost.
 mlir::Location calledFrom(mlir::Location location, mlir::StringAttr function, mlir::Location caller);
 
+/// `location`, of an op that a gradient is computed by. What says so is a location, as an attribute would keep equal
+/// ops of both ways from becoming one: use it for decisions of cost only.
+mlir::Location ofGradient(mlir::Location location);
+bool isOfGradient(mlir::Location location);
+
 /// An error in the user's model that only a pass finds: the driver shows it as `error[name]` with the source line, and
 /// takes every other error of a pass for one of the compiler. `name` is a literal.
 mlir::InFlightDiagnostic modelError(mlir::Location location, llvm::StringRef name);

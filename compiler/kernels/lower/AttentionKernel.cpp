@@ -2,6 +2,7 @@
 // trailing layout ops a strided output.
 #include "compiler/kernels/lower/KernelBuilder.h"
 
+#include "compiler/analysis/GroupCost.h"
 #include "compiler/analysis/IndexSpread.h"
 
 #include "mlir/IR/IRMapping.h"
@@ -73,10 +74,6 @@ void KernelBuilder::cloneRegion(Region &from, Region &to) {
   }
 }
 
-/// Keys of a chunk. Up to the size of heads most work is with the matrix of D x E, whatever the chunk; larger ones cost
-/// more within.
-static constexpr int64_t linearChunk = 64;
-
 LogicalResult KernelBuilder::buildLinearAttention(graph::LinearAttentionOp op) {
   auto operand = [&](Value inner) { return memref(outer(inner)); };
   Value q = operand(op.getQ()), k = operand(op.getK()), v = operand(op.getV());
@@ -85,12 +82,6 @@ LogicalResult KernelBuilder::buildLinearAttention(graph::LinearAttentionOp op) {
   cloneRegion(op.getQueries(), attention.getQueries());
   cloneRegion(op.getKeys(), attention.getKeys());
   cloneRegion(op.getDecay(), attention.getDecay());
-  // Of each key: its part of the matrix, what its query gathers from there, and half a chunk of others.
-  const View &queries = storageOf(outer(op.getQ())).view, &values = storageOf(outer(op.getV())).view;
-  DimExpr d = queries.dims.back(), e = values.dims.back(), rows(1);
-  for (DimExpr dim : ArrayRef(queries.dims).drop_back())
-    rows = rows * dim;
-  lowered.flops = rows * (DimExpr(4) * d * e + DimExpr(linearChunk) * (d + e));
   return success();
 }
 
@@ -107,15 +98,6 @@ LogicalResult KernelBuilder::buildAttentionBackward(graph::AttentionBackwardOp o
   cloneRegion(op.getScore(), backward.getScore());
   cloneRegion(op.getMask(), backward.getMask());
   cloneRegion(op.getAdjoint(), backward.getAdjoint());
-  // Products: scores, dq and dk of the features, the weights' change and dv of the values.
-  const View &queries = storageOf(outer(op.getQ())).view, &values = storageOf(outer(op.getV())).view;
-  DimExpr features(0), flops = values.dims.end()[-2];
-  for (auto [partQ, partK] : op.getParts())
-    features = features + cast<graph::TensorType>(partQ.getType()).getDims().back();
-  flops = flops * (DimExpr(6) * features + DimExpr(4) * values.dims.back());
-  for (DimExpr dim : ArrayRef(queries.dims).drop_back())
-    flops = flops ? flops * dim : flops;
-  lowered.flops = flops;
   return success();
 }
 
@@ -149,16 +131,6 @@ LogicalResult KernelBuilder::buildAttention() {
   prologue.setInsertionPoint(attention);
   cloneRegion(op.getScore(), attention.getScore());
   cloneRegion(op.getMask(), attention.getMask());
-  const View &queries = storageOf(outer(op.getQ())).view, &values = storageOf(outer(op.getV())).view;
-  DimExpr columns = queries.dims.back() + values.dims.back();
-  for (Value joined : op.getJoinedQ())
-    columns = columns + cast<graph::TensorType>(joined.getType()).getDims().back();
-  for (auto dot : op.getScore().front().getOps<graph::DotOp>())
-    columns = columns + cast<graph::TensorType>(dot.getA().getType()).getDim(dot.getAAxis());
-  DimExpr flops = DimExpr(2) * columns * op.getKeyCount();
-  for (DimExpr dim : ArrayRef(queries.dims).drop_back())
-    flops = flops ? flops * dim : flops;
-  lowered.flops = flops;
   return success();
 }
 

@@ -8,14 +8,6 @@ using namespace mlir;
 
 namespace fovea::kernels {
 
-DimExpr bytesOf(Value tensor) {
-  auto type = cast<graph::TensorType>(tensor.getType());
-  DimExpr bytes(int64_t(memoryType(type.getElementType()).getIntOrFloatBitWidth() / 8));
-  for (DimExpr dim : type.getDims())
-    bytes = bytes ? bytes * dim : bytes;
-  return bytes;
-}
-
 HostFunction::HostFunction(graph::FuncOp function, KernelTable &kernels, FunctionPlans &plans)
     : function(function), module(function->getParentOp()), kernels(kernels), plans(plans), storages(function),
       b(function.getContext()), loc(function.getLoc()) {}
@@ -99,81 +91,12 @@ LogicalResult HostFunction::collectSteps() {
   return success();
 }
 
-/// A step that overwrites a value runs after all others that read the value.
-void HostFunction::addOrderForUpdates(StepGraph &graph) {
-  DenseMap<Operation *, size_t> number;
-  for (auto [i, step] : llvm::enumerate(steps))
-    number[step.op] = i;
-  for (auto [i, step] : llvm::enumerate(steps)) {
-    for (OpResult result : step.op->getResults()) {
-      Value base = storages.lookup(result)->base;
-      if (base == result)
-        continue;
-      SmallVector<Value> old; // operands that lie in the buffer, and their views
-      for (Value operand : step.op->getOperands())
-        if (storages.lookup(operand)->base == base)
-          old.push_back(operand);
-      DenseSet<Value> seen;
-      while (!old.empty()) {
-        Value value = old.pop_back_val();
-        if (!seen.insert(value).second)
-          continue;
-        if (Operation *def = value.getDefiningOp(); isLayoutOp(def))
-          old.push_back(def->getOperand(0));
-        for (Operation *user : value.getUsers()) {
-          if (isLayoutOp(user))
-            old.push_back(user->getResult(0));
-          else if (auto it = number.find(user); it != number.end() && it->second != i)
-            graph.edges.push_back({it->second, i});
-        }
-      }
-    }
-  }
-}
-
 LogicalResult HostFunction::orderSteps() {
-  StepGraph graph;
-  graph.count = steps.size();
-  DenseMap<Value, size_t> values;
-  std::vector<StepValue> flow;
-  std::vector<DimExpr> bytes;
-  for (auto [i, step] : llvm::enumerate(steps))
-    for (Value result : step.op->getResults()) {
-      if (storages.lookup(result)->base != result)
-        continue;
-      values[result] = flow.size();
-      flow.push_back({i, {}});
-      bytes.push_back(bytesOf(result));
-    }
-  DenseMap<Operation *, size_t> number;
-  for (auto [i, step] : llvm::enumerate(steps))
-    number[step.op] = i;
-  for (auto [i, step] : llvm::enumerate(steps)) {
-    for (Value base : step.reads)
-      if (auto it = values.find(base); it != values.end())
-        flow[it->second].consumers.push_back(i);
-    for (Value operand : step.op->getOperands()) { // values, through their views: also new versions of states
-      Value value = operand;
-      while (isLayoutOp(value.getDefiningOp()))
-        value = value.getDefiningOp()->getOperand(0);
-      if (Operation *def = value.getDefiningOp())
-        graph.edges.push_back({number[def], i});
-    }
-  }
-  addOrderForUpdates(graph);
-  std::vector<std::string> names;
-  for (auto symbol : function.getSymbols().getAsRange<StringAttr>())
-    names.push_back(symbol.getValue().str());
-  std::vector<std::vector<int64_t>> samples;
-  for (const SymbolValues &sizes : representativeSizes(names)) {
-    std::vector<int64_t> &sample = samples.emplace_back();
-    for (DimExpr size : bytes)
-      sample.push_back(std::max<int64_t>(0, evaluate(size, sizes).value_or(0)));
-  }
-  if (!graph.topologicalOrder())
+  StepFlow flow(function, storages);
+  if (!flow.graph.topologicalOrder())
     return modelError(function.getLoc(), "state-order") << "a state's old value is read by what depends on its new one";
   std::vector<Step> ordered;
-  for (size_t i : orderForPeak(graph, flow, samples))
+  for (size_t i : flow.order(plannedSizes(function)))
     ordered.push_back(std::move(steps[i]));
   steps = std::move(ordered);
   return success();
@@ -182,11 +105,7 @@ LogicalResult HostFunction::orderSteps() {
 //===-- The arena -------------------------------------------------------------------------------------------------===//
 
 void HostFunction::planArena() {
-  DenseSet<Value> outputs;
-  Operation *terminator = function.getBody().front().getTerminator();
-  for (OpOperand &operand : terminator->getOpOperands())
-    if (!stateArgument(function, operand.getOperandNumber()))
-      outputs.insert(storages.lookup(operand.get())->base);
+  SmallVector<Value> outputs = outputBases(function, storages);
   FunctionPlan &mine = plans[function.getSymName().str()];
   std::vector<PlanBuffer> &buffers = mine.buffers;
   SmallVector<Value> owners;
@@ -197,7 +116,7 @@ void HostFunction::planArena() {
       if (auto it = index.find(base); it != index.end())
         buffers[it->second].last = i;
     for (Value result : step.op->getResults())
-      if (Value base = storages.lookup(result)->base; base == result && !outputs.contains(base)) {
+      if (Value base = storages.lookup(result)->base; base == result && !llvm::is_contained(outputs, base)) {
         index[base] = buffers.size();
         owners.push_back(base);
         buffers.push_back({alignBytes(bytesOf(base)), i, i});
@@ -212,10 +131,7 @@ void HostFunction::planArena() {
       buffers.push_back({step.scratch, i, i});
     }
   }
-  std::vector<std::string> names;
-  for (auto symbol : function.getSymbols().getAsRange<StringAttr>())
-    names.push_back(symbol.getValue().str());
-  MemoryPlan plan = planMemory(buffers, representativeSizes(names), std::move(arenaSize.names));
+  MemoryPlan plan = planMemory(buffers, plannedSizes(function), std::move(arenaSize.names));
   for (auto [owner, offset] : llvm::zip(owners, plan.offsets))
     if (owner)
       offsets[owner] = offset;

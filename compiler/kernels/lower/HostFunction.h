@@ -1,7 +1,7 @@
 // The host side of one graph.func: the order of its steps, its arena, launches and calls.
 #pragma once
 
-#include "compiler/analysis/StepGraph.h"
+#include "compiler/analysis/StepFlow.h"
 #include "compiler/kernels/lower/KernelBuilder.h"
 #include "compiler/kernels/lower/Lower.h"
 
@@ -44,7 +44,6 @@ private:
   mlir::LogicalResult collectSteps();
   DimExpr arenaOfCallee(const FunctionPlan::Callee &callee);
   mlir::LogicalResult orderSteps();
-  void addOrderForUpdates(StepGraph &graph);
   void planArena();
   void declare();
   void emitStep(Step &step);
@@ -76,8 +75,6 @@ private:
   std::vector<std::tuple<mlir::Value, View, mlir::Value>> views; // made already
   llvm::StringMap<mlir::Value> named; // by source path: the last value in the text that has it
 };
-
-DimExpr bytesOf(mlir::Value tensor);
 
 /// Host functions have this behind the name while the graph functions exist.
 inline constexpr llvm::StringLiteral hostSuffix = ".host";

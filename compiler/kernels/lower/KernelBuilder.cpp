@@ -1,5 +1,6 @@
 #include "compiler/kernels/lower/KernelBuilder.h"
 
+#include "compiler/analysis/GroupCost.h"
 #include "dialects/graph/Places.h"
 #include "fovea/abi.h"
 
@@ -51,6 +52,7 @@ FailureOr<LoweredGroup> KernelBuilder::build() {
   OpBuilder end = OpBuilder::atBlockEnd(&block);
   kernel::ReturnOp::create(end, loc);
   lowered.kernel.setFunctionType(end.getFunctionType(block.getArgumentTypes(), {}));
+  lowered.flops = flopsOf(group);
   countBytes();
   return std::move(lowered);
 }
@@ -310,12 +312,6 @@ LogicalResult KernelBuilder::buildMap() {
     store(*element, storageOf(result), at);
   }
   kernel::YieldOp::create(body, loc, ValueRange());
-  int64_t arithmetic = 0;
-  for (Operation &op : group.getBody().front())
-    arithmetic += isa<graph::ElementwiseOpInterface, graph::ReduceOp>(op);
-  lowered.flops = DimExpr(arithmetic);
-  for (DimExpr dim : space.box)
-    lowered.flops = lowered.flops ? lowered.flops * dim : lowered.flops;
   return success();
 }
 

@@ -111,10 +111,9 @@ LogicalResult KernelBuilder::buildMatmul() {
   Value leftMemref = memref(lhs.base, left), rightMemref = memref(rhs.base, right);
   DimExpr columns = product(roles.n, sizes);
   Value n = size(columns);
-  auto matmul = kernel::MatmulOp::create(prologue, loc, leftMemref, rightMemref, n, packed,
-                                         isSwapped ? contract.getHiddenRhs() : contract.getHiddenLhs(),
-                                         isSwapped ? contract.getHiddenLhs() : contract.getHiddenRhs(),
-                                         contract.getKBlock());
+  auto matmul = kernel::MatmulOp::create(
+      prologue, loc, leftMemref, rightMemref, n, packed, isSwapped ? contract.getHiddenRhs() : contract.getHiddenLhs(),
+      isSwapped ? contract.getHiddenLhs() : contract.getHiddenRhs(), contract.getKBlock());
   Block &block = matmul.getEpilogue().empty() ? matmul.getEpilogue().emplaceBlock() : matmul.getEpilogue().front();
   bool isExact = isa<IntegerType>(resultType.getElementType());
   Value acc = block.addArgument(isExact ? Type(prologue.getI32Type()) : prologue.getF32Type(), loc);
@@ -151,7 +150,6 @@ LogicalResult KernelBuilder::buildMatmul() {
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(block)))
     if (isOpTriviallyDead(&op)) // digits that every access has merged again
       op.erase();
-  lowered.flops = DimExpr(2) * product(out, sizes) * sizes.lookup(roles.k);
   return success();
 }
 

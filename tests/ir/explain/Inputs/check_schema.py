@@ -24,7 +24,10 @@ FAILURE = {"fact": TEXT, "place": (PLACE, None), "help": (TEXT, None)}
 CHAIN = {"place": (PLACE, None), "path": TEXT, "function": TEXT, "fused": FLAG, "held_bytes": (TEXT, None), "facts": [TEXT], "failure": (FAILURE, None),
          "attention": (ATTENTION, None), "targets": [TARGET], "runs": [RUN]}
 ARENA = {"target": TEXT, "formula": TEXT, "bytes": (NUMBER, None)}
-ENTRY = {"name": TEXT, "symbols": [TEXT], "arenas": [ARENA], "missing": [TEXT], "broken": [TEXT]}
+KEPT = {"place": TEXT, "path": TEXT, "count": NUMBER, "bytes": NUMBER}
+REPEATED = {"place": TEXT, "path": TEXT, "count": NUMBER, "flops": NUMBER}
+RECOMPUTATION = {"sizes": dict, "limit": (NUMBER, None), "bytes_before": NUMBER, "bytes": NUMBER, "flops": NUMBER, "kept": [KEPT], "repeated": [REPEATED]}
+ENTRY = {"name": TEXT, "symbols": [TEXT], "arenas": [ARENA], "missing": [TEXT], "broken": [TEXT], "recomputation": (RECOMPUTATION, None)}
 REPORT = {"schema": NUMBER, "model": TEXT, "source": TEXT, "targets": [TEXT], "sizes": dict, "entries": [ENTRY], "chains": [CHAIN]}
 
 KINDS = set("causal from window prefix documents blocks lengths padding queries diagonal tensor formula other".split())

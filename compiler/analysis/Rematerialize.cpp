@@ -79,7 +79,7 @@ int64_t arenaOf(graph::FuncOp function, const SymbolValues &sizes) {
     if (int64_t scratch = scratchOf(flow.steps[step], sizes))
       buffers.push_back({DimExpr(scratch), at, at});
   }
-  return planMemory(buffers, {SymbolValues()}).total.value().value_or(0);
+  return planMemory(buffers, {SymbolValues()}).size.evaluate({}).value_or(0);
 }
 
 //===-- The problem -----------------------------------------------------------------------------------------------===//

@@ -82,7 +82,7 @@ TEST_CASE("every declaration of the library is used behind an entry of the test 
   // Parts that only work inside others which are tested; `segment_heads` in the example of documents.
   for (const char *part :
        {"FeedForward", "layer_norm", "rms_norm", "split_heads", "merge_heads", "windows", "pad_rows", "turn_halves",
-        "segment_rows", "segment_heads", "everything", "global_norm", "bias_correction", "class_losses"})
+        "segment_rows", "segment_heads", "everything", "global_norm", "bias_correction", "class_losses", "next_seed"})
     used.insert(part);
   for (std::string_view name : library::names()) {
     std::unique_ptr<syntax::File> module =

@@ -5,8 +5,9 @@
 //
 //   source --inf--> needed(v)               a backward step reads v
 //   needed(v) --price of v--> step(v)       cut where v is needed and its step is not repeated: v is kept (to the sink
-//   where it may not be) step(s) --inf--> needed(v)              s reads v step(s) --cost of s--> sink             cut
-//   where s is repeated
+//                                           where it may not be)
+//   step(s) --inf--> needed(v)              s reads v
+//   step(s) --cost of s--> sink             cut where s is repeated
 //
 // This is the cut of AOTAutograd's partitioner with costs in place of a list of ops that must not be repeated. The cut
 // knows bytes and not when they live, so every choice is judged by the peak of the steps that it leads to.
@@ -199,6 +200,8 @@ public:
       keepFewer();
     else if (first > 0)
       refine(points[first - 1].price, points[first].price);
+    if (best.peak <= budget)
+      takeBack();
     return std::move(best);
   }
 
@@ -301,6 +304,32 @@ private:
       if (offer(cut([&](size_t value) { return isKept[value] ? 0 : price; })))
         return;
     }
+  }
+
+  /// Keeps what fits beside all that is kept already.
+  void takeBack() {
+    std::vector<std::pair<double, size_t>> order; // cost for a byte, step; of equal ones the last, which live shortest
+    for (size_t step = 0; step < best.isRepeated.size(); ++step) {
+      double bytes = 1;
+      for (size_t value : problem.steps[step].writes)
+        bytes += bytesOf(value);
+      if (best.isRepeated[step])
+        order.push_back({problem.steps[step].cost / bytes, step});
+    }
+    std::sort(order.rbegin(), order.rend());
+    for (auto [cost, step] : order) {
+      std::vector<bool> without = best.isRepeated;
+      without[step] = false;
+      offer(withoutUnread(without));
+    }
+  }
+  /// Without repeats that nothing reads any longer.
+  std::vector<bool> withoutUnread(const std::vector<bool> &isRepeated) const {
+    std::vector<bool> isRead(isRepeated.size());
+    for (Execution execution : executionsOf(problem, isRepeated))
+      if (execution.isRepeat)
+        isRead[execution.step] = true;
+    return isRead;
   }
 
   static constexpr size_t mostCuts = 64;

@@ -57,7 +57,9 @@ struct Recomputation {
 ///
 /// Looked at are, cheapest first: the minimum cuts at every price of a byte where they change; between two of these,
 /// cuts where bytes that are made early (and so live long) have the higher price; and, beyond the last, cuts that keep
-/// every second, third, ... of the values that the best of them keeps, with all in between computed again.
+/// every second, third, ... of the values that the best of them keeps, with all in between computed again. Of the
+/// choice, repeats without which it fits as well are then taken back, those first whose cost for a byte is highest:
+/// what is left is needed, one by one.
 Recomputation recomputeWithin(const RecomputeProblem &problem, int64_t budget);
 
 } // namespace fovea

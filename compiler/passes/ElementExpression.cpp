@@ -1,6 +1,8 @@
 // Elements of graph values as expressions over labels. See the header for the contract.
 #include "compiler/passes/ElementExpression.h"
 
+#include <queue>
+
 using namespace mlir;
 using namespace fovea;
 
@@ -20,6 +22,9 @@ bool fovea::isFloatCast(Operation *op) {
   return convert && isa<FloatType>(typeOf(convert.getX()).getElementType()) &&
          isa<FloatType>(typeOf(convert.getResult()).getElementType());
 }
+
+/// Whether elements of what `op` gives are computed from elements of what it reads.
+static bool isTransparent(Operation *op) { return isa<graph::ElementwiseOpInterface, graph::ReduceOp>(op); }
 
 //===-- Labels ----------------------------------------------------------------------------------------------------===//
 
@@ -151,6 +156,33 @@ const Node *ElementExpressions::leaf(Value value, const TensorLabels &labels) {
   return intern(std::move(key), std::move(node));
 }
 
+void ElementExpressions::seeNear(Operation *root, unsigned most) {
+  auto isEarlier = [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); };
+  std::priority_queue<Operation *, std::vector<Operation *>, decltype(isEarlier)> open(isEarlier);
+  DenseMap<Operation *, bool> isBehindContraction; // by every way from the root
+  auto add = [&](Operation *op, bool isBehind) {
+    if (!op || op->getBlock() != root->getBlock())
+      return;
+    auto [known, isNew] = isBehindContraction.try_emplace(op, isBehind);
+    known->second &= isBehind;
+    if (isNew)
+      open.push(op);
+  };
+  near.emplace();
+  add(root, false);
+  while (!open.empty() && near->size() < most) {
+    Operation *op = open.top();
+    open.pop();
+    bool isContraction = isa<graph::ContractOp>(op), isBehind = isBehindContraction[op] || isContraction;
+    if (isContraction ? isBehindContraction[op] : !(isLayout(op) || isTransparent(op)))
+      continue;
+    if (isTransparent(op))
+      near->insert(op);
+    for (Value operand : op->getOperands())
+      add(operand.getDefiningOp(), isBehind);
+  }
+}
+
 std::optional<TensorLabels> ElementExpressions::through(Operation *layout, const TensorLabels &labels) {
   TensorLabels inner;
   if (auto broadcast = dyn_cast<graph::BroadcastOp>(layout)) {
@@ -177,6 +209,8 @@ const Node *ElementExpressions::compute(Value value, const TensorLabels &labels)
       return nullptr;
     return inner ? element(op->getOperand(0), *inner) : leaf(value, labels);
   }
+  if (near && isTransparent(op) && !near->contains(op))
+    return leaf(value, labels);
   if (isa<graph::ElementwiseOpInterface, graph::ConstantOp, graph::DimOp>(op))
     return operation(op, labels);
   if (auto reduce = dyn_cast<graph::ReduceOp>(op))

@@ -4,6 +4,7 @@
 #include "dialects/dim/DimExpr.h"
 #include "dialects/graph/GraphDialect.h"
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/DenseSet.h"
 
 #include <map>
 #include <optional>
@@ -51,6 +52,11 @@ public:
   DimExpr sizeOf(Label label) const { return sizes[label]; }
   DimExpr sizeOf(llvm::ArrayRef<Label> labels) const;
 
+  /// Makes leaves of all but the last operations of the block, at most `most` (layouts and constants aside), that
+  /// `root` is made of, through one contraction at most: the work is then bounded however deep the model is. What
+  /// becomes a leaf is one wherever it is read, so what is equal above it stays equal.
+  void seeNear(mlir::Operation *root, unsigned most);
+
   /// Labels at which a layout op reads its operand; nullopt where a reshape does not follow them, or a split was
   /// needed.
   std::optional<TensorLabels> through(mlir::Operation *layout, const TensorLabels &labels);
@@ -93,6 +99,7 @@ private:
   std::map<Key, Node> nodes;
   std::map<Key, const Node *> memo;
   llvm::DenseMap<mlir::Value, unsigned> heights;
+  std::optional<llvm::DenseSet<mlir::Operation *>> near; ///< null: all are seen through
   bool wasSplit = false;
   unsigned depth = 0;
 };

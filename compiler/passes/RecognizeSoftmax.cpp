@@ -20,6 +20,9 @@ using namespace fovea;
 
 using Node = ElementExpressions::Node;
 
+/// What a softmax and its scores may be made of, in all of their copies; the rest of the model is not looked at.
+static constexpr unsigned mostOps = 256;
+
 /// Whether every label at which the witness of `node` is read occurs in `labels`.
 static bool canRelabel(const Node *node, const TensorLabels &labels) {
   return llvm::all_of(node->labels, [&](const AxisLabels &axis) {
@@ -226,6 +229,7 @@ class RecognizeSoftmax : public fovea::impl::RecognizeSoftmaxBase<RecognizeSoftm
     if (!isa<FloatType>(type.getElementType()))
       return Value();
     ElementExpressions expressions;
+    expressions.seeNear(&op, mostOps);
     TensorLabels root = expressions.newLabels(type);
     SoftmaxMatcher matcher(expressions);
     std::optional<Softmax> softmax;
@@ -254,6 +258,7 @@ class RecognizeSoftmax : public fovea::impl::RecognizeSoftmaxBase<RecognizeSoftm
     Value value = op.getResult(0);
     auto type = cast<graph::TensorType>(value.getType());
     ElementExpressions expressions;
+    expressions.seeNear(&op, mostOps);
     TensorLabels root = expressions.newLabels(type);
     SoftmaxMatcher matcher(expressions);
     std::optional<LogSum> found;

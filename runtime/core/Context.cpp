@@ -217,7 +217,8 @@ static fovea_code growArena(fovea_context &context, const fovea_entry_code &code
   ArenaLayout layout;
   if (fovea_code status = arenaLayout(code, context.symbols.data(), executor.pool.threads(), layout, error))
     return status;
-  executor.info.arena_bytes = layout.total;
+  executor.info.arena_bytes = layout.arenaBytes();
+  executor.info.scratch_bytes = layout.scratchOfAll();
   if (static_cast<size_t>(layout.total) > context.arena.size() &&
       !context.arena.allocate(context.memory, static_cast<size_t>(layout.total)))
     return outOfMemory(error, "the arena", layout.total);
@@ -287,7 +288,7 @@ fovea_code fovea_infer_shapes(fovea_context *context, int32_t entry, const fovea
 }
 
 fovea_code fovea_arena_bytes(fovea_context *context, int32_t entry, const fovea_tensor *inputs, int32_t input_count,
-                             int64_t *bytes, fovea_error *error) {
+                             int64_t *arena, int64_t *scratch, fovea_error *error) {
   if (fovea_code code = checkEntry(context->model.program, entry, error))
     return code;
   if (fovea_code code = bind(sizesOf(*context, entry, inputs, input_count), error))
@@ -295,9 +296,13 @@ fovea_code fovea_arena_bytes(fovea_context *context, int32_t entry, const fovea_
   ArenaLayout layout;
   fovea_code code = arenaLayout(context->model.target->entries[entry], context->symbols.data(),
                                 context->executor.pool.threads(), layout, error);
-  if (!code)
-    *bytes = layout.total;
-  return code;
+  if (code)
+    return code;
+  if (arena)
+    *arena = layout.arenaBytes();
+  if (scratch)
+    *scratch = layout.scratchOfAll();
+  return FOVEA_OK;
 }
 
 fovea_code fovea_run(fovea_context *context, int32_t entry, const fovea_tensor *inputs, int32_t input_count,

@@ -34,6 +34,9 @@ namespace fovea::rt {
 /// What a call needs, in one allocation: the arena, what tasks share, then `threads` times the scratch.
 struct ArenaLayout {
   int64_t sharedAt, scratchAt, scratchBytes, total;
+
+  int64_t arenaBytes() const { return sharedAt; }
+  int64_t scratchOfAll() const { return total - sharedAt; }
 };
 fovea_code arenaLayout(const fovea_entry_code &code, const int64_t *symbols, int32_t threads, ArenaLayout &layout,
                        fovea_error *error);

@@ -175,8 +175,9 @@ private:
             milliseconds(median), milliseconds(times[0]), milliseconds(times.back()), options.repeat);
     if (info.flops && median)
       fprintf(stderr, ", %.1f GFLOP/s", static_cast<double>(info.flops) / static_cast<double>(median));
-    fprintf(stderr, " (%s, arena %.2f MiB)\n", fovea_model_target(model),
-            static_cast<double>(info.arena_bytes) / 1048576);
+    auto mebibytes = [](int64_t bytes) { return static_cast<double>(bytes) / 1048576; };
+    fprintf(stderr, " (%s, arena %.2f MiB, scratch %.2f MiB)\n", fovea_model_target(model), mebibytes(info.arena_bytes),
+            mebibytes(info.scratch_bytes));
     return ExitOk;
   }
 

@@ -205,10 +205,11 @@ void fovea_context_destroy(fovea_context *context);
 fovea_code fovea_infer_shapes(fovea_context *context, int32_t entry, const fovea_tensor *inputs, int32_t input_count,
                               fovea_tensor *outputs, int32_t output_count, fovea_error *error);
 
-/* Bytes of the arena, per-thread scratch included, that fovea_run would use for these inputs. Fails like
+/* Bytes that fovea_run would use for these inputs: the arena, where the values that kernels hand to one another lie and
+ * which `--max-memory` bounds, and beside it the scratch of all threads of the context. Either may be NULL. Fails like
  * fovea_infer_shapes. */
 fovea_code fovea_arena_bytes(fovea_context *context, int32_t entry, const fovea_tensor *inputs, int32_t input_count,
-                             int64_t *bytes, fovea_error *error);
+                             int64_t *arena, int64_t *scratch, fovea_error *error);
 
 /* Runs an entry once: reads every tensor in `inputs`, fills every one in `outputs`.
  *
@@ -250,7 +251,8 @@ typedef struct fovea_run_info {
   int64_t flops;
   int64_t bytes;
   int64_t nanoseconds;
-  int64_t arena_bytes;
+  int64_t arena_bytes; /* as of fovea_arena_bytes */
+  int64_t scratch_bytes;
 } fovea_run_info;
 void fovea_context_run_info(const fovea_context *context, fovea_run_info *info);
 

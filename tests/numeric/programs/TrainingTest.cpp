@@ -137,7 +137,7 @@ TEST_CASE("training from scratch: the same bits for any number of threads, other
   CHECK(one.weight != other.weight);
 }
 
-TEST_CASE("what is computed again for its gradients has the same bits, in a smaller arena") {
+TEST_CASE("what is computed again for its gradients has the same bits, in the arena that --max-memory allows") {
   constexpr int64_t batch = 4, length = 40, vocab = 53;
   std::vector<int64_t> ids(batch * length), next(batch * length);
   Numbers numbers(9);
@@ -156,7 +156,7 @@ TEST_CASE("what is computed again for its gradients has the same bits, in a smal
     REQUIRE(program.load(library, nullptr, nullptr, 2, {}, 3));
     Run result;
     REQUIRE(fovea_arena_bytes(program.context, fovea_find_entry(program.program, "step"), inputs.data(), 2,
-                              &result.arena, &program.error) == FOVEA_OK);
+                              &result.arena, nullptr, &program.error) == FOVEA_OK);
     for (int64_t step = 0; step < 5; ++step)
       program.run("step", inputs, {tensor(FOVEA_F32, {}, &result.losses.emplace_back())});
     result.weight = state(program, "layers.0.attention.query.weight");
@@ -164,8 +164,9 @@ TEST_CASE("what is computed again for its gradients has the same bits, in a smal
     return result;
   };
   Run kept = run("trained-kept"), recomputed = run("trained-recomputed");
-  // 1.1 MiB and 600 KiB; both figures have the threads' scratch beside the arena.
-  CHECK(kept.arena - recomputed.arena > 400 * 1024);
+  MESSAGE("arenas of " << kept.arena << " and " << recomputed.arena << " bytes");
+  CHECK(recomputed.arena <= 1300 * 1024); // what prepare.py asks for, at these sizes
+  CHECK(kept.arena > 4 * recomputed.arena);
   CHECK(kept.losses == recomputed.losses);
   CHECK(kept.weight == recomputed.weight);
   CHECK(kept.moment == recomputed.moment);

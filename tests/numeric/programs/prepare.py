@@ -44,8 +44,8 @@ LIBRARIES = {name: (HERE / f"{name}.fov", {}, []) for name in ("cached", "damage
     # What these need is no target's own.
     "variants": (ROOT / "benchmarks/models/variants.fov", {}, ["--target=native"]),
     "trained": (HERE / "trained.fov", {}, ["--target=native"]),
-    "trained-kept": (HERE / "trained.fov", {"depth": 3}, ["--target=native"]),
-    "trained-recomputed": (HERE / "trained.fov", {"depth": 3}, ["--target=native", "--max-memory=600KiB", "--at=B=4,T=40"]),
+    "trained-kept": (HERE / "trained.fov", {"depth": 12}, ["--target=native"]),
+    "trained-recomputed": (HERE / "trained.fov", {"depth": 12}, ["--target=native", "--max-memory=1300KiB", "--at=B=4,T=40"]),
 } | {f"{name}-{dtype}": (source, {}, [f"--weights-dtype={dtype}", "--target=all"])
      for name, source in (("sizes", HERE / "sizes.fov"), ("minilm", MINILM)) for dtype in ("bf16", "int8")} | {
     f"{name}-products-{dtype}": (source, {}, [f"--matmul-precision={dtype}", f"--target={targets}"])

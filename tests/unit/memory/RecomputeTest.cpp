@@ -155,6 +155,37 @@ TEST_CASE("between two prices the first layers are repeated, as few as fit") {
   }
 }
 
+TEST_CASE("a repeat without which it fits is taken back, and with it those that only it reads") {
+  Builder b;
+  size_t x = b.step(1, 1, {}), early = b.step(2, 10, {x}), late = b.step(2, 10, {x});
+  size_t loss = b.step(100, 10, {early, late});
+  size_t first = b.step(1, 10, {loss, early}, true); // where `early` dies
+  size_t wide = b.step(1, 40, {first}, true), back = b.step(1, 10, {wide}, true);
+  b.step(1, 1, {back, late}, true);
+  // Of the first steps `late` is not one without `early`.
+  Recomputation choice = recomputeWithin(b.problem, 51);
+  CHECK(choice.isRepeated == std::vector<bool>{false, false, true, false, false, false, false, false});
+  CHECK(choice.cost == 2);
+  CHECK(choice.peak == peakOf(b.problem, choice.isRepeated));
+  CHECK(choice.peak == 51);
+}
+
+TEST_CASE("no repeat of a choice can be left out alone") {
+  RecomputeProblem problem = layers(10);
+  int64_t all = peakOf(problem, none(problem));
+  for (int64_t budget = all; budget > all / 3; budget -= 30) {
+    Recomputation choice = recomputeWithin(problem, budget);
+    CAPTURE(budget);
+    for (size_t step = 0; step < choice.isRepeated.size() && choice.peak <= budget; ++step) {
+      if (!choice.isRepeated[step])
+        continue;
+      std::vector<bool> without = choice.isRepeated;
+      without[step] = false;
+      CHECK(peakOf(problem, without) > budget);
+    }
+  }
+}
+
 TEST_CASE("below a layer's start for each, some starts are computed again as well") {
   RecomputeProblem problem = layers(36);
   Recomputation choice = recomputeWithin(problem, 36 * 10);

@@ -160,10 +160,19 @@ TEST_CASE("allocation: none in a second run at the same or smaller sizes, one in
     CHECK(run(300) == 1);
     CHECK(run(300) == 0);
     fovea_tensor in = tensor(FOVEA_F32, {300}, x);
-    int64_t bytes = 0;
-    CHECK(fovea_arena_bytes(loaded.context, Slow, &in, 1, &bytes, nullptr) == FOVEA_OK);
-    CHECK(bytes >= 1200 + 128);
-    CHECK(bytes % 64 == 0);
+    int64_t arena = 0, scratch = 0;
+    CHECK(fovea_arena_bytes(loaded.context, Slow, &in, 1, &arena, &scratch, nullptr) == FOVEA_OK);
+    CHECK(arena >= 1200);
+    CHECK(arena % 64 == 0);
+    CHECK(scratch >= 128);
+    CHECK(scratch % 64 == 0);
+    int64_t same = 0;
+    CHECK(fovea_arena_bytes(loaded.context, Slow, &in, 1, &same, nullptr, nullptr) == FOVEA_OK);
+    CHECK(same == arena);
+    fovea_run_info info;
+    fovea_context_run_info(loaded.context, &info);
+    CHECK(info.arena_bytes == arena);
+    CHECK(info.scratch_bytes == scratch);
   }
   CHECK(counter.live == 0);
 }

@@ -58,11 +58,6 @@ static int link(pipeline::Compiler &compiler, pipeline::Stage stage, const Argum
   std::optional<pipeline::Compiler::Objects> objects = compiler.compile();
   if (!objects)
     return exitCode(compiler);
-  std::vector<std::string> symbols;
-  for (const program::Entry &entry : objects->interface.entries)
-    symbols.insert(symbols.end(), entry.symbols.begin(), entry.symbols.end());
-  if (!areKnownSizes(compiler.options().sizes, symbols))
-    return exitUsage;
   if (int code = addTables(compiler, *objects, stage == pipeline::Stage::Executable, arguments,
                            output.empty() ? stem : output))
     return code;
@@ -156,6 +151,8 @@ static int build(const Arguments &arguments) {
   }
   if (!compiler.read(input))
     return exitModel;
+  if (!areKnownSizes(compiler))
+    return exitUsage;
   if (*stage > pipeline::Stage::Typed && !compiler.import())
     return exitCode(compiler);
   if (*stage > pipeline::Stage::Graph && !compiler.optimize())

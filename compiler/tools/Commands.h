@@ -35,8 +35,9 @@ inline constexpr OptionSpec atOption{
     "at", "SIZES", "with --max-memory: the sizes to plan memory for, e.g. B=32,T=128; what is not given is 128"};
 
 using Sizes = std::vector<std::pair<std::string, int64_t>>;
-/// Whether each of `sizes`, which --at gave, is one of `symbols`, where there are any; prints a usage error.
-bool areKnownSizes(const Sizes &sizes, std::vector<std::string> symbols);
+/// Whether each size that --at gave is one of the model that `compiler` has read, where it has any; prints a usage
+/// error.
+bool areKnownSizes(const pipeline::Compiler &compiler);
 
 /// Options that every compiling command takes, appended to its own.
 std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own);

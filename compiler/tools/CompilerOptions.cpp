@@ -38,9 +38,8 @@ std::vector<OptionSpec> withCompilerOptions(std::vector<OptionSpec> own) {
       {"weights-dtype", "TYPE",
        "what constant matrices are kept in: f32 (default), bf16, or int8 with a scale for each output"},
       {"max-memory", "SIZE",
-       "the most memory for values in entries that compute gradients, e.g. 512MiB, at the sizes of --at: what does not "
-       "fit is computed "
-       "again"},
+       "the largest arena of entries that compute gradients, e.g. 512MiB, at the sizes of --at: what does not fit is "
+       "computed again"},
       {"load-pass", "FILE:PASSES@POINT",
        "run a plugin's passes at after-import, before-fusion, after-fusion or kernel"},
       {"print-before", "PASS", "print the IR before a pass (or `all`)"},
@@ -82,10 +81,14 @@ static std::optional<Sizes> readSizes(StringRef text) {
   return sizes;
 }
 
-bool areKnownSizes(const Sizes &sizes, std::vector<std::string> symbols) {
+bool areKnownSizes(const pipeline::Compiler &compiler) {
+  std::vector<std::string> symbols;
+  for (const sema::Function &function : compiler.model().functions)
+    if (function.isEntry)
+      append_range(symbols, function.symbols);
   llvm::sort(symbols);
   symbols.erase(llvm::unique(symbols), symbols.end());
-  for (const auto &[name, value] : sizes) {
+  for (const auto &[name, value] : compiler.options().sizes) {
     if (is_contained(symbols, name) || symbols.empty())
       continue;
     std::string near = source::nearest(name, symbols);

@@ -22,14 +22,6 @@ static std::optional<Format> readFormat(StringRef name) {
   return usageError("there is no format `" + name.str() + "`; --format takes text, json or html"), std::nullopt;
 }
 
-/// The symbols of all entries, each as often as it is there.
-static std::vector<std::string> symbolsOf(const explain::Report &report) {
-  std::vector<std::string> symbols;
-  for (const explain::Entry &entry : report.entries)
-    symbols.insert(symbols.end(), entry.symbols.begin(), entry.symbols.end());
-  return symbols;
-}
-
 namespace {
 /// A compilation up to kernels for all targets, as far as the model allows.
 class Explanation {
@@ -37,8 +29,8 @@ public:
   explicit Explanation(pipeline::Compiler &compiler) : compiler(compiler) {}
 
   /// False where there is nothing to report. A chain that must be fused and is not leaves a report without kernels.
-  bool run(const std::string &path, const std::vector<const kernels::Target *> &targets) {
-    if (!compiler.read(path) || !compiler.import() || !compiler.simplify())
+  bool run(const std::vector<const kernels::Target *> &targets) {
+    if (!compiler.import() || !compiler.simplify())
       return false;
     before = cast<mlir::ModuleOp>(compiler.graph()->clone());
     if (!compiler.fuse())
@@ -89,11 +81,13 @@ static int explainModel(const Arguments &arguments) {
   Sizes sizes = options->sizes;
   pipeline::Compiler compiler(std::move(*options));
   Explanation explanation(compiler);
-  if (!explanation.run(arguments.words[0], targets))
+  if (!compiler.read(arguments.words[0]))
+    return exitCode(compiler);
+  if (!areKnownSizes(compiler))
+    return exitUsage;
+  if (!explanation.run(targets))
     return exitCode(compiler);
   explain::Report report = explanation.report(sizes);
-  if (!areKnownSizes(sizes, symbolsOf(report)))
-    return exitUsage;
   Expected<std::string> text = render(report, *format);
   if (!text) {
     errs() << "fovea: " << toString(text.takeError()) << "\n";

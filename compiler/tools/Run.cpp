@@ -29,7 +29,11 @@ static int run(const Arguments &arguments) {
   if (arguments.has("interpret")) // runs what the model says
     options->fusesAttention = false;
   pipeline::Compiler compiler(std::move(*options));
-  if (!compiler.read(arguments.words[0]) || !compiler.import())
+  if (!compiler.read(arguments.words[0]))
+    return exitCode(compiler);
+  if (!areKnownSizes(compiler))
+    return exitUsage;
+  if (!compiler.import())
     return exitCode(compiler);
   auto loaded = load(compiler, arguments.has("interpret"));
   if (!loaded) {
@@ -56,7 +60,8 @@ const Command &runCommand() {
        withCompilerOptions(
            {{"interpret", "", "run the unoptimised graph in double precision instead"},
             {"attention-maps", "", "the program can show what its attentions look at: --explain-attention"},
-            noFuseOption, atOption})},
+            noFuseOption,
+            atOption})},
       run,
       /*passesRest=*/true};
   return command;

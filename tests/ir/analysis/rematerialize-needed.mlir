@@ -3,7 +3,7 @@
 // %a and %b cost the same for a byte, and their bytes have one price. The memory runs short where %a is read already: only %b
 // runs again.
 // CHECK-LABEL: graph.func @needed
-// CHECK-SAME: repeated = [{amount = {{[0-9]+}} : i64, count = 1 : i64
+// CHECK-SAME: repeated = [{amount = {{[0-9]+}} : i64, count = 1 : i64, path = "", place = "{{[^"]*}}"}]}
 // CHECK: graph.group "matmul"(%arg0, %arg1)
 // CHECK: graph.group "matmul"(%arg0, %arg2)
 // CHECK: graph.group "matmul"({{.*}}%arg3

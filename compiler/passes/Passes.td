@@ -53,7 +53,8 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
     function), in x's layout.
     The logarithm of such a sum, log(sum(exp(x))) or m + log(sum(exp(x - m))), becomes `graph.logsumexp` of x, where a contraction gives x: attention may
     then give it.
-    Elements are compared as expressions over indices (ElementExpressions), never as ops.
+    Elements are compared as expressions over indices (ElementExpressions), never as ops; of deep models only the 256 operations
+    that lead to the softmax and come last are looked into, the others are compared as values.
     Declines when: the denominator is not the sum, over the same axis, of the same exponentials (another axis, a missing
     or a further addend, a product), a maximum is taken from the exponentials and not from the addend.
     Numerical effect: as graph.softmax. Equal to the stable spelling with both guards, up to the order of the sum.

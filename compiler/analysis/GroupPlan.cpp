@@ -2,6 +2,9 @@
 #include "compiler/analysis/PointProgram.h"
 #include "compiler/analysis/Storage.h"
 
+#include "dialects/graph/ElementCost.h"
+#include "dialects/graph/Places.h"
+
 #include <set>
 
 using namespace mlir;
@@ -13,11 +16,6 @@ static constexpr unsigned notCheap = 1000;
 static bool isReduction(Operation *op) { return isa<graph::ReduceOp, graph::ArgmaxOp>(op); }
 static bool isElementwise(Operation *op) { return isa_and_nonnull<graph::ElementwiseOpInterface>(op); }
 static bool isPoint(Operation *op) { return isReduction(op) || isa<graph::PackOp>(op) || hasPointRule(op); }
-/// Worth more than reading an element again.
-static bool isCostly(Operation *op) {
-  return isa<graph::ExpOp, graph::LogOp, graph::TanhOp, graph::ErfOp, graph::SinOp, graph::CosOp, graph::PowOp,
-             graph::ModOp, graph::FloorDivOp, graph::SigmoidOp, graph::RsqrtOp, graph::SqrtOp>(op);
-}
 
 SmallVector<int64_t> reducedAxesOf(Operation *op) {
   if (auto reduce = dyn_cast<graph::ReduceOp>(op))
@@ -293,6 +291,13 @@ void GroupPlan::visitPoint(Operation *op) {
         return;
       }
   }
+  if (std::optional<unsigned> group = groupToShare(value)) {
+    size_t rank = groups[*group].box.size();
+    groups[*group].roots.push_back(value);
+    groups[*group].points.push_back(llvm::to_vector(llvm::seq<int64_t>(0, rank)));
+    compute(op, *group, pointsOf(rank));
+    return;
+  }
   startGroup(op);
 }
 
@@ -302,7 +307,7 @@ unsigned GroupPlan::leaves(Value value) {
   Operation *op = value.getDefiningOp();
   if (inMemory.contains(value) || !op || !isPoint(op) || isReduction(op) || claimed.contains(op))
     return 1;
-  if (isa<graph::GatherOp, graph::PackOp, graph::UpdateSliceOp>(op) || isCostly(op))
+  if (isa<graph::GatherOp, graph::PackOp, graph::UpdateSliceOp>(op) || graph::isCostly(op))
     return notCheap;
   if (auto it = leafCounts.find(value); it != leafCounts.end())
     return it->second;
@@ -362,7 +367,7 @@ bool GroupPlan::mayInline(Operation *op) {
     return false;
   if (!isReduction(op) && leaves(value) <= 1)
     return true;
-  if (wanted.size() != 1)
+  if (wanted.size() != 1 || isKeptForGradients(op))
     return false;
   const Request &request = wanted.front();
   const PlannedGroup &group = groups[request.group];
@@ -447,7 +452,7 @@ bool GroupPlan::mayInlineReduction(Operation *op, const Request &request) {
 /// A map group that wants exactly the value's points can store it as well.
 std::optional<unsigned> GroupPlan::groupToJoin(Value value) {
   Operation *op = value.getDefiningOp();
-  if (isa<graph::PackOp, graph::UpdateSliceOp>(op) || isReduction(op))
+  if (isa<graph::PackOp, graph::UpdateSliceOp>(op) || isReduction(op) || isKeptForGradients(op))
     return std::nullopt;
   for (const Request &request : requests.lookup(value)) {
     const PlannedGroup &group = groups[request.group];
@@ -469,6 +474,59 @@ std::optional<unsigned> GroupPlan::groupToJoin(Value value) {
       return request.group;
   }
   return std::nullopt;
+}
+
+/// The nearest costly values that an element of `op`'s result is computed from at its own point.
+static void findCostly(Operation *op, llvm::SetVector<Value> &found) {
+  for (Value operand : op->getOperands()) {
+    Operation *def = operand.getDefiningOp();
+    if (!isElementwise(def))
+      continue;
+    if (graph::isCostly(def))
+      found.insert(operand);
+    else
+      findCostly(def, found);
+  }
+}
+
+std::optional<unsigned> GroupPlan::groupToShare(Value value) {
+  Operation *op = value.getDefiningOp();
+  if (!isElementwise(op))
+    return std::nullopt;
+  Pattern points = pointsOf(dimsOf(value).size());
+  auto isComputedIn = [&](Operation *user, unsigned index) {
+    const PlannedGroup &group = groups[index];
+    if (group.kind != PlannedGroup::Map || group.inPlace || !group.reduced.empty() ||
+        !llvm::equal(group.box, dimsOf(value)))
+      return false;
+    Value result = user->getResult(0);
+    return result == group.roots.front() || llvm::is_contained(requests[result], Request{index, points});
+  };
+  // From what is costly on to what is computed from it. Groups are not asked for it yet, but for that.
+  llvm::SetVector<Value> open;
+  findCostly(op, open);
+  for (size_t i = 0; i < open.size(); ++i) {
+    if (inMemory.contains(open[i]) || claimed.contains(open[i].getDefiningOp()))
+      continue;
+    for (Operation *user : open[i].getUsers()) {
+      if (user == op || !isElementwise(user))
+        continue;
+      for (unsigned group : groupsOf.lookup(user)) {
+        llvm::SetVector<Operation *> with = groups[group].ops;
+        with.insert(op);
+        if (isComputedIn(user, group) && !reachesFromOutside(op, with, group))
+          return group;
+      }
+      if (groupsOf.lookup(user).empty())
+        open.insert(user->getResult(0));
+    }
+  }
+  return std::nullopt;
+}
+
+bool GroupPlan::isKeptForGradients(Operation *op) {
+  return isElementwise(op) && !isOfGradient(op->getLoc()) && leaves(op->getResult(0)) > 1 &&
+         llvm::all_of(op->getUsers(), [](Operation *user) { return isOfGradient(user->getLoc()); });
 }
 
 /// The operand is a state's old value whose other readers can all run before (or, of a scatter, read by nothing else).

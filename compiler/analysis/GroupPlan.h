@@ -42,7 +42,9 @@ struct PlannedGroup {
 /// in every group that wants them, others where one group wants them at one pattern. Everything else, and what calls,
 /// returns, contractions and attention read, is *written once* by a group of its own, or by the group that computes it
 /// at its own points anyway. Reductions join a group where they run over the same axes as those that are in it, and
-/// where no axis repeats them. No fusion closes a cycle.
+/// where no axis repeats them. What shares an exponential or the like with a group at the same points is stored by it
+/// as well. Values before the loss that only gradients read are computed before it, if that leaves less to keep. No
+/// fusion closes a cycle.
 class GroupPlan {
 public:
   explicit GroupPlan(graph::FuncOp function);
@@ -55,6 +57,7 @@ private:
   struct Request {
     unsigned group;
     Pattern pattern;
+    bool operator==(const Request &) const = default;
   };
 
   void claimEpilogues();
@@ -76,6 +79,11 @@ private:
   std::optional<llvm::SmallVector<unsigned>> reductionAxes(mlir::Operation *op, unsigned group, uint64_t outer,
                                                            bool add);
   std::optional<unsigned> groupToJoin(mlir::Value value);
+  /// A map group at the value's own points that computes something costly which the value needs as well.
+  std::optional<unsigned> groupToShare(mlir::Value value);
+  /// Whether only gradients read the value, though it is of the way there: it is one tensor to keep in place of
+  /// several.
+  bool isKeptForGradients(mlir::Operation *op);
   /// Whether `from`'s value reaches one of `members` through an op outside of them. `own`: the group that they are, if
   /// it is one already.
   bool reachesFromOutside(mlir::Operation *from, const llvm::SetVector<mlir::Operation *> &members,

@@ -1,5 +1,6 @@
 // graph-differentiate: reverse mode over the straight line of a function's body.
 #include "compiler/autodiff/AttentionRule.h"
+#include "compiler/autodiff/ElementDerivative.h"
 #include "compiler/autodiff/Passes.h"
 #include "compiler/autodiff/Rules.h"
 
@@ -109,6 +110,8 @@ private:
       gradients.push_back(sum(result));
     if (llvm::none_of(gradients, [](Value g) { return bool(g); }))
       return success();
+    if (keepDerivative(each, gradients.front()))
+      return success();
     autodiff::Adjoint adjoint{b, &each, gradients, llvm::BitVector(each.getNumOperands()), {}};
     adjoint.passed.resize(each.getNumOperands());
     for (auto [i, x] : llvm::enumerate(each.getOperands()))
@@ -123,6 +126,15 @@ private:
       if (gradient)
         reaching[x].push_back(gradient);
     return success();
+  }
+
+  /// Passes the gradient of an elementwise function of one tensor on to that tensor, by one product.
+  bool keepDerivative(Operation &each, Value gradient) {
+    auto derivative = autodiff::derivativeToKeep(&each, {reached, leading, op.getWrt()});
+    if (!derivative)
+      return false;
+    reaching[derivative->x].push_back(graph::MulOp::create(b, each.getLoc(), gradient, derivative->value));
+    return true;
   }
 
   graph::GradOp op;

@@ -1,5 +1,6 @@
 // The table of elementwise ops: for each, the element types it takes, how ranges pass through it, its scalar body, its
 // value in doubles and integers, and its derivative.
+#include "dialects/graph/ElementCost.h"
 #include "dialects/graph/GraphDialect.h"
 
 #include "fovea/philox.h"
@@ -525,4 +526,8 @@ LogicalResult fovea::graph::detail::verifyElementwise(Operation *op) {
       return op->emitOpError("(E2) is not defined for elements of type ") << operand.getElementType();
   }
   return success();
+}
+
+bool fovea::graph::isCostly(Operation *op) {
+  return isa<ExpOp, LogOp, TanhOp, ErfOp, SinOp, CosOp, PowOp, ModOp, FloorDivOp, SigmoidOp, RsqrtOp, SqrtOp>(op);
 }

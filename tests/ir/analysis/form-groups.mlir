@@ -276,3 +276,29 @@ graph.func @row_statistic<[B]>(%x: !graph.tensor<[B, 8], f32> {graph.input = "x"
   %d = graph.sub %y, %p : !graph.tensor<[B, 16], f32>
   graph.return %d : !graph.tensor<[B, 16], f32>
 }
+
+// -----
+
+// What only a gradient reads is computed before the loss, where it takes several tensors: with the activation, whose exponential it shares.
+// CHECK-LABEL: graph.func @derivative
+// CHECK: %[[Y:.*]]:2 = graph.group "map"
+// CHECK: graph.sigmoid
+// CHECK-NOT: graph.sigmoid
+// CHECK: graph.yield
+// CHECK: graph.group "matmul"(%[[Y]]#1, %arg1)
+// CHECK: graph.group "matmul"({{.*}}%[[Y]]#0)
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: graph.contract
+// CHECK-NEXT: graph.mul
+// CHECK-NEXT: graph.yield
+graph.func @derivative<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[T, 8], f32> {graph.output = "dx"}) attributes {entry} {
+  %s = graph.sigmoid %x : !graph.tensor<[T, 8], f32>
+  %y = graph.mul %x, %s : !graph.tensor<[T, 8], f32>
+  %xs = graph.mul %y, %s : !graph.tensor<[T, 8], f32>
+  %rest = graph.sub %y, %xs : !graph.tensor<[T, 8], f32>
+  %d = graph.add %s, %rest : !graph.tensor<[T, 8], f32>
+  %p = graph.contract %y [0, 1], %w [2, 1] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32>
+  %g = graph.contract %p [0, 1], %w [1, 2] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32> loc(fused<"gradient">["m.fov":1:1])
+  %dx = graph.mul %g, %d : !graph.tensor<[T, 8], f32> loc(fused<"gradient">["m.fov":1:1])
+  graph.return %dx : !graph.tensor<[T, 8], f32>
+}

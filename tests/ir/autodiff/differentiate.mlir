@@ -32,3 +32,62 @@ graph.func @unused(%a: !graph.tensor<[3], f32> {graph.input = "a"}, %b: !graph.t
   %d:2 = graph.grad %loss wrt(%a, %c) : (!graph.tensor<[], f32>, !graph.tensor<[3], f32>, !graph.tensor<[2], f32>) -> (!graph.tensor<[3], f32>, !graph.tensor<[2], f32>)
   graph.return %d#0, %d#1 : !graph.tensor<[3], f32>, !graph.tensor<[2], f32>
 }
+
+// -----
+
+// x sigmoid(x) is a function of one tensor: its derivative, s + x s (1 - s), is computed before the loss, in place of keeping both x and s.
+// CHECK-LABEL: @kept
+//  CHECK-SAME: (%[[X:.*]]: !graph.tensor<[B, 3], f32> {graph.input = "x"}
+// CHECK: %[[S:.*]] = graph.sigmoid %[[X]]
+// CHECK: %[[REST:.*]] = graph.sub %{{.*}}, %[[S]]
+// CHECK: %[[SLOPE:.*]] = graph.mul %[[S]], %[[REST]]
+// CHECK: %[[OF_S:.*]] = graph.mul %[[X]], %[[SLOPE]]
+// CHECK: %[[D:.*]] = graph.add %[[S]], %[[OF_S]]
+// CHECK: %[[DY:.*]] = graph.contract
+// CHECK-NEXT: %[[DX:.*]] = graph.mul %[[DY]], %[[D]]
+// CHECK-NEXT: graph.return %[[DX]]
+graph.func @kept<[B]>(%x: !graph.tensor<[B, 3], f32> {graph.input = "x"}, %w: !graph.tensor<[4, 3], f32> {graph.param = "w"}) -> (!graph.tensor<[B, 3], f32> {graph.output = "dx"}) attributes {entry} {
+  %s = graph.sigmoid %x : <[B, 3], f32>
+  %y = graph.mul %x, %s : <[B, 3], f32>
+  %p = graph.contract %y [0, 1], %w [2, 1] -> [0, 2] : <[B, 3], f32>, <[4, 3], f32> -> <[B, 4], f32>
+  %loss = graph.reduce "sum" %p [0, 1] : <[B, 4], f32> -> <[], f32>
+  %dx = graph.grad %loss wrt(%x) : (!graph.tensor<[], f32>, !graph.tensor<[B, 3], f32>) -> !graph.tensor<[B, 3], f32>
+  graph.return %dx : !graph.tensor<[B, 3], f32>
+}
+
+// -----
+
+// Must not: the derivative of a sigmoid is made of what comes out of it, which is one tensor already.
+// CHECK-LABEL: @result_serves
+// CHECK: %[[S:.*]] = graph.sigmoid
+// CHECK: graph.contract
+// CHECK: graph.sub %{{.*}}, %[[S]]
+graph.func @result_serves<[B]>(%x: !graph.tensor<[B, 3], f32> {graph.input = "x"}, %w: !graph.tensor<[4, 3], f32> {graph.param = "w"}) -> (!graph.tensor<[B, 3], f32> {graph.output = "dx"}) attributes {entry} {
+  %y = graph.sigmoid %x : <[B, 3], f32>
+  %p = graph.contract %y [0, 1], %w [2, 1] -> [0, 2] : <[B, 3], f32>, <[4, 3], f32> -> <[B, 4], f32>
+  %loss = graph.reduce "sum" %p [0, 1] : <[B, 4], f32> -> <[], f32>
+  %dx = graph.grad %loss wrt(%x) : (!graph.tensor<[], f32>, !graph.tensor<[B, 3], f32>) -> !graph.tensor<[B, 3], f32>
+  graph.return %dx : !graph.tensor<[B, 3], f32>
+}
+
+// -----
+
+// Must not: the product of x with itself keeps x anyway, so that the derivative would be one tensor for another.
+// CHECK-LABEL: @kept_for_others
+//  CHECK-SAME: (%[[X:.*]]: !graph.tensor<[B, 3], f32> {graph.input = "x"}, %[[W:.*]]: !graph.tensor<[4, 3], f32>
+// CHECK: %[[S:.*]] = graph.sigmoid
+// CHECK: %[[DY:.*]] = graph.contract %{{.*}} [0, 2], %[[W]] [2, 1] -> [0, 1]
+// CHECK-NEXT: graph.mul %[[DY]], %[[S]]
+// CHECK-NEXT: graph.mul %[[DY]], %[[X]]
+graph.func @kept_for_others<[B]>(%x: !graph.tensor<[B, 3], f32> {graph.input = "x"}, %w: !graph.tensor<[4, 3], f32> {graph.param = "w"}) -> (!graph.tensor<[B, 3], f32> {graph.output = "dx"}) attributes {entry} {
+  %s = graph.sigmoid %x : <[B, 3], f32>
+  %y = graph.mul %x, %s : <[B, 3], f32>
+  %p = graph.contract %y [0, 1], %w [2, 1] -> [0, 2] : <[B, 3], f32>, <[4, 3], f32> -> <[B, 4], f32>
+  %q = graph.contract %x [0, 1], %x [2, 1] -> [0, 2] : <[B, 3], f32>, <[B, 3], f32> -> <[B, B], f32>
+  %square = graph.mul %q, %q : <[B, B], f32>
+  %of_q = graph.reduce "sum" %square [0, 1] : <[B, B], f32> -> <[], f32>
+  %of_p = graph.reduce "sum" %p [0, 1] : <[B, 4], f32> -> <[], f32>
+  %loss = graph.add %of_p, %of_q : <[], f32>
+  %dx = graph.grad %loss wrt(%x) : (!graph.tensor<[], f32>, !graph.tensor<[B, 3], f32>) -> !graph.tensor<[B, 3], f32>
+  graph.return %dx : !graph.tensor<[B, 3], f32>
+}

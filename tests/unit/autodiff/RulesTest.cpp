@@ -165,6 +165,20 @@ const Case cases[] = {
      R"(%f = graph.floor %a : <<2, T:f32>>
         %y = graph.add %a, %f : <<2, T:f32>>)",
      "2, T"},
+    {"a function of one tensor, whose derivative is kept",
+     {"2, T"},
+     R"(%e = graph.erf %a : <<2, T:f32>>
+        %t = graph.tanh %e : <<2, T:f32>>
+        %p = graph.mul %a, %t : <<2, T:f32>>
+        %y = graph.sub %p, %a : <<2, T:f32>>)",
+     "2, T"},
+    {"a derivative that is kept beside other reads",
+     {"2, T", "2, T"},
+     R"(%s = graph.sigmoid %a : <<2, T:f32>>
+        %p = graph.mul %s, %a : <<2, T:f32>>
+        %q = graph.mul %p, %b : <<2, T:f32>>
+        %y = graph.add %q, %p : <<2, T:f32>>)",
+     "2, T"},
     {"broadcast", {"T"}, "%y = graph.broadcast %a [1] : <<T:f32>> -> <<2, T, 4:f32>>", "2, T, 4"},
     {"reshape", {"2, T"}, "%y = graph.reshape %a : <<2, T:f32>> -> <<2*T:f32>>", "2*T"},
     {"transpose", {"2, T, S"}, "%y = graph.transpose %a [2, 0, 1] : <<2, T, S:f32>> -> <<S, 2, T:f32>>", "S, 2, T"},

@@ -572,7 +572,10 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
       }};
   constexpr int64_t rowsAhead = 4;
   bool byTable = op.getValueRows() && !valueCopy;
-  Value later = byTable ? valueView : partFrom(valueView, code.index(rowsAhead), zero);
+  // Within the rows also where these are a few that are known: so a view has to be.
+  Value lastRow = code.sub(code.dim(valueView, 0), code.index(1));
+  Value firstAhead = code.max(code.min(code.index(rowsAhead), lastRow), zero);
+  Value later = byTable ? valueView : partFrom(valueView, firstAhead, zero);
   auto ahead = [&](Value key) {
     Value last = code.sub(keys.count, code.index(1));
     return byTable ? valueRow(code.min(code.add(key, rowsAhead), last)) : key;

@@ -129,11 +129,29 @@ static bool isKnown(Value divisor) {
   return false;
 }
 
+/// Whether a value is a sum of exponentials, which is 0 where all of them are too small alone.
+static bool isSumOfExponentials(Value value) {
+  bool isSummed = false;
+  while (Operation *op = definingOp(value)) {
+    if (isa<graph::ExpOp>(op))
+      return isSummed;
+    auto reduce = dyn_cast<graph::ReduceOp>(op);
+    if (!isa<graph::CastOp, graph::BroadcastOp, graph::ReshapeOp, graph::TransposeOp>(op) &&
+        !(reduce && reduce.getKind() == "sum"))
+      return false;
+    isSummed |= bool(reduce);
+    value = op->getOperand(0);
+  }
+  return false;
+}
+
 /// How likely an op makes numbers that are not finite: 0, of ordinary ones, as logarithms of numbers below 0; 1, of
-/// exponents that are not large; 2, of large numbers alone; nullopt, never.
+/// exponents that are not large, as logarithms of sums of exponentials; 2, of large numbers alone; nullopt, never.
 static std::optional<int> suspicion(Operation *op) {
   if (isa<graph::DivOp, arith::DivFOp>(op))
     return isKnown(op->getOperand(1)) ? 2 : 0;
+  if (auto log = dyn_cast<graph::LogOp>(op); log && isSumOfExponentials(log.getOperand()))
+    return 1;
   if (isa<graph::PowOp, graph::LogOp, graph::SqrtOp, graph::RsqrtOp, math::PowFOp, math::LogOp, math::SqrtOp,
           math::RsqrtOp>(op))
     return 0;

@@ -228,7 +228,7 @@ for name, circular in (("straight", False), ("circular", True)):
 
 # What gradients are not asked for, and why.
 NOT_ASKED = {
-    "functions of integers and of constants alone": """seen_before segment_rows uniform sinusoids frequencies linear_frequencies ntk_frequencies dynamic_frequencies
+    "functions of integers and of constants alone": """seen_before segment_rows uniform next_seed sinusoids frequencies linear_frequencies ntk_frequencies dynamic_frequencies
         yarn_frequencies yarn_scale llama3_frequencies longrope_scale proportional_frequencies everything matrices next_step warm_up cosine step_decay
         bias_correction""",
     "what takes gradients (programs/optimisers.fov)": "global_norm clip_by_norm accumulate sgd momentum nesterov adam adamw lion adafactor ema",

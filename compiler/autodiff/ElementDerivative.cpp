@@ -157,5 +157,9 @@ std::optional<ElementDerivative> autodiff::derivativeToKeep(Operation *op, const
       erase(written);
     }
   } while (function.grow());
+  if (std::string path = pathOf(op->getLoc()).str(); best && !path.empty()) {
+    Operation *derivative = best->value.getDefiningOp();
+    derivative->setLoc(withPath(derivative->getLoc(), path + ".derivative"));
+  }
   return best;
 }

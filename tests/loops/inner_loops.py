@@ -15,11 +15,6 @@ A loop that streams, which is one that fetches ahead half of the lines that it r
 instructions: its fetches don't count among them (one row of a matrix has a line for each multiply-add, and would never
 reach more than half; fetching in a loop of its own costs 3 to 10% of the time, docs/kernel.md).
 
-A loop that transposes what it reads merges registers of several rows into registers of columns, which takes log2(n)
-merges and a load for each register of n elements, however it is done. So many, if there are so many merges, are not
-counted: what is left has to be multiply-adds. (Few queries, keys in the lanes: by way of memory, which has loops of
-multiply-adds alone, scores take 1.4 times as long, docs/kernel.md.)
-
 Where products of bytes are pairs of instructions, vpmaddwd and the addition of its result, both count. Their operands
 can't be bytes in memory, so a load that widens them for one product alone is part of that, as a memory operand is.
 
@@ -41,11 +36,11 @@ MULTIPLY_ADD = re.compile(r"(vfn?madd(132|213|231)ps|vdpbf16ps|vpdpbusd)$")  # d
 REGISTER = re.compile(r"%([xyz]mm)(\d+)")
 BYTES = {"xmm": 16, "ymm": 32, "zmm": 64}
 READ = re.compile(r"(vmovu[a-z]+|vmova[a-z]+|vmovdqu\d*|vfn?m[a-z]+\d+ps|vdpbf16ps|vpdpbusd)\s+[^%]*\([^)]*\), .*%[xyz]mm")  # of full vectors
-LINE, ELEMENT = 64, 4  # bytes that a fetch brings, and of an f32
-MERGE = re.compile(r"v(p?unpck[lh]\w+|p?shuf\w+|p?perm\w+|p?blend\w+|insert[fi]\d+\w*|mov(lh|hl)ps)$")
-INSERTED = {"128": 16, "32x4": 16, "64x2": 16, "64x4": 32, "32x8": 32}  # bytes, by the instruction's name
+LINE = 64  # bytes that a fetch brings
 # Loops that fall short of the bound: (target, sums, multiply-adds, broadcasts), then the kernel and the share to keep.
 SHORT = {
+    # Few queries: scores, with two loads or merges of rows for each multiply-add, however keys are transposed in registers.
+    ("x86-64-v4", 8, 64, 32): ("attention_", 0.34),
     ("x86-64-v3", 8, 16, 8): ("attention_", 0.48),  # few queries, values of four rows: first columns, which fetch rows
     ("x86-64-v3", 8, 32, 16): ("attention_", 0.52),  # the others
 }
@@ -73,20 +68,6 @@ class Loop:
         return 2 * LINE * self.fetches >= reads > 0
 
     @property
-    def transposing(self):
-        """Loads and merges that a transposition of what is read takes; 0 where the loop has fewer merges."""
-        moved = [line for line in self.instructions if MERGE.match(line.split()[0]) or line.startswith(("vmovu", "vmova"))]
-        merges = sum(bool(MERGE.match(line.split()[0])) for line in moved)
-        width = max(BYTES[register[:3]] for register in self.sums)
-        bytes_read = 0
-        for line in moved:
-            if re.search(r"\([^)]*\), .*%[xyz]mm", line):
-                inserted = re.match(r"vinsert[fi](\w+)", line)
-                bytes_read += INSERTED[inserted[1]] if inserted else BYTES[REGISTER.findall(line)[-1][0]]
-        registers, stages = bytes_read // width, (width // ELEMENT).bit_length() - 1
-        return registers * (1 + stages) if merges >= registers * stages else 0
-
-    @property
     def operands(self):
         """Loads that widen bytes for one instruction alone."""
         count = 0
@@ -102,7 +83,7 @@ class Loop:
 
     @property
     def share(self):
-        counted = len(self.instructions) - (self.fetches if self.streams else 0) - self.transposing - self.operands
+        counted = len(self.instructions) - (self.fetches if self.streams else 0) - self.operands
         return len(self.products) * (2 if self.pairs else 1) / counted
 
     @property
@@ -251,7 +232,6 @@ def self_test():
     changed = lambda old, new: [loop.problems("zmm") for loop in loops(good.replace(old, new), ["f"])]
     single = good.replace("vfmadd231ps (%rsi), %zmm9, %zmm0\n", "", 1).replace("vfmadd231ps (%rsi), %zmm9, %zmm1\n", "", 1)
     apart = good.replace("f:", "f:\njmp .LBB0_8").replace("retq", "decq %rax\nje .LBB0_9\n.LBB0_8:\nnop\njmp .LBB0_1\n.LBB0_9:\nretq")
-    merging = "vmovups (%rdx), %zmm4\nvmovups (%rdx), %zmm5\n" + "vunpckhps %zmm4, %zmm5, %zmm6\n" * 8
     bytes_ = "\n".join(["f:", ".LBB0_1:", "vpmovsxbw (%rsi), %zmm4", "vpmovzxbw %ymm2, %zmm8", "vpmaddwd %zmm4, %zmm8, %zmm5",
                         "vpaddd %zmm5, %zmm0, %zmm0", "vpmaddwd %zmm4, %zmm8, %zmm6", "vpaddd %zmm6, %zmm1, %zmm1", "jne .LBB0_1", "retq"])
     polynomial = good.replace("vbroadcastss (%rdi,%rcx), %zmm9", "vmovaps %zmm5, %zmm0\nvmovaps %zmm5, %zmm1")
@@ -275,9 +255,6 @@ def self_test():
             good.removesuffix("retq") + single.removeprefix("f:\n").replace("LBB0_1", "LBB0_2"), ["f"])] == [4],
         "where none is unrolled it is looked at": [len(loop.products) for loop in loops(single, ["f"])] == [2],
         "a loop around a loop whose code lies apart is none": [len(loop.instructions) for loop in loops(apart, ["f"])] == [7],
-        "a transposition is not counted": changed(".LBB0_1:", ".LBB0_1:\n" + merging * 2) == [[]],
-        "but more merges than it takes": changed(".LBB0_1:", ".LBB0_1:\n" + merging + "vunpcklps %zmm5, %zmm6, %zmm7\n" * 4) == [["36.4% multiply-adds, 55% at least"]],
-        "nor what is less than one": changed(".LBB0_1:", ".LBB0_1:\n" + merging.replace("vunpckhps", "vaddps")) != [[]],
         "products of bytes are pairs of instructions": [round(loop.share, 2) for loop in loops(bytes_, ["f"])] == [0.57],
         "a load that widens for one of them is its operand": [round(loop.share, 2) for loop in loops(bytes_.replace(
             "vpmaddwd %zmm4, %zmm8, %zmm6", "vpmovsxbw 32(%rsi), %zmm4\nvpmaddwd %zmm4, %zmm8, %zmm6"), ["f"])] == [0.67],
@@ -315,7 +292,7 @@ def main():
             needed.add(identity)
         problems = loop.problems(WIDTH[options.target], least if known else LEAST_SHARE)
         bad += bool(problems)
-        kind = "  transposes" * bool(loop.transposing) + "  streams" * loop.streams + "  SHORT of the bound, known" * known
+        kind = "  streams" * loop.streams + "  SHORT of the bound, known" * known
         print(f"{loop.share:4.0%}  {loop}{kind}{'  FAILS: ' * bool(problems)}{'; '.join(problems)}")
         if options.show and (problems or known):
             print("        " + "\n        ".join(loop.instructions))

@@ -30,25 +30,25 @@ struct Fixture {
     context.appendDialectRegistry(registry);
     context.loadAllAvailableDialects();
   }
-
-  FusionReport fuse(ModuleOp module, bool clean) {
-    PassManager passes(&context);
-    // Slices do not go through reshapes that merge and split again.
-    module.walk([&](graph::SliceOp) { clean = true; });
-    if (clean) {
-      passes.addPass(createCanonicalizerPass());
-      passes.addPass(createCSEPass());
-    }
-    passes.addPass(createRecognizeSoftmax());
-    if (clean)
-      passes.addPass(createCanonicalizerPass());
-    passes.addPass(createRaiseSlices());
-    passes.addPass(createDistributeWeights());
-    passes.addPass(createFuseAttention());
-    CHECK(succeeded(passes.run(module)));
-    return FusionReport::fromModule(module);
-  }
 };
+
+FusionReport fuse(ModuleOp module, bool clean) {
+  PassManager passes(module.getContext());
+  // Slices do not go through reshapes that merge and split again.
+  module.walk([&](graph::SliceOp) { clean = true; });
+  if (clean) {
+    passes.addPass(createCanonicalizerPass());
+    passes.addPass(createCSEPass());
+  }
+  passes.addPass(createRecognizeSoftmax());
+  if (clean)
+    passes.addPass(createCanonicalizerPass());
+  passes.addPass(createRaiseSlices());
+  passes.addPass(createDistributeWeights());
+  passes.addPass(createFuseAttention());
+  CHECK(succeeded(passes.run(module)));
+  return FusionReport::fromModule(module);
+}
 
 std::string print(ModuleOp module) {
   std::string text;
@@ -105,6 +105,21 @@ double difference(const std::vector<double> &reference, const std::vector<double
   return worst;
 }
 
+/// A module as text and what it computed, before its chains were fused.
+struct Fusion {
+  std::string before;
+  std::vector<double> reference;
+  FusionReport report;
+};
+
+/// Fuses a random module, every other one cleaned up first.
+Fusion fuseRandom(ModuleOp module, unsigned seed) {
+  REQUIRE(succeeded(verify(module)));
+  Fusion fusion{print(module), interpret(module, seed), {}};
+  fusion.report = fuse(module, seed % 2 == 1);
+  return fusion;
+}
+
 unsigned countAttentions(ModuleOp module) {
   unsigned count = 0;
   module.walk([&](graph::AttentionOp) { ++count; });
@@ -116,10 +131,7 @@ unsigned countAttentions(ModuleOp module) {
 TEST_CASE_FIXTURE(Fixture, "chains in random spellings fuse") {
   for (unsigned seed = 0; seed < 800; ++seed) {
     OwningOpRef<ModuleOp> module = attention(context, seed);
-    REQUIRE(succeeded(verify(*module)));
-    std::string before = print(*module);
-    std::vector<double> reference = interpret(*module, seed);
-    FusionReport report = fuse(*module, seed % 2);
+    auto [before, reference, report] = fuseRandom(*module, seed);
     INFO("seed ", seed, "\n", before, print(*module)); // with the report
     // Both run in doubles: sums of a few terms near 1, in another order. Of a power of a constant the score has the
     // logarithm as an f32 factor, half a unit in the last place away, of exponents up to some 10.
@@ -134,10 +146,7 @@ TEST_CASE_FIXTURE(Fixture, "chains in random spellings fuse") {
 TEST_CASE_FIXTURE(Fixture, "other functions of the scores fuse") {
   for (unsigned seed = 0; seed < 600; ++seed) {
     OwningOpRef<ModuleOp> module = pointwise(context, seed);
-    REQUIRE(succeeded(verify(*module)));
-    std::string before = print(*module);
-    std::vector<double> reference = interpret(*module, seed);
-    FusionReport report = fuse(*module, seed % 2);
+    auto [before, reference, report] = fuseRandom(*module, seed);
     INFO("seed ", seed, "\n", before, print(*module)); // with the report
     // Squares of scores up to some 60, with a few steps before: sums of terms up to 1e5 in another order.
     CHECK(difference(reference, interpret(*module, seed)) < 1e-9);
@@ -155,9 +164,7 @@ TEST_CASE_FIXTURE(Fixture, "products of scores that are only scaled are taken in
       if (w.maybe(50))
         s = w.binary<graph::MulOp>(w.argument(factor), s);
     OwningOpRef<ModuleOp> module = w.finish({w.contract(w.shuffled(s), v, "s")});
-    std::string before = print(*module);
-    std::vector<double> reference = interpret(*module, seed);
-    FusionReport report = fuse(*module, seed % 2);
+    auto [before, reference, report] = fuseRandom(*module, seed);
     INFO("seed ", seed, "\n", before, print(*module)); // with the report
     CHECK(difference(reference, interpret(*module, seed)) < 1e-12);
     CHECK(countAttentions(*module) == 0);
@@ -175,10 +182,7 @@ TEST_CASE_FIXTURE(Fixture, "chains fuse whose weights or scores have other uses"
   for (unsigned seed = 0; seed < 20 * sharedKinds; ++seed) {
     unsigned kind = seed % sharedKinds;
     OwningOpRef<ModuleOp> module = shared(context, kind, seed);
-    REQUIRE(succeeded(verify(*module)));
-    std::string before = print(*module);
-    std::vector<double> reference = interpret(*module, seed);
-    FusionReport report = fuse(*module, seed % 2);
+    auto [before, reference, report] = fuseRandom(*module, seed);
     INFO("kind ", kind, " seed ", seed, "\n", before, print(*module)); // with the report
     CHECK(difference(reference, interpret(*module, seed)) < 1e-12);
     CHECK(countAttentions(*module) == (kind == 4 ? 2 : 1));
@@ -190,10 +194,7 @@ TEST_CASE_FIXTURE(Fixture, "chains fuse whose weights or scores have other uses"
 TEST_CASE_FIXTURE(Fixture, "functions of the weights fuse in two passes") {
   for (unsigned seed = 0; seed < 100; ++seed) {
     OwningOpRef<ModuleOp> module = changed(context, seed);
-    REQUIRE(succeeded(verify(*module)));
-    std::string before = print(*module);
-    std::vector<double> reference = interpret(*module, seed);
-    FusionReport report = fuse(*module, seed % 2);
+    auto [before, reference, report] = fuseRandom(*module, seed);
     INFO("seed ", seed, "\n", before, print(*module)); // with the report
     // The difference from the log-sum-exp, up to some 60, is rounded once more.
     CHECK(difference(reference, interpret(*module, seed)) < 1e-12);
@@ -207,10 +208,7 @@ TEST_CASE_FIXTURE(Fixture, "sums of weights become sums of attentions") {
   for (unsigned seed = 0; seed < 90; ++seed) {
     unsigned count = 2 + seed % 2;
     OwningOpRef<ModuleOp> module = mixture(context, seed, count);
-    REQUIRE(succeeded(verify(*module)));
-    std::string before = print(*module);
-    std::vector<double> reference = interpret(*module, seed);
-    FusionReport report = fuse(*module, seed % 2);
+    auto [before, reference, report] = fuseRandom(*module, seed);
     INFO("seed ", seed, "\n", before, print(*module)); // with the report
     CHECK(difference(reference, interpret(*module, seed)) < 1e-12);
     CHECK(countAttentions(*module) == count);
@@ -221,10 +219,7 @@ TEST_CASE_FIXTURE(Fixture, "products that are summed over more than the keys are
   for (unsigned seed = 0; seed < 80; ++seed) {
     bool isChanged = seed % 4 > 1;
     OwningOpRef<ModuleOp> module = summed(context, isChanged, seed);
-    REQUIRE(succeeded(verify(*module)));
-    std::string before = print(*module);
-    std::vector<double> reference = interpret(*module, seed);
-    FusionReport report = fuse(*module, seed % 2);
+    auto [before, reference, report] = fuseRandom(*module, seed);
     INFO("seed ", seed, "\n", before, print(*module)); // with the report
     CHECK(difference(reference, interpret(*module, seed)) < 1e-12);
     CHECK(countAttentions(*module) == (isChanged ? 2 : 1)); // two passes
@@ -237,10 +232,7 @@ TEST_CASE_FIXTURE(Fixture, "products that are summed over more than the keys are
 TEST_CASE_FIXTURE(Fixture, "near misses are not taken for a softmax's weights") {
   for (unsigned seed = 0; seed < 10 * missKinds; ++seed) {
     OwningOpRef<ModuleOp> module = nearMiss(context, seed % missKinds, seed);
-    REQUIRE(succeeded(verify(*module)));
-    std::string before = print(*module);
-    std::vector<double> reference = interpret(*module, seed);
-    FusionReport report = fuse(*module, seed % 2);
+    auto [before, reference, report] = fuseRandom(*module, seed);
     INFO("kind ", seed % missKinds, " seed ", seed, "\n", before, print(*module));
     CHECK(difference(reference, interpret(*module, seed)) < 1e-9);
     CHECK(!report.chains.empty());

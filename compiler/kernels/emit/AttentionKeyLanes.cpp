@@ -24,7 +24,8 @@ public:
   KeyLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, {int(target.vectorLength), 1, 1, target.attentionKeys}, outer, exec),
         accumulators(target.registers >= 32 ? 16 : 8), sharedAxes(kernels::sharedAxes(op)),
-        indexed(code, target, outer, *score.block, target.vectorLength / 2, target.attentionKeys) {
+        indexed(code, target, outer, *score.block, target.vectorLength / 2, target.attentionKeys,
+                IndexedProducts::Lanes::Rows) {
     group = t;
     for (int64_t axis : sharedAxes)
       group = code.mul(group, batchSizes[axis]);

@@ -42,7 +42,7 @@ public:
   QueryLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, shapeOf(target), outer, exec), tiles(target),
         captures{TransposedCaptures(score.plain ? nullptr : score.block), TransposedCaptures(mask)},
-        indexed(code, target, outer, *score.block, this->shape.panel(), shape.keys),
+        indexed(code, target, outer, *score.block, this->shape.panel(), shape.keys, IndexedProducts::Lanes::Queries),
         summaries(code, mask, target, outer, batchSizes, s, shape.keys) {
     if (selects())
       selection.emplace(code, op->getParentOfType<ModuleOp>(), this->shape,

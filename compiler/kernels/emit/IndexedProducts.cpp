@@ -12,16 +12,18 @@ static SmallVector<Value> indicesOf(Block &score) {
 }
 
 IndexedProducts::IndexedProducts(Code &code, const Target &target, const IRMapping &outer, Block &score,
-                                 int64_t queries, int64_t keys)
-    : code(code), target(target), outer(outer), score(score), keys(keys), formula(&score, indicesOf(score)),
-      domain{code} {
+                                 int64_t queries, int64_t keys, Lanes lanes)
+    : code(code), target(target), outer(outer), score(score), queries(queries), keys(keys),
+      formula(&score, indicesOf(score)), domain{code} {
   for (auto dot : score.getOps<kernel::DotOp>()) {
     Product product;
     product.op = dot;
     product.byQuery = dot.getAIndices().back() == formula.query();
+    product.rowsInLanes = product.byQuery && lanes == Lanes::Rows;
     // The pass that made the op has asked for boxes of other sizes: a bound for these is there as well.
     std::optional<int64_t> spread = indexSpread(dot.getBIndices().back(), score, queries, keys);
-    product.rows = llvm::alignTo(spread.value_or(mostIndexSpread) + 1, mostRows);
+    int64_t whole = product.rowsInLanes ? mostVectors * target.vectorLength : mostRows;
+    product.rows = llvm::alignTo(spread.value_or(mostIndexSpread) + 1, whole);
     product.depth = code.dim(mapped(dot.getB()), dot.getBIndices().size());
     products.push_back(product);
   }
@@ -29,6 +31,11 @@ IndexedProducts::IndexedProducts(Code &code, const Target &target, const IRMappi
 
 void IndexedProducts::reserve(ScratchLayout &layout, int64_t panels, int64_t queryLanes) {
   for (Product &product : products) {
+    if (product.rowsInLanes) {
+      product.lanes = layout.allocate({ShapedType::kDynamic, product.rows}, {product.depth});
+      product.tile = layout.allocate({int64_t(llvm::alignTo(queries, mostQueries)), product.rows}, {});
+      continue;
+    }
     int64_t lanes = product.byQuery ? queryLanes : keys;
     Value columns = product.byQuery ? code.mul(product.depth, panels) : product.depth;
     product.lanes = layout.allocate({ShapedType::kDynamic, lanes}, {columns});
@@ -73,7 +80,7 @@ void IndexedProducts::enter(ValueRange batch) {
 
 void IndexedProducts::loadQueries(Value panel, Value first, Value last) {
   for (Product &product : products)
-    if (product.byQuery)
+    if (product.byQuery && !product.rowsInLanes)
       moveRowsToLanes(code, mapped(product.op.getA()), product.aBatch, product.depth,
                       {first, last, product.lanes, code.mul(panel, product.depth)});
 }
@@ -87,10 +94,18 @@ void IndexedProducts::loadKeys(Value first, Value last) {
 
 void IndexedProducts::multiply(const Box &box, Value panel) {
   for (Product &product : products) {
-    MaskRules<CodeDomain>::Range range = *rules->range(product.op.getBIndices().back(), box);
+    Value number = product.op.getBIndices().back();
+    MaskRules<CodeDomain>::Range range = *rules->range(number, box);
     product.low = range.low;
+    product.next = rules
+                       ->range(number, {box.queryBegin, box.queryEnd, box.keyEnd,
+                                        code.sub(code.add(box.keyEnd, box.keyEnd), box.keyBegin)})
+                       ->low;
     Value count = code.add(code.sub(range.high, range.low), 1);
-    multiply(product, count, product.byQuery ? code.mul(panel, product.depth) : code.index(0));
+    if (product.rowsInLanes)
+      multiplyRows(product, count, box.queryBegin, box.queryEnd);
+    else
+      multiply(product, count, product.byQuery ? code.mul(panel, product.depth) : code.index(0));
   }
 }
 
@@ -122,14 +137,22 @@ void IndexedProducts::multiply(Product &product, Value count, Value base) {
   // Enough sums to hide the multiply-add's latency, and no more than there are registers for.
   int rows = target.registers >= 32 || together == 1 ? mostRows : mostRows / 2;
   code.loop(code.index(0), count, rows, [&, b = b, first = first](Value row) {
-    Code::Values numbers; // beyond the last row the last one is computed again
-    for (int r = 0; r < rows; ++r)
+    Code::Values numbers, next; // beyond the last row the last one is computed again
+    for (int r = 0; r < rows; ++r) {
       numbers.push_back(code.add(first, code.min(code.add(row, r), last)));
+      next.push_back(code.add(product.next, code.add(row, r)));
+    }
     for (int64_t v = 0; v < vectors; v += together) {
       int count = std::min(together, vectors - v);
       auto lane = [&](int i) { return code.index((v + i) * code.lanes); };
       TileLoop tile{rows, count, 8, [&](int r, Value k) { return code.load(b, {numbers[r], k}); },
                     [&](int i, Value k) { return code.loadVector(product.lanes, {code.add(base, k), lane(i)}); }};
+      if (v == 0 && !product.copy)
+        tile.every = [&](Value k, int step) {
+          if (step == 0)
+            for (Value row : next)
+              code.fetch(b, {row, k}, Code::Level::Second);
+        };
       Code::Values sums =
           multiplyAccumulate(code, tile, code.index(0), product.depth, Code::Values(rows * count, code.splat(0)));
       for (int r = 0; r < rows; ++r)
@@ -137,6 +160,33 @@ void IndexedProducts::multiply(Product &product, Value count, Value base) {
           code.storeVector(sums[r * count + i], product.tile, {code.add(row, r), lane(i)});
     }
   });
+}
+
+void IndexedProducts::multiplyRows(Product &product, Value count, Value begin, Value end) {
+  Value zero = code.index(0), last = code.sub(end, code.index(1));
+  moveRowsToLanes(
+      code, mapped(product.op.getB()), product.bBatch, product.depth,
+      {product.low, code.sub(code.add(product.low, count), code.index(1)), product.lanes, zero, count, product.next});
+  Matrix a = matrixAt(code, mapped(product.op.getA()), product.aBatch);
+  auto tile = [&](Value first, int height, int vectors) {
+    Code::Values numbers; // beyond the last query the last one is multiplied again
+    for (int r = 0; r < height; ++r)
+      numbers.push_back(code.min(code.add(code.add(begin, first), r), last));
+    code.loop(zero, count, int64_t(vectors) * code.lanes, [&](Value row) {
+      auto lane = [&](int v) { return code.add(row, v * code.lanes); };
+      TileLoop loop{height, vectors, 8, [&](int r, Value k) { return code.load(a.memref, {numbers[r], k}); },
+                    [&](int v, Value k) { return code.loadVector(product.lanes, {k, lane(v)}); }};
+      Code::Values sums =
+          multiplyAccumulate(code, loop, zero, product.depth, Code::Values(height * vectors, code.splat(0)));
+      for (int r = 0; r < height; ++r)
+        for (int v = 0; v < vectors; ++v)
+          code.storeVector(sums[r * vectors + v], product.tile, {code.add(first, r), lane(v)});
+    });
+  };
+  Value queries = code.sub(end, begin);
+  code.branch(
+      code.equal(queries, code.index(1)), [&] { tile(zero, 1, mostVectors); },
+      [&] { code.loop(zero, queries, mostQueries, [&](Value first) { tile(first, mostQueries, mostVectors / 2); }); });
 }
 
 LogicalResult IndexedProducts::bind(PointVectorizer &points, LaneValue query, LaneValue key) {
@@ -150,7 +200,10 @@ LogicalResult IndexedProducts::bind(PointVectorizer &points, LaneValue query, La
       row.value = code.sub(row.value, vector::BroadcastOp::create(code.b, code.loc, row.value.getType(), product.low));
     else
       row.value = code.sub(row.value, product.low), row.alignment = 1;
-    points.bind(product.op.getResult(), points.load(product.tile, {row, product.byQuery ? query : key}));
+    std::array<LaneValue, 2> at{row, product.byQuery ? query : key};
+    if (product.rowsInLanes)
+      std::swap(at[0], at[1]);
+    points.bind(product.op.getResult(), points.load(product.tile, at));
   }
   return success();
 }
@@ -174,12 +227,15 @@ void moveRowsToLanes(Code &code, Value memref, ValueRange batch, Value depth, co
     adjacent = matrixAt(code, memref, batch, /*assumeUnit=*/true).memref;
     whole = code.select(code.equal(matrix.columnStride(), code.index(1)), whole, zero);
   }
-  int64_t lanes = cast<MemRefType>(to.tile.getType()).getDimSize(1);
-  code.loop(zero, code.index(lanes), code.lanes, [&](Value lane) {
+  Value lanes = to.count ? to.count : code.index(cast<MemRefType>(to.tile.getType()).getDimSize(1));
+  code.loop(zero, lanes, code.lanes, [&](Value lane) {
     SmallVector<Value> rows;
     for (int i = 0; i < code.lanes; ++i)
       rows.push_back(code.min(code.add(to.first, code.add(lane, i)), to.last));
     code.loop(zero, whole, code.lanes, [&](Value c) {
+      if (to.next)
+        for (int i = 0; i < code.lanes; ++i)
+          code.fetch(adjacent, {code.add(to.next, code.add(lane, i)), c}, Code::Level::Second);
       Code::Values x = llvm::map_to_vector<4>(rows, [&](Value row) { return code.loadVector(adjacent, {row, c}); });
       for (auto [i, column] : llvm::enumerate(transpose(code, x)))
         code.storeVector(column, to.tile, {code.add(to.base, code.add(c, i)), lane});

@@ -7,7 +7,8 @@
 //
 //   P[f - least][lane] = q'[lane] . r[f]
 //
-// from where the region reads its elements, along diagonals. So the product is held for one tile at a time.
+// from where the region reads its elements, along diagonals. So the product is held for one tile at a time. Few queries
+// would leave most lanes idle: then the rows of r lie in the lanes, P[query][f - least].
 #pragma once
 
 #include "compiler/kernels/emit/MaskRules.h"
@@ -24,9 +25,12 @@ class IndexedProducts {
 public:
   using Box = Visibility::Box;
 
+  /// What lies in the lanes of products of queries.
+  enum class Lanes { Queries, Rows };
+
   /// Boxes have at most so many queries and keys.
   IndexedProducts(Code &code, const Target &target, const mlir::IRMapping &outer, mlir::Block &score, int64_t queries,
-                  int64_t keys);
+                  int64_t keys, Lanes lanes);
 
   bool empty() const { return products.empty(); }
   /// `panels` of queries are kept at once, `queryLanes` each; of keys one block.
@@ -45,37 +49,43 @@ public:
 private:
   struct Product {
     kernel::DotOp op;
-    bool byQuery; ///< its row of `a` is the query, otherwise the key
-    int64_t rows; ///< of `b`, at most
+    bool byQuery;     ///< its row of `a` is the query, otherwise the key
+    bool rowsInLanes; ///< of `b`; otherwise those of `a`
+    int64_t rows;     ///< of `b`, at most
     mlir::Value depth;
-    mlir::Value lanes; ///< rows of `a`, [panel * depth + column][lane]
-    mlir::Value tile;  ///< [row of b - low][lane]
+    mlir::Value lanes; ///< rows of `a`, [panel * depth + column][lane], or of `b`, [column][row of b - low]
+    mlir::Value tile;  ///< [row of b - low][lane], or [query][row of b - low]
     mlir::Value copy;  ///< rows of b; null where they are read from where they lie
     Code::Values aBatch, bBatch;
-    mlir::Value low;
+    mlir::Value low, next; ///< the first row of b, for this box and the one of the keys that follow
   };
 
   mlir::Value mapped(mlir::Value value) { return outer.lookupOrDefault(value); }
-  static constexpr int mostRows = 8; ///< of a tile's product
+  static constexpr int mostRows = 8;    ///< of a tile's product
+  static constexpr int mostQueries = 4; ///< of a tile whose lanes are rows of b
+  static constexpr int mostVectors = 4; ///< of one query's
   std::pair<mlir::Value, mlir::Value> rowsOf(Product &product, mlir::Value count);
   void multiply(Product &product, mlir::Value count, mlir::Value base);
+  /// Of the queries [begin, end) with `count` rows of b.
+  void multiplyRows(Product &product, mlir::Value count, mlir::Value begin, mlir::Value end);
   llvm::SmallVector<mlir::Operation *> inOrder(llvm::ArrayRef<mlir::Value> values);
 
   Code &code;
   const Target &target;
   const mlir::IRMapping &outer;
   mlir::Block &score;
-  const int64_t keys;
+  const int64_t queries, keys;
   MaskFormula formula;
   CodeDomain domain;
   std::unique_ptr<MaskRules<CodeDomain>> rules;
   llvm::SmallVector<Product, 2> products;
 };
 
-/// tile[base + column][lane] = element [first + lane, column] of a matrix, for all lanes of the tile; row `last` stands
-/// in for those beyond it.
+/// tile[base + column][lane] = element [first + lane, column] of a matrix, for `count` lanes (in whole vectors; null:
+/// all of the tile's); row `last` stands in for those beyond it.
 struct RowsToLanes {
-  mlir::Value first, last, tile, base;
+  mlir::Value first, last, tile, base, count = nullptr;
+  mlir::Value next = nullptr; ///< the first row of what will be moved next, if it is to be fetched
 };
 void moveRowsToLanes(Code &code, mlir::Value memref, mlir::ValueRange batch, mlir::Value depth, const RowsToLanes &to);
 

@@ -1,7 +1,7 @@
 // Canonical forms, all numerically exact: broadcasts towards results, transposes, broadcasts and repetitions into
 // contractions' labels.
-#include "dialects/graph/GraphDialect.h"
 #include "dialects/graph/Places.h"
+#include "dialects/graph/TypeFacts.h"
 
 #include "mlir/IR/PatternMatch.h"
 
@@ -10,9 +10,6 @@
 using namespace mlir;
 using namespace fovea;
 using namespace fovea::graph;
-using Tensor = fovea::graph::TensorType;
-
-static Tensor typeOf(Value v) { return cast<Tensor>(v.getType()); }
 
 namespace {
 

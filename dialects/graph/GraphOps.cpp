@@ -1,4 +1,5 @@
-// Parsers, printers and small methods of the graph dialect's ops. Verifiers: GraphVerify.cpp. Folds: GraphFold.cpp.
+// Parsers, printers and small methods of the graph dialect's ops. Verifiers: GraphVerify.cpp, AttentionVerify.cpp.
+// Folds: GraphFold.cpp.
 #include "dialects/graph/GraphDialect.h"
 
 #include "mlir/IR/OpImplementation.h"

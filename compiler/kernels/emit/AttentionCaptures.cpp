@@ -144,4 +144,44 @@ void TransposedCaptures::bind(Code &code, PointVectorizer &points, Value key) {
   }
 }
 
+//===-- Of several regions ----------------------------------------------------------------------------------------===//
+
+RegionCaptures::RegionCaptures(Code &code, const Target &target, const IRMapping &outer, ArrayRef<Block *> regions)
+    : code(code), target(target), outer(outer) {
+  for (Block *region : regions)
+    if (TransposedCaptures its(region); !its.empty())
+      captures.emplace_back(region, std::move(its));
+}
+
+bool RegionCaptures::isIn(Block *region) const { return llvm::is_contained(llvm::make_first_range(captures), region); }
+
+void RegionCaptures::reserve(ScratchLayout &layout) {
+  for (auto &[region, its] : captures)
+    its.reserve(code, layout);
+}
+
+LogicalResult RegionCaptures::fill(ValueRange queries, Value key, Block *skipped, Bind bind) {
+  for (auto &[region, its] : captures) {
+    auto bindRegion = [&, region = region](PointVectorizer &points) { bind(*region, points); };
+    if (region != skipped && failed(its.fill(code, target, outer, queries, key, bindRegion)))
+      return failure();
+  }
+  return success();
+}
+
+LogicalResult RegionCaptures::fetch(Value query, Value key, int64_t keys, Bind bind) {
+  for (auto &[region, its] : captures) {
+    auto bindRegion = [&, region = region](PointVectorizer &points) { bind(*region, points); };
+    if (failed(its.fetch(code, target, outer, query, key, keys, bindRegion)))
+      return failure();
+  }
+  return success();
+}
+
+void RegionCaptures::bind(Block &region, PointVectorizer &points, Value key) {
+  for (auto &[its, reads] : captures)
+    if (its == &region)
+      reads.bind(code, points, key);
+}
+
 } // namespace fovea::kernels

@@ -39,4 +39,27 @@ private:
   llvm::SmallVector<Capture> captures;
 };
 
+/// Those of several regions of a task, which `regions` are; null ones have none.
+class RegionCaptures {
+public:
+  /// Makes known a region's arguments.
+  using Bind = llvm::function_ref<void(mlir::Block &region, PointVectorizer &points)>;
+
+  /// What is given outlives this.
+  RegionCaptures(Code &code, const Target &target, const mlir::IRMapping &outer, llvm::ArrayRef<mlir::Block *> regions);
+
+  bool isIn(mlir::Block *region) const;
+  void reserve(ScratchLayout &layout);
+  /// TransposedCaptures::fill() of all regions but `skipped`.
+  mlir::LogicalResult fill(mlir::ValueRange queries, mlir::Value key, mlir::Block *skipped, Bind bind);
+  mlir::LogicalResult fetch(mlir::Value query, mlir::Value key, int64_t keys, Bind bind);
+  void bind(mlir::Block &region, PointVectorizer &points, mlir::Value key);
+
+private:
+  Code &code;
+  const Target &target;
+  const mlir::IRMapping &outer;
+  llvm::SmallVector<std::pair<mlir::Block *, TransposedCaptures>, 2> captures; ///< of regions that have some
+};
+
 } // namespace fovea::kernels

@@ -1,18 +1,16 @@
 // Few queries: a task is (batch, some rows, a span of keys), and keys lie in the lanes.
 //
 // Rows are the queries of all heads that share keys and values (batch axes along which K and V have stride 0), so that
-// these are read once for the whole group. Keys are transposed in registers on their way into the products where the
-// rows are one tile; otherwise a block of them into scratch, K^T [column][key], which every tile's scores then read.
-// Weights lie as [row][key], and a row of V is a vector for the output. What is captured by key (a bias, a padding
-// mask) is contiguous in the lanes.
+// these are read once for the whole group. Scores and weights lie as [row][key], and a row of V is a vector for the
+// output. What is captured by key (a bias, a padding mask) is contiguous in the lanes.
 //
 // Keys and values are read once and come from far away. Rows of V are read as they lie, which the processor foresees;
 // of keys many rows are read side by side, which it doesn't: they are fetched into the second-level cache while the
 // values of the block before are added up, and from there in the order of addresses while the keys before are
-// multiplied.
-#include "compiler/kernels/emit/AttentionTask.h"
+// multiplied (KeyLaneProducts).
 #include "compiler/kernels/emit/AttentionVariants.h"
 #include "compiler/kernels/emit/IndexedProducts.h"
+#include "compiler/kernels/emit/KeyLaneProducts.h"
 
 using namespace mlir;
 
@@ -23,7 +21,7 @@ class KeyLanes : public AttentionTask {
 public:
   KeyLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, {int(target.vectorLength), 1, 1, target.attentionKeys}, outer, exec),
-        accumulators(target.registers >= 32 ? 16 : 8), sharedAxes(kernels::sharedAxes(op)),
+        sharedAxes(kernels::sharedAxes(op)), products(code, target, this->shape, parts, d),
         indexed(code, target, outer, *score.block, target.vectorLength / 2, target.attentionKeys,
                 IndexedProducts::Lanes::Rows) {
     group = t;
@@ -48,17 +46,10 @@ protected:
   Row rowAt(Value row) override;
   Box queriesSeeing(Value keyBegin, Value keyEnd) override { return {code.index(0), t, keyBegin, keyEnd}; }
   void block(const Keys &keys, Value careful) override;
-  bool copiesValues() override { return needsCopy(op.getV()) || (op.getValueRows() && !lies(op.getV())); }
-  Value valueRow(Value key) override {
-    return op.getValueRows() && lies(op.getV()) ? keyRow(valueTable(), batch, code.add(blockBegin, key)) : key;
-  }
+  bool copiesValues() override { return KeyedRows::needsCopy(op.getV()); }
+  Value valueRow(Value key) override { return valuesLie() ? valueRows().row(code.add(blockBegin, key)) : key; }
 
 private:
-  /// Rows of a tile, where there are several.
-  static constexpr int tall = 4;
-  /// Of keys that are multiplied from where they lie.
-  static constexpr int directVectors = 2, columns = 8;
-
   /// Each span is a task; those that finish merge them.
   Value spanTasks() { return code.max(spans(), code.index(1)); }
   Value split() { return code.less(code.index(1), spans()); }
@@ -88,23 +79,9 @@ private:
     all.push_back(code.ceilDiv(group, shape.rows()));
     return all;
   }
-  /// Whether rows that a table names are read as they lie: f32 with adjacent columns.
-  static bool lies(Value memref) { return !needsCopy(memref); }
-  /// Whether a block's keys may be multiplied from where they lie, by their type and the target's registers.
-  bool mayBeDirect();
-  /// Whether they are.
-  Value direct(const Keys &keys);
-  /// Whether the rows of each vector of a whole block's keys are neighbours.
-  Value areVectorsNeighbours(const Keys &keys);
-  void multiplyKeys(const Keys &keys);
-  void directProducts(ValueRange tile, const Keys &keys);
-  void transposeKeys(const Part &part, const Keys &keys);
-  /// Fetches, in the order of addresses, the share of a step of `columns` columns of the lines of `rows` rows, which
-  /// have `depth` columns.
-  void fetchRows(Value matrix, Value depth, Value first, int64_t rows, Value column, int64_t columns);
-  /// Calls `body` for tiles of rows: their numbers; those beyond the last row have queries of 0.
-  void rowTiles(llvm::function_ref<void(ValueRange rows)> body);
-  void products(ValueRange tile, const Keys &keys);
+  /// Whether a table names rows of V, which are read as they lie.
+  bool valuesLie() { return op.getValueRows() && !KeyedRows::needsCopy(op.getV()); }
+  void rowTiles(llvm::function_ref<void(ValueRange tile)> body) { KeyLaneProducts::forTiles(code, rows, body); }
   /// The regions, and each row's maximum; where not `masked`, all of the block's keys are there and seen.
   void scores(const Keys &keys, bool masked);
   /// Of the rows [begin, end), the queries of one batch index where products are indexed.
@@ -124,31 +101,21 @@ private:
   Value partFrom(Value matrix, Value row, Value column);
   void valueTile(ValueRange tile, const Keys &keys, const Columns &at);
 
-  const int accumulators;          ///< that hide the multiply-add's latency
-  SmallVector<int64_t> sharedAxes; ///< batch axes along which keys and values repeat
+  SmallVector<int64_t> sharedAxes; ///< batch axes along which keys and values repeat; `batch` is 0 there
+  KeyLaneProducts products;
   IndexedProducts indexed;
-  Code::Values batch; ///< of the keys: 0 along shared axes
-  Value group;        ///< rows that share keys
+  Value group; ///< rows that share keys
   Value rowBegin;
-  // Scratch: scaled queries [row][column]; keys [column][key]; scores [row][key].
-  Value queryTile, keyTile, scoreTile, keyCopy;
-  Value keyView; ///< the current block's keys where a table says which rows they are; null: they are read as they lie
+  Value scoreTile; ///< [row][key], where the products are
+  Value keyCopy;
   Value blockBegin;
   Value shared; ///< partial results, by task
 };
 
 Value KeyLanes::reserve(Value scratch) {
   ScratchLayout layout(code, scratch);
-  // A part's features are stored in whole vectors, the last of which may reach beyond it.
-  Value last = parts.back().depth, columns = code.add(parts.back().first, code.roundUp(last, shape.lanes));
-  columns = code.roundUp(columns, shape.lanes);
-  IntegerAttr known;
-  if (matchPattern(columns, m_Constant(&known)))
-    queryTile = layout.allocate({shape.rows(), known.getInt()}, {});
-  else
-    queryTile = layout.allocate({shape.rows(), ShapedType::kDynamic}, {columns});
-  keyTile = layout.allocate({ShapedType::kDynamic, shape.keys}, {d});
-  scoreTile = layout.allocate({shape.rows(), shape.keys}, {});
+  products.reserve(layout);
+  scoreTile = products.products;
   reserveRows(layout);
   indexed.reserve(layout, 1, shape.lanes);
   if (op.getKeyRows())
@@ -217,44 +184,25 @@ void KeyLanes::loadQueries() {
       if (matrix.unitColumns)
         code.loop(zero, part.depth, shape.lanes, [&](Value c) {
           Value x = code.loadMasked(matrix.memref, {at.query, c}, code.laneMask(code.sub(part.depth, c)));
-          code.storeVector(code.mulF(x, code.broadcast(scale)), queryTile, {row, code.add(part.first, c)});
+          code.storeVector(code.mulF(x, code.broadcast(scale)), products.queries, {row, code.add(part.first, c)});
         });
       else
         code.loop(zero, part.depth, 1, [&](Value c) {
-          code.store(code.mulF(code.load(matrix.memref, {at.query, c}), scale), queryTile,
+          code.store(code.mulF(code.load(matrix.memref, {at.query, c}), scale), products.queries,
                      {row, code.add(part.first, c)});
         });
     }
   });
-  code.loop(rows, code.roundUp(rows, tall), 1, [&](Value row) {
-    code.loop(zero, d, shape.lanes, [&](Value c) { code.storeVector(code.splat(0), queryTile, {row, c}); });
+  code.loop(rows, code.roundUp(rows, KeyLaneProducts::tall), 1, [&](Value row) {
+    code.loop(zero, d, shape.lanes, [&](Value c) { code.storeVector(code.splat(0), products.queries, {row, c}); });
   });
 }
 
 void KeyLanes::block(const Keys &keys, Value careful) {
   blockBegin = keys.begin;
-  bool valuesLie = op.getValueRows() && lies(op.getV());
-  valueView = valuesLie ? matrixAt(code, mapped(op.getV()), batch, /*assumeUnit=*/true).memref
-                        : blockView(valueTable(), batch, keys, valueCopy, e);
-  keyView = nullptr;
-  auto throughView = [&] {
-    keyView = blockView(keyTable(), batch, keys, keyCopy, d);
-    multiplyKeys(keys);
-    keyView = nullptr;
-  };
-  if (!op.getKeyRows())
-    multiplyKeys(keys);
-  else if (!lies(op.getK()) || target.registers < 32)
-    throughView();
-  else
-    code.branch(
-        direct(keys),
-        [&] {
-          code.branch(
-              areVectorsNeighbours(keys), [&] { rowTiles([&](ValueRange tile) { directProducts(tile, keys); }); },
-              throughView);
-        },
-        throughView);
+  valueView = valuesLie() ? matrixAt(code, mapped(op.getV()), batch, /*assumeUnit=*/true).memref
+                          : valueRows().view(keys, valueCopy, e);
+  products.multiply({keys, s, batch, keyTable(), keyCopy}, rows);
   Value whole = code.equal(keys.count, code.index(shape.keys));
   if (mask) {
     Box box = queriesSeeing(keys.begin, code.add(keys.begin, keys.count));
@@ -277,163 +225,7 @@ void KeyLanes::block(const Keys &keys, Value careful) {
       [&] { values(keys); });
 }
 
-void KeyLanes::multiplyKeys(const Keys &keys) {
-  auto byWayOfScratch = [&] {
-    for (const Part &part : parts)
-      transposeKeys(part, keys);
-    rowTiles([&](ValueRange tile) { products(tile, keys); });
-  };
-  if (!mayBeDirect())
-    return byWayOfScratch();
-  code.branch(direct(keys), [&] { rowTiles([&](ValueRange tile) { directProducts(tile, keys); }); }, byWayOfScratch);
-}
-
 //===-- Scores ----------------------------------------------------------------------------------------------------===//
-
-bool KeyLanes::mayBeDirect() {
-  // With fewer registers the transposed columns would push the sums out of them.
-  return target.registers >= 32 && (keyView || llvm::all_of(parts, [](const Part &part) {
-                                      return cast<MemRefType>(part.k.getType()).getElementType().isF32();
-                                    }));
-}
-
-Value KeyLanes::direct(const Keys &keys) {
-  Value whole = code.equal(keys.count, code.index(shape.keys));
-  Value all = code.logicalAnd(whole, code.compare(arith::CmpIPredicate::sle, rows, code.index(tall)));
-  for (const Part &part : parts) {
-    Value even = code.equal(code.rem(part.depth, code.index(columns)), code.index(0));
-    Value adjacent =
-        keyView || hasUnitColumns(part.k) ? code.boolean(true) : code.equal(lastStride(code, part.k), code.index(1));
-    all = code.logicalAnd(all, code.logicalAnd(even, adjacent));
-  }
-  return all;
-}
-
-Value KeyLanes::areVectorsNeighbours(const Keys &keys) {
-  return code.carry(code.index(0), code.index(shape.keys), shape.lanes, code.boolean(true),
-                    [&](Value first, ValueRange sofar) {
-                      Keys vector{code.add(keys.begin, first), code.index(shape.lanes)};
-                      return Code::Values{code.logicalAnd(
-                          sofar[0], areNeighbours(keyTable(), batch, vector, keyRow(keyTable(), batch, vector.begin)))};
-                    })[0];
-}
-
-/// Products of a tile's rows with a whole block of keys.
-void KeyLanes::directProducts(ValueRange tile, const Keys &keys) {
-  int64_t step = int64_t(directVectors) * shape.lanes;
-  code.loop(code.index(0), code.index(shape.keys), step, [&](Value first) {
-    // Rows that a table names are looked up for each vector of keys.
-    Table table = keyView ? Table{keyView, nullptr} : keyTable();
-    Value begin = keyView ? first : code.add(keys.begin, first), last = code.sub(s, code.index(1));
-    Code::Values rows, next;
-    for (int v = 0; v < directVectors; ++v) {
-      Value key = code.add(begin, v * shape.lanes), following = code.add(key, step);
-      rows.push_back(keyRow(table, batch, key));
-      next.push_back(table.rows ? keyRow(table, batch, code.min(following, last)) : following);
-    }
-    Code::Values sums(tile.size() * directVectors, code.splat(0));
-    for (const Part &part : parts) {
-      Value matrix = keyView ? keyView : matrixAt(code, part.k, batch, /*assumeUnit=*/true).memref;
-      sums = code.carry(code.index(0), part.depth, columns, sums, [&](Value c, ValueRange sofar) {
-        if (!table.rows)
-          fetchRows(matrix, part.depth, next[0], step, c, columns);
-        else
-          for (Value row : next)
-            fetchRows(matrix, part.depth, row, shape.lanes, c, columns);
-        Code::Values x(sofar), k[directVectors];
-        for (int v = 0; v < directVectors; ++v)
-          k[v] = loadEightColumns(code, matrix, rows[v], c);
-        for (int64_t i = 0; i < columns; ++i)
-          for (auto [r, row] : llvm::enumerate(tile)) {
-            Value q = code.broadcast(code.load(queryTile, {row, code.add(part.first, code.add(c, i))}));
-            for (int v = 0; v < directVectors; ++v)
-              x[r * directVectors + v] = code.fma(q, k[v][i], x[r * directVectors + v]);
-          }
-        return x;
-      });
-    }
-    for (auto [r, row] : llvm::enumerate(tile))
-      for (int v = 0; v < directVectors; ++v)
-        code.storeVector(sums[r * directVectors + v], scoreTile, {row, code.add(first, v * shape.lanes)});
-  });
-}
-
-void KeyLanes::transposeKeys(const Part &part, const Keys &keys) {
-  Value zero = code.index(0);
-  Matrix matrix;
-  if (keyView)
-    matrix.memref = keyView, matrix.unitColumns = true;
-  else
-    matrix = matrixAt(code, part.k, batch);
-  Value begin = keyView ? zero : keys.begin, lastKey = code.sub(keyView ? keys.count : s, code.index(1));
-  Value adjacent = matrix.memref, whole = code.sub(part.depth, code.rem(part.depth, code.index(shape.lanes)));
-  if (!matrix.unitColumns) {
-    // Read only where the stride is found to be 1.
-    adjacent = matrixAt(code, part.k, batch, /*assumeUnit=*/true).memref;
-    whole = code.select(code.equal(matrix.columnStride(), code.index(1)), whole, zero);
-  }
-  code.loop(zero, keys.count, shape.lanes, [&](Value first) {
-    Code::Values numbers; // beyond the last key the last one stands in
-    for (int lane = 0; lane < shape.lanes; ++lane)
-      numbers.push_back(code.min(code.add(begin, code.add(first, lane)), lastKey));
-    code.loop(zero, whole, shape.lanes, [&](Value c) {
-      Code::Values x;
-      if (matrix.unitColumns)
-        fetchRows(adjacent, part.depth, code.add(begin, code.add(first, shape.lanes)), shape.lanes, c, shape.lanes);
-      for (Value key : numbers)
-        x.push_back(code.loadVector(adjacent, {key, c}));
-      for (auto [i, column] : llvm::enumerate(transpose(code, x)))
-        code.storeVector(column, keyTile, {code.add(part.first, code.add(c, i)), first});
-    });
-    code.loop(whole, part.depth, 1, [&](Value c) {
-      code.loop(zero, code.index(shape.lanes), 1, [&](Value lane) {
-        Value key = code.min(code.add(begin, code.add(first, lane)), lastKey);
-        code.store(code.load(matrix.memref, {key, c}), keyTile, {code.add(part.first, c), code.add(first, lane)});
-      });
-    });
-  });
-}
-
-void KeyLanes::fetchRows(Value matrix, Value depth, Value first, int64_t rows, Value column, int64_t columns) {
-  int64_t perLine = code.perLine(matrix), share = rows * columns / perLine;
-  Value lineCount = code.ceilDiv(depth, perLine);
-  for (int64_t i = 0; i < share; ++i) {
-    Value line = code.add(code.mul(code.div(column, code.index(columns)), share), i);
-    code.fetch(matrix, {code.add(first, code.div(line, lineCount)), code.mul(code.rem(line, lineCount), perLine)},
-               Code::Level::First);
-  }
-}
-
-void KeyLanes::rowTiles(llvm::function_ref<void(ValueRange rows)> body) {
-  code.branch(
-      code.equal(rows, code.index(1)), [&] { body(code.index(0)); },
-      [&] {
-        code.loop(code.index(0), rows, tall, [&](Value row) {
-          Code::Values tile;
-          for (int r = 0; r < tall; ++r)
-            tile.push_back(code.add(row, r));
-          body(tile);
-        });
-      });
-}
-
-/// Scaled products of a tile's rows with the block's keys; beyond its last key anything.
-void KeyLanes::products(ValueRange tile, const Keys &keys) {
-  int height = tile.size(), vectors = std::min<int>(accumulators / height, shape.keys / shape.lanes);
-  code.loop(code.index(0), keys.count, int64_t(vectors) * shape.lanes, [&](Value first) {
-    Code::Values columns;
-    for (int v = 0; v < vectors; ++v)
-      columns.push_back(code.add(first, v * shape.lanes));
-    TileLoop loop{height, vectors, height * vectors > 8 ? 4 : 8,
-                  [&](int r, Value c) { return code.load(queryTile, {tile[r], c}); },
-                  [&](int v, Value c) { return code.loadVector(keyTile, {c, columns[v]}); }};
-    Code::Values zero(height * vectors, code.splat(0));
-    Code::Values x = multiplyAccumulate(code, loop, code.index(0), d, zero);
-    for (int r = 0; r < height; ++r)
-      for (int v = 0; v < vectors; ++v)
-        code.storeVector(x[r * vectors + v], scoreTile, {tile[r], columns[v]});
-  });
-}
 
 void KeyLanes::scores(const Keys &keys, bool masked) {
   Value zero = code.index(0);
@@ -522,7 +314,7 @@ void KeyLanes::sums(const Keys &keys) {
 void KeyLanes::values(const Keys &keys) {
   Value zero = code.index(0);
   rowTiles([&](ValueRange tile) {
-    int vectors = std::min<int>(accumulators / tile.size(), 64 / shape.lanes);
+    int vectors = std::min<int>(KeyLaneProducts::accumulators(target) / tile.size(), 64 / shape.lanes);
     int64_t step = int64_t(vectors) * shape.lanes;
     Value whole = code.sub(e, code.rem(e, code.index(step)));
     Value first = code.min(whole, code.index(step));
@@ -594,7 +386,7 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
         code.fetch(nextKeys, {key, columns[v]}, Code::Level::Second);
     if (rowMatrix) {
       Value next = code.min(code.add(keys.begin, code.add(key, shape.keys)), code.sub(s, code.index(1)));
-      Value row = keyRow(keyTable(), batch, next);
+      Value row = keyRows(mapped(op.getK())).row(next);
       for (int v = 0; v < at.vectors; v += std::max<int>(1, code.perLine(rowMatrix) / shape.lanes))
         code.fetch(rowMatrix, {row, columns[v]}, Code::Level::Second);
     }

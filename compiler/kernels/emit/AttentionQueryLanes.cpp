@@ -8,6 +8,8 @@
 #include "compiler/kernels/emit/IndexedProducts.h"
 #include "compiler/kernels/emit/KeySelection.h"
 #include "compiler/kernels/emit/KeySummaries.h"
+#include "compiler/kernels/emit/RowsToLanes.h"
+#include "compiler/kernels/emit/SeenKeys.h"
 
 using namespace mlir;
 
@@ -41,7 +43,8 @@ class QueryLanes : public AttentionTask {
 public:
   QueryLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
       : AttentionTask(code, op, target, shapeOf(target), outer, exec), tiles(target),
-        captures{TransposedCaptures(score.plain ? nullptr : score.block), TransposedCaptures(mask)},
+        seen(code, this->shape, mask, chunk()),
+        captures(code, target, outer, {score.plain ? nullptr : score.block, mask}),
         indexed(code, target, outer, *score.block, this->shape.panel(), shape.keys, IndexedProducts::Lanes::Queries),
         summaries(code, mask, target, outer, batchSizes, s, shape.keys) {
     if (selects())
@@ -85,12 +88,9 @@ private:
   /// diagonal it sees all chunks but one in whole or not at all; a multiple of the score tiles' rows.
   int64_t chunk() const { return std::max(mostKeyRows, shape.lanes); }
   static constexpr int mostKeyRows = 8; ///< of a score tile: more are more pointers than there are registers for
-  /// Keys that are left out together at the end of what a tile of the output sees.
-  static constexpr int64_t valueChunk = 8;
 
   void loadQueries(const Part &part, Value scale);
   void scores(Value panel, const Keys &keys);
-  std::pair<Value, Value> chunks(Value panel, const Keys &keys, Value first, Value last);
   void products(Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum);
   void productsOf(const Vectors &vectors, Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum);
   void hide(const Vectors &vectors, Value panel, Value begin, Value end);
@@ -105,7 +105,6 @@ private:
   void values(const Keys &keys);
   void carefulValues();
   void select(Value panel, const Keys &keys);
-  Value lastSeen(Value row, const Keys &keys, Value first, Value last);
   void valueTile(const ValueTile &tile);
 
   Value scoreRow(Value panel, Value key) { return code.add(code.mul(panel, shape.keys), key); }
@@ -119,17 +118,17 @@ private:
   }
 
   const Tiles tiles;
-  TransposedCaptures captures[2]; ///< of the score region and of the mask region
+  SeenKeys seen;
+  RegionCaptures captures;
   IndexedProducts indexed;
   KeySummaries summaries;
   bool isSummarised = false; ///< `summaries` are there
-  Code::Values batch;
   Value queryBegin;
   std::optional<KeySelection> selection;      ///< with the normaliser "top_k"
   std::optional<Visibility::Tiles> maskTiles; ///< null where no condition needs them
-  // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; per panel the keys that it sees; copies
-  // of the parts of a block's keys, null where they are read from where they lie.
-  Value queryTile, scoreTile, firstKey, lastKey;
+  // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; copies of the parts of a block's keys,
+  // null where they are read from where they lie.
+  Value queryTile, scoreTile;
   Code::Values keyCopies;
   Code::Values keyViews; ///< of each part of the current block's keys, [key, column], columns adjacent
 };
@@ -139,17 +138,15 @@ Value QueryLanes::reserve(Value scratch) {
   queryTile = layout.allocate({ShapedType::kDynamic, shape.panel()}, {code.mul(d, shape.panels)});
   scoreTile = layout.allocate({shape.panels * shape.keys, shape.panel()}, {});
   reserveRows(layout);
-  for (Value *row : {&firstKey, &lastKey})
-    *row = layout.allocate({shape.panels}, {}, code.b.getIndexType());
+  seen.reserve(layout);
   if (selection)
     selection->reserve(layout);
   keyCopies.clear();
   for (auto [part, keys] : llvm::zip(parts, op.getParts())) {
-    bool isCopied = needsCopy(keys.second) || op.getKeyRows();
+    bool isCopied = KeyedRows::needsCopy(keys.second) || op.getKeyRows();
     keyCopies.push_back(isCopied ? layout.allocate({shape.keys, ShapedType::kDynamic}, {part.depth}) : Value());
   }
-  for (TransposedCaptures &region : captures)
-    region.reserve(code, layout);
+  captures.reserve(layout);
   indexed.reserve(layout, shape.panels, shape.panel());
   maskTiles = {shape.panel(), chunk(), shape.panels};
   if (int64_t count = Visibility(code, mask, target, outer, {}, maskTiles).tiledConditions())
@@ -184,6 +181,7 @@ void QueryLanes::place(Value task) {
   rows = code.min(code.sub(t, queryBegin), code.index(shape.rows()));
   panels = code.ceilDiv(rows, shape.panel());
   visibility.emplace(code, mask, target, outer, batch, maskTiles);
+  seen.enter(*visibility, queryBegin, t);
 }
 
 void QueryLanes::loadQueries() {
@@ -200,43 +198,21 @@ void QueryLanes::loadQueries() {
 }
 
 void QueryLanes::loadQueries(const Part &part, Value scale) {
-  Value scales = code.broadcast(scale), zero = code.index(0);
-  Matrix matrix = matrixAt(code, part.q, batch);
-  Value adjacent = matrix.memref, whole = code.sub(part.depth, code.rem(part.depth, code.index(shape.lanes)));
-  if (!matrix.unitColumns) {
-    // Read only where the stride is found to be 1.
-    adjacent = matrixAt(code, part.q, batch, /*assumeUnit=*/true).memref;
-    whole = code.select(code.equal(matrix.columnStride(), code.index(1)), whole, zero);
-  }
-  Value last = code.sub(t, code.index(1));
-  code.loop(zero, code.mul(panels, shape.panel()), shape.lanes, [&](Value i) {
-    Value panel = code.div(i, code.index(shape.panel())), column = code.rem(i, code.index(shape.panel()));
+  Value scales = code.broadcast(scale), last = code.sub(t, code.index(1));
+  RowsToLanes queries(code, part.q, batch, part.depth);
+  queries.convert = [&](Value x) { return code.mulF(x, x.getType().isF32() ? scale : scales); };
+  code.loop(code.index(0), code.mul(panels, shape.panel()), shape.lanes, [&](Value i) {
+    Value panel = code.div(i, code.index(shape.panel())), lane = code.rem(i, code.index(shape.panel()));
     Value base = code.add(code.mul(panel, d), part.first);
-    SmallVector<Value> queries; // beyond the last query the last one stands in
-    for (int lane = 0; lane < shape.lanes; ++lane)
-      queries.push_back(code.min(code.add(queryBegin, code.add(i, lane)), last));
-    code.loop(zero, whole, shape.lanes, [&](Value k) {
-      Code::Values x;
-      for (Value query : queries)
-        x.push_back(code.mulF(code.loadVector(adjacent, {query, k}), scales));
-      for (auto [lane, column_] : llvm::enumerate(transpose(code, x)))
-        code.storeVector(column_, queryTile, {code.add(base, code.add(k, lane)), column});
-    });
-    code.loop(whole, part.depth, 1, [&](Value k) {
-      code.loop(zero, code.index(shape.lanes), 1, [&](Value lane) {
-        Value query = code.min(code.add(queryBegin, code.add(i, lane)), last);
-        code.store(code.mulF(code.load(matrix.memref, {query, k}), scale), queryTile,
-                   {code.add(base, k), code.add(column, lane)});
-      });
-    });
+    queries.move({queryBegin, i, last, queryTile, base, lane});
   });
 }
 
 void QueryLanes::block(const Keys &keys, Value careful) {
   keyViews.clear();
   for (auto [part, copy] : llvm::zip(parts, keyCopies))
-    keyViews.push_back(blockView({part.k, keyTable().rows}, batch, keys, copy, part.depth));
-  valueView = blockView(valueTable(), batch, keys, valueCopy, e);
+    keyViews.push_back(keyRows(part.k).view(keys, copy, part.depth));
+  valueView = valueRows().view(keys, valueCopy, e);
   indexed.loadKeys(keys.begin, code.sub(s, code.index(1)));
   code.loop(code.index(0), panels, 1, [&](Value panel) {
     scores(panel, keys);
@@ -253,7 +229,7 @@ void QueryLanes::block(const Keys &keys, Value careful) {
 
 /// Offers the scores of the keys that a panel sees some of to its rows.
 void QueryLanes::select(Value panel, const Keys &keys) {
-  code.loop(code.load(firstKey, panel), code.load(lastKey, panel), 1, [&](Value key) {
+  code.loop(seen.first(panel), seen.last(panel), 1, [&](Value key) {
     for (int v = 0; v < shape.vectors; ++v) {
       Value lane = code.index(v * shape.lanes);
       selection->offer(panel, lane, code.loadVector(scoreTile, {scoreRow(panel, key), lane}),
@@ -276,48 +252,16 @@ void QueryLanes::finish() {
 //===-- Scores ----------------------------------------------------------------------------------------------------===//
 
 void QueryLanes::scores(Value panel, const Keys &keys) {
-  Value zero = code.index(0);
   if (softmax())
     for (int v = 0; v < shape.vectors; ++v)
       code.storeVector(hiddenScore(), blockMaximum, {panel, code.index(v * shape.lanes)});
-  Value first = zero, last = keys.count;
-  if (mask) {
-    auto [low, high] = chunks(panel, keys, code.index(shape.keys), zero);
-    first = low, last = code.max(low, high);
-  } else {
-    products(panel, keys, zero, keys.count, code.boolean(score.plain && softmax()));
-    if (!score.plain)
-      regions(panel, keys, zero, keys.count, code.boolean(true));
-  }
-  code.store(first, firstKey, panel);
-  code.store(last, lastKey, panel);
-}
-
-/// The panel's scores chunk by chunk; gives the range of keys that it sees some of.
-std::pair<Value, Value> QueryLanes::chunks(Value panel, const Keys &keys, Value first, Value last) {
-  Value begin = firstQuery(panel), end = code.min(code.add(begin, shape.panel()), t);
-  Value zero = code.index(0), blockEnd = code.add(keys.begin, keys.count);
-  // A block that the panel sees whole is one chunk.
-  Value whole = visibility->query(Box{begin, end, keys.begin, blockEnd}).all;
-  Value step = code.select(whole, code.index(shape.keys), code.index(chunk()));
-  Code::Values range = code.carry(zero, keys.count, step, {first, last}, [&](Value from, ValueRange sofar) {
-    Value to = code.min(code.add(from, step), keys.count);
-    Visibility::Answer answer =
-        visibility->query(Box{begin, end, code.add(keys.begin, from), code.add(keys.begin, to)});
-    return code.choose(
-        answer.none, sofar.getTypes(),
-        [&] {
-          hide({zero, shape.vectors}, panel, from, to);
-          return Code::Values(sofar);
-        },
-        [&] {
-          Value keep = score.plain && softmax() ? answer.all : code.boolean(false);
-          products(panel, keys, from, to, keep);
-          regions(panel, keys, from, to, answer.all);
-          return Code::Values{code.min(sofar[0], from), code.max(sofar[1], to)};
-        });
-  });
-  return {range[0], range[1]};
+  seen.scan(
+      panel, keys, [&](Value from, Value to) { hide({code.index(0), shape.vectors}, panel, from, to); },
+      [&](Value from, Value to, Value all) {
+        products(panel, keys, from, to, score.plain && softmax() ? all : code.boolean(false));
+        if (mask || !score.plain)
+          regions(panel, keys, from, to, all);
+      });
 }
 
 /// Scores of keys [begin, end) that none of these queries sees: another chunk after them may be seen.
@@ -331,29 +275,17 @@ void QueryLanes::hide(const Vectors &vectors, Value panel, Value begin, Value en
 /// S[key] = K[key] . Q for keys [begin, end) of the block; where `keepMaximum`, these are the final scores. Vectors
 /// that see none of them, or are beyond the last query, are left out at both ends.
 void QueryLanes::products(Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum) {
-  Value zero = code.index(0), one = code.index(1), lanes = code.index(shape.lanes);
-  Value first = firstQuery(panel), last = code.min(code.add(first, shape.panel()), t);
-  Value from = code.index(shape.vectors), to = zero; // vectors that see something
-  for (int v = shape.vectors - 1; v >= 0; --v) {
-    Value queryBegin = code.add(first, v * shape.lanes), seen = code.less(queryBegin, last);
-    if (mask) {
-      queryBegin = code.min(queryBegin, code.sub(last, one)); // keeps the box from being empty
-      Box box{queryBegin, code.min(code.add(queryBegin, lanes), last), code.add(keys.begin, begin),
-              code.add(keys.begin, end)};
-      seen = code.logicalAnd(seen, code.logicalNot(visibility->query(box).none));
-    }
-    from = code.select(seen, code.index(v), from);
-    to = code.select(seen, code.max(to, code.index(v + 1)), to);
-  }
+  Value zero = code.index(0);
+  auto [from, to] = seen.vectors(panel, keys, begin, end);
   Value all = code.equal(code.sub(to, from), code.index(shape.vectors));
   code.branch(
       all, [&] { productsOf({zero, shape.vectors}, panel, keys, begin, end, keepMaximum); },
       [&] {
         code.loop(zero, code.index(shape.vectors), 1, [&](Value v) {
           Vectors vector{code.mul(v, shape.lanes), 1};
-          Value seen = code.logicalAnd(code.compare(arith::CmpIPredicate::sle, from, v), code.less(v, to));
+          Value sees = code.logicalAnd(code.compare(arith::CmpIPredicate::sle, from, v), code.less(v, to));
           code.branch(
-              seen, [&] { productsOf(vector, panel, keys, begin, end, keepMaximum); },
+              sees, [&] { productsOf(vector, panel, keys, begin, end, keepMaximum); },
               [&] { hide(vector, panel, begin, end); });
         });
       });
@@ -417,7 +349,7 @@ void QueryLanes::regions(Value panel, const Keys &keys, Value begin, Value end, 
 void QueryLanes::regionRows(Value panel, const Keys &keys, Value begin, Value end, bool masked) {
   Value first = firstQuery(panel), zero = code.index(0);
   Value count = code.min(code.index(shape.panel()), code.sub(t, first));
-  bool anyCaptured = !captures[0].empty() || (masked && !captures[1].empty());
+  bool anyCaptured = captures.isIn(score.block) || (masked && captures.isIn(mask));
   // Chunks whose keys are all there have their captures transposed; the rest, at the end of the keys, has not.
   Value whole = anyCaptured ? code.sub(end, code.rem(code.sub(end, begin), code.index(shape.lanes))) : begin;
   if (anyCaptured)
@@ -438,15 +370,11 @@ void QueryLanes::readCaptures(const Keys &keys, Value begin, Value query, bool m
     queries.push_back(code.min(code.add(query, lane), last));
   Value key = code.add(keys.begin, begin);
   Row row{batch, query};
-  for (auto [region, block] : {std::pair(&captures[0], score.block), std::pair(&captures[1], mask)}) {
-    if (region->empty() || (region == &captures[1] && !masked))
-      continue;
-    auto bind = [&, block = block](PointVectorizer &point) {
-      bindPoints(point, *block, {row, LaneValue::uniform(query), LaneValue::uniform(key), nullptr, masked});
-    };
-    if (failed(region->fill(code, target, outer, queries, key, bind)))
-      result = failure();
-  }
+  auto bind = [&](Block &region, PointVectorizer &point) {
+    bindPoints(point, region, {row, LaneValue::uniform(query), LaneValue::uniform(key), nullptr, masked});
+  };
+  if (failed(captures.fill(queries, key, /*skipped=*/masked ? nullptr : mask, bind)))
+    result = failure();
 }
 
 void QueryLanes::fetchCaptures(Value panel, const Keys &keys, Value key, int64_t keyRows) {
@@ -456,13 +384,11 @@ void QueryLanes::fetchCaptures(Value panel, const Keys &keys, Value key, int64_t
     Value query = code.add(firstQuery(panel), code.add(code.mul(code.div(key, code.index(keyRows)), share), i));
     query = code.min(query, last);
     Row row{batch, query};
-    for (auto [region, block] : {std::pair(&captures[0], score.block), std::pair(&captures[1], mask)}) {
-      auto bind = [&, block = block](PointVectorizer &point) {
-        bindPoints(point, *block, {row, LaneValue::uniform(query), LaneValue::uniform(next), nullptr, true});
-      };
-      if (!region->empty() && failed(region->fetch(code, target, outer, query, next, shape.keys, bind)))
-        result = failure();
-    }
+    auto bind = [&](Block &region, PointVectorizer &point) {
+      bindPoints(point, region, {row, LaneValue::uniform(query), LaneValue::uniform(next), nullptr, true});
+    };
+    if (failed(captures.fetch(query, next, shape.keys, bind)))
+      result = failure();
   }
 }
 
@@ -477,7 +403,7 @@ void QueryLanes::regionVectors(Value panel, const Keys &keys, Value begin, Value
     Points points{row, LaneValue::linear(query), LaneValue::uniform(code.add(keys.begin, key)), active, masked};
     points.bindCaptures = [&](Block &region, PointVectorizer &vectorizer) {
       if (captured)
-        captures[&region == score.block ? 0 : 1].bind(code, vectorizer, code.sub(key, begin));
+        captures.bind(region, vectorizer, code.sub(key, begin));
       if (&region == score.block && failed(indexed.bind(vectorizer, LaneValue::linear(lane), LaneValue::uniform(key))))
         result = failure();
     };
@@ -491,7 +417,7 @@ void QueryLanes::regionVectors(Value panel, const Keys &keys, Value begin, Value
 
 /// S = 2^(S - maximum), sum += S.
 void QueryLanes::exponentials(Value panel, ValueRange maxima, bool careful) {
-  Value first = code.load(firstKey, panel), last = code.load(lastKey, panel);
+  Value first = seen.first(panel), last = seen.last(panel);
   auto rowOfWeights = [&](Value key, ValueRange sofar) {
     Code::Values next;
     for (int v = 0; v < shape.vectors; ++v) {
@@ -529,32 +455,13 @@ void QueryLanes::values(const Keys &keys) {
   Value whole = code.sub(e, code.rem(e, code.index(step)));
   code.loop(zero, rows, tiles.queryRows, [&](Value row) {
     Value panel = code.div(row, code.index(shape.panel()));
-    Value first = code.load(firstKey, panel), last = lastSeen(row, keys, first, code.load(lastKey, panel));
+    Value first = seen.first(panel);
+    Value last = seen.lastOf(row, tiles.queryRows, keys, first, seen.last(panel));
     code.loop(zero, whole, step,
               [&](Value column) { valueTile({row, column, first, last, Tiles::valueVectors, nullptr}); });
     code.loop(whole, e, shape.lanes,
               [&](Value column) { valueTile({row, column, first, last, 1, code.laneMask(code.sub(e, column))}); });
   });
-}
-
-/// Leaves out keys at the end that none of the tile's queries sees: below a diagonal a panel's first rows see fewer.
-Value QueryLanes::lastSeen(Value row, const Keys &keys, Value first, Value last) {
-  if (!mask)
-    return last;
-  Value begin = code.add(queryBegin, row), end = code.min(code.add(begin, tiles.queryRows), t), zero = code.index(0);
-  Type index = code.b.getIndexType();
-  auto search = scf::WhileOp::create(code.b, code.loc, index, last);
-  OpBuilder::InsertionGuard guard(code.b);
-  auto chunkBefore = [&](Value to) {
-    return code.mul(code.div(code.max(code.sub(to, code.index(1)), zero), code.index(valueChunk)), valueChunk);
-  };
-  Value to = code.b.createBlock(&search.getBefore(), {}, index, code.loc)->getArgument(0);
-  Box box{begin, end, code.add(keys.begin, chunkBefore(to)), code.add(keys.begin, to)};
-  Value skip = code.logicalAnd(code.less(first, to), visibility->query(box).none);
-  scf::ConditionOp::create(code.b, code.loc, skip, to);
-  Value hidden = code.b.createBlock(&search.getAfter(), {}, index, code.loc)->getArgument(0);
-  scf::YieldOp::create(code.b, code.loc, code.max(chunkBefore(hidden), first));
-  return search.getResult(0);
 }
 
 void QueryLanes::valueTile(const ValueTile &at) {
@@ -589,7 +496,7 @@ void QueryLanes::valueTile(const ValueTile &at) {
 void QueryLanes::carefulValues() {
   code.loop(code.index(0), rows, 1, [&](Value row) {
     Value panel = code.div(row, code.index(shape.panel())), lane = code.rem(row, code.index(shape.panel()));
-    addCarefully(row, code.load(firstKey, panel), code.load(lastKey, panel),
+    addCarefully(row, seen.first(panel), seen.last(panel),
                  [&](Value key) { return code.load(scoreTile, {scoreRow(panel, key), lane}); });
   });
 }

@@ -10,7 +10,6 @@ namespace {
 constexpr int64_t dynamic = ShapedType::kDynamic;
 
 MemRefType typeOf(Value memref) { return cast<MemRefType>(memref.getType()); }
-bool isF32(Value memref) { return typeOf(memref).getElementType().isF32(); }
 } // namespace
 
 AttentionTask::AttentionTask(Code &code, kernel::AttentionOp op, const Target &target, const AttentionShape &shape,
@@ -149,8 +148,6 @@ void AttentionTask::reserveRows(ScratchLayout &layout) {
     valueCopy = layout.allocate({shape.keys, dynamic}, {e});
 }
 
-bool AttentionTask::needsCopy(Value memref) { return !isF32(memref) || !hasUnitColumns(memref); }
-
 /// No key seen yet: maximum -inf (or the sink's), sum 0 (or the sink's share), output 0. Sinks belong to the first
 /// span.
 void AttentionTask::start(Value isFirst) {
@@ -202,65 +199,6 @@ Value AttentionTask::keyBlock(Value begin, Value careful) {
   Value seen = code.logicalNot(visibility->query(box).none);
   code.branch(seen, [&] { block(keys, careful); });
   return seen;
-}
-
-Value AttentionTask::keyRow(const Table &table, ValueRange batch, Value key) {
-  if (!table.rows)
-    return key;
-  Code::Values at(batch);
-  at.push_back(key);
-  return arith::IndexCastOp::create(code.b, code.loc, code.b.getIndexType(), code.load(table.rows, at));
-}
-
-Value AttentionTask::areNeighbours(const Table &table, ValueRange batch, const Keys &keys, Value first) {
-  return code.carry(code.index(0), keys.count, 1, code.boolean(true), [&](Value j, ValueRange sofar) {
-    Value row = keyRow(table, batch, code.add(keys.begin, j));
-    return Code::Values{code.logicalAnd(sofar[0], code.equal(row, code.add(first, j)))};
-  })[0];
-}
-
-Value AttentionTask::blockView(const Table &table, ValueRange batch, const Keys &keys, Value copy, Value columns) {
-  auto layout = StridedLayoutAttr::get(code.b.getContext(), dynamic, {dynamic, 1});
-  auto type = MemRefType::get({dynamic, dynamic}, code.b.getF32Type(), layout);
-  auto inPlace = [&](Value first) -> Value {
-    Matrix m = matrixAt(code, table.memref, batch, /*assumeUnit=*/true);
-    SmallVector<OpFoldResult> offsets{first, code.b.getIndexAttr(0)}, sizes{keys.count, columns},
-        strides(2, code.b.getIndexAttr(1));
-    return memref::SubViewOp::create(code.b, code.loc, m.memref, offsets, sizes, strides);
-  };
-  auto copied = [&]() -> Value {
-    copyRows(table, batch, keys, copy, columns);
-    return memref::CastOp::create(code.b, code.loc, type, copy);
-  };
-  if (!copy)
-    return inPlace(keys.begin);
-  if (!isF32(table.memref))
-    return copied();
-  Value unit = code.equal(lastStride(code, table.memref), code.index(1));
-  if (!table.rows)
-    return code.choose(
-        unit, type, [&] { return Code::Values{inPlace(keys.begin)}; }, [&] { return Code::Values{copied()}; })[0];
-  Value first = keyRow(table, batch, keys.begin);
-  Value asItLies = code.logicalAnd(unit, areNeighbours(table, batch, keys, first));
-  return code.choose(
-      asItLies, type, [&] { return Code::Values{inPlace(first)}; }, [&] { return Code::Values{copied()}; })[0];
-}
-
-void AttentionTask::copyRows(const Table &table, ValueRange batch, const Keys &keys, Value copy, Value columns) {
-  Matrix m = matrixAt(code, table.memref, batch);
-  Value zero = code.index(0), whole = zero, adjacent;
-  if (!isF32(table.memref) || table.rows) { // other f32 comes here only where columns are not adjacent
-    adjacent = matrixAt(code, table.memref, batch, /*assumeUnit=*/true).memref;
-    whole = code.select(code.equal(m.columnStride(), code.index(1)),
-                        code.sub(columns, code.rem(columns, code.index(shape.lanes))), zero);
-  }
-  code.loop(zero, keys.count, 1, [&](Value j) {
-    Value row = keyRow(table, batch, code.add(keys.begin, j));
-    if (adjacent)
-      code.loop(zero, whole, shape.lanes,
-                [&](Value c) { code.storeVector(code.loadVector(adjacent, {row, c}), copy, {j, c}); });
-    code.loop(whole, columns, 1, [&](Value c) { code.store(code.load(m.memref, {row, c}), copy, {j, c}); });
-  });
 }
 
 void AttentionTask::addCarefully(Value row, Value begin, Value end, llvm::function_ref<Value(Value key)> weight) {

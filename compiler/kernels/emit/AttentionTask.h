@@ -20,6 +20,7 @@
 // Finite rows get the same bits from both ways.
 #pragma once
 
+#include "compiler/kernels/emit/KeyedRows.h"
 #include "compiler/kernels/emit/MicroKernel.h"
 #include "compiler/kernels/emit/Vectorize.h"
 #include "compiler/kernels/emit/Visibility.h"
@@ -60,6 +61,13 @@ struct AttentionShape {
   int64_t rows() const { return panels * panel(); }
 };
 
+/// Features of queries and keys whose products are summed, one part after the other.
+struct FeaturePart {
+  mlir::Value q, k;
+  mlir::Value depth; ///< how many there are
+  mlir::Value first; ///< where they begin in the task's rows of queries
+};
+
 class AttentionTask {
 public:
   /// `outer` maps the op's operands and captures to values of the function that is being written.
@@ -78,15 +86,8 @@ public:
 
 protected:
   using Box = Visibility::Box;
-  struct Keys {
-    mlir::Value begin, count; ///< key numbers [begin, begin + count) of this block
-  };
-  /// Features of queries and keys whose products are summed, one part after the other.
-  struct Part {
-    mlir::Value q, k;
-    mlir::Value depth; ///< how many there are
-    mlir::Value first; ///< where they begin in the task's rows of queries
-  };
+  using Keys = KeyRange; ///< of a block
+  using Part = FeaturePart;
   /// What a row is to the op.
   struct Row {
     Code::Values batch;
@@ -100,7 +101,7 @@ protected:
   };
   static constexpr int64_t spanKeys = 1024;
 
-  /// Sets `rows`, `panels` and the visibility of task number `task`.
+  /// Sets `batch`, `rows`, `panels` and the visibility of task number `task`.
   virtual void place(mlir::Value task) = 0;
   virtual void loadQueries() = 0;
   virtual Row rowAt(mlir::Value row) = 0;
@@ -131,22 +132,14 @@ protected:
   // Memory.
   void reserveRows(ScratchLayout &layout);
   Partial reservePartial(ScratchLayout &layout, mlir::Value rows);
-  static bool needsCopy(mlir::Value memref);
-  virtual bool copiesValues() { return needsCopy(op.getV()) || op.getValueRows(); }
+  virtual bool copiesValues() { return KeyedRows::needsCopy(op.getV()) || op.getValueRows(); }
   /// The row of `valueView` that is the block's key.
   virtual mlir::Value valueRow(mlir::Value key) { return key; }
-  /// K or V, and which of its rows each key is; null: its own number.
-  struct Table {
-    mlir::Value memref, rows;
-  };
-  Table keyTable() { return {mapped(op.getK()), op.getKeyRows() ? mapped(op.getKeyRows()) : mlir::Value()}; }
-  Table valueTable() { return {mapped(op.getV()), op.getValueRows() ? mapped(op.getValueRows()) : mlir::Value()}; }
-  mlir::Value keyRow(const Table &table, mlir::ValueRange batch, mlir::Value key);
-  /// Whether the rows of these keys lie one after the other, from row `first`.
-  mlir::Value areNeighbours(const Table &table, mlir::ValueRange batch, const Keys &keys, mlir::Value first);
-  /// The block's rows of K or V as f32 with adjacent columns: where they lie, or copied to `copy`.
-  mlir::Value blockView(const Table &table, mlir::ValueRange batch, const Keys &keys, mlir::Value copy,
-                        mlir::Value columns);
+  /// Which row each key is; null: that of its number.
+  mlir::Value keyTable() { return op.getKeyRows() ? mapped(op.getKeyRows()) : mlir::Value(); }
+  mlir::Value valueTable() { return op.getValueRows() ? mapped(op.getValueRows()) : mlir::Value(); }
+  KeyedRows keyRows(mlir::Value k) { return {code, k, keyTable(), batch}; }
+  KeyedRows valueRows() { return {code, mapped(op.getV()), valueTable(), batch}; }
 
   // Scores.
   mlir::Value mapped(mlir::Value value) { return outer.lookupOrDefault(value); }
@@ -195,7 +188,8 @@ protected:
   Code::Values batchSizes;
   llvm::SmallVector<Part, 2> parts;
   mlir::Value t, s, e, paddedE;
-  mlir::Value d; ///< features of all parts
+  mlir::Value d;      ///< features of all parts
+  Code::Values batch; ///< of the task's keys and values
   mlir::Value rows, panels;
   bool decided; ///< blocks of keys that nobody sees are skipped: there is a mask, and it is the same for all rows
   std::optional<Visibility> visibility;
@@ -209,7 +203,6 @@ private:
   void start(mlir::Value first);
   mlir::Value sinksOf(mlir::Value panel, int vector);
   mlir::Value keyBlock(mlir::Value begin, mlir::Value careful);
-  void copyRows(const Table &table, mlir::ValueRange batch, const Keys &keys, mlir::Value copy, mlir::Value columns);
   void rescale(mlir::Value panel, mlir::ValueRange factors);
   void writeRow(mlir::Value row, mlir::Value factor);
   void writeSums(mlir::Value panel);

@@ -1,6 +1,7 @@
 #include "compiler/kernels/emit/IndexedProducts.h"
 
 #include "compiler/analysis/IndexSpread.h"
+#include "compiler/kernels/emit/RowsToLanes.h"
 
 using namespace mlir;
 
@@ -78,18 +79,24 @@ void IndexedProducts::enter(ValueRange batch) {
   }
 }
 
+/// Rows of `a`, from `first`, to all lanes that they have, in the columns from `base`.
+void IndexedProducts::load(Product &product, Value first, Value last, Value base) {
+  RowsToLanes rows(code, mapped(product.op.getA()), product.aBatch, product.depth);
+  int64_t lanes = cast<MemRefType>(product.lanes.getType()).getDimSize(1);
+  code.loop(code.index(0), code.index(lanes), code.lanes,
+            [&](Value lane) { rows.move({first, lane, last, product.lanes, base, lane}); });
+}
+
 void IndexedProducts::loadQueries(Value panel, Value first, Value last) {
   for (Product &product : products)
     if (product.byQuery && !product.rowsInLanes)
-      moveRowsToLanes(code, mapped(product.op.getA()), product.aBatch, product.depth,
-                      {first, last, product.lanes, code.mul(panel, product.depth)});
+      load(product, first, last, code.mul(panel, product.depth));
 }
 
 void IndexedProducts::loadKeys(Value first, Value last) {
   for (Product &product : products)
     if (!product.byQuery)
-      moveRowsToLanes(code, mapped(product.op.getA()), product.aBatch, product.depth,
-                      {first, last, product.lanes, code.index(0)});
+      load(product, first, last, code.index(0));
 }
 
 void IndexedProducts::multiply(const Box &box, Value panel) {
@@ -164,9 +171,15 @@ void IndexedProducts::multiply(Product &product, Value count, Value base) {
 
 void IndexedProducts::multiplyRows(Product &product, Value count, Value begin, Value end) {
   Value zero = code.index(0), last = code.sub(end, code.index(1));
-  moveRowsToLanes(
-      code, mapped(product.op.getB()), product.bBatch, product.depth,
-      {product.low, code.sub(code.add(product.low, count), code.index(1)), product.lanes, zero, count, product.next});
+  Value lastRow = code.sub(code.add(product.low, count), code.index(1));
+  RowsToLanes rows(code, mapped(product.op.getB()), product.bBatch, product.depth);
+  code.loop(zero, count, code.lanes, [&](Value lane) {
+    rows.before = [&](Value b, Value column) {
+      for (int i = 0; i < code.lanes; ++i)
+        code.fetch(b, {code.add(product.next, code.add(lane, i)), column}, Code::Level::Second);
+    };
+    rows.move({product.low, lane, lastRow, product.lanes, zero, lane});
+  });
   Matrix a = matrixAt(code, mapped(product.op.getA()), product.aBatch);
   auto tile = [&](Value first, int height, int vectors) {
     Code::Values numbers; // beyond the last query the last one is multiplied again
@@ -216,37 +229,6 @@ SmallVector<Operation *> IndexedProducts::inOrder(ArrayRef<Value> values) {
     if (slice.contains(&op))
       ops.push_back(&op);
   return ops;
-}
-
-void moveRowsToLanes(Code &code, Value memref, ValueRange batch, Value depth, const RowsToLanes &to) {
-  Matrix matrix = matrixAt(code, memref, batch);
-  Value zero = code.index(0), adjacent = matrix.memref;
-  Value whole = code.sub(depth, code.rem(depth, code.index(code.lanes)));
-  if (!matrix.unitColumns) {
-    // Read only where the stride is found to be 1.
-    adjacent = matrixAt(code, memref, batch, /*assumeUnit=*/true).memref;
-    whole = code.select(code.equal(matrix.columnStride(), code.index(1)), whole, zero);
-  }
-  Value lanes = to.count ? to.count : code.index(cast<MemRefType>(to.tile.getType()).getDimSize(1));
-  code.loop(zero, lanes, code.lanes, [&](Value lane) {
-    SmallVector<Value> rows;
-    for (int i = 0; i < code.lanes; ++i)
-      rows.push_back(code.min(code.add(to.first, code.add(lane, i)), to.last));
-    code.loop(zero, whole, code.lanes, [&](Value c) {
-      if (to.next)
-        for (int i = 0; i < code.lanes; ++i)
-          code.fetch(adjacent, {code.add(to.next, code.add(lane, i)), c}, Code::Level::Second);
-      Code::Values x = llvm::map_to_vector<4>(rows, [&](Value row) { return code.loadVector(adjacent, {row, c}); });
-      for (auto [i, column] : llvm::enumerate(transpose(code, x)))
-        code.storeVector(column, to.tile, {code.add(to.base, code.add(c, i)), lane});
-    });
-    code.loop(whole, depth, 1, [&](Value c) {
-      code.loop(zero, code.index(code.lanes), 1, [&](Value i) {
-        Value row = code.min(code.add(to.first, code.add(lane, i)), to.last);
-        code.store(code.load(matrix.memref, {row, c}), to.tile, {code.add(to.base, c), code.add(lane, i)});
-      });
-    });
-  });
 }
 
 } // namespace fovea::kernels

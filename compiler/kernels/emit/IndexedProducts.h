@@ -64,6 +64,7 @@ private:
   static constexpr int mostRows = 8;    ///< of a tile's product
   static constexpr int mostQueries = 4; ///< of a tile whose lanes are rows of b
   static constexpr int mostVectors = 4; ///< of one query's
+  void load(Product &product, mlir::Value first, mlir::Value last, mlir::Value base);
   std::pair<mlir::Value, mlir::Value> rowsOf(Product &product, mlir::Value count);
   void multiply(Product &product, mlir::Value count, mlir::Value base);
   /// Of the queries [begin, end) with `count` rows of b.
@@ -80,13 +81,5 @@ private:
   std::unique_ptr<MaskRules<CodeDomain>> rules;
   llvm::SmallVector<Product, 2> products;
 };
-
-/// tile[base + column][lane] = element [first + lane, column] of a matrix, for `count` lanes (in whole vectors; null:
-/// all of the tile's); row `last` stands in for those beyond it.
-struct RowsToLanes {
-  mlir::Value first, last, tile, base, count = nullptr;
-  mlir::Value next = nullptr; ///< the first row of what will be moved next, if it is to be fetched
-};
-void moveRowsToLanes(Code &code, mlir::Value memref, mlir::ValueRange batch, mlir::Value depth, const RowsToLanes &to);
 
 } // namespace fovea::kernels

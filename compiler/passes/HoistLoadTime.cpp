@@ -30,6 +30,13 @@ class HoistLoadTime : public fovea::impl::HoistLoadTimeBase<HoistLoadTime> {
 
   void hoistLayer(graph::FuncOp layer);
   void hoistEntries(ArrayRef<graph::FuncOp> entries);
+  /// What an entry derives from params alone.
+  struct Derived {
+    graph::FuncOp entry;
+    SmallVector<Value> values;
+  };
+  void hoistDerived(ArrayRef<Derived> all);
+  SmallVector<std::string> joinEntries(graph::FuncOp prepare, ArrayRef<Derived> all);
   bool mayRestOnProof(Value value, IndexBounds &bounds);
   SmallVector<Value> frontier(graph::FuncOp function);
   std::string nameOf(graph::FuncOp function, Value value);
@@ -320,67 +327,74 @@ static void joinPaths(graph::FuncOp prepare) {
   }
 }
 
+/// Puts everything that any entry derives into `prepare`, with params joined by name; gives the values' names.
+SmallVector<std::string> HoistLoadTime::joinEntries(graph::FuncOp prepare, ArrayRef<Derived> all) {
+  Block &body = prepare.getBody().front();
+  OpBuilder builder = OpBuilder::atBlockEnd(&body);
+  llvm::StringMap<BlockArgument> params;
+  SmallVector<Attribute> roles;
+  SmallVector<Value> results;
+  SmallVector<std::string> names;
+  for (auto [entry, values] : all) {
+    IRMapping mapping;
+    for (unsigned param : paramsOf(values)) {
+      BlockArgument argument = entry.getArgument(param);
+      auto [known, isNew] = params.try_emplace(roleName(entry, param, graph::names::param));
+      if (isNew) {
+        known->second = body.addArgument(argument.getType(), argument.getLoc());
+        roles.push_back(entry.getArgAttrDict(param));
+      }
+      mapping.map(argument, known->second);
+    }
+    for (Value value : values) {
+      cloneInto(builder, value, mapping);
+      results.push_back(mapping.lookup(value));
+      names.push_back(nameOf(entry, value));
+    }
+  }
+  finishPrepare(prepare, results, names);
+  prepare.setArgAttrsAttr(builder.getArrayAttr(roles));
+  return names;
+}
+
+void HoistLoadTime::hoistDerived(ArrayRef<Derived> all) {
+  graph::FuncOp prepare = createPrepare("prepare", getOperation().getLoc(), false);
+  SmallVector<std::string> names = joinEntries(prepare, all);
+  // Equal values once.
+  joinPaths(prepare);
+  IRRewriter rewriter(&getContext());
+  DominanceInfo dominance(prepare);
+  eliminateCommonSubExpressions(rewriter, dominance, prepare);
+  Operation *terminator = prepare.getBody().front().getTerminator();
+  llvm::MapVector<Value, std::string> unique;
+  llvm::StringSet<> used;
+  for (auto [value, name] : llvm::zip_equal(terminator->getOperands(), names))
+    if (!unique.contains(value))
+      unique[value] = uniqueName(name, used);
+  size_t next = 0;
+  for (auto [entry, values] : all) {
+    SmallVector<std::string> mine;
+    for (size_t i = 0; i < values.size(); ++i)
+      mine.push_back(unique[terminator->getOperand(next++)]);
+    addDerived(entry, values, mine);
+  }
+  SmallVector<Value> kept;
+  names.clear();
+  for (auto &[value, name] : unique) {
+    kept.push_back(value);
+    names.push_back(name);
+  }
+  terminator->erase();
+  finishPrepare(prepare, kept, names);
+}
+
 void HoistLoadTime::hoistEntries(ArrayRef<graph::FuncOp> entries) {
-  SmallVector<std::pair<graph::FuncOp, SmallVector<Value>>> work;
+  SmallVector<Derived> all;
   for (graph::FuncOp entry : entries)
     if (SmallVector<Value> values = frontier(entry); !values.empty())
-      work.push_back({entry, values});
-  graph::FuncOp prepare;
-  if (!work.empty()) {
-    // Everything that any entry derives, with params joined by name; then equal values once.
-    prepare = createPrepare("prepare", getOperation().getLoc(), false);
-    Block &body = prepare.getBody().front();
-    OpBuilder builder = OpBuilder::atBlockEnd(&body);
-    llvm::StringMap<BlockArgument> params;
-    SmallVector<Attribute> roles;
-    SmallVector<Value> results;
-    SmallVector<std::string> names;
-    for (auto &[entry, values] : work) {
-      IRMapping mapping;
-      for (unsigned param : paramsOf(values)) {
-        BlockArgument argument = entry.getArgument(param);
-        auto [known, isNew] = params.try_emplace(roleName(entry, param, graph::names::param));
-        if (isNew) {
-          known->second = body.addArgument(argument.getType(), argument.getLoc());
-          roles.push_back(entry.getArgAttrDict(param));
-        }
-        mapping.map(argument, known->second);
-      }
-      for (Value value : values) {
-        cloneInto(builder, value, mapping);
-        results.push_back(mapping.lookup(value));
-        names.push_back(nameOf(entry, value));
-      }
-    }
-    finishPrepare(prepare, results, names);
-    prepare.setArgAttrsAttr(builder.getArrayAttr(roles));
-    joinPaths(prepare);
-    IRRewriter rewriter(&getContext());
-    DominanceInfo dominance(prepare);
-    eliminateCommonSubExpressions(rewriter, dominance, prepare);
-
-    Operation *terminator = body.getTerminator();
-    llvm::MapVector<Value, std::string> unique;
-    llvm::StringSet<> used;
-    for (auto [value, name] : llvm::zip_equal(terminator->getOperands(), names))
-      if (!unique.contains(value))
-        unique[value] = uniqueName(name, used);
-    size_t next = 0;
-    for (auto &[entry, values] : work) {
-      SmallVector<std::string> mine;
-      for (size_t i = 0; i < values.size(); ++i)
-        mine.push_back(unique[terminator->getOperand(next++)]);
-      addDerived(entry, values, mine);
-    }
-    SmallVector<Value> kept;
-    names.clear();
-    for (auto &[value, name] : unique) {
-      kept.push_back(value);
-      names.push_back(name);
-    }
-    terminator->erase();
-    finishPrepare(prepare, kept, names);
-  }
+      all.push_back({entry, values});
+  if (!all.empty())
+    hoistDerived(all);
   for (graph::FuncOp entry : entries)
     (void)entry.eraseArguments(unusedParams(entry));
 }

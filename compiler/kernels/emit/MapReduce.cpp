@@ -54,77 +54,107 @@ FailureOr<MapEmitter::Carried> MapEmitter::reduceLanes(PointVectorizer &row, int
   return result;
 }
 
+namespace {
+
+/// What the reductions of a pass have come to, as vectors: `accumulators` partial results of each.
+class Accumulators {
+public:
+  Accumulators(OpBuilder &builder, ArrayRef<kernel::ReduceOp> reductions)
+      : b(builder), reductions(reductions), partials(reductions.size()) {}
+
+  SmallVector<Value> identities(int64_t lanes) {
+    SmallVector<Value> values;
+    for (kernel::ReduceOp op : reductions)
+      for (int64_t u = 0; u < accumulators; ++u)
+        Combiner::append(values, Combiner(b, op).identity(lanes));
+    return values;
+  }
+  void take(ValueRange carried) {
+    for (auto [op, of] : llvm::zip(reductions, partials)) {
+      of.clear();
+      for (int64_t u = 0; u < accumulators; ++u)
+        of.push_back(Combiner(b, op).take(carried));
+    }
+  }
+  SmallVector<Value> give() const {
+    SmallVector<Value> values;
+    for (const auto &of : partials)
+      for (const Partial &partial : of)
+        Combiner::append(values, partial);
+    return values;
+  }
+  /// Each reduction's accumulators and lanes combined.
+  SmallVector<Value> combined() {
+    SmallVector<Value> values;
+    for (auto [op, of] : llvm::zip(reductions, partials)) {
+      Combiner combiner(b, op);
+      Partial left = combiner.combine(of[0], of[1]), right = combiner.combine(of[2], of[3]);
+      Combiner::append(values, combiner.acrossLanes(combiner.combine(left, right)));
+    }
+    return values;
+  }
+  /// Accumulator `u` of each reduction takes in a vector of points.
+  void add(int64_t u, ArrayRef<Partial> points) {
+    for (auto [op, of, point] : llvm::zip(reductions, partials, points))
+      of[u] = Combiner(b, op).combine(of[u], point);
+  }
+  /// The same of the points of `mask`, where it is this accumulator's turn.
+  void addMasked(int64_t u, ArrayRef<Partial> points, Value mask, Value turn) {
+    for (auto [op, of, point] : llvm::zip(reductions, partials, points)) {
+      Combiner combiner(b, op);
+      Partial combined = combiner.combine(of[u], combiner.masked(point, mask));
+      of[u] = combiner.select(turn, combined, of[u]);
+    }
+  }
+
+private:
+  OpBuilder &b;
+  ArrayRef<kernel::ReduceOp> reductions;
+  SmallVector<SmallVector<Partial>> partials;
+};
+
+} // namespace
+
 /// [low, high): vector c combines into accumulator c mod 4, whole groups of four vectors first, then one masked vector
 /// at a time.
 FailureOr<MapEmitter::Carried> MapEmitter::reduceSpan(PointVectorizer &row, int64_t pass, Value low, Value high) {
   SmallVector<kernel::ReduceOp> reductions = analysis.reductions(pass);
   int64_t lanes = target.vectorLength, group = lanes * accumulators;
-  Carried start;
-  for (kernel::ReduceOp op : reductions)
-    for (int64_t u = 0; u < accumulators; ++u)
-      Combiner::append(start, Combiner(*b, op).identity(lanes));
-
-  auto take = [&](ValueRange carried) {
-    SmallVector<SmallVector<Partial>> result(reductions.size());
-    for (auto [op, partials] : llvm::zip(reductions, result))
-      for (int64_t u = 0; u < accumulators; ++u)
-        partials.push_back(Combiner(*b, op).take(carried));
-    return result;
-  };
-  auto give = [&](ArrayRef<SmallVector<Partial>> partials) {
-    Carried result;
-    for (const auto &of : partials)
-      for (const Partial &partial : of)
-        Combiner::append(result, partial);
-    return result;
-  };
-
+  Accumulators partials(*b, reductions);
+  Carried start = partials.identities(lanes);
   Value rest = arith::RemUIOp::create(*b, loc, arith::SubIOp::create(*b, loc, high, low), constant(group));
   Value whole = arith::SubIOp::create(*b, loc, high, rest);
   FailureOr<Carried> groups =
       forRange(low, whole, group, start, [&](Value base, ValueRange carried) -> FailureOr<Carried> {
-        auto partials = take(carried);
+        partials.take(carried);
         for (int64_t u = 0; u < accumulators; ++u) {
           auto point = emitPoint(row, pass, Value(), add(base, constant(u * lanes)));
           if (failed(point))
             return failure();
-          for (auto [i, op] : llvm::enumerate(reductions))
-            partials[i][u] = Combiner(*b, op).combine(partials[i][u], (*point)[i]);
+          partials.add(u, *point);
         }
-        return give(partials);
+        return partials.give();
       });
   if (failed(groups))
     return failure();
   auto maskType = VectorType::get({lanes}, b->getI1Type());
   FailureOr<Carried> all =
       forRange(whole, high, lanes, *groups, [&](Value base, ValueRange carried) -> FailureOr<Carried> {
-        auto partials = take(carried);
+        partials.take(carried);
         Value mask = vector::CreateMaskOp::create(*b, loc, maskType, Value(arith::SubIOp::create(*b, loc, high, base)));
         auto point = emitPoint(row, pass, mask, base);
         if (failed(point))
           return failure();
         for (int64_t u = 0; u < accumulators; ++u) {
           Value turn = arith::CmpIOp::create(*b, loc, arith::CmpIPredicate::eq, base, add(whole, constant(u * lanes)));
-          for (auto [i, op] : llvm::enumerate(reductions)) {
-            Combiner combiner(*b, op);
-            Partial combined = combiner.combine(partials[i][u], combiner.masked((*point)[i], mask));
-            partials[i][u] = combiner.select(turn, combined, partials[i][u]);
-          }
+          partials.addMasked(u, *point, mask, turn);
         }
-        return give(partials);
+        return partials.give();
       });
   if (failed(all))
     return failure();
-
-  auto partials = take(*all);
-  Carried result;
-  for (auto [i, op] : llvm::enumerate(reductions)) {
-    Combiner combiner(*b, op);
-    Partial left = combiner.combine(partials[i][0], partials[i][1]);
-    Partial right = combiner.combine(partials[i][2], partials[i][3]);
-    Combiner::append(result, combiner.acrossLanes(combiner.combine(left, right)));
-  }
-  return result;
+  partials.take(*all);
+  return partials.combined();
 }
 
 /// Each lane its own row: one chain a span, spans in order.

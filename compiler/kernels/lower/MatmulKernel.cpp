@@ -32,12 +32,6 @@ struct Labelled {
   }
 };
 
-/// The labels of a contraction by what they are to the kernel, each list in the order of the result.
-struct Roles {
-  Labels batch, m, n;
-  int64_t k = -1;
-};
-
 /// The longest tail of `labels` that is one axis of `operand`; the rest is returned, as batch axes.
 Labels splitUnmergeable(Labels &labels, const Labelled &operand, const DenseMap<int64_t, DimExpr> &sizes) {
   View view = operand.arranged(labels, sizes);
@@ -70,6 +64,47 @@ View matrixView(const Labelled &operand, ArrayRef<int64_t> batch, ArrayRef<int64
   return out;
 }
 
+/// A contraction as products of matrices.
+class Matrices {
+public:
+  Matrices(graph::ContractOp contract, Labelled left, Labelled right);
+
+  View left() const { return matrixView(lhs, batch, m, {k}, sizes); }
+  View right() const { return isPacked ? rhs.view : matrixView(rhs, batch, {k}, n, sizes); }
+  DimExpr columns() const { return product(n, sizes); }
+  SmallVector<DimExpr> extents(ArrayRef<int64_t> labels) const {
+    return llvm::map_to_vector(labels, [&](int64_t label) { return sizes.lookup(label); });
+  }
+
+  Labelled lhs, rhs;
+  bool isPacked, isSwapped = false;
+  Labels batch, m, n; ///< labels by what they are to the kernel, each list in the order of the result
+
+private:
+  int64_t k = -1;
+  DenseMap<int64_t, DimExpr> sizes;
+};
+
+Matrices::Matrices(graph::ContractOp contract, Labelled left, Labelled right)
+    : lhs(std::move(left)), rhs(std::move(right)), isPacked(contract.getPacked()) {
+  ArrayRef<int64_t> out = contract.getOutLabels();
+  // The result's last axis is the kernel's N, so that stores are contiguous; packed panels are rhs anyway.
+  if (!isPacked && !out.empty() && !has(rhs.labels, out.back()))
+    isSwapped = true, std::swap(lhs, rhs);
+  for (auto [label, dim] : llvm::zip(out, contract.getType().getDims()))
+    sizes[label] = dim;
+  for (int64_t label : out)
+    (has(lhs.labels, label) ? has(rhs.labels, label) ? batch : m : n).push_back(label);
+  for (auto [label, dim] : llvm::zip(lhs.labels, lhs.view.dims))
+    if (!has(out, label)) {
+      k = label;
+      sizes[label] = dim;
+    }
+  llvm::append_range(batch, splitUnmergeable(m, lhs, sizes));
+  if (!isPacked)
+    llvm::append_range(batch, splitUnmergeable(n, rhs, sizes));
+}
+
 } // namespace
 
 LogicalResult KernelBuilder::buildMatmul() {
@@ -80,45 +115,21 @@ LogicalResult KernelBuilder::buildMatmul() {
   };
   if (!isa<BlockArgument>(contract.getLhs()) || !isa<BlockArgument>(contract.getRhs()))
     return contract.emitError("internal: a contraction whose operands are not in memory");
-  bool packed = contract.getPacked();
-  Labelled lhs = labelled(contract.getLhs(), contract.getLhsLabels()),
-           rhs = labelled(contract.getRhs(), contract.getRhsLabels());
-  ArrayRef<int64_t> out = contract.getOutLabels();
-  bool isSwapped = false;
-  // The result's last axis is the kernel's N, so that stores are contiguous; packed panels are rhs anyway.
-  if (!packed && !out.empty() && !has(rhs.labels, out.back()))
-    isSwapped = true, std::swap(lhs, rhs);
-
-  DenseMap<int64_t, DimExpr> sizes;
-  auto resultType = cast<graph::TensorType>(contract.getResult().getType());
-  for (auto [label, dim] : llvm::zip(out, resultType.getDims()))
-    sizes[label] = dim;
-  Roles roles;
-  for (int64_t label : out)
-    (has(lhs.labels, label) ? has(rhs.labels, label) ? roles.batch : roles.m : roles.n).push_back(label);
-  for (auto [label, dim] : llvm::zip(lhs.labels, lhs.view.dims))
-    if (!has(out, label)) {
-      roles.k = label;
-      sizes[label] = dim;
-    }
-  Labels batch = roles.batch;
-  llvm::append_range(batch, splitUnmergeable(roles.m, lhs, sizes));
-  if (!packed)
-    llvm::append_range(batch, splitUnmergeable(roles.n, rhs, sizes));
-
-  View left = matrixView(lhs, batch, roles.m, {roles.k}, sizes);
-  View right = packed ? rhs.view : matrixView(rhs, batch, {roles.k}, roles.n, sizes);
-  Value leftMemref = memref(lhs.base, left), rightMemref = memref(rhs.base, right);
-  DimExpr columns = product(roles.n, sizes);
-  Value n = size(columns);
-  auto matmul = kernel::MatmulOp::create(
-      prologue, loc, leftMemref, rightMemref, n, packed, isSwapped ? contract.getHiddenRhs() : contract.getHiddenLhs(),
-      isSwapped ? contract.getHiddenLhs() : contract.getHiddenRhs(), contract.getKBlock());
+  Matrices matrices(contract, labelled(contract.getLhs(), contract.getLhsLabels()),
+                    labelled(contract.getRhs(), contract.getRhsLabels()));
+  bool isSwapped = matrices.isSwapped;
+  Value leftMemref = memref(matrices.lhs.base, matrices.left()),
+        rightMemref = memref(matrices.rhs.base, matrices.right());
+  auto matmul =
+      kernel::MatmulOp::create(prologue, loc, leftMemref, rightMemref, size(matrices.columns()), matrices.isPacked,
+                               isSwapped ? contract.getHiddenRhs() : contract.getHiddenLhs(),
+                               isSwapped ? contract.getHiddenLhs() : contract.getHiddenRhs(), contract.getKBlock());
   Block &block = matmul.getEpilogue().empty() ? matmul.getEpilogue().emplaceBlock() : matmul.getEpilogue().front();
-  bool isExact = isa<IntegerType>(resultType.getElementType());
+  Type elementType = contract.getType().getElementType();
+  bool isExact = isa<IntegerType>(elementType);
   Value acc = block.addArgument(isExact ? Type(prologue.getI32Type()) : prologue.getF32Type(), loc);
   DenseMap<int64_t, Value> coordinate;
-  for (int64_t label : batch)
+  for (int64_t label : matrices.batch)
     coordinate[label] = block.addArgument(prologue.getIndexType(), loc);
   Value mIndex = block.addArgument(prologue.getIndexType(), loc),
         nIndex = block.addArgument(prologue.getIndexType(), loc);
@@ -126,19 +137,18 @@ LogicalResult KernelBuilder::buildMatmul() {
   enter(block, [&, acc](Value tensor, ValueRange, Value) -> FailureOr<Value> {
     if (tensor != contract.getResult())
       return group.emitError("internal: an epilogue holds an op that has no elements: ") << tensor;
-    Type element = resultType.getElementType();
-    return element == acc.getType() ? acc : arith::TruncFOp::create(body, loc, element, acc).getResult();
+    return elementType == acc.getType() ? acc : arith::TruncFOp::create(body, loc, elementType, acc).getResult();
   });
   auto spread = [&](ArrayRef<int64_t> labels, Value index) {
-    SmallVector<DimExpr> extents = llvm::map_to_vector(labels, [&](int64_t label) { return sizes.lookup(label); });
-    SmallVector<Value> digits = points->delinearize(index, extents, loc);
+    SmallVector<Value> digits = points->delinearize(index, matrices.extents(labels), loc);
     for (auto [label, digit] : llvm::zip(labels, digits))
       coordinate[label] = digit;
     merged.push_back({index, digits});
   };
-  spread(roles.m, mIndex);
-  spread(roles.n, nIndex);
-  SmallVector<Value> at = llvm::map_to_vector(out, [&](int64_t label) { return coordinate.lookup(label); });
+  spread(matrices.m, mIndex);
+  spread(matrices.n, nIndex);
+  SmallVector<Value> at =
+      llvm::map_to_vector(contract.getOutLabels(), [&](int64_t label) { return coordinate.lookup(label); });
   Operation *yield = group.getBody().front().getTerminator();
   for (auto [result, value] : llvm::zip(group.getResults(), yield->getOperands())) {
     FailureOr<Value> element = points->element(value, at);

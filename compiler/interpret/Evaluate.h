@@ -69,6 +69,8 @@ llvm::Expected<std::vector<Ref>> callFunction(graph::FuncOp function,
 /// reshape, transpose, broadcast, slice, update_slice, gather, concat, pack: elements move, nothing is computed.
 /// Nothing where `op` is none of them.
 std::optional<llvm::Expected<Tensor>> evaluateLayout(const Scope &scope, mlir::Operation *op);
+/// contract, reduce, argmax, softmax, logsumexp: elements are added up or compared along axes. Likewise.
+std::optional<llvm::Expected<Tensor>> evaluateReduction(const Scope &scope, mlir::Operation *op);
 llvm::Error evaluateAttention(Scope &scope, graph::AttentionOp op);
 llvm::Error evaluateAttentionBackward(Scope &scope, graph::AttentionBackwardOp op);
 llvm::Error evaluateLinearAttention(Scope &scope, graph::LinearAttentionOp op);

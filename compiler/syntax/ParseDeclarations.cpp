@@ -161,26 +161,6 @@ std::unique_ptr<ModuleDecl> ParserImpl::module(bool isModel) {
   return decl;
 }
 
-MemberBlock ParserImpl::memberBlock() {
-  MemberBlock result;
-  Nesting nesting(*this);
-  if (!nesting.ok)
-    return result;
-  Token open = peek();
-  if (!expect("{", "before the members"))
-    return result;
-  while (!atEnd() && !peek().is("}")) {
-    size_t start = at;
-    if (auto m = member(); m && !lost)
-      result.push_back(std::move(m));
-    if (lost)
-      skipToStatement(start);
-  }
-  if (!accept("}"))
-    unclosedBrace(open);
-  return result;
-}
-
 void ParserImpl::storedName(MemberDecl &member) {
   if (!accept("as"))
     return;

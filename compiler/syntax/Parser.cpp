@@ -176,26 +176,6 @@ void ParserImpl::unclosedBrace(const Token &open) {
   braceReported = true;
 }
 
-Block ParserImpl::block() {
-  Block result;
-  Nesting nesting(*this);
-  if (!nesting.ok)
-    return result;
-  Token open = peek();
-  if (!expect("{", "before the body"))
-    return result;
-  while (!atEnd() && !peek().is("}")) {
-    size_t start = at;
-    if (auto stmt = statement(); stmt && !lost)
-      result.push_back(std::move(stmt));
-    if (lost)
-      skipToStatement(start);
-  }
-  if (!accept("}"))
-    unclosedBrace(open);
-  return result;
-}
-
 std::unique_ptr<Stmt> ParserImpl::statement() {
   auto stmt = std::make_unique<Stmt>();
   Token first = peek();

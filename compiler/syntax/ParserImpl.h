@@ -41,6 +41,9 @@ private:
   void skipBraces();
   void endOfStatement();
   void unclosedBrace(const Token &open);
+  /// `{`, what `one` reads until the closing brace, `}`.
+  template <typename Item>
+  std::vector<std::unique_ptr<Item>> braced(const char *where, std::unique_ptr<Item> (ParserImpl::*one)());
   bool enter();
   struct Nesting {
     ParserImpl &parser;
@@ -67,7 +70,7 @@ private:
   std::unique_ptr<ModuleDecl> module(bool isModel);
   std::vector<ParameterDecl> parameters();
   void results(FunctionDecl &function);
-  MemberBlock memberBlock();
+  MemberBlock memberBlock() { return braced("before the members", &ParserImpl::member); }
   std::unique_ptr<MemberDecl> member();
   void storedName(MemberDecl &member);
   void memberIf(MemberDecl &member);
@@ -76,7 +79,7 @@ private:
   std::string docBefore() const { return peek().doc; }
 
   // Statements.
-  Block block();
+  Block block() { return braced("before the body", &ParserImpl::statement); }
   std::unique_ptr<Stmt> statement();
   void letStatement(Stmt &stmt);
   void forStatement(Stmt &stmt);
@@ -114,5 +117,26 @@ private:
   unsigned depth = 0, brackets = 0;
   Span previous;
 };
+
+template <typename Item>
+std::vector<std::unique_ptr<Item>> ParserImpl::braced(const char *where, std::unique_ptr<Item> (ParserImpl::*one)()) {
+  std::vector<std::unique_ptr<Item>> result;
+  Nesting nesting(*this);
+  if (!nesting.ok)
+    return result;
+  Token open = peek();
+  if (!expect("{", where))
+    return result;
+  while (!atEnd() && !peek().is("}")) {
+    size_t start = at;
+    if (auto item = (this->*one)(); item && !lost)
+      result.push_back(std::move(item));
+    if (lost)
+      skipToStatement(start);
+  }
+  if (!accept("}"))
+    unclosedBrace(open);
+  return result;
+}
 
 } // namespace fovea::syntax

@@ -61,22 +61,18 @@ void Memory::release(void *memory, size_t bytes) const {
 }
 
 bool Buffer::allocate(Memory from, size_t size, size_t alignment) {
-  free();
-  if (size == 0)
-    return true;
-  bytes = static_cast<unsigned char *>(from.allocate(size, alignment));
-  if (!bytes)
-    return false;
-  memory = from;
-  count = size;
-  return true;
+  return allocateBy(&Memory::allocate, from, size, alignment);
 }
 
 bool Buffer::allocateZeroed(Memory from, size_t size, size_t alignment) {
+  return allocateBy(&Memory::allocateZeroed, from, size, alignment);
+}
+
+bool Buffer::allocateBy(void *(Memory::*allocation)(size_t, size_t) const, Memory from, size_t size, size_t alignment) {
   free();
   if (size == 0)
     return true;
-  bytes = static_cast<unsigned char *>(from.allocateZeroed(size, alignment));
+  bytes = static_cast<unsigned char *>((from.*allocation)(size, alignment));
   if (!bytes)
     return false;
   memory = from;

@@ -46,6 +46,7 @@ public:
   size_t size() const { return count; }
 
 private:
+  bool allocateBy(void *(Memory::*allocation)(size_t, size_t) const, Memory from, size_t size, size_t alignment);
   void swap(Buffer &other) {
     std::swap(memory, other.memory);
     std::swap(bytes, other.bytes);

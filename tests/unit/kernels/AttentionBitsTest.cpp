@@ -1,0 +1,175 @@
+// kernel.attention gives a row the same bits whatever stands beside it, however its keys and features are given.
+#include "tests/unit/kernels/AttentionProblem.h"
+
+#include "doctest/doctest.h"
+
+using namespace fovea::test;
+
+TEST_CASE("spans of keys are merged: the oracle's numbers, and the same bits for few and many queries") {
+  forAll([](Kernels &kernels, const Variant &variant, Layout layout) {
+    for (int64_t s : {1024, 1025, 2111}) {
+      Problem many(layout, 19, s, 20, 24, uint64_t(s)), few(layout, 3, s, 20, 24, uint64_t(s));
+      many.captures.padding.at(0, s / 3) = 1; // some key is there
+      for (int64_t i = 1024; i < s; ++i)      // in batch 1, none of the second span and after
+        many.captures.padding.at(1, i) = 0;
+      check(kernels, variant, many, 2);
+      few.captures = many.captures, few.sinks = many.sinks, few.k = many.k, few.v = many.v;
+      for (int64_t b = 0; b < batches; ++b)
+        for (int64_t h = 0; h < heads; ++h)
+          for (int64_t t = 0; t < 3; ++t)
+            for (int64_t c = 0; c < 20; ++c)
+              few.q.at(b, h, t, c) = many.q.at(b, h, t, c);
+      check(kernels, variant, few);
+      bool same = true;
+      for (int64_t b = 0; b < batches; ++b)
+        for (int64_t h = 0; h < heads; ++h)
+          for (int64_t t = 0; t < 3; ++t) {
+            for (int64_t c = 0; c < 24; ++c)
+              same &= !std::memcmp(&few.out.at(b, h, t, c), &many.out.at(b, h, t, c), sizeof(float));
+            same &= !variant.lse || !std::memcmp(&few.lse.at(b, h, t), &many.lse.at(b, h, t), sizeof(float));
+          }
+      CHECK(same);
+    }
+    // NaN in the second span, hidden or not.
+    Problem p(layout, 5, 1100, 8, 19, 12);
+    for (int64_t c = 0; c < 19; ++c)
+      p.v.at(0, 0, 1090, c) = std::nanf("");
+    check(kernels, variant, p);
+  });
+}
+
+TEST_CASE("a row's bits depend on its own query and visible keys alone") {
+  for (const Target *target : runnableTargets())
+    for (int number : {0, 2, 4}) {
+      const Variant &variant = variants()[number];
+      CAPTURE(target->name.str());
+      CAPTURE(variant.name);
+      Kernels &kernels = compiled(*target, variant, Layout::contiguous);
+      constexpr int64_t t = 131, s = 150, d = 24, e = 40;
+      Problem all(Layout::contiguous, t, s, d, e, 21);
+      kernels.run("f", all.arguments(), 3);
+      // Fewer queries, the first ones: the narrow variant and every ragged panel among them.
+      for (int64_t rows : {1, 3, 4, 7, 16, 17, 33, 66, 100}) {
+        Problem part(Layout::contiguous, rows, s, d, e, 21);
+        part.captures = all.captures, part.sinks = all.sinks, part.k = all.k, part.v = all.v;
+        bool same = true;
+        for (int64_t b = 0; b < batches; ++b)
+          for (int64_t h = 0; h < heads; ++h)
+            std::memcpy(&part.q.at(b, h, 0, 0), &all.q.at(b, h, 0, 0), rows * d * sizeof(float));
+        kernels.run("f", part.arguments());
+        for (int64_t b = 0; b < batches; ++b)
+          for (int64_t h = 0; h < heads; ++h)
+            same &= !std::memcmp(&part.out.at(b, h, 0, 0), &all.out.at(b, h, 0, 0), rows * e * sizeof(float)) &&
+                    !std::memcmp(&part.lse.at(b, h, 0), &all.lse.at(b, h, 0), rows * sizeof(float));
+        CAPTURE(rows);
+        CHECK(same);
+      }
+      // Non-finite values that no key of head 0 shows: the careful way gives the same bits.
+      if (variant.visible) {
+        Problem poisoned(Layout::contiguous, t, s, d, e, 21);
+        for (int64_t c = 0; c < e; ++c)
+          poisoned.v.at(0, 0, s - 1, c) = std::nanf("");
+        kernels.run("f", poisoned.arguments());
+        bool same = true;
+        for (int64_t row = 0; row < t; ++row)
+          if (!variant.visible(all.captures, 0, row, s - 1))
+            same &= !std::memcmp(&poisoned.out.at(0, 0, row, 0), &all.out.at(0, 0, row, 0), e * sizeof(float));
+        CHECK(same);
+      }
+    }
+}
+
+TEST_CASE("heads that share keys and values have the bits of heads with copies of them") {
+  for (const Target *target : runnableTargets())
+    for (int number : {1, 3, 4}) {
+      const Variant &variant = variants()[number];
+      CAPTURE(target->name.str());
+      CAPTURE(variant.name);
+      std::string shared = text(variant, Layout::headsInside);
+      const std::string type = typeOf(Layout::headsInside),
+                        repeated = "memref<?x?x?x?xf32, strided<[?, 0, ?, 1], offset: ?>>";
+      for (const char *operand : {"%K: ", "%V: "})
+        shared.replace(shared.find(operand) + 4, type.size(), repeated);
+      // The op's own list of types: q, k, v, out.
+      size_t ofKeys = shared.rfind(type + ", " + type + ", " + type + ", " + type) + type.size() + 2;
+      for (size_t at : {ofKeys, ofKeys + repeated.size() + 2})
+        shared.replace(at, type.size(), repeated);
+      Kernels &withCopies = compiled(*target, variant, Layout::headsInside);
+      Kernels withShared(shared, *target);
+      for (int64_t queries : {1, 2, 3, 5, 8, 40}) {
+        constexpr int64_t keys = 131, d = 24, e = 40;
+        Problem p(Layout::headsInside, queries, keys, d, e, 5), q(Layout::headsInside, queries, keys, d, e, 5);
+        Array<float> k({batches, heads, keys, d}, {keys * d, 0, d, 1}, 0),
+            v({batches, heads, keys, e}, {keys * e, 0, e, 1}, 0);
+        for (int64_t b = 0; b < batches; ++b)
+          for (int64_t h = 0; h < heads; ++h)
+            for (int64_t j = 0; j < keys; ++j) {
+              for (int64_t c = 0; c < d; ++c)
+                p.k.at(b, h, j, c) = k.at(b, h, j, c) = p.k.at(b, 0, j, c);
+              for (int64_t c = 0; c < e; ++c)
+                p.v.at(b, h, j, c) = v.at(b, h, j, c) = p.v.at(b, 0, j, c);
+            }
+        withCopies.run("f", p.arguments(), 2);
+        std::vector<Argument> arguments = q.arguments();
+        arguments[1] = k, arguments[2] = v;
+        withShared.run("f", arguments, 3, /*backwards=*/true);
+        CAPTURE(queries);
+        CHECK(p.out == q.out);
+        CHECK((!variant.lse || p.lse == q.lse));
+      }
+    }
+}
+
+/// Columns [first, first + count) of a tensor, laid out anew.
+static Array<float> columnsOf(Array<float> &x, Layout layout, int64_t first, int64_t count) {
+  Array<float> part({batches, heads, x.sizes[2], count}, stridesOf(layout, x.sizes[2], count), 0);
+  for (int64_t b = 0; b < batches; ++b)
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t row = 0; row < x.sizes[2]; ++row)
+        for (int64_t c = 0; c < count; ++c)
+          part.at(b, h, row, c) = x.at(b, h, row, first + c);
+  return part;
+}
+
+TEST_CASE("features in parts have the bits of features that are joined") {
+  for (const Target *target : runnableTargets())
+    for (auto [number, layout] :
+         {std::pair(1, Layout::contiguous), std::pair(4, Layout::headsInside), std::pair(10, Layout::columnsApart)}) {
+      const Variant &variant = variants()[number];
+      CAPTURE(target->name.str());
+      CAPTURE(variant.name);
+      std::string parts = text(variant, layout);
+      const std::string type = typeOf(layout), apart = typeOf(Layout::columnsApart);
+      const std::string keys = "k(%K)", arguments = "%K: " + type + ", ";
+      parts.replace(parts.find(keys), keys.size(),
+                    keys + " joined(%Q1, %Q2 : " + type + ", " + apart + " by %K1, %K2 : " + type + ", " + apart + ")");
+      parts.insert(parts.find(arguments) + arguments.size(),
+                   "%Q1: " + type + ", %K1: " + type + ", %Q2: " + apart + ", %K2: " + apart + ", ");
+      Kernels &withJoined = compiled(*target, variant, layout);
+      Kernels withParts(parts, *target);
+      constexpr int64_t depths[][3] = {{16, 4, 8}, {1, 5, 18}, {17, 1, 1}, {24, 0, 3}, {3, 40, 16}};
+      for (const auto &depth : depths)
+        for (auto [queries, keyCount] : {std::pair(1, 131), std::pair(3, 64), std::pair(8, 150), std::pair(70, 131)}) {
+          int64_t d = depth[0] + depth[1] + depth[2], e = 40;
+          Problem p(layout, queries, keyCount, d, e, 5), q(layout, queries, keyCount, d, e, 5);
+          std::vector<Array<float>> cut;
+          int64_t first = 0;
+          for (int part = 0; part < 3; ++part) {
+            Layout its = part == 2 ? Layout::columnsApart : layout;
+            cut.push_back(columnsOf(p.q, its, first, depth[part]));
+            cut.push_back(columnsOf(p.k, its, first, depth[part]));
+            first += depth[part];
+          }
+          withJoined.run("f", p.arguments(), 2);
+          std::vector<Argument> all = q.arguments();
+          all.erase(all.begin(), all.begin() + 2);
+          all.insert(all.begin(), cut.begin(), cut.end());
+          withParts.run("f", all, 3, /*backwards=*/true);
+          CAPTURE(queries);
+          CAPTURE(depth[0]);
+          CAPTURE(depth[1]);
+          CHECK(p.out == q.out);
+          CHECK((!variant.lse || p.lse == q.lse));
+        }
+    }
+}

@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
 """Runs ONNX's own node tests of attention and what surrounds it through Fovea.
 
-usage: run.py --fovea FOVEA --work FOLDER [--venv FOLDER] [--required] [OPERATOR...]
+usage: run.py --fovea FOVEA --work FOLDER [--venv FOLDER] [OPERATOR...]
 
 For each case an entry is written from the node's attributes and its inputs' types and shapes (attention.py, others.py); one program an
 operator is built and run on the cases' inputs; outputs are compared by ONNX's own comparison, at the case's own tolerance. Attention
 must be fused wherever scores or weights aren't outputs. Cases in excluded.json are left out, each with its reason.
 
-Without the package `onnx` (here or in --venv) this is skipped, exit code 77; with --required that is a failure.
+Without the package `onnx` (here or in --venv) this is skipped, exit code 77; with FOVEA_REQUIRE_MODULES set that is a failure.
 """
 import argparse
 import concurrent.futures
 import dataclasses
-import importlib.util
 import json
 import os
 import pathlib
@@ -25,6 +24,9 @@ import others
 import source
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent))
+from modules import need  # noqa: E402
+
 IMPORTS = ["positions", "windows", "recurrent", "caches"]
 
 # operator -> (what translates it, how many cases ONNX 1.23.2 has)
@@ -182,26 +184,14 @@ def check(operator, cases, excluded, fovea, work):
     return report
 
 
-def find_onnx(venv, required):
-    """Goes on in the virtual environment's Python where only that has onnx."""
-    if importlib.util.find_spec("onnx"):
-        return
-    python = venv / "bin/python" if venv else None
-    if python and python.exists() and pathlib.Path(sys.prefix).resolve() != venv.resolve():
-        os.execv(python, [str(python), *sys.argv])
-    print("run.py: the package onnx is not here: " + ("this needs it" if required else "skipped"))
-    sys.exit(1 if required else 77)
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fovea", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--venv", type=pathlib.Path)
-    parser.add_argument("--required", action="store_true")
     parser.add_argument("operators", nargs="*", metavar="OPERATOR", default=list(OPERATORS))
     arguments = parser.parse_args()
-    find_onnx(arguments.venv, arguments.required)
+    need("onnx", arguments.venv)
     arguments.work.mkdir(parents=True, exist_ok=True)
     excluded = json.loads((HERE / "excluded.json").read_text())
     cases = cases_of(arguments.operators)

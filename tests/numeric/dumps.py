@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Intermediate values by their source path: what a program and the interpreter call by one name is one value.
 
-usage: dumps.py --fovea FOVEA --work FOLDER CASE...     rows of cases.json; without any, all that have their weights
+usage: dumps.py --fovea FOVEA --work FOLDER [--programs FOLDER] CASE...     rows of cases.json; without any, all that have their weights
+
+Programs are looked for where run.py keeps them, and built there where they are not.
 """
 import argparse
 import json
@@ -12,17 +14,14 @@ import subprocess
 import sys
 
 import tensors
-
-HERE = pathlib.Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+from run import HERE, ROOT, input_paths, model_options, program
 
 
 def dump(command, case, folder):
     """{path: Tensor} of a run that offers all values."""
     shutil.rmtree(folder, ignore_errors=True)
     weights = ["--weights", ROOT / case["weights"]] if "weights" in case else []
-    inputs = [ROOT / i if "/" in i else i for i in case["inputs"]]
-    command = [str(part) for part in [*command, case["entry"], *inputs, *weights, "--dump", "*", "-o", folder]]
+    command = [str(part) for part in [*command, case["entry"], *input_paths(case), *weights, "--dump", "*", "-o", folder]]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode and "none of" not in result.stderr:
         sys.exit(f"{' '.join(command)}\n{result.stderr}")
@@ -33,18 +32,18 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fovea", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--programs", type=pathlib.Path)
     parser.add_argument("cases", nargs="*")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
+    programs = arguments.programs or arguments.work
     failures = compared = 0
     for case in json.loads((HERE / "cases.json").read_text())["cases"]:
         if case["name"] not in (arguments.cases or [case["name"]]) or not (ROOT / case.get("weights", "")).exists():
             continue
-        options = ["--model", case["model"]] if "model" in case else []
-        options += [f"--set={key}={value}" for key, value in case.get("set", {}).items()]
-        run = [arguments.fovea, "run", *options]
-        compiled = dump([*run, ROOT / case["source"]], case, arguments.work / "compiled")
-        meant = dump([*run, "--interpret", ROOT / case["source"]], case, arguments.work / "meant")
+        compiled = dump([program(case, arguments.fovea, programs)], case, arguments.work / "compiled")
+        interpreter = [arguments.fovea, "run", "--interpret", *model_options(case), ROOT / case["source"]]
+        meant = dump(interpreter, case, arguments.work / "meant")
         for path, value in compiled.items():
             # Products that were merged are nobody's value: `query+2`.
             if re.search(r"\+\d+$", path):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Packed weights give the bits that weights give: explicit, kept in a folder, within the program, made by several processes at once.
 
-usage: packed.py --fovea FOVEA --work FOLDER CASE...
+usage: packed.py --fovea FOVEA --work FOLDER [--programs FOLDER] CASE...
 
-The cases (rows of cases.json) share one program. Where weights are mapped, each process must do with 4 MiB of memory of its own.
-Exit codes as run.py's.
+The cases (rows of cases.json) share one program, which is looked for where run.py keeps it, and built there where it is not. Where weights are
+mapped, each process must do with 4 MiB of memory of its own. Exit codes as run.py's.
 """
 import argparse
 import os
@@ -25,10 +25,10 @@ def limit_memory():
 
 
 class Checker:
-    def __init__(self, fovea, work, cases):
-        self.fovea, self.work, self.cases = fovea, work, cases
+    def __init__(self, fovea, work, programs, cases):
+        self.fovea, self.work, self.programs, self.cases = fovea, work, programs, cases
         self.weights = weights_of(cases[0])
-        self.program = program(cases[0], fovea, work / "programs")
+        self.program = program(cases[0], fovea, programs)
         self.expected = [self.outcome(self.program, case, ["--weights", self.weights]) for case in cases]
 
     def outcome(self, executable, case, options, mapped=False, variables=None):
@@ -71,7 +71,7 @@ class Checker:
         self.compare("kept", self.program, options, mapped=True, variables=variables)
 
     def embedded(self):
-        alone = program(self.cases[0], self.fovea, self.work / "programs", ["--embed-weights", str(self.weights)])
+        alone = program(self.cases[0], self.fovea, self.programs, ["--embed-weights", str(self.weights)])
         self.compare("--embed-weights", alone, [], mapped=True)
         self.compare("--embed-weights, and --weights", alone, ["--weights", self.weights])
 
@@ -80,12 +80,13 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fovea", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
+    parser.add_argument("--programs", type=pathlib.Path)
     parser.add_argument("cases", nargs="+")
     arguments = parser.parse_args()
-    (arguments.work / "programs").mkdir(parents=True, exist_ok=True)
+    arguments.work.mkdir(parents=True, exist_ok=True)
     os.environ.pop("FOVEA_WEIGHTS", None)
     os.environ.pop("FOVEA_CACHE", None)
-    checker = Checker(arguments.fovea, arguments.work, [find_case(name) for name in arguments.cases])
+    checker = Checker(arguments.fovea, arguments.work, arguments.programs or arguments.work, [find_case(name) for name in arguments.cases])
     checker.explicit()
     checker.kept()
     checker.embedded()

@@ -4,8 +4,8 @@ out is the same within 0.01 after each epoch.
 
 usage: char_gpt.py --fovea FOVEA --work FOLDER [--venv FOLDER] [--text policy.txt.gz] [--epochs N] [--batch N] [--threads N] [--set NAME=VALUE ...]
 
-The network is small where nothing is set. Skipped (exit code 77) where neither this Python nor the environment has PyTorch, and where the text
-can't be had, unless FOVEA_REQUIRE_WEIGHTS is set.
+The network is small where nothing is set. Skipped (exit code 77) where neither this Python nor the environment has PyTorch, unless
+FOVEA_REQUIRE_MODULES is set, and where the text can't be had, unless FOVEA_REQUIRE_WEIGHTS is set.
 """
 import argparse
 import json
@@ -14,9 +14,10 @@ import pathlib
 import sys
 import time
 
-sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1] / "numeric/reference")]
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "numeric/reference"), str(TESTS)]
 from examples import Example, require  # noqa: E402
-from howto import find_module  # noqa: E402
+from modules import need  # noqa: E402
 from training import expect  # noqa: E402
 
 SMALL = dict(dim=32, heads=2, depth=2, context=64, peak=4e-3)
@@ -129,7 +130,7 @@ def main():
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", action="append", help="the example's own network where this is given, but for what it sets")
     options = parser.parse_args()
-    find_module("torch", options.venv)
+    need("torch", options.venv)
     require(options.text is None or options.text.exists(), f"no {options.text} (./dev policy fetches it)")
     import numpy
     import torch
@@ -145,7 +146,7 @@ def main():
     model = network(**settings)
     save_file(model.state_dict(), options.work / "first.safetensors")
     begun = time.monotonic()
-    example.train(1, options.epochs, options.batch, "--weights", "first.safetensors", "--threads", options.threads)
+    example.train(1, options.epochs, options.batch, "--weights", "first.safetensors", threads=options.threads)
     ours_seconds = time.monotonic() - begun
     wanted, seconds = losses(model, train, valid, settings, options.epochs, options.batch, 1)
     found = [valid["loss"] for valid in example.epochs(1)]

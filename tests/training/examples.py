@@ -37,10 +37,10 @@ class Example:
     def run(self, *command):
         return subprocess.run(command, check=True, cwd=self.work, stdout=subprocess.PIPE, text=True).stdout
 
-    def train(self, seed, epochs, batch, *more):
+    def train(self, seed, epochs, batch, *more, threads=1):
         """What the kept epoch came to on the rows held out."""
         self.run(f"./{self.name}", "train", "--data", "data/train.npz", "--valid", "data/valid.npz", "--epochs", str(epochs), "--batch", str(batch),
-                 "--drop-last", "--seed", str(seed), "--save", f"{seed}.safetensors", "--log", f"{seed}.jsonl", *map(str, more))
+                 "--drop-last", "--seed", str(seed), "--save", f"{seed}.safetensors", "--log", f"{seed}.jsonl", "--threads", str(threads), *map(str, more))
         found = self.epochs(seed)
         expect(len(found) == epochs, f"{epochs} epochs in the log, not {len(found)}")
         return min(found, key=lambda valid: valid["loss"])

@@ -6,7 +6,6 @@ usage: howto.py --fovea FOVEA --work FOLDER [--venv FOLDER]
 Skipped (exit code 77) where neither this Python nor the environment has NumPy.
 """
 import argparse
-import importlib.util
 import os
 import pathlib
 import re
@@ -14,7 +13,9 @@ import shutil
 import subprocess
 import sys
 
-from training import expect
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from modules import need  # noqa: E402
+from training import expect  # noqa: E402
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs/howto/train-your-first-attention-network.md"
 
@@ -24,24 +25,13 @@ def blocks(text):
     return ["\n".join(line[4:] for line in block.splitlines()) + "\n" for block in re.findall(r"(?:^(?:    .*)?\n)+", text, re.M) if block.strip()]
 
 
-def find_module(name, venv):
-    """Goes on in the virtual environment's Python where only that has the module."""
-    if importlib.util.find_spec(name):
-        return
-    python = venv / "bin/python" if venv else None
-    if python and python.exists() and pathlib.Path(sys.prefix).resolve() != venv.resolve():
-        os.execv(python, [str(python), *sys.argv])
-    print(f"skipped: no {name}")
-    sys.exit(77)
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--fovea", type=pathlib.Path, required=True)
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--venv", type=pathlib.Path)
     arguments = parser.parse_args()
-    find_module("numpy", arguments.venv)
+    need("numpy", arguments.venv)
     work = arguments.work.resolve()
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)

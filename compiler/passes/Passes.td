@@ -52,7 +52,7 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
     After: `graph.softmax` of x, -inf where masked (of x - m, where m is not the maximum of x along the axis, or null: that is the same
     function), in x's layout.
     The logarithm of such a sum, log(sum(exp(x))) or m + log(sum(exp(x - m))), becomes `graph.logsumexp` of x, where a contraction gives x: attention may
-    then give it.
+    then give it. The guard of a gradient, `where(z == 0, -inf, log(where(z == 0, 1, z)))`, is log(z).
     Elements are compared as expressions over indices (ElementExpressions), never as ops; of deep models only the 256 operations
     that lead to the softmax and come last are looked into, the others are compared as values.
     Declines when: the denominator is not the sum, over the same axis, of the same exponentials (another axis, a missing

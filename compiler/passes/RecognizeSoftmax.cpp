@@ -146,15 +146,21 @@ static bool isOfContraction(Value score) {
   return false;
 }
 
-/// A cheap look: a logarithm, or one that something is added to.
+/// A cheap look: a logarithm, with a guard or without, or one that something is added to.
 static bool mayBeLogSum(Operation *op) {
-  auto isLog = [](Value value) {
+  auto source = [](Value value) {
     Operation *op = value.getDefiningOp();
     while (isLayout(op))
       op = op->getOperand(0).getDefiningOp();
-    return isa_and_nonnull<graph::LogOp>(op);
+    return op;
   };
-  return isa<graph::LogOp>(op) || (isa<graph::AddOp>(op) && llvm::any_of(op->getOperands(), isLog));
+  auto isLog = [&](Operation *op) {
+    auto guard = dyn_cast_or_null<graph::SelectOp>(op);
+    return isa_and_nonnull<graph::LogOp>(op) || (guard && (isa_and_nonnull<graph::LogOp>(source(guard.getLhs())) ||
+                                                           isa_and_nonnull<graph::LogOp>(source(guard.getRhs()))));
+  };
+  return isLog(op) ||
+         (isa<graph::AddOp>(op) && llvm::any_of(op->getOperands(), [&](Value x) { return isLog(source(x)); }));
 }
 
 using Asks = llvm::function_ref<bool(Operation *)>;

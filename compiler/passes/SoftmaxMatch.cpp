@@ -76,6 +76,25 @@ const Node *SoftmaxMatcher::safeDenominator(const Node *node) {
   return node;
 }
 
+/// z of log(z), or of `where(z == 0, -inf, log(where(z == 0, 1, z)))`, whose gradient is 0 where z is. Or null.
+const Node *SoftmaxMatcher::logarithmOf(const Node *node) {
+  if (node->dynOp<graph::LogOp>())
+    return node->children[0];
+  if (!node->dynOp<graph::SelectOp>())
+    return nullptr;
+  for (size_t side : {1, 2}) {
+    const Node *log = node->children[3 - side];
+    if (!log->dynOp<graph::LogOp>() || !isConstant(node->children[side], -std::numeric_limits<double>::infinity()))
+      continue;
+    const Node *z = safeDenominator(log->children[0]);
+    std::optional<bool> equal =
+        comparesEqual(node->children[0], z, [&](const Node *constant) { return isConstant(constant, 0); });
+    if (equal && *equal == (side == 1))
+      return z;
+  }
+  return nullptr;
+}
+
 std::optional<SoftmaxMatcher::Quotient> SoftmaxMatcher::quotient(const Node *node) {
   if (node->dynOp<graph::DivOp>())
     return Quotient{node->children[0], safeDenominator(node->children[1])};
@@ -292,9 +311,10 @@ std::optional<Softmax> SoftmaxMatcher::ofSum(const Exponential &numerator, const
 std::optional<Softmax> SoftmaxMatcher::ofExponential(const Node *weights) {
   Terms terms = termsOf(weights->children[0]);
   for (auto [term, coefficient] : terms) {
-    if (coefficient != -1 || !term->dynOp<graph::LogOp>())
+    const Node *total = coefficient == -1 ? logarithmOf(term) : nullptr;
+    if (!total)
       continue;
-    const Node *sum = safeDenominator(term->children[0]);
+    const Node *sum = safeDenominator(total);
     Exponential numerator{nullptr, terms, 0, {}, {}};
     numerator.exponent.erase(term);
     if (std::optional<Softmax> found = ofSum(numerator, sum, keysOf(weights, sum)))
@@ -316,10 +336,8 @@ std::optional<Softmax> SoftmaxMatcher::matchWeights(const Node *weights) {
 std::optional<LogSum> SoftmaxMatcher::matchLogSum(const Node *value) {
   auto isMaximum = [&](const Node *term) { return isReduce(unguardedMax(term), "max"); };
   for (Terms terms = termsOf(value); auto [term, coefficient] : terms) {
-    if (coefficient != 1 || !term->dynOp<graph::LogOp>())
-      continue;
-    const Node *sum = safeDenominator(term->children[0]);
-    std::optional<Exponential> summed = isReduce(sum, "sum") ? exponential(sum->children[0]) : std::nullopt;
+    const Node *sum = coefficient == 1 ? logarithmOf(term) : nullptr;
+    std::optional<Exponential> summed = sum && isReduce(sum, "sum") ? exponential(sum->children[0]) : std::nullopt;
     if (!summed || summed->base != 0 || !summed->shared.empty())
       continue;
     // What is taken from the exponents is added to the logarithm, with its guard or without.

@@ -90,6 +90,7 @@ private:
   bool isConstant(const Node *node, double value);
   const Node *unguardedMax(const Node *node);
   const Node *safeDenominator(const Node *node);
+  const Node *logarithmOf(const Node *node);
   void addTerms(const Node *node, int64_t sign, Terms &terms);
   Terms termsOf(const Node *node) {
     Terms terms;

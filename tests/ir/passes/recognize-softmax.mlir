@@ -246,6 +246,30 @@ graph.func @log_sum<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[
 
 // -----
 
+// The guard that a logarithm's gradient wants. Must not fire where the guard alone is there: the logarithm of nothing would be 0.
+// CHECK-LABEL: graph.func @guarded_log_sum
+// CHECK: %[[S:.*]] = graph.contract
+// CHECK: graph.logsumexp %[[S]] {axis = 1 : i64} : <[T, S], f32> -> <[T], f32>
+// CHECK-NOT: graph.logsumexp
+graph.func @guarded_log_sum<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>) -> (!graph.tensor<[T], f32>, !graph.tensor<[T], f32>) {
+  %x = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %e = graph.exp %x : !graph.tensor<[T, S], f32>
+  %z = graph.reduce "sum" %e [1] : !graph.tensor<[T, S], f32> -> !graph.tensor<[T], f32>
+  %c0 = graph.constant 0.0 : f32 : !graph.tensor<[], f32>
+  %c1 = graph.constant 1.0 : f32 : !graph.tensor<[], f32>
+  %ci = graph.constant 0xFF800000 : f32 : !graph.tensor<[], f32>
+  %zero = graph.broadcast %c0 [] : !graph.tensor<[], f32> -> !graph.tensor<[T], f32>
+  %one = graph.broadcast %c1 [] : !graph.tensor<[], f32> -> !graph.tensor<[T], f32>
+  %low = graph.broadcast %ci [] : !graph.tensor<[], f32> -> !graph.tensor<[T], f32>
+  %none = graph.compare "eq" %z, %zero : !graph.tensor<[T], f32> -> !graph.tensor<[T], i1>
+  %safe = graph.select %none, %one, %z : !graph.tensor<[T], i1>, !graph.tensor<[T], f32>
+  %l = graph.log %safe : !graph.tensor<[T], f32>
+  %y = graph.select %none, %low, %l : !graph.tensor<[T], i1>, !graph.tensor<[T], f32>
+  graph.return %y, %l : !graph.tensor<[T], f32>, !graph.tensor<[T], f32>
+}
+
+// -----
+
 // Must not fire: no contraction gives the scores; what is taken from the exponents is not added again (as in log_softmax).
 // CHECK-LABEL: graph.func @no_log_sum
 // CHECK-NOT: graph.logsumexp

@@ -54,6 +54,11 @@ def hidden(x):
     return np.where((x > 0.8) | rows, -np.inf, x)
 
 
+def last_unknown(x):
+    """The last element of the batch, of which `draw` shows nothing, is NaN."""
+    return np.where(np.arange(len(x))[:, None, None] == len(x) - 1, np.nan, x)
+
+
 def linear_params(name, inner, out): return {f"{name}.weight": f"{out} {inner}", f"{name}.bias": f"{out}"}
 def norm_params(name): return {f"{name}.weight": "6", f"{name}.bias": "6"}
 
@@ -91,6 +96,8 @@ case("log_softmax_last", "log_softmax(x)", X, "B T D", lambda x: o.log_softmax(x
 case("log_softmax_middle", "log_softmax(x, axis = 1)", X, "B T D", lambda x: o.log_softmax(x, 1))
 case("logsumexp_last", "logsumexp(x)", X, "B T", lambda x: o.logsumexp(x))
 case("logsumexp_kept", "logsumexp(x, axis = 1, keep = true)", X, "B 1 D", lambda x: o.logsumexp(x, 1, True))
+case("logsumexp_of_infinities", "logsumexp(x)", X, "B T", lambda x: o.logsumexp(x, seen=np.isfinite(x.value)), fill={"x": hidden})
+case("logsumexp_of_nothing", "where(logsumexp(x) == -inf, 0, logsumexp(x))", X, "B T", lambda x: o.logsumexp(x, seen=np.isfinite(x.value)), fill={"x": hidden})
 case("entropy_of_weights", "entropy(x)", X, "B T", lambda x: o.entropy(x), fill={"x": lambda x: 0.02 + 0.9 * (x - x.min()) / (x.max() - x.min() + 1e-9)})
 case("entropy_of_sparse_weights", "entropy(x)", X, "B T", lambda x: o.entropy(x), fill={"x": lambda x: np.where(x < 0, 0, x + 0.1)})
 case("unit_vectors_and_zeros", "normalize(x, eps = 0.01)", X, "B T D", lambda x: o.normalize(x, eps=0.01), fill={"x": zero_rows})
@@ -137,6 +144,7 @@ for name, pre_norm in (("post", False), ("pre", True)):
 case("pool_mean", "mean_pool(x)", X, "B D", lambda x: o.mean(x, 1))
 case("pool_max", "max_pool(x)", X, "B D", lambda x: o.largest(x, 1))
 case("pool_masked", "masked_mean(x, visible)", X | VISIBLE, "B D", lambda x, visible: o.masked_mean(x, visible))
+case("pool_masked_unknown", "masked_mean(x, visible)", X | VISIBLE, "B D", lambda x, visible: o.masked_mean(x, visible), fill={"x": last_unknown})
 case("pool_first", "cls_pool(x)", X, "B D", lambda x: x[:, 0])
 
 # ---- losses
@@ -147,8 +155,11 @@ case("losses_smoothed", "class_losses(x, classes, 0.1)", CLASSES, "B T", lambda 
 case("cross_entropy_mean", "cross_entropy(x, classes)", CLASSES, "", lambda x, classes: o.mean(o.class_losses(x, classes)))
 case("cross_entropy_smoothed", "cross_entropy(x, classes, smoothing = 0.2)", CLASSES, "", lambda x, classes: o.mean(o.class_losses(x, classes, 0.2)))
 for name, smoothing in (("ignored", 0.0), ("ignored_smoothed", 0.1)):
-    case(f"cross_entropy_{name}", f"masked_cross_entropy(x, classes, visible, {smoothing})", CLASSES | VISIBLE, "",
-         lambda x, classes, visible, s=smoothing: o.total(o.where(visible, o.class_losses(x, classes, s), 0)) / max(visible.sum(), 1))
+    ignoring = lambda x, classes, visible, s=smoothing: o.total(
+        o.where(visible, o.class_losses(o.where(visible[..., None], x, 0), classes, s), 0)) / max(visible.sum(), 1)
+    call = f"masked_cross_entropy(x, classes, visible, {smoothing})"
+    case(f"cross_entropy_{name}", call, CLASSES | VISIBLE, "", ignoring)
+    case(f"cross_entropy_{name}_unknown", call, CLASSES | VISIBLE, "", ignoring, fill={"x": last_unknown})
 
 # ---- positions
 TURNED = {"x": "f32 B H T D", "c": "f32 B 1 T 2", "s": "f32 B 1 T 2"}
@@ -187,6 +198,9 @@ case("linear_attention_normalised", "normalised_linear_attention(q, k, v)", CAUS
 case("linear_attention_gated", "gated_linear_attention(q, k, v, keep, state)", CAUSAL | {"keep": "f32 B H T", "state": "f32 B H D E"},
      {"y": "B H T E", "state": "B H D E"}, lambda q, k, v, keep, state: o.gated_linear_attention(q, k, v, keep, state),
      fill={"keep": lambda x: -0.1 * abs(x)})
+case("linear_attention_forgetting", "gated_linear_attention(q, k, v, keep, state).y", CAUSAL | {"keep": "f32 B H T", "state": "f32 B H D E"},
+     "B H T E", lambda q, k, v, keep, state: o.gated_linear_attention(q, k, v, keep, state)[0],
+     fill={"keep": lambda x: -300 * abs(x)}, sizes=(SMALL,))  # what comes later has a factor that is infinite
 case("state_written", "linear_write(state, k, v)", STATE, "B H D E", lambda state, k, v: o.linear_write(state, k, v))
 case("state_by_delta_rule", "delta_write(state, k, v, rate)", STATE | {"rate": "f32 B H"}, "B H D E",
      lambda state, k, v, rate: o.delta_write(state, k, v, rate))

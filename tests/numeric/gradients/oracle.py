@@ -62,9 +62,13 @@ def softmax(x, axis=-1, seen=True):
     return e / where(seen.any(axis, keepdims=True), z, 1)
 
 
-def logsumexp(x, axis=-1, keep=False):
-    top = Bounded(x.value.max(axis, keepdims=True))
-    y = log(total(exp(x - top), axis, keep=True)) + top
+def logsumexp(x, axis=-1, keep=False, seen=True):
+    """Of what is `seen`; 0 where nothing is."""
+    seen = np.broadcast_to(seen, x.shape)
+    shown = where(seen, x, -30)
+    some, top = seen.any(axis, keepdims=True), Bounded(shown.value.max(axis, keepdims=True))
+    z = total(where(seen, exp(shown - top), 0), axis, keep=True)
+    y = where(some, log(where(some, z, 1)) + top, 0)
     return y if keep else reshape(y, y.value.squeeze(axis).shape)
 
 

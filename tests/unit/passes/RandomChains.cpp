@@ -339,15 +339,23 @@ OwningOpRef<ModuleOp> fovea::test::pointwise(MLIRContext &context, unsigned seed
 
 namespace {
 
+/// log(z), with a guard for its gradient or without.
+Tensor logarithm(ChainWriter &w, Tensor z) {
+  if (w.maybe(50))
+    return w.unary<graph::LogOp>(z);
+  Tensor isZero = w.compare("eq", z, w.constant(0));
+  return w.select(isZero, w.constant(-infinity), w.unary<graph::LogOp>(w.select(isZero, w.constant(1), z)));
+}
+
 /// log(sum(exp(x))), plainly or by way of the maximum.
 Tensor logSum(ChainWriter &w, Tensor x) {
   if (w.maybe(30))
-    return w.unary<graph::LogOp>(w.reduce("sum", w.unary<graph::ExpOp>(x), "s"));
+    return logarithm(w, w.reduce("sum", w.unary<graph::ExpOp>(x), "s"));
   Tensor m = w.reduce("max", x, "s"), shift = m;
   if (w.maybe(50))
     shift = w.select(w.compare("eq", m, w.constant(-infinity)), w.constant(0), m);
   Tensor z = w.reduce("sum", w.unary<graph::ExpOp>(w.binary<graph::SubOp>(x, shift)), "s");
-  return w.binary<graph::AddOp>(w.unary<graph::LogOp>(z), w.maybe(50) ? m : shift);
+  return w.binary<graph::AddOp>(logarithm(w, z), w.maybe(50) ? m : shift);
 }
 
 } // namespace

@@ -72,9 +72,9 @@ public:
       : batch(cast<graph::TensorType>(op.getQ().getType()).getDims().drop_back(2)), score(op.getScore().front()),
         wanted(wanted), b(op.getContext()) {
     SmallVector<Type> types(score.getArgumentTypes());
-    types.push_back(b.getF32Type());
+    types.append(score.getTerminator()->getNumOperands(), b.getF32Type());
     Block *block = b.createBlock(&adjoint, {}, types, SmallVector<Location>(types.size(), op.getLoc()));
-    mapping.map(score.getArguments(), block->getArguments().drop_back());
+    mapping.map(score.getArguments(), block->getArguments().take_front(score.getNumArguments()));
   }
 
   FailureOr<SmallVector<CaptureGradient>> run(Operation *&obstacle) {
@@ -82,7 +82,10 @@ public:
     for (Operation &op : score.without_terminator())
       b.clone(op, mapping);
     Operation *yield = score.getTerminator();
-    reaching[yield->getOperand(0)] = b.getInsertionBlock()->getArguments().back();
+    // What reaches the score, and the weight's factor.
+    auto arriving = b.getInsertionBlock()->getArguments().drop_front(score.getNumArguments());
+    for (auto [yielded, gradient] : llvm::zip_equal(yield->getOperands(), arriving))
+      pass(yielded, gradient);
     SmallVector<CaptureGradient> sums;
     SmallVector<Value> results{Value()};
     for (Operation &op : llvm::reverse(score.without_terminator())) {

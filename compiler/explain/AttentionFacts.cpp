@@ -68,6 +68,8 @@ void describeScore(Attention &attention, graph::AttentionOp op) {
   if (!program.factors.empty())
     attention.scale = reader.text(program.scaled);
   attention.score = reader.text(reader.result());
+  if (program.factor)
+    attention.factor = reader.text(program.factor);
 }
 
 /// A number that is to hide what it is added to or chosen for, and is finite.

@@ -72,6 +72,7 @@ Value attentionJson(const Attention &attention) {
       {"shared", strings(attention.shared)},
       {"normalizer", attention.normalizer},
       {"score", attention.score},
+      {"factor", attention.factor.empty() ? Value(nullptr) : Value(attention.factor)},
       {"scale", attention.scale.empty() ? Value(nullptr) : Value(attention.scale)},
       {"mask", maskJson(attention.mask)},
       {"captures", listOf(attention.captures, captureJson)},

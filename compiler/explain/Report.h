@@ -49,7 +49,8 @@ struct Attention {
   std::vector<Part> joined;        ///< to q and k, in `inner` as well
   std::vector<std::string> shared; ///< batch axes along which keys and values repeat, as "b1 (3)"
   std::string normalizer;
-  std::string score; ///< the score of the product s
+  std::string score;  ///< the score of the product s
+  std::string factor; ///< of the weight where it meets its value; empty: 1
   std::string scale; ///< its head, which is taken into the queries: "s / 8"; empty where there is none
   Mask mask;
   std::vector<Capture> captures;

@@ -71,6 +71,8 @@ private:
       row("weights",
           fmt::format("{}, times v over {}", isPointwise ? "the score itself" : attention.normalizer + " over j",
                       attention.values));
+    if (!attention.factor.empty())
+      row("factor", "of each weight, not of their sum: " + attention.factor);
     if (!attention.shared.empty())
       row("shared", "keys and values are the same along " + joined(attention.shared));
     if (attention.mask.terms.empty())

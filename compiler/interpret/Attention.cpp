@@ -53,15 +53,16 @@ struct Heads {
   double value(int64_t batch, int64_t j, int64_t e) const { return v.reals[row(v, valueRows, batch, j) + e]; }
 };
 
-/// The scores of one query, -inf where the mask hides a key.
+/// The scores of one query, -inf where the mask hides a key, and what their weights are multiplied by.
 class RowScores {
 public:
   RowScores(const Scope &scope, graph::AttentionOp op, const Heads &heads) : scope(scope), op(op), heads(heads) {}
 
   Expected<std::vector<double>> operator()(ArrayRef<int64_t> batchIndex, int64_t batch, int64_t t,
-                                           std::vector<char> &visible) {
+                                           std::vector<char> &visible, std::vector<double> &factors) {
     std::vector<double> scores(heads.keys, -infinity);
     visible.assign(heads.keys, true);
+    factors.assign(heads.keys, 1);
     for (int64_t j = 0; j < heads.keys; ++j) {
       SmallVector<Scalar> arguments = {Scalar{heads.product(batch, t, j), 0}};
       for (int64_t i : batchIndex)
@@ -76,10 +77,12 @@ public:
       }
       if (!visible[j])
         continue;
-      Expected<Scalar> score = evaluatePoint(scope, op.getScore().front(), arguments);
+      Expected<SmallVector<Scalar>> score = evaluatePoints(scope, op.getScore().front(), arguments);
       if (!score)
         return score.takeError();
-      scores[j] = score->real;
+      scores[j] = score->front().real;
+      if (score->size() > 1)
+        factors[j] = score->back().real;
     }
     return scores;
   }
@@ -150,7 +153,8 @@ Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
       return;
     int64_t t = index.back(), batch = row / heads.queries;
     std::vector<char> visible;
-    Expected<std::vector<double>> scores = rowScores(index.drop_back(), batch, t, visible);
+    std::vector<double> factors;
+    Expected<std::vector<double>> scores = rowScores(index.drop_back(), batch, t, visible, factors);
     if (!scores) {
       error = scores.takeError();
       return;
@@ -169,8 +173,9 @@ Error interpret::evaluateAttention(Scope &scope, graph::AttentionOp op) {
     for (int64_t e = 0; e < heads.width; ++e) {
       double sum = 0;
       for (int64_t j = 0; j < heads.keys; ++j)
-        if (visible[j] && !(softmax && (*scores)[j] == -infinity)) // such keys contribute nothing, NaN in v included
-          sum += weights[j] * heads.value(batch, j, e);
+        // Hidden keys contribute nothing, NaN in v included.
+        if (visible[j] && !(softmax && (*scores)[j] == -infinity) && factors[j] != 0)
+          sum += weights[j] * factors[j] * heads.value(batch, j, e);
       result->reals[row * heads.width + e] = sum;
     }
   });

@@ -54,11 +54,11 @@ private:
       if (!visible || !visible->integer)
         return visible.takeError();
     }
-    Expected<Scalar> score = evaluatePoint(scope, op.getScore().front(), arguments);
+    Expected<SmallVector<Scalar>> score = evaluatePoints(scope, op.getScore().front(), arguments);
     if (!score)
       return score.takeError();
-    bool isSoftmax = op.getNormalizer() == "softmax";
-    double weight = score->real, change = 0;
+    bool isSoftmax = op.getNormalizer() == "softmax", hasFactor = score->size() > 1;
+    double weight = score->front().real, factor = hasFactor ? score->back().real : 1, change = 0;
     if (isSoftmax && weight == -infinity) // of no weight, whatever the value is
       return Error::success();
     if (isSoftmax) {
@@ -68,11 +68,15 @@ private:
     Tensor &dv = results[2 * parts.size()];
     for (int64_t e = 0; e < width; ++e) {
       change += gradient.reals[row * width + e] * v.reals[key * width + e];
-      dv.reals[key * width + e] += weight * gradient.reals[row * width + e];
+      if (factor != 0)
+        dv.reals[key * width + e] += weight * factor * gradient.reals[row * width + e];
     }
+    double ofFactor = weight * change;
     if (isSoftmax)
-      change = weight * (change - scope.get(op.getDelta()).reals[row]);
+      change = weight * ((factor != 0 ? factor * change : 0) - scope.get(op.getDelta()).reals[row]);
     arguments.push_back({change, 0});
+    if (hasFactor)
+      arguments.push_back({ofFactor, 0});
     Expected<SmallVector<Scalar>> adjoint = evaluatePoints(scope, op.getAdjoint().front(), arguments);
     if (!adjoint)
       return adjoint.takeError();

@@ -64,6 +64,7 @@ private:
   }
   Value cellOfKeys();
   Value ones(Value like);
+  static void dropFactor(graph::AttentionOp copy);
   graph::AttentionOp pointwise(bool exchanged);
   void weigh(Block &score, bool isEntropy, Value logSum);
   Value sums(bool exchanged, bool isEntropy);
@@ -106,7 +107,14 @@ Value MapBuilder::cellWeights() {
   IRMapping mapping;
   op.getScore().cloneInto(&copy.getScore(), mapping);
   op.getMask().cloneInto(&copy.getMask(), mapping);
+  dropFactor(copy);
   return inF32(copy.getResult());
+}
+
+/// Maps are of the weights as the softmax gives them.
+void MapBuilder::dropFactor(graph::AttentionOp copy) {
+  Operation *yield = copy.getScore().front().getTerminator();
+  yield->eraseOperands(1, yield->getNumOperands() - 1);
 }
 
 /// Values of ones for what is like keys: [batch..., S, 1].
@@ -138,6 +146,7 @@ graph::AttentionOp MapBuilder::pointwise(bool exchanged) {
   IRMapping mapping;
   op.getScore().cloneInto(&sum.getScore(), mapping);
   op.getMask().cloneInto(&sum.getMask(), mapping);
+  dropFactor(sum);
   for (Region *region : {&sum.getScore(), &sum.getMask()})
     if (exchanged && !region->empty()) {
       Block &block = region->front();

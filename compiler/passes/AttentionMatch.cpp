@@ -33,6 +33,7 @@ private:
   void placePointwise(const Node *weights);
   LogicalResult placeSink();
   const Node *unscaledWeights(const Node *node);
+  const Node *unchangedWeights(const Node *node);
   LogicalResult labelWeights();
   LogicalResult findScores();
   LogicalResult tryScores(graph::ContractOp contract);
@@ -63,6 +64,11 @@ TensorLabels AttentionMatch::laidOut(ArrayRef<AxisLabels> axes) const {
   return result;
 }
 
+/// Whether an op gives this operand or 0, and no other.
+static bool isChoiceOrZero(Operation *op, unsigned operand) {
+  return isa<graph::SelectOp>(op) && operand > 0 && constantValue(op->getOperand(3 - operand)) == 0;
+}
+
 WeightsUses fovea::usesOfWeights(graph::SoftmaxOp softmax) {
   WeightsUses uses;
   SmallVector<Value> work{softmax.getResult()};
@@ -70,7 +76,8 @@ WeightsUses fovea::usesOfWeights(graph::SoftmaxOp softmax) {
     for (OpOperand &use : work.pop_back_val().getUses()) {
       Operation *user = use.getOwner();
       auto contract = dyn_cast<graph::ContractOp>(user);
-      bool isScaled = isa<graph::MulOp>(user) || (isa<graph::DivOp>(user) && use.getOperandNumber() == 0);
+      bool isScaled = isa<graph::MulOp>(user) || (isa<graph::DivOp>(user) && use.getOperandNumber() == 0) ||
+                      isChoiceOrZero(user, use.getOperandNumber());
       if (contract && !contract.getPacked())
         uses.products.push_back({contract, use.getOperandNumber() == 0});
       else if (isa<graph::ReshapeOp, graph::TransposeOp, graph::NegOp>(user) || isFloatCast(user) || isScaled)
@@ -109,6 +116,49 @@ const Node *AttentionMatcher::unscaledWeights(const Node *node) {
     node = node->children[side];
   }
   return node;
+}
+
+/// Whether a value is computed from an op of the same block.
+static bool isBehind(Operation *source, Value value) {
+  llvm::SetVector<Operation *> work;
+  auto add = [&](Value next) {
+    Operation *op = next.getDefiningOp();
+    if (op && op->getBlock() == source->getBlock() && !op->isBeforeInBlock(source))
+      work.insert(op);
+  };
+  add(value);
+  for (size_t i = 0; i < work.size(); ++i)
+    for (Value operand : work[i]->getOperands())
+      add(operand);
+  return work.contains(source);
+}
+
+/// The softmax's element behind casts, factors and choices of 0, none of which depends on the weights; null where there
+/// is something else.
+const Node *AttentionMatcher::unchangedWeights(const Node *node) {
+  Operation *softmax = match.softmax;
+  while (node->kind == Node::Op) {
+    if (node->dynOp<graph::CastOp>() || node->dynOp<graph::NegOp>()) {
+      node = node->children[0];
+      continue;
+    }
+    Operation *op = node->op();
+    std::optional<size_t> weights;
+    for (auto [i, operand] : llvm::enumerate(op->getOperands()))
+      if (isBehind(softmax, operand)) {
+        bool isKept = isa<graph::MulOp>(op) || (isa<graph::DivOp>(op) && i == 0) || isChoiceOrZero(op, i);
+        if (weights || !isKept)
+          return nullptr;
+        weights = i;
+      }
+    if (!weights)
+      return nullptr;
+    scaling = op;
+    node = expressions.element(op->getOperand(*weights), node->labels);
+    if (!node)
+      return nullptr;
+  }
+  return node->kind == Node::Leaf && node->value == match.softmax.getResult() ? node : nullptr;
 }
 
 /// Reads the weights at labels of the product's operand, down to the softmax's axes.
@@ -174,17 +224,37 @@ void AttentionMatcher::placePointwise(const Node *node) {
 }
 
 /// The softmax's labels and its keys, where the weights are its result times factors.
-LogicalResult AttentionMatcher::placeSoftmax(const Node *node) {
-  node = unscaledWeights(node);
-  if (node->kind != Node::Leaf || node->value != match.softmax.getResult())
-    return report.failed("a reshape between the softmax and the contraction does not follow the axes",
-                         node->value.getLoc());
+LogicalResult AttentionMatcher::placeSoftmax(const Node *whole) {
+  const Node *node = unscaledWeights(whole);
+  auto isSoftmax = [&] { return node->kind == Node::Leaf && node->value == match.softmax.getResult(); };
+  auto differsByKey = [&](const AttentionMatch::Factor &factor) {
+    return factor.node->dependsOnAny(node->labels[match.softmax.getAxis()]);
+  };
+  match.changed = Value();
+  if (!isSoftmax() || llvm::any_of(match.factors, differsByKey)) {
+    const Node *weights = unchangedWeights(whole);
+    if (!weights && expressions.isVoid())
+      return failure();
+    if (!weights)
+      return isSoftmax()
+                 ? report.failed("the weights are multiplied by what differs from key to key", scaling->getLoc())
+                 : report.failed("a reshape between the softmax and the contraction does not follow the axes",
+                                 node->value.getLoc());
+    node = weights;
+    match.changed = weightsOperand();
+    match.changedLabels = weightsLabels;
+    match.factors.clear();
+    match.isNegative = false;
+  }
   match.top = match.softmax.getX();
   match.topLabels = node->labels;
   match.key = node->labels[match.softmax.getAxis()];
-  for (const AttentionMatch::Factor &factor : match.factors)
-    if (factor.node->dependsOnAny(match.key))
-      return report.failed("the weights are multiplied by what differs from key to key", scaling->getLoc());
+  SmallVector<Label> own = flat(match.topLabels);
+  if (match.changed)
+    for (Label label : flat(weightsLabels))
+      if (!llvm::is_contained(own, label))
+        return report.failed("the weights are repeated before they are multiplied by what differs from key to key",
+                             scaling->getLoc());
   return placeSink();
 }
 

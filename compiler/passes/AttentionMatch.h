@@ -67,6 +67,9 @@ struct AttentionMatch {
   };
   llvm::SmallVector<Factor, 2> factors;
   bool isNegative = false; ///< so are the weights: the result is negated
+  /// What meets the values, where that is the softmax's result times what differs from key to key; null: the softmax.
+  mlir::Value changed;
+  TensorLabels changedLabels;
   /// Whether weights are the score times these factors, each of which depends on the query or on the key alone.
   bool isLinear = false;
   llvm::SmallVector<Factor, 2> queryFactors, keyFactors;

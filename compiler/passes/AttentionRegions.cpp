@@ -1,6 +1,6 @@
 // Regions of graph.attention: the score chain and its masks as point programs.
-#include "compiler/autodiff/AttentionRule.h"
 #include "compiler/passes/AttentionRegions.h"
+#include "compiler/autodiff/AttentionRule.h"
 
 #include "compiler/analysis/IndexBounds.h"
 #include "compiler/analysis/PointProgram.h"
@@ -32,9 +32,10 @@ private:
   bool isReadHere(graph::ContractOp product);
   Value computeProduct(OpBuilder &builder, graph::ContractOp product, ValueRange indices);
   LogicalResult buildMask(graph::AttentionOp op);
-  SmallVector<Value> topIndices(PointProgram &program, Block *block, bool hasScore);
+  SmallVector<Value> indicesOf(const TensorLabels &labels, PointProgram &program, Block *block, bool hasScore);
   PointCallbacks callbacks(OpBuilder &builder, Value score, PointProgram **program);
   bool isCaptured(Value value);
+  bool isWeights(Value value) { return match.changed && value == match.softmax.getResult(); }
   bool isPlace(Value value, unsigned depth = 0);
   bool hasTensor(Value value, unsigned depth = 0);
   void describe();
@@ -126,7 +127,7 @@ bool RegionBuilder::isCaptured(Value value) {
 PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointProgram **program) {
   PointCallbacks result;
   result.isLeaf = [this, score](Value value) {
-    if (score && (value == match.summed || match.passed.contains(value)))
+    if (score && (value == match.summed || match.passed.contains(value) || isWeights(value)))
       return true;
     return (score && masks.removing(value)) || isCaptured(value);
   };
@@ -137,6 +138,9 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
         return score;
       return arith::TruncFOp::create(builder, value.getLoc(), type, score).getResult();
     }
+    if (score && isWeights(value)) // what remains is their factor
+      return arith::ConstantOp::create(builder, value.getLoc(), builder.getFloatAttr(typeOf(value).getElementType(), 1))
+          .getResult();
     // Other parts of the sum are in the score already.
     if (Value left = score ? match.passed.lookup(value) : Value())
       return (*program)->element(left, indices);
@@ -155,8 +159,9 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
 
 //===-- Regions ---------------------------------------------------------------------------------------------------===//
 
-/// The indices of `top` from the block's: batch..., t, j.
-SmallVector<Value> RegionBuilder::topIndices(PointProgram &program, Block *block, bool hasScore) {
+/// The indices of a tensor with `labels` from the block's: batch..., t, j.
+SmallVector<Value> RegionBuilder::indicesOf(const TensorLabels &labels, PointProgram &program, Block *block,
+                                            bool hasScore) {
   Location loc = match.place();
   const ElementExpressions &expressions = match.expressions;
   llvm::DenseMap<Label, Value> values;
@@ -173,7 +178,7 @@ SmallVector<Value> RegionBuilder::topIndices(PointProgram &program, Block *block
   for (auto [label, value] : llvm::zip_equal(match.key, keys))
     values[label] = value;
   SmallVector<Value> indices;
-  for (const AxisLabels &axis : match.topLabels) {
+  for (const AxisLabels &axis : labels) {
     SmallVector<Value> parts = llvm::map_to_vector(axis, [&](Label label) { return values[label]; });
     indices.push_back(program.linearize(parts, sizesOf(axis), loc));
   }
@@ -205,7 +210,7 @@ bool RegionBuilder::isReadHere(graph::ContractOp product) {
   llvm::SetVector<Operation *> users(product->user_begin(), product->user_end());
   for (size_t i = 0; i < users.size(); ++i) {
     Operation *op = users[i];
-    if (match.chain.contains(op))
+    if (match.chain.contains(op) || (match.changed && op == match.product))
       continue;
     if (!isLayout(op) && !isa<graph::ElementwiseOpInterface, graph::GatherOp, graph::SliceOp>(op))
       return false;
@@ -251,15 +256,21 @@ LogicalResult RegionBuilder::tryScore(graph::AttentionOp op) {
   PointProgram *self = nullptr;
   PointProgram program(builder, callbacks(builder, block->getArgument(0), &self));
   self = &program;
-  FailureOr<Value> score = program.element(match.top, topIndices(program, block, true));
-  if (failed(score))
-    return report.failed("the score cannot be written as a function of indices", loc);
-  Value result = *score;
-  if (unsigned width = result.getType().getIntOrFloatBitWidth(); width < 32)
-    result = arith::ExtFOp::create(builder, loc, builder.getF32Type(), result);
-  else if (width > 32)
-    return report.failed("the scores are wider than f32", loc);
-  graph::YieldOp::create(builder, loc, result);
+  SmallVector<Value> results;
+  auto add = [&](Value tensor, const TensorLabels &labels) {
+    FailureOr<Value> element = program.element(tensor, indicesOf(labels, program, block, true));
+    if (failed(element))
+      return report.failed("the score cannot be written as a function of indices", loc);
+    unsigned width = element->getType().getIntOrFloatBitWidth();
+    if (width > 32)
+      return report.failed("the scores are wider than f32", loc);
+    results.push_back(width < 32 ? arith::ExtFOp::create(builder, loc, builder.getF32Type(), *element).getResult()
+                                 : *element);
+    return success();
+  };
+  if (failed(add(match.top, match.topLabels)) || (match.changed && failed(add(match.changed, match.changedLabels))))
+    return failure();
+  graph::YieldOp::create(builder, loc, results);
   return success();
 }
 
@@ -272,7 +283,7 @@ LogicalResult RegionBuilder::buildMask(graph::AttentionOp op) {
   PointProgram *self = nullptr;
   PointProgram program(builder, callbacks(builder, Value(), &self));
   self = &program;
-  SmallVector<Value> indices = topIndices(program, block, false);
+  SmallVector<Value> indices = indicesOf(match.topLabels, program, block, false);
   Value visible;
   size_t next = 0;
   for (Operation *source : masks.path) {
@@ -305,6 +316,8 @@ LogicalResult RegionBuilder::buildMask(graph::AttentionOp op) {
 
 /// Says what is a mask. What is read, and how, can be seen of the op.
 void RegionBuilder::describe() {
+  if (match.changed)
+    report.proved("what multiplies the weights and not their sum is a factor of each, where it meets its value");
   for (const Mask &mask : masks.masks) {
     bool comparesIndices = llvm::none_of(mask.conditions, [&](Value condition) { return hasTensor(condition); });
     std::string fact = isa<graph::AddOp>(mask.op) ? "mask, added as 0 or -inf: " : "mask: ";

@@ -142,7 +142,9 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     length is a name; c times the score is left as it is otherwise. Where its mask is t >= j besides, over as many queries as keys, and other factors are decays
     (LinearAttention.cpp), it becomes graph.linear_attention. A reduction of weights over the keys that is linear in this way, and whose scores no softmax reads, is a
     product with values of 1.
-    Weights of a softmax that are changed element by element before they meet the values, or are normalised over another axis than the contraction
+    Weights of a softmax that are multiplied, divided or chosen against 0 by what differs from key to key, and does not depend on the weights, have that as their factor,
+    the second result of the score region.
+    Weights that are changed otherwise, element by element, before they meet the values, or are normalised over another axis than the contraction
     sums, are exp(score - lse) with the log-sum-exp of an op of no columns, and then a function of each score.
     Sums that graph-raise-statistics has made products with ones are pointwise ones (over the queries: with queries and keys exchanged), or sums again;
     graph.top_k over the keys of any function of each score is an op with the normaliser "top_k", where nothing else than statistics needs the scores.

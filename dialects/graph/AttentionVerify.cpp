@@ -1,5 +1,5 @@
-// Verifiers of the attention ops, and of what stands in their regions. The labels (C1...) are those of GraphOps.td and of
-// tests/ir/graph/invalid.mlir.
+// Verifiers of the attention ops, and of what stands in their regions. The labels (C1...) are those of GraphOps.td and
+// of tests/ir/graph/invalid.mlir.
 #include "dialects/graph/TypeFacts.h"
 
 using namespace mlir;
@@ -19,7 +19,7 @@ static LogicalResult verifyPointProgram(Op op, Region &region, TypeRange argumen
   auto yield = block.empty() ? nullptr : dyn_cast<YieldOp>(block.back());
   if (!yield || yield.getOperandTypes() != results)
     return op.emitOpError("(C3) the ") << name << " region ends with graph.yield of "
-                                  << (results.size() == 1 ? "one " : "") << results;
+                                       << (results.size() == 1 ? "one " : "") << results;
   for (Operation &inner : block) {
     bool allowed =
         isa<AtOp, DotOp, SizeOp, YieldOp>(inner) ||
@@ -124,6 +124,13 @@ static LogicalResult verifyAttentionTypes(AttentionOp op) {
   return success();
 }
 
+/// What the score region yields: the score, and of softmax's weights perhaps a factor.
+template <typename Op> static SmallVector<Type> scoreResults(Op op) {
+  Block *block = op.getScore().hasOneBlock() ? &op.getScore().front() : nullptr;
+  bool hasFactor = op.getNormalizer() == "softmax" && block && !block->empty() && block->back().getNumOperands() == 2;
+  return SmallVector<Type>(hasFactor ? 2 : 1, Float32Type::get(op.getContext()));
+}
+
 LogicalResult AttentionOp::verify() {
   if (failed(verifyAttentionTypes(*this)))
     return failure();
@@ -137,7 +144,7 @@ LogicalResult AttentionOp::verify() {
   Builder builder(getContext());
   SmallVector<Type> arguments(1 + typeOf(getQ()).getRank(), builder.getIndexType()); // batch..., t, j behind the score
   arguments[0] = builder.getF32Type();
-  if (failed(verifyPointProgram(*this, getScore(), arguments, builder.getF32Type(), "score")))
+  if (failed(verifyPointProgram(*this, getScore(), arguments, scoreResults(*this), "score")))
     return failure();
   if (getMask().empty())
     return success();
@@ -176,11 +183,12 @@ LogicalResult AttentionBackwardOp::verify() {
   Type f32 = builder.getF32Type(), index = builder.getIndexType();
   SmallVector<Type> arguments(1 + typeOf(getQ()).getRank(), index), yields{f32}; // batch..., t, j behind the score
   arguments[0] = f32;
-  if (failed(verifyPointProgram(*this, getScore(), arguments, f32, "score")) ||
-      (!getMask().empty() && failed(verifyPointProgram(*this, getMask(), ArrayRef(arguments).drop_front(),
-                                                       builder.getI1Type(), "mask"))))
+  SmallVector<Type> scores = scoreResults(*this);
+  if (failed(verifyPointProgram(*this, getScore(), arguments, scores, "score")) ||
+      (!getMask().empty() &&
+       failed(verifyPointProgram(*this, getMask(), ArrayRef(arguments).drop_front(), builder.getI1Type(), "mask"))))
     return failure();
-  arguments.push_back(f32);
+  arguments.append(scores.size(), f32); // what reaches the score, and the factor
   for (Value sum : getSums()) {
     yields.push_back(f32);
     yields.append(typeOf(sum).getRank(), index);

@@ -343,6 +343,8 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
     q [batch..., T, D], k [batch..., S, D], v [batch..., S, E] -> y [batch..., T, E], and optionally lse [batch..., T].
     `score`: block (s: f32, batch index..., t: index, j: index) -> f32, where s is the raw product q[t] . k[j] in f32. `joined` pairs
     [batch..., T, Di] with [batch..., S, Di]: s is then one sum over the features of q and k and of each pair, in order, as of tensors joined along them.
+    With "softmax" it may yield a factor as well, f32: the weight is multiplied by it where it meets its value, the sum of weights is not. A key whose factor is 0 adds
+    nothing, whatever its value is.
     `mask` (may be empty: all visible): block (batch index..., t, j) -> i1, without the score.
     Regions are point programs: arith and math on scalars, and `graph.at` of the op's captures. Masked keys contribute nothing.
     `normalizer`: "softmax", or "pointwise" (then the score region's result multiplies v directly). `sinks` [batch...]: one extra
@@ -387,6 +389,8 @@ def Graph_AttentionBackwardOp : Graph_Op<"attention_backward", [Pure, AttrSizedO
       dv[j] = sum over t of w(t, j) gradient[t]
       g(t, j) = w(t, j) (gradient[t] . v[j] - delta[t]) for "softmax", gradient[t] . v[j] for "pointwise"
       dq[t] = sum over j of ds(t, j) k[j], dk[j] = sum over t of ds(t, j) q[t], likewise for what is joined.
+    Where the score region yields a factor f(t, j) as well, dv takes w f, g is w (f gradient[t] . v[j] - delta[t]), and the adjoint's block has one argument more, behind g:
+    what reaches the factor, w(t, j) gradient[t] . v[j].
     delta [batch..., T] is sum(gradient[t] y[t]) less what reaches the log-sum-exp itself; a sink is in lse.
     `adjoint`: block (s: f32, batch index..., t, j, g: f32) -> ds, the derivative by the raw product s, and for each of `sums` a number (f32) and the indices of
     the element that it is added to. sums begin at 0; masked keys add nothing. So captured tensors get their gradients.

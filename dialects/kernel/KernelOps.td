@@ -116,8 +116,8 @@ def Kernel_AttentionOp : Kernel_Op<"attention", [DeclareOpInterfaceMethods<Memor
     (f32), and indices [b..., T, K] (i64) stand in the place of lse.
     `joined`: further features of the queries [b..., T, Di], each `by` those of the keys [b..., S, Di].
     With key_rows [b..., S] (i64) k is [b..., R, D], and key j its row key_rows[b..., j]; value_rows likewise.
-    Regions as in graph.attention, with kernel.load for captures: score (s: f32, b..., t, j) -> f32, mask (b..., t, j) -> i1 (or empty).
-      (C1) ranks as above, as many joined queries as keys, float elements, lse f32; (C2) the score's block is as above and yields f32; (C3) the mask's is as above and yields i1, or is empty;
+    Regions as in graph.attention, with kernel.load for captures: score (s: f32, b..., t, j) -> f32, with softmax perhaps a factor of the weight as well, mask (b..., t, j) -> i1 (or empty).
+      (C1) ranks as above, as many joined queries as keys, float elements, lse f32; (C2) the score's block is as above and yields f32, with softmax perhaps two; (C3) the mask's is as above and yields i1, or is empty;
       (C4) `normalizer` is "softmax", "pointwise" or "top_k"; (C5) sinks and lse only with softmax, indices with top_k alone and always; (C6) point-program ops only, without reductions and stores;
       (C7) rows are i64 [b..., S]; key_rows only where nothing is joined.
   }];
@@ -148,8 +148,8 @@ def Kernel_AttentionBackwardOp : Kernel_Op<"attention_backward", [DeclareOpInter
     q, k, v and what is joined as in kernel.attention; gradient [b..., T, E], lse and delta [b..., T] (f32, with "softmax"). `into`: dq, dk, those of what is joined
     (queries, then keys), dv, each like its operand, then the sums (f32); any strides. Regions as in graph.attention_backward, with kernel.load for captures. All
     of the sums are written: they begin at 0.
-      (C1) ranks as above, float elements; (C2) the score's block is (s: f32, b..., t, j) and yields f32; (C3) the mask's is (b..., t, j) and yields i1, or is empty; (C4) the adjoint's is
-      (s: f32, b..., t, j, g: f32) and yields f32, and for each sum f32 and one index an axis; (C5) `normalizer` is "softmax" with lse and delta, or "pointwise" without;
+      (C1) ranks as above, float elements; (C2) the score's block is (s: f32, b..., t, j) and yields f32, with softmax perhaps two; (C3) the mask's is (b..., t, j) and yields i1, or is empty; (C4) the adjoint's is
+      (s: f32, b..., t, j, g: f32, with a factor what reaches it: f32) and yields f32, and for each sum f32 and one index an axis; (C5) `normalizer` is "softmax" with lse and delta, or "pointwise" without;
       (C6) point-program ops only, without reductions and stores.
   }];
   let arguments = (ins AnyMemRef:$q, AnyMemRef:$k, Variadic<AnyMemRef>:$joinedQ, Variadic<AnyMemRef>:$joinedK, AnyMemRef:$v, Optional<AnyMemRef>:$lse,

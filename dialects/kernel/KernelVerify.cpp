@@ -46,6 +46,12 @@ bool yields(Block &block, TypeRange types) {
   return yield && TypeRange(yield.getOperands()) == types;
 }
 
+/// Whether a score region yields a score, and of softmax's weights perhaps a factor.
+bool yieldsScore(Block &block, StringRef normalizer) {
+  Type f32 = Float32Type::get(block.getParentOp()->getContext());
+  return yields(block, f32) || (normalizer == "softmax" && yields(block, {f32, f32}));
+}
+
 LogicalResult verifyAccess(Operation *op, Value memref, size_t indices, Type value) {
   auto type = cast<MemRefType>(memref.getType());
   if (indices != size_t(type.getRank()))
@@ -193,10 +199,10 @@ LogicalResult AttentionOp::verify() {
     if (operand == getLse() ? !isOf(operand, second)
                             : operand != getKeyRows() && operand != getValueRows() && !isFloat(operand.getType()))
       return emitOpError("operands have float elements, lse f32, indices i64 (C1)");
-  Type f32 = Float32Type::get(getContext()), i1 = IntegerType::get(getContext(), 1);
+  Type i1 = IntegerType::get(getContext(), 1);
   Block &score = getScore().front();
-  if (!hasArguments(score, /*value=*/true, rank) || !yields(score, f32))
-    return emitOpError("the score region is (f32, b..., t, j) -> f32 (C2)");
+  if (!hasArguments(score, /*value=*/true, rank) || !yieldsScore(score, getNormalizer()))
+    return emitOpError("the score region is (f32, b..., t, j) -> f32, and with softmax perhaps a factor (C2)");
   if (failed(verifyPointProgram<ReduceOp, StoreOp>(*this, score, "C6")))
     return failure();
   if (!getMask().empty()) {
@@ -247,14 +253,14 @@ LogicalResult AttentionBackwardOp::verify() {
   Builder builder(getContext());
   Type f32 = builder.getF32Type(), index = builder.getIndexType();
   Block &score = getScore().front(), &adjoint = getAdjoint().front();
-  if (!hasArguments(score, /*value=*/true, rank) || !yields(score, f32))
-    return emitOpError("the score region is (f32, b..., t, j) -> f32 (C2)");
+  if (!hasArguments(score, /*value=*/true, rank) || !yieldsScore(score, getNormalizer()))
+    return emitOpError("the score region is (f32, b..., t, j) -> f32, and with softmax perhaps a factor (C2)");
   if (!getMask().empty() && (!getMask().hasOneBlock() || !hasArguments(getMask().front(), /*value=*/false, rank) ||
                              !yields(getMask().front(), builder.getI1Type())))
     return emitOpError("the mask region is (b..., t, j) -> i1, or empty (C3)");
   SmallVector<Type> arguments(rank + 1, index), results{f32};
   arguments.front() = f32;
-  arguments.push_back(f32);
+  arguments.append(score.getTerminator()->getNumOperands(), f32); // what reaches the score, and the factor
   for (Value sum : getSums()) {
     results.push_back(f32);
     results.append(rankOf(sum), index);

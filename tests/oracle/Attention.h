@@ -18,6 +18,9 @@ struct AttentionRow {
   std::function<double(double product, int64_t j)> score;
   double slope = 1;
   std::function<bool(int64_t j)> visible;
+  /// What the weight is multiplied by where it meets its value, and not in the sum; empty: 1. A key whose factor is 0
+  /// adds nothing.
+  std::function<double(int64_t j)> factor = nullptr;
   double sink = -std::numeric_limits<double>::infinity();
   bool softmax = true;
 };
@@ -34,7 +37,7 @@ struct AttentionResult {
 inline AttentionResult attention(const AttentionRow &row) {
   constexpr double e = 0x1p-24, infinity = std::numeric_limits<double>::infinity();
   AttentionResult result{std::vector<double>(row.valueSize), std::vector<double>(row.valueSize), 0, 0};
-  std::vector<double> weights(row.keys);
+  std::vector<double> weights(row.keys), factors(row.keys, 1);
   std::vector<bool> seen(row.keys);
   double most = row.sink, sum = 0, scoreError = 0;
   bool poisoned = std::isnan(row.sink);
@@ -60,6 +63,8 @@ inline AttentionResult attention(const AttentionRow &row) {
   for (int64_t j = 0; j < row.keys; ++j) {
     weights[j] = !seen[j] ? 0 : row.softmax ? std::exp(weights[j] - most) : weights[j];
     sum += weights[j];
+    if (row.factor && seen[j])
+      factors[j] = row.factor(j);
   }
   if (row.softmax && row.sink != -infinity)
     sum += std::exp(row.sink - most);
@@ -68,8 +73,8 @@ inline AttentionResult attention(const AttentionRow &row) {
   for (int64_t c = 0; c < row.valueSize; ++c) {
     double y = 0, norm = 0;
     for (int64_t j = 0; j < row.keys; ++j)
-      if (seen[j]) {
-        double v = row.v[j * row.valueSize + c];
+      if (seen[j] && factors[j] != 0) {
+        double v = factors[j] * row.v[j * row.valueSize + c];
         y += weights[j] * v;
         norm +=
             row.softmax ? std::fabs(weights[j] * v) : (std::fabs(weights[j]) * relative + scoreError) * std::fabs(v);

@@ -17,6 +17,8 @@ struct AttentionBackwardHead {
   std::function<double(double product, int64_t t, int64_t j)> score;
   std::function<double(double product, int64_t t, int64_t j)> slope; ///< the score's derivative by the product
   std::function<bool(int64_t t, int64_t j)> visible;
+  /// What the weight is multiplied by where it meets its value; a key whose factor is 0 adds nothing. Empty: 1.
+  std::function<double(int64_t t, int64_t j)> factor = nullptr;
 };
 
 /// A number, and what its computation in f32 may be off by.
@@ -28,6 +30,7 @@ struct AttentionBackwardResult {
   std::vector<double> lse, delta;  ///< [t], what the kernel is given
   std::vector<Bounded> dq, dk, dv; ///< as q, k, v
   std::vector<Bounded> change;     ///< [t, s], of the score: 0 where hidden
+  std::vector<Bounded> factors;    ///< [t, s], of the factor: 0 where hidden
 };
 
 /// Errors: a score is off by the roundings of its product, and of the scores' and log-sum-exp's size; a weight by that
@@ -38,6 +41,7 @@ inline AttentionBackwardResult attentionBackward(const AttentionBackwardHead &h)
   AttentionBackwardResult r;
   r.lse.resize(h.t), r.delta.resize(h.t);
   r.dq.resize(h.t * h.d), r.dk.resize(h.s * h.d), r.dv.resize(h.s * h.e), r.change.resize(h.t * h.s);
+  r.factors.resize(h.t * h.s);
   for (int64_t t = 0; t < h.t; ++t) {
     std::vector<double> scores(h.s), sizes(h.s), slopes(h.s);
     double most = -std::numeric_limits<double>::infinity(), sum = 0;
@@ -58,6 +62,7 @@ inline AttentionBackwardResult attentionBackward(const AttentionBackwardHead &h)
         sum += std::exp(scores[j] - most);
     r.lse[t] = sum > 0 ? most + std::log(sum) : -std::numeric_limits<double>::infinity();
     auto weightOf = [&](int64_t j) { return h.softmax ? std::exp(scores[j] - r.lse[t]) : scores[j]; };
+    auto factorOf = [&](int64_t j) { return h.factor ? h.factor(t, j) : 1; };
     auto changeOf = [&](int64_t j, bool absolute) {
       double x = 0;
       for (int64_t c = 0; c < h.e; ++c) {
@@ -69,7 +74,7 @@ inline AttentionBackwardResult attentionBackward(const AttentionBackwardHead &h)
     if (h.softmax && sum > 0)
       for (int64_t j = 0; j < h.s; ++j)
         if (h.visible(t, j))
-          r.delta[t] += weightOf(j) * changeOf(j, false);
+          r.delta[t] += weightOf(j) * (factorOf(j) == 0 ? 0 : factorOf(j) * changeOf(j, false));
     for (int64_t j = 0; j < h.s; ++j) {
       if (!h.visible(t, j))
         continue;
@@ -77,11 +82,15 @@ inline AttentionBackwardResult attentionBackward(const AttentionBackwardHead &h)
       double weightError = h.softmax ? w * off + 0x1p-126 : off; // powers below it are 0
       for (int64_t c = 0; c < h.e; ++c) {
         Bounded &dv = r.dv[j * h.e + c];
-        double g = h.gradient[t * h.e + c];
+        double g = h.gradient[t * h.e + c] * factorOf(j);
         dv.value += w * g, dv.bound += std::fabs(g) * (weightError + std::fabs(w) * u * double(h.t + 4));
       }
-      double change = changeOf(j, false) - r.delta[t];
-      double size = changeOf(j, true) * double(h.e + 4) + 4 * std::fabs(r.delta[t]);
+      double by = factorOf(j), whole = changeOf(j, false);
+      double change = (by == 0 ? 0 : by * whole) - r.delta[t];
+      double size = (by == 0 ? 0 : std::fabs(by) * changeOf(j, true)) * double(h.e + 4) + 4 * std::fabs(r.delta[t]);
+      double wholeSize = changeOf(j, true) * double(h.e + 4);
+      r.factors[t * h.s + j] = {w * whole, weightError * (std::fabs(whole) + u * wholeSize) +
+                                               w * u * (wholeSize + 4 * std::fabs(whole))};
       double error = h.softmax ? weightError * (std::fabs(change) + u * size) + w * u * size : u * size;
       double g = h.softmax ? w * change : change;
       r.change[t * h.s + j] = {g, error + 4 * u * std::fabs(g)};

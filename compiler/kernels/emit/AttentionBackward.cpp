@@ -51,7 +51,7 @@ BackwardTask::BackwardTask(Code &code, kernel::AttentionBackwardOp op, const Tar
 /// The adjoint region's numbers and places.
 void BackwardTask::readSums() {
   auto yielded = adjoint.getTerminator()->getOperands().drop_front();
-  Value query = adjoint.getArguments().drop_back(2).back(), key = adjoint.getArguments().drop_back().back();
+  Value query = queryArgument(), key = keyArgument();
   for (Value memref : op.getSums()) {
     int64_t rank = cast<MemRefType>(memref.getType()).getRank();
     Sum sum{memref, yielded.front(), llvm::to_vector(yielded.slice(1, rank)), true, true};
@@ -84,7 +84,7 @@ Value BackwardTask::batchTasks() {
 
 /// Whether a batch's keys may be divided: what is summed belongs to one key.
 bool BackwardTask::mayDivide() {
-  Value key = adjoint.getArguments().drop_back().back();
+  Value key = keyArgument();
   return areAllOuter && llvm::all_of(sums, [&](const Sum &sum) { return llvm::is_contained(sum.indices, key); });
 }
 
@@ -130,6 +130,11 @@ Value BackwardTask::reserve(Value scratch) {
   changes = allocate(layout, {queries, length});
   if (!isPlain())
     products = allocate(layout, {queries, length});
+  if (score.factor)
+    for (Value *tile : {&factors, &wholeWeights})
+      *tile = allocate(layout, {queries, length});
+  if (factorIsReached())
+    reachingFactors = allocate(layout, {queries, length});
   Type index = code.b.getIndexType();
   for (Value *range : {&firstQuery, &lastQuery})
     *range = allocate(layout, {code.add(panels, 1)}, index);
@@ -225,7 +230,7 @@ void BackwardTask::runPart(ValueRange outerIndex, Value part, Value task) {
 
 /// What of the sum belongs to the task.
 void BackwardTask::clearSum(const Sum &sum, const Span &keys) {
-  Value memref = mapped(sum.memref), zero = code.index(0), key = adjoint.getArguments().drop_back().back();
+  Value memref = mapped(sum.memref), zero = code.index(0), key = keyArgument();
   Code::Values place;
   std::function<void(size_t)> from = [&](size_t axis) {
     if (axis == sum.indices.size())

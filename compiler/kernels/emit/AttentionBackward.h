@@ -2,8 +2,9 @@
 //
 //   for each block of keys (shape.keys of them):
 //     for each block of queries (shape.queries of them) that sees some of them:
-//       P = weights, from the scores and the log-sum-exp;  G = P (dO V^T - delta), then the score's adjoint
-//       dV += P^T dO, dK += G^T Q, dQ += G K
+//       P = weights, from the scores and the log-sum-exp;  G = P (dO V^T - delta), then the score's adjoint; with
+//       factors F of the weights P (F dO V^T - delta), and P is P F in what follows dV += P^T dO, dK += G^T Q, dQ += G
+//       K
 //   dQ of the task's queries
 //
 // Weights are computed once, and five products are all there are. A tile's sums begin at -lse and at -delta. Where
@@ -64,6 +65,10 @@ private:
     bool isSingle; ///< one element for all queries and keys of a batch
     bool isOwn;    ///< an element of its own for each query and key of a batch
   };
+  mlir::Value queryArgument() { return adjoint.getArgument(batchSizes.size() + 1); }
+  mlir::Value keyArgument() { return adjoint.getArgument(batchSizes.size() + 2); }
+  /// Whether a factor's own gradient goes on to something.
+  bool factorIsReached() { return score.factor && !adjoint.getArguments().back().use_empty(); }
   /// Rows of Q or dO by rows of P or G.
   struct KeyProduct {
     mlir::Value weights, rows, sums, columns;
@@ -124,6 +129,7 @@ private:
                        llvm::function_ref<void(PointVectorizer &)> finish = nullptr);
   void hidePoints(const Points &at);
   void scorePoints(const Points &at);
+  mlir::Value changeOf(mlir::Value reaching, mlir::Value query, mlir::ValueRange at);
   void adjointPoints(const Points &at);
   void markHidden(const Span &queries, const Span &keys);
 
@@ -152,8 +158,10 @@ private:
   mlir::Value queryRows, gradientRows, querySums, scoreStarts, changeStarts;
   // Of a block of keys: [panel][feature][key], [panel of features][key][feature], and sums.
   mlir::Value keyPanels, valuePanels, keyRows, keySums, valueSums;
-  // Of a pair of blocks: P, G, raw scores; queries that see some of a panel of keys, keys that a tile's rows see.
+  // Of a pair of blocks: P, G, raw scores; queries that see some of a panel of keys, keys that a tile's rows see. With
+  // factors: these, P without them, and dO V^T.
   mlir::Value weights, changes, products, firstQuery, lastQuery, firstKey, lastKey;
+  mlir::Value factors, wholeWeights, reachingFactors;
   mlir::Value singles;  ///< [sum][lane]
   mlir::Value partSums; ///< of all tasks: [task][query][feature]
 };

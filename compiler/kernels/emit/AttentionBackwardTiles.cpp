@@ -120,10 +120,13 @@ void BackwardTask::scoreTile(const Span &queries, const Span &keys, Value row, V
     code.branch(code.logicalNot(all), [&] {
       forPoints(queries, keys, row, panel, code.boolean(false), [&](const Points &at) { hidePoints(at); });
     });
-  x = tileProducts(gradientRows, firstRow, valuePanels, panel, e, softmax() ? changeStarts : Value());
+  x = tileProducts(gradientRows, firstRow, valuePanels, panel, e, softmax() && !score.factor ? changeStarts : Value());
   eachVector([&](int r, int v, int i) {
-    if (softmax())
-      x[i] = code.mulF(x[i], code.loadVector(weights, {code.add(row, r), code.add(first, v * shape.lanes)}));
+    Code::Values at{code.add(row, r), code.add(first, v * shape.lanes)};
+    if (score.factor)
+      x[i] = changeOf(x[i], code.add(firstRow, r), at);
+    else if (softmax())
+      x[i] = code.mulF(x[i], code.loadVector(weights, at));
     store(changes, r, v, x[i]);
   });
   if (!isPlain())
@@ -264,9 +267,7 @@ void BackwardTask::fetchNext(const Span &queries, const Span &keys, Value row, V
     for (auto [axis, index] : llvm::enumerate(batch))
       points.bind(score.block->getArgument(1 + axis), LaneValue::uniform(index));
   };
-  auto ofRows = [&](const Sum &sum) {
-    return sum.isOwn && sum.indices.back() == adjoint.getArgument(batch.size() + 2);
-  };
+  auto ofRows = [&](const Sum &sum) { return sum.isOwn && sum.indices.back() == keyArgument(); };
   if (rowReads.empty() && llvm::none_of(sums, ofRows))
     return;
   // Down the panel, then on the next panel of keys, in the next block of queries, and of keys.
@@ -359,14 +360,33 @@ void BackwardTask::hidePoints(const Points &at) {
 
 void BackwardTask::scorePoints(const Points &at) {
   Value product = code.loadVector(products, {at.row, at.column});
-  Value x = evaluate(*score.block, at, at.inside, 1, [&](PointVectorizer &points) {
-    points.bind(score.block->getArgument(0), LaneValue::varying(product));
-  });
+  Value by;
+  Value x = evaluate(
+      *score.block, at, at.inside, 1,
+      [&](PointVectorizer &points) { points.bind(score.block->getArgument(0), LaneValue::varying(product)); },
+      [&](PointVectorizer &points) { by = score.factor ? points.vector(score.factor) : Value(); });
   if (softmax())
     x = power(code, code.fma(x, code.splat(logE), code.broadcast(code.load(scoreStarts, at.query))), /*natural=*/false);
   else
     x = code.addF(x, code.splat(0)); // -0 marks hidden keys
-  code.storeVector(at.visible ? code.select(at.visible, x, code.splat(-0.0f)) : x, weights, {at.row, at.column});
+  Value isSeen = at.visible;
+  if (by) {
+    code.storeVector(x, wholeWeights, {at.row, at.column});
+    code.storeVector(by, factors, {at.row, at.column});
+    x = code.addF(code.mulF(x, by), code.splat(0));
+    Value counts = code.compareF(arith::CmpFPredicate::UNE, by, code.splat(0));
+    isSeen = isSeen ? code.logicalAnd(isSeen, counts) : counts;
+  }
+  code.storeVector(isSeen ? code.select(isSeen, x, code.splat(-0.0f)) : x, weights, {at.row, at.column});
+}
+
+/// G of weights with factors, from dO V^T.
+Value BackwardTask::changeOf(Value reaching, Value query, ValueRange at) {
+  Value by = code.loadVector(factors, at), start = code.broadcast(code.load(changeStarts, query));
+  Value counts = code.compareF(arith::CmpFPredicate::UNE, by, code.splat(0)), whole = code.loadVector(wholeWeights, at);
+  if (reachingFactors)
+    code.storeVector(code.mulF(reaching, whole), reachingFactors, at);
+  return code.mulF(code.select(counts, code.fma(by, reaching, start), start), whole);
 }
 
 void BackwardTask::adjointPoints(const Points &at) {
@@ -374,7 +394,10 @@ void BackwardTask::adjointPoints(const Points &at) {
         change = code.loadVector(changes, {at.row, at.column});
   auto bind = [&](PointVectorizer &points) {
     points.bind(adjoint.getArgument(0), LaneValue::varying(product));
-    points.bind(adjoint.getArguments().back(), LaneValue::varying(change));
+    points.bind(adjoint.getArgument(batch.size() + 3), LaneValue::varying(change));
+    if (reachingFactors)
+      points.bind(adjoint.getArguments().back(),
+                  LaneValue::varying(code.loadVector(reachingFactors, {at.row, at.column})));
   };
   auto addToSums = [&](PointVectorizer &points) {
     PointVectorizer seen = points.nested(at.visible);

@@ -90,6 +90,7 @@ private:
   void runs(llvm::function_ref<void(Value begin, Value end)> body);
   void exponentials(const Keys &keys, bool careful);
   void sums(const Keys &keys);
+  void multiplyByFactors(const Keys &keys, bool careful);
   void values(const Keys &keys);
   struct Columns {
     Value first;
@@ -106,7 +107,8 @@ private:
   IndexedProducts indexed;
   Value group; ///< rows that share keys
   Value rowBegin;
-  Value scoreTile; ///< [row][key], where the products are
+  Value scoreTile;  ///< [row][key], where the products are
+  Value factorTile; ///< of the weights, likewise
   Value keyCopy;
   Value blockBegin;
   Value shared; ///< partial results, by task
@@ -116,6 +118,8 @@ Value KeyLanes::reserve(Value scratch) {
   ScratchLayout layout(code, scratch);
   products.reserve(layout);
   scoreTile = products.products;
+  if (score.factor)
+    factorTile = layout.allocate({shape.rows(), shape.keys}, {});
   reserveRows(layout);
   indexed.reserve(layout, 1, shape.lanes);
   if (op.getKeyRows())
@@ -214,6 +218,8 @@ void KeyLanes::block(const Keys &keys, Value careful) {
     code.storeVector(maxima[0], factor, {code.index(0), code.index(0)});
     code.branch(careful, [&] { exponentials(keys, true); }, [&] { exponentials(keys, false); });
     sums(keys);
+    if (score.factor)
+      code.branch(careful, [&] { multiplyByFactors(keys, true); }, [&] { multiplyByFactors(keys, false); });
   }
   code.branch(
       careful,
@@ -266,7 +272,9 @@ void KeyLanes::scoresOf(Value begin, Value end, const Keys &keys, bool masked) {
         if (&region == score.block && failed(indexed.bind(vectorizer, query, LaneValue::linear(first))))
           result = failure();
       };
-      Value x = pointScores(code.loadVector(scoreTile, {row, first}), points);
+      auto [x, factors] = pointScores(code.loadVector(scoreTile, {row, first}), points);
+      if (score.factor)
+        code.storeVector(factors, factorTile, {row, first});
       if (active)
         x = code.select(active, x, hiddenScore());
       code.storeVector(x, scoreTile, {row, first});
@@ -307,6 +315,17 @@ void KeyLanes::sums(const Keys &keys) {
     });
     for (auto [row, total] : llvm::zip(tile, totals))
       code.store(total, current.sum, {zero, row});
+  });
+}
+
+/// What has been summed, as it meets the values.
+void KeyLanes::multiplyByFactors(const Keys &keys, bool careful) {
+  Value zero = code.index(0);
+  code.loop(zero, rows, 1, [&](Value row) {
+    code.loop(zero, keys.count, shape.lanes, [&](Value first) {
+      Value x = changed(code.loadVector(scoreTile, {row, first}), code.loadVector(factorTile, {row, first}), careful);
+      code.storeVector(x, scoreTile, {row, first});
+    });
   });
 }
 

@@ -126,9 +126,9 @@ private:
   Value queryBegin;
   std::optional<KeySelection> selection;      ///< with the normaliser "top_k"
   std::optional<Visibility::Tiles> maskTiles; ///< null where no condition needs them
-  // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane]; copies of the parts of a block's keys,
-  // null where they are read from where they lie.
-  Value queryTile, scoreTile;
+  // Scratch: queries [panel * D + d][lane]; scores [panel * keys + key][lane], and factors of their weights likewise;
+  // copies of the parts of a block's keys, null where they are read from where they lie.
+  Value queryTile, scoreTile, factorTile;
   Code::Values keyCopies;
   Code::Values keyViews; ///< of each part of the current block's keys, [key, column], columns adjacent
 };
@@ -137,6 +137,8 @@ Value QueryLanes::reserve(Value scratch) {
   ScratchLayout layout(code, scratch);
   queryTile = layout.allocate({ShapedType::kDynamic, shape.panel()}, {code.mul(d, shape.panels)});
   scoreTile = layout.allocate({shape.panels * shape.keys, shape.panel()}, {});
+  if (score.factor)
+    factorTile = layout.allocate({shape.panels * shape.keys, shape.panel()}, {});
   reserveRows(layout);
   seen.reserve(layout);
   if (selection)
@@ -267,8 +269,12 @@ void QueryLanes::scores(Value panel, const Keys &keys) {
 /// Scores of keys [begin, end) that none of these queries sees: another chunk after them may be seen.
 void QueryLanes::hide(const Vectors &vectors, Value panel, Value begin, Value end) {
   code.loop(begin, end, 1, [&](Value key) {
-    for (int v = 0; v < vectors.count; ++v)
-      code.storeVector(hiddenScore(), scoreTile, {scoreRow(panel, key), code.add(vectors.lane, v * shape.lanes)});
+    for (int v = 0; v < vectors.count; ++v) {
+      Code::Values at{scoreRow(panel, key), code.add(vectors.lane, v * shape.lanes)};
+      code.storeVector(hiddenScore(), scoreTile, at);
+      if (score.factor)
+        code.storeVector(code.splat(0), factorTile, at);
+    }
   });
 }
 
@@ -407,15 +413,18 @@ void QueryLanes::regionVectors(Value panel, const Keys &keys, Value begin, Value
       if (&region == score.block && failed(indexed.bind(vectorizer, LaneValue::linear(lane), LaneValue::uniform(key))))
         result = failure();
     };
-    Value at = scoreRow(panel, key), x = pointScores(code.loadVector(scoreTile, {at, lane}), points);
-    code.storeVector(x, scoreTile, {at, lane});
-    return Code::Values{code.maxOrSecond(x, sofar[0])}; // NaN is skipped here, as in products
+    Value at = scoreRow(panel, key);
+    Scored x = pointScores(code.loadVector(scoreTile, {at, lane}), points);
+    code.storeVector(x.scores, scoreTile, {at, lane});
+    if (score.factor)
+      code.storeVector(x.factors, factorTile, {at, lane});
+    return Code::Values{code.maxOrSecond(x.scores, sofar[0])}; // NaN is skipped here, as in products
   })[0];
   if (softmax())
     code.storeVector(most, blockMaximum, {panel, lane});
 }
 
-/// S = 2^(S - maximum), sum += S.
+/// S = 2^(S - maximum), sum += S; then S times its factor.
 void QueryLanes::exponentials(Value panel, ValueRange maxima, bool careful) {
   Value first = seen.first(panel), last = seen.last(panel);
   auto rowOfWeights = [&](Value key, ValueRange sofar) {
@@ -423,8 +432,10 @@ void QueryLanes::exponentials(Value panel, ValueRange maxima, bool careful) {
     for (int v = 0; v < shape.vectors; ++v) {
       Value at = scoreRow(panel, key), lane = code.index(v * shape.lanes);
       Value weight = weights(code.loadVector(scoreTile, {at, lane}), maxima[v], careful);
-      code.storeVector(weight, scoreTile, {at, lane});
       next.push_back(code.addF(sofar[v], weight));
+      if (score.factor)
+        weight = changed(weight, code.loadVector(factorTile, {at, lane}), careful);
+      code.storeVector(weight, scoreTile, {at, lane});
     }
     return next;
   };

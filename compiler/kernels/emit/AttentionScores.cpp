@@ -42,7 +42,9 @@ ScoreProgram::ScoreProgram(Block &block) : block(&block), scaled(block.getArgume
     head.push_back(user);
     scaled = user->getResult(0);
   }
-  plain = block.getTerminator()->getOperand(0) == scaled;
+  ValueRange results = block.getTerminator()->getOperands();
+  factor = results.size() > 1 ? results.back() : Value();
+  plain = results.front() == scaled && !factor;
 }
 
 //===-- Regions ---------------------------------------------------------------------------------------------------===//
@@ -101,7 +103,7 @@ void AttentionTask::bindPoints(PointVectorizer &points, Block &region, const Poi
   points.bind(region.getArgument(first + axes + 1), at.key);
 }
 
-Value AttentionTask::pointScores(Value x, const Points &at) {
+AttentionTask::Scored AttentionTask::pointScores(Value x, const Points &at) {
   FailureContext failures;
   if (exec) {
     LaneValue point = at.query; // the row's number orders failures
@@ -124,13 +126,24 @@ Value AttentionTask::pointScores(Value x, const Points &at) {
       if (!isKnown && !llvm::is_contained(score.head, &inner) && failed(points.emit(inner)))
         result = failure();
     }
-    return points.vector(region.getTerminator()->getOperand(0));
+    return llvm::map_to_vector(region.getTerminator()->getOperands(), [&](Value y) { return points.vector(y); });
   };
-  if (!score.plain)
-    x = emit(*score.block);
+  Scored found{x, Value()};
+  if (!score.plain) {
+    auto results = emit(*score.block);
+    found.scores = results.front();
+    if (score.factor)
+      found.factors = results.back();
+  }
   if (!softmax()) // -0 marks hidden keys
-    x = code.addF(x, code.splat(0));
-  return mask && at.masked ? code.select(emit(*mask), x, hiddenScore()) : x;
+    found.scores = code.addF(found.scores, code.splat(0));
+  if (mask && at.masked) {
+    Value visible = emit(*mask).front();
+    found.scores = code.select(visible, found.scores, hiddenScore());
+    if (score.factor) // whatever it is there
+      found.factors = code.select(visible, found.factors, code.splat(0));
+  }
+  return found;
 }
 
 //===-- Small formulas --------------------------------------------------------------------------------------------===//
@@ -215,6 +228,16 @@ Value AttentionTask::weights(Value scores, Value maximum, bool careful) {
     return weight;
   Value hidden = code.compareF(arith::CmpFPredicate::OEQ, scores, code.splat(-infinity));
   return code.select(hidden, code.splat(-0.0f), weight);
+}
+
+Value AttentionTask::changed(Value weights, Value factors, bool careful) {
+  Value product = code.mulF(weights, factors);
+  if (!careful)
+    return product;
+  Value bits = code.bitcast(weights, code.vectorOf(code.b.getI32Type()));
+  Value hidden = code.logicalOr(code.equal(bits, code.splatInt(INT32_MIN)),
+                                code.compareF(arith::CmpFPredicate::OEQ, factors, code.splat(0)));
+  return code.select(hidden, code.splat(-0.0f), code.addF(product, code.splat(0)));
 }
 
 } // namespace fovea::kernels

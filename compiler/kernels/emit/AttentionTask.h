@@ -4,7 +4,7 @@
 //     for each block of its keys (shape.keys of them) that some row sees:
 //       scores of the rows, score region, mask, each row's maximum over the block
 //       rescale where the running maximum moved; weights = 2^(score - maximum); sum += weights
-//       output += weights V
+//       output += weights V, each weight times its factor where the score region yields one
 //     merge output and sum with those of the spans before
 //   y = output / sum
 //
@@ -30,7 +30,7 @@
 
 namespace fovea::kernels {
 
-/// The score region, taken apart: score = rest(s * scale), where `scale` is uniform.
+/// The score region, taken apart: score = rest(s * scale), where `scale` is uniform; and the weight's factor.
 struct ScoreProgram {
   explicit ScoreProgram(mlir::Block &block);
   mlir::Block *block;
@@ -42,7 +42,8 @@ struct ScoreProgram {
   llvm::SmallVector<Factor> factors;
   llvm::SmallVector<mlir::Operation *> head; ///< the ops that apply them
   mlir::Value scaled;                        ///< the value after them
-  bool plain;                                ///< nothing follows
+  mlir::Value factor;                        ///< of the weight where it meets its value; null: 1
+  bool plain;                                ///< nothing follows, and there is no factor
 
   /// The product of the head's factors at `batch`; null where there are none.
   mlir::FailureOr<mlir::Value> scale(Code &code, const mlir::IRMapping &outer, mlir::ValueRange batch) const;
@@ -161,14 +162,20 @@ protected:
     std::function<void(mlir::Block &, PointVectorizer &)> bindCaptures = nullptr;
   };
   void bindPoints(PointVectorizer &points, mlir::Block &region, const Points &at);
-  /// Their final scores from their scaled products.
-  mlir::Value pointScores(mlir::Value products, const Points &at);
+  /// What a vector of points has: scores, and factors of their weights or null.
+  struct Scored {
+    mlir::Value scores, factors;
+  };
+  /// Final ones from scaled products.
+  Scored pointScores(mlir::Value products, const Points &at);
 
   // Weights.
   /// Moves a panel's running maxima where the block's exceed them; gives what to subtract, a vector for each of the
   /// panel's.
   Code::Values moveMaxima(mlir::Value panel);
   mlir::Value weights(mlir::Value scores, mlir::Value maximum, bool careful);
+  /// Weights as they meet the values; one whose factor is 0 is hidden.
+  mlir::Value changed(mlir::Value weights, mlir::Value factors, bool careful);
   /// The exponential of a difference of scores, in their unit.
   mlir::Value power(mlir::Value x) { return kernels::power(code, x, !inLog2()); }
   /// row of the output += weight(key) V[key] over all keys but the hidden ones, whose weights are -0.

@@ -941,6 +941,18 @@ graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v
 
 // -----
 
+// attention (C3): a factor without a softmax
+graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v: !graph.tensor<[3, 5], f32>) {
+  // expected-error@+1 {{(C3) the score region ends with graph.yield of one}}
+  %0 = graph.attention q(%q) k(%k) v(%v) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s, %s : f32, f32
+  } mask {} {normalizer = "pointwise"} : (!graph.tensor<[2, 4], f32>, !graph.tensor<[3, 4], f32>, !graph.tensor<[3, 5], f32>) -> !graph.tensor<[2, 5], f32>
+  graph.return
+}
+
+// -----
+
 // attention (C3): result
 graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v: !graph.tensor<[3, 5], f32>, %c: !graph.tensor<[2, 3], f32>) {
   // expected-error@+1 {{(C3) the score region ends with graph.yield of one}}

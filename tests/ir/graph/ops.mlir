@@ -158,6 +158,18 @@ graph.func @rows<[T, S, R]>(%q: !graph.tensor<[T, 8], f32>, %x: !graph.tensor<[R
   graph.return
 }
 
+// CHECK-LABEL: graph.func @factor<[T, S]>
+graph.func @factor<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %f: !graph.tensor<[T, S], f32>) -> !graph.tensor<[T, 8], f32> {
+  %y = graph.attention q(%q) k(%k) v(%k) captures(%f) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    %x = graph.at %f[%t, %j] : !graph.tensor<[T, S], f32> -> f32
+    // CHECK: graph.yield %{{.*}}, %{{.*}} : f32, f32
+    graph.yield %s, %x : f32, f32
+  } mask {
+  } : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T, S], f32>) -> !graph.tensor<[T, 8], f32>
+  graph.return %y : !graph.tensor<[T, 8], f32>
+}
+
 // CHECK-LABEL: graph.func @sums<[B, T]>
 graph.func @sums<[B, T]>(%x: !graph.tensor<[B, T, 8], f32>, %w: !graph.tensor<[24, 8], f32>) {
   // CHECK: graph.contract %{{.*}} [0, 1, 2], %{{.*}} [3, 2] -> [0, 1, 3] : <[B, T, 8], f32>, <[24, 8], f32> -> <[B, T, 24], f32>

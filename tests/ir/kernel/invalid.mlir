@@ -347,9 +347,23 @@ kernel.func @dot(%a: memref<?x64xf32>, %n: index) {
 
 // -----
 
+// kernel.attention C2: a factor without a softmax
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>) {
+  // expected-error @below {{and with softmax perhaps a factor (C2)}}
+  kernel.attention q(%q) k(%k) v(%v) out(%y) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x, %x : f32, f32
+  } mask {
+
+  } {normalizer = "pointwise"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
 // kernel.attention C2
 kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %l: memref<?xf32>, %w: memref<?xf16>, %s: memref<f32>) {
-  // expected-error @below {{the score region is (f32, b..., t, j) -> f32 (C2)}}
+  // expected-error @below {{the score region is (f32, b..., t, j) -> f32, and with softmax perhaps a factor (C2)}}
   kernel.attention q(%q) k(%k) v(%v) out(%y) score {
   ^bb0(%x: f32, %t: index):
     kernel.yield %x : f32
@@ -717,9 +731,25 @@ kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x6
 
 // -----
 
+// kernel.attention_backward C4: what reaches the factor as well
+kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>) {
+  // expected-error @below {{the adjoint region is}}
+  kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    kernel.yield %s, %s : f32, f32
+  } mask {
+  } adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    kernel.yield %d : f32
+  } {normalizer = "softmax"} : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32> lse memref<?xf32> delta memref<?xf32>, memref<?x64xf32> into memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
 // kernel.attention_backward C2
 kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %h: memref<?x64xf16>) {
-  // expected-error @below {{the score region is (f32, b..., t, j) -> f32 (C2)}}
+  // expected-error @below {{the score region is (f32, b..., t, j) -> f32, and with softmax perhaps a factor (C2)}}
   kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv) score {
   ^bb0(%s: f32, %t: index, %j: index):
     kernel.yield %t : index

@@ -250,6 +250,38 @@ graph.func @between<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[
 
 // -----
 
+// What multiplies the weights key by key, and not their sum, is yielded beside the score; not where it depends on the weights.
+// CHECK: "what multiplies the weights and not their sum is a factor of each, where it meets its value"
+// CHECK-LABEL: graph.func @factor
+// CHECK: graph.attention q(%arg0) k(%arg1) v(%arg2) captures({{.*}}) score {
+// CHECK: ^bb0(%[[S:.*]]: f32, %[[T:.*]]: index, %[[J:.*]]: index):
+// CHECK-DAG: graph.at %arg3[%[[T]], %[[J]]]
+// CHECK-DAG: graph.at %arg4[%[[J]]]
+// CHECK: graph.yield %[[S]], %{{.*}} : f32, f32
+// CHECK-LABEL: graph.func @factor_of_weights
+// CHECK-COUNT-2: graph.attention
+// CHECK: {normalizer = "pointwise"}
+graph.func @factor<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>, %g: !graph.tensor<[T, S], f32>, %m: !graph.tensor<[S], i1>) -> !graph.tensor<[T, 32], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
+  %w = graph.mul %p, %g : !graph.tensor<[T, S], f32>
+  %c = graph.constant 0.0 : f32 : !graph.tensor<[], f32>
+  %zero = graph.broadcast %c [] : !graph.tensor<[], f32> -> !graph.tensor<[T, S], f32>
+  %mb = graph.broadcast %m [1] : !graph.tensor<[S], i1> -> !graph.tensor<[T, S], i1>
+  %x = graph.select %mb, %w, %zero : !graph.tensor<[T, S], i1>, !graph.tensor<[T, S], f32>
+  %y = graph.contract %x [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y : !graph.tensor<[T, 32], f32>
+}
+graph.func @factor_of_weights<[T, S]>(%q: !graph.tensor<[T, 64], f32>, %k: !graph.tensor<[S, 64], f32>, %v: !graph.tensor<[S, 32], f32>) -> !graph.tensor<[T, 32], f32> {
+  %s = graph.contract %q [1, 3], %k [2, 3] -> [1, 2] : !graph.tensor<[T, 64], f32>, !graph.tensor<[S, 64], f32> -> !graph.tensor<[T, S], f32>
+  %p = graph.softmax %s {axis = 1} : !graph.tensor<[T, S], f32>
+  %w = graph.mul %p, %p : !graph.tensor<[T, S], f32>
+  %y = graph.contract %w [1, 2], %v [2, 3] -> [1, 3] : !graph.tensor<[T, S], f32>, !graph.tensor<[S, 32], f32> -> !graph.tensor<[T, 32], f32>
+  graph.return %y : !graph.tensor<[T, 32], f32>
+}
+
+// -----
+
 // Weights that are returned as well are computed again, from the log-sum-exp.
 // CHECK: "the weights are also read by return: they are computed for it again, from the log-sum-exp"
 // CHECK-LABEL: graph.func @shown

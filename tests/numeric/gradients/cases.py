@@ -110,6 +110,10 @@ case("attention_causal", "causal_attention(q, k, v)", CAUSAL, "B H T E", lambda 
 case("attention_causal_longer", "causal_attention(q, k, v)", QKV, "B H T E", lambda q, k, v: o.attend(q, k, v, o.causal(q.shape[2], k.shape[2])))
 case("attention_masked", "masked_attention(q, k, v, visible)", QKV | {"visible": "bool B S"}, "B H T E",
      lambda q, k, v, visible: o.attend(q, k, v, visible[:, None, None, :]))
+case("attention_dropped", "dropout(softmax(q @ k.T / sqrt(D)), 0.25, seed) @ v", QKV | {"seed": "i64 < 1000"}, "B H T E",
+     lambda q, k, v, seed: o.attend(q, k, v, factor=lambda shape: o.kept_by_dropout(shape, 0.25, int(seed)) / 0.75), twice="interpreter")
+case("attention_gated", "(softmax(q @ k.T / sqrt(D)) * gates) @ v", QKV | {"gates": "f32 H T S"}, "B H T E",
+     lambda q, k, v, gates: o.attend(q, k, v, factor=lambda shape: gates), twice="interpreter")
 case("heads_split", "split_heads(x, 2)", XD, "B 2 T 3", lambda x: o.split_heads(x, 2))
 case("heads_merged", "merge_heads(x)", {"x": "f32 B H T D"}, "B T H*D", lambda x: o.merge_heads(x))
 case("heads_repeated", "repeat_heads(x, 3)", {"x": "f32 B H T D"}, "B 3*H T D", lambda x: o.repeat_heads(x, 3))

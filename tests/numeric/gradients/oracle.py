@@ -81,7 +81,10 @@ def normalize(x, axis=-1, eps=1e-12): return x / sqrt(maximum(total(x * x, axis,
 
 
 def scores(q, k): return einsum("bhtd,bhsd->bhts", q, k) / math.sqrt(q.shape[-1])
-def attend(q, k, v, seen=True): return einsum("bhts,bhse->bhte", softmax(scores(q, k), seen=seen), v)
+def attend(q, k, v, seen=True, factor=None):
+    """`factor`, of the weights' shape: what they are multiplied by, but not their sum."""
+    weights = softmax(scores(q, k), seen=seen)
+    return einsum("bhts,bhse->bhte", weights * factor(weights.shape) if factor else weights, v)
 
 
 def causal(t, s):

@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t batches = 2, heads = 2;
 constexpr float hiddenNaN = std::numeric_limits<float>::quiet_NaN();
 
-enum class Score { Raw, Scaled, Capped, Biased, Sigmoid };
+enum class Score { Raw, Scaled, Capped, Biased, Sigmoid, Dropped, Gated };
 enum class Mask { None, Causal, Padded, Window };
 struct Variant {
   const char *name;
@@ -30,10 +30,16 @@ const Variant variants[] = {{"raw", Score::Raw, Mask::None},
                             {"biased", Score::Biased, Mask::None},
                             {"biased causal", Score::Biased, Mask::Causal},
                             {"biased padded", Score::Biased, Mask::Padded},
+                            {"factors", Score::Dropped, Mask::None},
+                            {"factors causal", Score::Dropped, Mask::Causal},
+                            {"factors with gradients", Score::Gated, Mask::None},
+                            {"factors with gradients padded", Score::Gated, Mask::Padded},
                             {"sigmoid", Score::Sigmoid, Mask::None},
                             {"sigmoid causal", Score::Sigmoid, Mask::Causal}};
 
 bool isSoftmax(const Variant &variant) { return variant.score != Score::Sigmoid; }
+/// Whether the score region has a second result: 2 or 0; a read of `bias` with a sum.
+bool hasFactor(const Variant &variant) { return variant.score == Score::Dropped || variant.score == Score::Gated; }
 /// Places of a table that are read by a number without order.
 constexpr int64_t buckets = 5;
 
@@ -65,6 +71,25 @@ std::string scoreRegion(Score score) {
            "f32\n kernel.yield %z : f32";
   case Score::Biased:
     return std::string(biasedReads) + "\n kernel.yield %x3 : f32";
+  case Score::Dropped:
+    return R"(%c = arith.constant 0.3 : f32
+    %x = arith.mulf %s, %c : f32
+    %n3 = arith.constant 3 : index
+    %n7 = arith.constant 7 : index
+    %m0 = arith.muli %t, %n7 : index
+    %m1 = arith.addi %m0, %j : index
+    %m2 = arith.remui %m1, %n3 : index
+    %n0 = arith.constant 0 : index
+    %isLeft = arith.cmpi eq, %m2, %n0 : index
+    %double = arith.constant 2.0 : f32
+    %none = arith.constant 0.0 : f32
+    %f = arith.select %isLeft, %none, %double : f32
+    kernel.yield %x, %f : f32, f32)";
+  case Score::Gated:
+    return R"(%c = arith.constant 0.3 : f32
+    %x = arith.mulf %s, %c : f32
+    %f = kernel.load %B[%h, %t, %j] : memref<?x?x?xf32> -> f32
+    kernel.yield %x, %f : f32, f32)";
   case Score::Sigmoid:
     return "%c = arith.constant 1.0 : f32\n %n = arith.negf %s : f32\n %e = math.exp %n : f32\n %a = arith.addf %c, %e "
            ": f32\n "
@@ -78,7 +103,11 @@ std::string adjointRegion(Score score) {
   case Score::Raw:
     return "kernel.yield %g : f32";
   case Score::Scaled:
+  case Score::Dropped:
     return "%c = arith.constant 0.3 : f32\n %x = arith.mulf %g, %c : f32\n kernel.yield %x : f32";
+  case Score::Gated:
+    return "%c = arith.constant 0.3 : f32\n %x = arith.mulf %g, %c : f32\n "
+           "kernel.yield %x, %gf, %h, %t, %j : f32, f32, index, index, index";
   case Score::Capped:
     return "%c = arith.constant 5.0 : f32\n %unit = arith.constant 1.0 : f32\n %x = arith.divf %s, %c : f32\n %y = "
            "math.tanh %x : "
@@ -128,9 +157,11 @@ std::string text(const Variant &variant, bool isStrided, const char *element = "
   std::string x = std::string("memref<?x?x?x?x") + element + (isStrided ? ", strided<[?, ?, ?, ?], offset: ?>>" : ">");
   std::string rows = "memref<?x?x?xf32>", mask = maskRegion(variant.mask);
   bool isBiased = variant.score == Score::Biased;
-  std::string sums = isBiased ? ", %dB, %dL, %dR, %dC, %dT, %dK" : "";
-  std::string types =
-      isBiased ? ", " + rows + ", memref<?x?xf32>, " + rows + ", " + rows + ", " + rows + ", " + rows : "";
+  bool isGated = variant.score == Score::Gated;
+  std::string sums = isBiased ? ", %dB, %dL, %dR, %dC, %dT, %dK" : isGated ? ", %dB" : "";
+  std::string types = isBiased  ? ", " + rows + ", memref<?x?xf32>, " + rows + ", " + rows + ", " + rows + ", " + rows
+                      : isGated ? ", " + rows
+                                : "";
   std::string softmax = isSoftmax(variant) ? " lse(%lse) delta(%delta)" : "";
   return "kernel.func @f(%Q: " + x + ", %K: " + x + ", %V: " + x + ", %lse: " + rows + ", %delta: " + rows +
          ", %G: " + x + ", %dQ: " + x + ", %dKeys: " + x + ", %dV: " + x + ", %M: memref<?x?xi8>, %B: " + rows +
@@ -144,8 +175,8 @@ std::string text(const Variant &variant, bool isStrided, const char *element = "
          softmax + " gradient(%G) into(%dQ, %dKeys, %dV" + sums + ") score {\n ^bb(%s: f32, " + place + "):\n " +
          scoreRegion(variant.score) + "\n } mask {" +
          (mask.empty() ? "" : std::string("\n ^bb(") + place + "):\n " + mask) + "\n } adjoint {\n ^bb(%s: f32, " +
-         place + ", %g: f32):\n " + adjointRegion(variant.score) + "\n } {normalizer = \"" +
-         (isSoftmax(variant) ? "softmax" : "pointwise") + "\"} : " + x + ", " + x + ", " + x +
+         place + ", %g: f32" + (hasFactor(variant) ? ", %gf: f32" : "") + "):\n " + adjointRegion(variant.score) +
+         "\n } {normalizer = \"" + (isSoftmax(variant) ? "softmax" : "pointwise") + "\"} : " + x + ", " + x + ", " + x +
          (isSoftmax(variant) ? " lse " + rows + " delta " + rows : "") + ", " + x + " into " + x + ", " + x + ", " + x +
          types + "\n kernel.return\n}";
 }
@@ -212,6 +243,8 @@ double scoreOf(Problem &p, Score score, double x, int64_t h, int64_t t, int64_t 
   case Score::Raw:
     return x;
   case Score::Scaled:
+  case Score::Dropped:
+  case Score::Gated:
     return double(0.3f) * x;
   case Score::Capped:
     return 5 * std::tanh(x / 5);
@@ -229,6 +262,8 @@ double slopeOf(Score score, double x) {
   case Score::Raw:
     return 1;
   case Score::Scaled:
+  case Score::Dropped:
+  case Score::Gated:
   case Score::Biased:
     return double(0.3f);
   case Score::Capped:
@@ -247,6 +282,10 @@ oracle::AttentionBackwardResult want(const Variant &variant, Problem &p, int64_t
   head.score = [&](double x, int64_t t, int64_t j) { return scoreOf(p, variant.score, x, h, t, j); };
   head.slope = [&](double x, int64_t, int64_t) { return slopeOf(variant.score, x); };
   head.visible = [&](int64_t t, int64_t j) { return p.sees(variant, b, t, j); };
+  if (hasFactor(variant))
+    head.factor = [&](int64_t t, int64_t j) {
+      return variant.score == Score::Gated ? double(p.bias.at(h, t, j)) : (t * 7 + j) % 3 == 0 ? 0.0 : 2.0;
+    };
   return oracle::attentionBackward(head);
 }
 
@@ -319,8 +358,11 @@ void compare(const Variant &variant, Problem &p) {
       checkMatrix("dq", p.dq, b, h, r.dq), checkMatrix("dk", p.dk, b, h, r.dk), checkMatrix("dv", p.dv, b, h, r.dv);
       if (variant.score == Score::Biased)
         checkSums(p, b, h, r.change, bias);
+      if (variant.score == Score::Gated)
+        for (int64_t i = 0; i < p.t * p.s; ++i)
+          bias.add(h * p.t * p.s + i, r.factors[i]);
     }
-  if (variant.score == Score::Biased)
+  if (variant.score == Score::Biased || variant.score == Score::Gated)
     bias.check("bias", p.dBias, 0, batches);
   for (Array<float> *each : p.results())
     CHECK(each->guardsHold());
@@ -406,7 +448,7 @@ TEST_CASE("what is hidden may be anything") {
 }
 
 TEST_CASE("bits depend on neither the order of tasks nor how they are divided") {
-  for (const Variant &variant : {variants[2], variants[7]})
+  for (const Variant &variant : {variants[2], variants[7], variants[11]})
     for (const Target *target : runnableTargets()) {
       Kernels kernels(text(variant, false), *target);
       Problem a(false, 130, 210, 24, 16, 3), b = a;

@@ -112,6 +112,29 @@ const std::vector<Variant> &variants() {
     kernel.yield %see : i1)",
        false, false, false, 1, [](Captures &, double s, int64_t, int64_t) { return 1 / (1 + std::exp(-s)); },
        [](Captures &, int64_t, int64_t t, int64_t j) { return j <= t; }},
+      {"factors that leave some out", R"(
+    %scale = arith.constant 0.25 : f32
+    %y = arith.mulf %s, %scale : f32
+    %keep = kernel.load %allowed[%t, %j] : memref<?x?xi8> -> i1
+    %two = arith.constant 2.0 : f32
+    %none = arith.constant 0.0 : f32
+    %factor = arith.select %keep, %two, %none : f32
+    kernel.yield %y, %factor : f32, f32)",
+       "", true, false, true, 0.25, timesQuarter, nullptr,
+       [](Captures &c, int64_t t, int64_t j) { return c.allowed.at(t, j) ? 2.0 : 0.0; }},
+      {"factors of both signs, causal, sinks", R"(
+    %x = kernel.load %bias[%j, %t] : memref<?x?xf32> -> f32
+    %low = arith.constant -2.0 : f32
+    %f = kernel.load %bias[%t, %j] : memref<?x?xf32> -> f32
+    %factor = arith.maximumf %f, %low : f32
+    %z = arith.addf %s, %x : f32
+    kernel.yield %z, %factor : f32, f32)",
+       R"(
+    %see = arith.cmpi sle, %j, %t : index
+    kernel.yield %see : i1)",
+       true, true, true, 1, [](Captures &c, double s, int64_t t, int64_t j) { return s + c.bias.at(j, t); },
+       [](Captures &, int64_t, int64_t t, int64_t j) { return j <= t; },
+       [](Captures &c, int64_t t, int64_t j) { return std::max(double(c.bias.at(t, j)), -2.0); }},
       {"pointwise scale", scaled, "", false, false, false, 0.25, timesQuarter, nullptr},
   };
   return all;
@@ -212,6 +235,8 @@ void check(Kernels &kernels, const Variant &variant, Problem &p, int64_t chunk) 
         row.q = q.data() + t * row.headSize;
         row.score = [&](double s, int64_t j) { return double(float(variant.scoreOf(p.captures, s, t, j))); };
         row.visible = [&](int64_t j) { return !variant.visible || variant.visible(p.captures, b, t, j); };
+        if (variant.factorOf)
+          row.factor = [&](int64_t j) { return variant.factorOf(p.captures, t, j); };
         oracle::AttentionResult want = oracle::attention(row);
         for (int64_t c = 0; c < p.v.sizes[3]; ++c)
           if (float got = p.out.at(b, h, t, c); !oracle::agrees(got, want.y[c], want.bound[c]) && ++wrong == 1)

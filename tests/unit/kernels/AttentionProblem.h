@@ -28,6 +28,7 @@ struct Variant {
   double slope = 1;
   std::function<double(Captures &, double s, int64_t t, int64_t j)> scoreOf;
   std::function<bool(Captures &, int64_t b, int64_t t, int64_t j)> visible;
+  std::function<double(Captures &, int64_t t, int64_t j)> factorOf = nullptr; ///< the score's second result
 };
 
 /// The score s / 4.

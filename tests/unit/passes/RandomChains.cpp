@@ -393,14 +393,43 @@ OwningOpRef<ModuleOp> fovea::test::changed(MLIRContext &context, unsigned seed) 
   Tensor s = w.shuffled(w.contract(q, k, "d"));
   if (w.maybe(50))
     s = w.select(condition(w, s), s, w.constant(-infinity));
-  unsigned kind = w.pick(4);
-  Tensor weights = kind == 0 ? w.softmaxOp(s, 't') : softmax(w, s, false).weights;
-  if (kind == 1)
-    weights = w.select(condition(w, weights), weights, w.constant(0));
-  else if (kind == 2)
+  Tensor weights = w.maybe(30) ? w.softmaxOp(s, 't') : w.unary<graph::SqrtOp>(softmax(w, s, false).weights);
+  if (w.maybe(30))
     weights = w.binary<graph::MulOp>(w.shuffled(weights), w.argument("ts"));
-  else if (kind == 3)
-    weights = w.unary<graph::SqrtOp>(weights);
+  return w.finish({w.contract(w.shuffled(weights), v, "s")});
+}
+
+OwningOpRef<ModuleOp> fovea::test::factored(MLIRContext &context, unsigned seed) {
+  ChainWriter w(context, seed);
+  Tensor q = w.argument("bhtd"), k = w.argument("bhsd"), v = w.argument("bhse");
+  Tensor s = w.shuffled(w.contract(q, k, "d"));
+  if (w.maybe(50))
+    s = w.select(condition(w, s), s, w.constant(-infinity));
+  Tensor weights;
+  do
+    weights = w.maybe(50) ? softmax(w, s, false).weights : softmaxWithSink(w, s).weights;
+  while (!weights.value);
+  for (unsigned steps = 1 + w.pick(2); steps > 0; --steps) {
+    if (w.maybe(50))
+      weights = w.shuffled(weights);
+    switch (w.pick(5)) {
+    case 0:
+      weights = w.select(condition(w, weights), weights, w.constant(0));
+      break;
+    case 1:
+      weights = w.binary<graph::MulOp>(weights, w.argument("ts"));
+      break;
+    case 2:
+      weights = w.binary<graph::DivOp>(weights, w.rootOf('s'));
+      break;
+    case 3:
+      weights = w.binary<graph::MulOp>(w.argument("bs"), w.unary<graph::NegOp>(weights));
+      break;
+    default: // of the scores' own
+      weights = w.binary<graph::MulOp>(weights, w.unary<graph::SigmoidOp>(w.contract(q, k, "d")));
+    }
+  }
+  weights = w.binary<graph::MulOp>(weights, w.argument("hs"));
   return w.finish({w.contract(w.shuffled(weights), v, "s")});
 }
 

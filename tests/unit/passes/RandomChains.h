@@ -18,6 +18,9 @@ mlir::OwningOpRef<mlir::ModuleOp> shared(mlir::MLIRContext &context, unsigned ki
 /// Weights that are changed before they meet the values, or normalised over the queries: two passes over the keys.
 mlir::OwningOpRef<mlir::ModuleOp> changed(mlir::MLIRContext &context, unsigned seed);
 
+/// Weights that choices and factors change, key by key, and their own sum does not have: one pass.
+mlir::OwningOpRef<mlir::ModuleOp> factored(mlir::MLIRContext &context, unsigned seed);
+
 /// Sums of weights of several softmaxes times the same values: an attention each.
 mlir::OwningOpRef<mlir::ModuleOp> mixture(mlir::MLIRContext &context, unsigned seed, unsigned count);
 

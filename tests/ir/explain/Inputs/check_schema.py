@@ -16,7 +16,7 @@ MASK = {"text": TEXT, "formula": (TEXT, None), "terms": [{"kind": TEXT, "formula
 CAPTURE = {"name": TEXT, "type": TEXT, "regions": [TEXT], "indices": [TEXT], "by_query": TEXT, "by_key": TEXT}
 ATTENTION = {"batch": [TEXT], "queries": TEXT, "keys": TEXT, "inner": TEXT, "values": TEXT, "q": TEXT, "k": TEXT,
              "joined": [{"q": TEXT, "k": TEXT}], "v": TEXT, "result": TEXT,
-             "shared": [TEXT], "normalizer": TEXT, "score": TEXT, "scale": (TEXT, None), "mask": MASK, "captures": [CAPTURE],
+             "shared": [TEXT], "normalizer": TEXT, "score": TEXT, "factor": (TEXT, None), "scale": (TEXT, None), "mask": MASK, "captures": [CAPTURE],
              "hints": [{"text": TEXT, "place": (PLACE, None)}]}
 VARIANT = {"name": TEXT, "condition": TEXT, "decided_by": TEXT}
 TARGET = {"target": TEXT, "tile_queries": NUMBER, "tile_keys": NUMBER, "variants": [VARIANT]}

@@ -137,6 +137,8 @@ public:
   bool splitDims(const syntax::TypeExpr &type, const std::vector<DimExpr> &dims,
                  std::vector<std::pair<const syntax::DimensionExpr *, std::vector<DimExpr>>> &out);
   std::set<std::string> freeNames(const syntax::Expr &e);
+  /// Takes the state of the function's module that has `name` as a size, which names its sizes; whether there is one.
+  bool bindStateSize(const std::string &name);
   std::optional<TensorType> evaluateType(const syntax::TypeExpr &t, bool freshSymbols);
   DimExpr evaluateDim(const syntax::Expr &e, bool freshSymbols);
   bool checkResults(const syntax::FunctionDecl &decl, Entity &result);

@@ -114,6 +114,8 @@ std::vector<std::string> Elaborator::namesInScope() {
 Entity Elaborator::lookupName(const syntax::Expr &e) {
   if (std::optional<Entity> v = findName(e.text))
     return *v;
+  if (bindStateSize(e.text))
+    return Entity::ofSize(frame->dims.at(e.text));
   if (frame->scope)
     for (const auto &[name, imported] : frame->scope->imports)
       if (name == e.text) {

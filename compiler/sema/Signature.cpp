@@ -47,8 +47,31 @@ std::set<std::string> Elaborator::freeNames(const syntax::Expr &e) {
   return unknown;
 }
 
+bool Elaborator::bindStateSize(const std::string &name) {
+  if (!frame->hasSelf || !frame->builder)
+    return false;
+  const ModuleRef self = frame->roots[0];
+  for (const std::string &member : self.instance->order) {
+    const Entity &state = self.instance->members.at(member);
+    if (!state.is(Kind::State))
+      continue;
+    std::set<std::string> names;
+    for (const syntax::DimensionExpr &d : state.member->type.dimensions)
+      if (d.size)
+        collectNames(*d.size, names);
+    if (names.count(name))
+      memberOf(self, member, {});
+    if (frame->dims.count(name))
+      return true;
+  }
+  return false;
+}
+
 DimExpr Elaborator::evaluateDim(const syntax::Expr &e, bool freshSymbols) {
   std::set<std::string> unknown = freeNames(e);
+  if (!freshSymbols)
+    for (auto name = unknown.begin(); name != unknown.end();)
+      name = bindStateSize(*name) ? unknown.erase(name) : std::next(name);
   if (!unknown.empty()) {
     const std::string &name = *unknown.begin();
     bool linear = e.kind == ExprKind::Name;

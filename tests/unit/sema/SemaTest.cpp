@@ -331,6 +331,20 @@ TEST_CASE("state: reads see writes, and each module has its own") {
   CHECK(written == 3);
 }
 
+TEST_CASE("state: functions of its module know the names of its sizes, also before they read it") {
+  Elaborated e("module C() { state kept: f32[B, limit]\n fn room(x: f32[B, T]) -> f32[B, limit - T] {\n"
+               "assert T <= limit, \"full\"\n let left = limit - T\n broadcast(0.0, [B, left]) } }\n"
+               "model M { c: C()\n state all: f32[2 * rows] = 0\n entry room(x: f32[B, T]) -> f32[B] { sum(c.room(x), "
+               "axis = 1) }\n"
+               "entry empty(x: f32[T]) -> f32[rows] { f32(index(rows)) }\n"
+               "entry fill(x: f32[rows]) { all = concat([x, x], axis = 0) } }");
+  GOOD(e);
+  CHECK(resultDims(e.entry(1), 0) == "rows");
+  CHECK(
+      Elaborated("model M { state kept: f32[B, limit]\n entry e(x: f32[T]) -> f32[T] { x + f32(limits) } }").error() ==
+      "unknown-name");
+}
+
 TEST_CASE("what nothing calls is checked too, where it can be") {
   CHECK(Elaborated("fn f(x: f32[T, 4]) -> f32[T, 5] { x }\nmodel M { entry e(x: f32[B]) -> f32[B] { x } }").error() ==
         "result-mismatch");

@@ -82,7 +82,13 @@ bool fovea::isNearMiss(graph::ContractOp product, ChainReport &report) {
     Value by = denominator(weights, product, *exponential);
     llvm::SetVector<Operation *> behind = sources((*exponential)->getResult(0), isReduction);
     bool isOfScores = llvm::any_of(behind, [](Operation *op) { return isa<graph::ContractOp>(op); });
-    auto reduces = [](Operation *op) { return isa<graph::ReduceOp>(op); };
+    // One key alone has the weight 1, and its scores are no more than the queries are.
+    auto reduces = [](Operation *op) {
+      auto reduce = dyn_cast<graph::ReduceOp>(op);
+      return reduce && llvm::any_of(reduce.getAxes(), [&](int64_t axis) {
+               return !cast<graph::TensorType>(reduce.getX().getType()).getDim(axis).isConstant(1);
+             });
+    };
     bool isNormalised =
         llvm::any_of(sources(weights, isReduction), reduces) || (by && llvm::any_of(sources(by, isReduction), reduces));
     if (!isOfScores || !isNormalised)

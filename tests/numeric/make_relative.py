@@ -39,6 +39,13 @@ def main():
                          "inputs": [f"{FOLDER}/{size}.{name}.npy" for name in names],
                          "outputs": {"result": f"{FOLDER}/{entry}.{size}.result.npy"},
                          "via": ["program", "interpreter"], "tolerance": TOLERANCE})
+    distance = torch.arange(-2048, 2049)
+    found = {"distance": distance} | relative.buckets(distance)
+    for name, value in found.items():
+        np.save(ROOT / FOLDER / f"buckets.{name}.npy", value.numpy())
+    # In float64 the constant's logarithm, which is an f32, is too large for the numerators' exact ones: a bucket less at 16, 32, 64.
+    rows.append({"name": "relative_buckets", "source": "tests/numeric/relative.fov", "entry": "buckets", "inputs": [f"{FOLDER}/buckets.distance.npy"],
+                 "outputs": {name: f"{FOLDER}/buckets.{name}.npy" for name in found if name != "distance"}, "via": ["program", "memory"], "tolerance": 0})
     path = HERE / "cases.json"
     table = json.loads(path.read_text())
     table["cases"] = [case for case in table["cases"] if not case["name"].startswith("relative_")] + rows

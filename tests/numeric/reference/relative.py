@@ -1,7 +1,8 @@
-"""Relative positions as their authors compute them: Transformer-XL's shift of a padded matrix, and DeBERTa by the package transformers."""
+"""Relative positions as their authors compute them: Transformer-XL's shift of a padded matrix, DeBERTa and buckets by the package transformers."""
 import torch
 from transformers import DebertaV2Config
 from transformers.models.deberta_v2 import modeling_deberta_v2 as deberta_v2
+from transformers.models.t5.modeling_t5 import T5Attention
 
 HEADS, DEPTH, REACH = 2, 24, 50
 SIZES = {"many": (37, 131), "few": (3, 211)}  # queries, keys; DeBERTa has as many of both
@@ -49,6 +50,12 @@ def deberta(queries, keys, values, key_places, query_places):
     attention.key_proj, attention.query_proj = Given(key_places), Given(query_places)
     bias = attention.disentangled_attention_bias(queries, keys, None, torch.zeros(2 * REACH, HEADS * DEPTH), 3)
     return torch.softmax(queries @ keys.mT / (3 * DEPTH) ** 0.5 + bias, -1) @ values
+
+
+def buckets(distance):
+    bucket = T5Attention._relative_position_bucket
+    return {"both": bucket(distance), "back": bucket(distance, bidirectional=False),
+            "signed": deberta_v2.make_log_bucket_position(distance, 256, 512).long()}
 
 
 EXAMPLES = [transformer_xl, deberta]

@@ -63,6 +63,8 @@ public:
     if (!code)
       code = makeContext();
     if (!code)
+      code = begin(); // a file's states may give the sizes of the outputs
+    if (!code)
       code = outputs.allocate(context, program, runningEntry(options), program.entries[options.entry].output_count,
                               inputs.data(), inputs.size());
     if (!code)
@@ -142,14 +144,16 @@ private:
     return report(code);
   }
 
+  /// Every repetition starts from the same states.
+  int begin() {
+    if (program.state_count)
+      fovea_context_reset(context);
+    return options.states ? report(fovea_context_load(context, options.states, &error)) : static_cast<int>(ExitOk);
+  }
+
   int runOnce() {
     if (Interrupts::signalled())
       return ExitData;
-    if (program.state_count) // every repetition starts from the same states
-      fovea_context_reset(context);
-    if (options.states)
-      if (fovea_code code = fovea_context_load(context, options.states, &error))
-        return report(code);
     return report(fovea_run(context, runningEntry(options), inputs.data(), inputs.size(), outputs.data(),
                             outputs.size(), &error));
   }
@@ -161,7 +165,9 @@ private:
     Array<int64_t> times;
     fovea_run_info info = {};
     for (int32_t i = 0; i < options.repeat && !code; ++i) {
-      code = runOnce();
+      code = begin();
+      if (!code)
+        code = runOnce();
       fovea_context_run_info(context, &info);
       if (!times.push(info.nanoseconds))
         return report(outOfMemory(&error, "times", 0));

@@ -119,6 +119,16 @@ TEST_CASE("command line: runs, prints, writes, reads npz, converts exactly") {
   CHECK(result.out == "rest: f32[3]\n[2, 3, 4]\n");
   result = run({"push", file("x.npy", rt::FileDtype::F32, {1}, four), "1", "--size", "limit=2", "--weights", w});
   CHECK(result.out == "keys: f32[1, 2]\n[[-1, 1]]\n");
+  // The file gives the states' sizes as well, and every repetition begins with it.
+  int64_t oneByTwo[] = {1, 2};
+  rt::OutputTensor kept = {"keys", rt::FileDtype::F32, 2, oneByTwo, a + 1};
+  std::string states = temporaryPath("states.npz");
+  REQUIRE(save(states, &ignored, [&](rt::OutputFile &to) { return rt::writeNpz(to, &kept, 1, {}, &ignored); }) ==
+          FOVEA_OK);
+  for (const char *times : {"1", "2"}) {
+    result = run({"push", temporaryPath("x.npy"), "1", "--states", states, "--weights", w, "--repeat", times});
+    CHECK(result.out == "keys: f32[1, 2]\n[[2, 1]]\n");
+  }
   setenv("FOVEA_WEIGHTS", w.c_str(), 1);
   CHECK(run({"add", pathA, pathB}).code == 0);
   unsetenv("FOVEA_WEIGHTS");

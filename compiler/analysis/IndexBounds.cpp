@@ -117,7 +117,8 @@ IndexBounds::IndexBounds(graph::FuncOp function) {
   llvm::erase_if(required, [](auto &fact) { return !fact.first || !fact.second; });
 }
 
-/// Where a maximum is added, either side proves it; where one is subtracted, both are needed. Minima the other way round.
+/// Where a maximum is added, either side proves it; where one is subtracted, both are needed. Minima the other way
+/// round.
 bool IndexBounds::isNonNegative(DimExpr e, unsigned depth) const {
   if (!e)
     return false;
@@ -146,7 +147,13 @@ bool IndexBounds::isAtMost(DimExpr a, DimExpr b) const { return a && b && isNonN
 
 bool IndexBounds::isWithin(Value tensor, DimExpr size) {
   IndexRange range = rangeOf(tensor);
-  return range.low && range.high && isAtMost(DimExpr(0), *range.low) && isAtMost(*range.high, size - DimExpr(1));
+  size_t general = required.size();
+  for (DimExpr dim : typeOf(tensor).getDims()) // an element is there only where every axis has one
+    required.push_back({DimExpr(1), dim});
+  bool isProved =
+      range.low && range.high && isAtMost(DimExpr(0), *range.low) && isAtMost(*range.high, size - DimExpr(1));
+  required.truncate(general);
+  return isProved;
 }
 
 std::optional<bool> IndexBounds::truthOf(Value condition) {

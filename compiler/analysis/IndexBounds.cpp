@@ -76,9 +76,12 @@ struct RealDomain {
   bool isPositive(double x) { return x > 0; }
   Known apply(double x) { return finite(op.evaluate({x})); }
 
-  /// Four units in the last place of f32, whose least number above 0 is 2^-149. What is at least 0 stays so.
-  static RealRange outwards(RealRange range) {
-    auto margin = [](double x) { return std::max(std::abs(x) * 0x1p-21, 0x1p-149); };
+  /// Four units in the last place of f32, whose least number above 0 is 2^-149. What is at least 0 stays so, and so
+  /// does an f32 that ends the range of a result which is `rounded` once.
+  static RealRange outwards(RealRange range, bool isRounded) {
+    auto margin = [&](double x) {
+      return isRounded && double(float(x)) == x ? 0 : std::max(std::abs(x) * 0x1p-21, 0x1p-149);
+    };
     if (range.low && (*range.low != 0 || std::signbit(*range.low)))
       range.low = *range.low > 0 ? std::max(0.0, *range.low - margin(*range.low)) : *range.low - margin(*range.low);
     if (range.high && *range.high != 0)
@@ -188,22 +191,35 @@ static Value elementsOf(Operation *op) {
 }
 
 IndexRange IndexBounds::integers(Value tensor, unsigned depth) {
-  Operation *op = tensor.getDefiningOp();
-  if (!op || depth > maximalDepth || !isa<IntegerType>(typeOf(tensor).getElementType()))
-    return {};
-  if (auto found = known.find(tensor); found != known.end())
+  if (auto found = context->integers.find(tensor); found != context->integers.end())
     return found->second;
+  if (!tensor.getDefiningOp() || depth > maximalDepth || !isa<IntegerType>(typeOf(tensor).getElementType()))
+    return {};
   IndexRange range = compute(tensor, depth + 1);
-  return known[tensor] = range;
+  return context->integers[tensor] = range;
+}
+
+/// Of floats that are cut off: NaN gives 0, what does not fit the nearest integer that does.
+static IndexRange cutOff(const RealRange &range, unsigned width) {
+  if (!range.isKnown() || width == 1) // may be NaN
+    return {};
+  auto end = [&](std::optional<double> bound, double limit) -> std::optional<DimExpr> {
+    double number = std::trunc(bound.value_or(limit));
+    if (width < 64)
+      number = limit < 0 ? std::max(number, limit) : std::min(number, limit);
+    return std::abs(number) < 0x1p40 ? SizeDomain::moderate(DimExpr(int64_t(number))) : std::nullopt;
+  };
+  double beyond = std::ldexp(1.0, width - 1);
+  return {end(range.low, -beyond), end(range.high, beyond - 1)};
 }
 
 IndexRange IndexBounds::compute(Value tensor, unsigned depth) {
   Operation *op = tensor.getDefiningOp();
   if (Value same = elementsOf(op))
-    return integers(same, depth);
+    return elsewhere([&] { return integers(same, depth); });
   if (auto topK = dyn_cast<graph::TopKOp>(op)) {
     if (tensor == topK.getValues())
-      return integers(topK.getX(), depth);
+      return elsewhere([&] { return integers(topK.getX(), depth); });
     std::optional<DimExpr> last = SizeDomain::moderate(typeOf(topK.getX()).getDims().back() - DimExpr(1));
     return {DimExpr(0), last};
   }
@@ -223,12 +239,18 @@ IndexRange IndexBounds::compute(Value tensor, unsigned depth) {
   }
   SizeDomain domain{*this, op};
   IntervalRules<SizeDomain> rules(domain);
-  if (auto concat = dyn_cast<graph::ConcatOp>(op)) {
-    IndexRange all = integers(concat.getXs().front(), depth);
-    for (Value piece : concat.getXs().drop_front())
-      all = rules(IntervalRule::Choice, {all, integers(piece, depth)});
-    return all;
-  }
+  if (auto concat = dyn_cast<graph::ConcatOp>(op))
+    return elsewhere([&] {
+      IndexRange all = integers(concat.getXs().front(), depth);
+      for (Value piece : concat.getXs().drop_front())
+        all = rules(IntervalRule::Choice, {all, integers(piece, depth)});
+      return all;
+    });
+  if (auto select = dyn_cast<graph::SelectOp>(op))
+    return choice(select, depth, &IndexBounds::integers,
+                  [&](auto a, auto b) { return rules(IntervalRule::Choice, {a, b}); });
+  if (auto convert = dyn_cast<graph::CastOp>(op); convert && !isa<IntegerType>(typeOf(convert.getX()).getElementType()))
+    return cutOff(reals(convert.getX(), depth), typeOf(tensor).getElementType().getIntOrFloatBitWidth());
   if (auto compare = dyn_cast<graph::CompareOp>(op))
     return comparison(compare, depth);
   auto elementwise = dyn_cast<graph::ElementwiseOpInterface>(op);
@@ -276,22 +298,35 @@ IndexRange IndexBounds::comparison(graph::CompareOp op, unsigned depth) {
 //===-- Reals -----------------------------------------------------------------------------------------------------===//
 
 RealRange IndexBounds::reals(Value tensor, unsigned depth) {
+  if (auto found = context->reals.find(tensor); found != context->reals.end())
+    return found->second;
   Operation *op = tensor.getDefiningOp();
   if (!op || depth > maximalDepth || !typeOf(tensor).getElementType().isF32())
     return {};
-  if (auto found = knownReal.find(tensor); found != knownReal.end())
-    return found->second;
   RealRange range = computeReal(op, depth + 1);
-  return knownReal[tensor] = range;
+  return context->reals[tensor] = range;
+}
+
+/// A number that a maximum is not below, or a minimum not above.
+static std::optional<double> numberBeyond(DimExpr e, DimExpr::Kind kind) {
+  if (std::optional<int64_t> number = e.value())
+    return double(*number);
+  const DimExpr::Term *term = e.terms().size() == 1 ? &e.terms().front() : nullptr;
+  if (!term || term->coefficient != 1 || term->factors.size() != 1 || term->factors[0].kind() != kind)
+    return std::nullopt;
+  auto a = numberBeyond(term->factors[0].lhs(), kind), b = numberBeyond(term->factors[0].rhs(), kind);
+  if (!a || !b)
+    return a ? a : b;
+  return kind == DimExpr::Kind::Max ? std::max(*a, *b) : std::min(*a, *b);
 }
 
 RealRange IndexBounds::computeReal(Operation *op, unsigned depth) {
   if (Value same = elementsOf(op))
-    return reals(same, depth);
-  if (auto constant = dyn_cast<graph::ConstantOp>(op)) {
+    return elsewhere([&] { return reals(same, depth); });
+  if (auto constant = dyn_cast<graph::ConstantOp>(op)) { // exact: its attribute is an f32
     auto number = dyn_cast<FloatAttr>(constant.getValueAttr());
     std::optional<double> value = number ? RealDomain::finite(number.getValueAsDouble()) : std::nullopt;
-    return RealDomain::outwards({value, value});
+    return {value, value};
   }
   if (auto convert = dyn_cast<graph::CastOp>(op)) {
     if (!isa<IntegerType>(typeOf(convert.getX()).getElementType()))
@@ -300,19 +335,146 @@ RealRange IndexBounds::computeReal(Operation *op, unsigned depth) {
     // A size is at most 2^63; a bound that is no number is known by its sign.
     RealRange result{-0x1p63, 0x1p63};
     if (range.low)
-      result.low = range.low->value() ? double(*range.low->value()) : isAtMost(DimExpr(0), *range.low) ? 0 : -0x1p63;
+      result.low =
+          numberBeyond(*range.low, DimExpr::Kind::Max).value_or(isAtMost(DimExpr(0), *range.low) ? 0 : -0x1p63);
     if (range.high)
-      result.high = range.high->value() ? double(*range.high->value()) : isAtMost(*range.high, DimExpr(0)) ? 0 : 0x1p63;
-    return RealDomain::outwards(result);
+      result.high =
+          numberBeyond(*range.high, DimExpr::Kind::Min).value_or(isAtMost(*range.high, DimExpr(0)) ? 0 : 0x1p63);
+    return RealDomain::outwards(result, true);
   }
   auto elementwise = dyn_cast<graph::ElementwiseOpInterface>(op);
   if (!elementwise)
     return {};
-  SmallVector<RealRange> operands;
-  if (isa<graph::SelectOp>(op))
-    operands.push_back({}); // its condition says nothing
-  for (Value operand : op->getOperands().drop_front(operands.size()))
-    operands.push_back(reals(operand, depth));
   RealDomain domain{elementwise};
-  return RealDomain::outwards(IntervalRules<RealDomain>(domain)(elementwise.getIntervalRule(), operands));
+  if (auto select = dyn_cast<graph::SelectOp>(op))
+    return choice(select, depth, &IndexBounds::reals,
+                  [&](auto a, auto b) { return IntervalRules<RealDomain>(domain)(IntervalRule::Choice, {a, b}); });
+  SmallVector<RealRange> operands;
+  for (Value operand : op->getOperands())
+    operands.push_back(reals(operand, depth));
+  bool isRounded = isa<graph::NegOp, graph::AbsOp, graph::FloorOp, graph::CeilOp, graph::AddOp, graph::SubOp,
+                       graph::MulOp, graph::DivOp, graph::MaxOp, graph::MinOp>(op);
+  return RealDomain::outwards(IntervalRules<RealDomain>(domain)(elementwise.getIntervalRule(), operands), isRounded);
+}
+
+//===-- Sides of choices ------------------------------------------------------------------------------------------===//
+
+/// A choice within so many others does not bound its sides: each is looked at again for every way that leads to it.
+static constexpr unsigned mostConditions = 4;
+
+template <typename Range, typename Join>
+Range IndexBounds::choice(graph::SelectOp op, unsigned depth, Range (IndexBounds::*of)(Value, unsigned), Join join) {
+  IndexRange truth = integers(op.getCondition(), depth);
+  bool isAlways = truth.low && isAtMost(DimExpr(1), *truth.low),
+       isNever = truth.high && isAtMost(*truth.high, DimExpr(0));
+  if (isAlways || isNever)
+    return (this->*of)(isAlways ? op.getLhs() : op.getRhs(), depth);
+  std::optional<Range> all;
+  for (bool holds : {true, false}) {
+    Context there = assuming(op.getCondition(), holds, depth);
+    if (there.isEmpty)
+      continue;
+    Context *here = context;
+    if (there.isNarrower)
+      context = &there;
+    Range side = (this->*of)(holds ? op.getLhs() : op.getRhs(), depth);
+    context = here;
+    all = all ? join(*all, side) : side;
+  }
+  return all.value_or(Range());
+}
+
+/// What is known here, and where a condition is true, or false.
+IndexBounds::Context IndexBounds::assuming(Value condition, bool truth, unsigned depth) {
+  Context there;
+  there.assumed = context->assumed;
+  there.conditions = context->conditions + 1;
+  for (const void *opaque : there.assumed) {
+    Value value = Value::getFromOpaquePointer(opaque);
+    if (auto found = context->integers.find(value); found != context->integers.end())
+      there.integers.insert(*found);
+    if (auto found = context->reals.find(value); found != context->reals.end())
+      there.reals.insert(*found);
+  }
+  if (there.conditions <= mostConditions)
+    assume(there, condition, truth, depth);
+  return there;
+}
+
+void IndexBounds::assume(Context &there, Value condition, bool truth, unsigned depth) {
+  Operation *op = condition.getDefiningOp();
+  if (isa_and_nonnull<graph::NotOp>(op))
+    return assume(there, op->getOperand(0), !truth, depth);
+  if (truth ? isa_and_nonnull<graph::AndOp>(op) : isa_and_nonnull<graph::OrOp>(op)) {
+    assume(there, op->getOperand(0), truth, depth);
+    return assume(there, op->getOperand(1), truth, depth);
+  }
+  auto compare = dyn_cast_or_null<graph::CompareOp>(op);
+  if (!compare)
+    return;
+  Value less = compare.getLhs(), more = compare.getRhs();
+  // What is not less than NaN is not at least as much.
+  bool isInteger = isa<IntegerType>(typeOf(less).getElementType());
+  if (!truth && !isInteger && !(reals(less, depth).isKnown() && reals(more, depth).isKnown()))
+    return;
+  StringRef predicate = compare.getPredicate();
+  if (predicate == (truth ? "eq" : "ne")) {
+    assumeOrdered(there, less, more, false, depth);
+    return assumeOrdered(there, more, less, false, depth);
+  }
+  if (predicate == "eq" || predicate == "ne")
+    return;
+  bool isTurned = predicate == "gt" || predicate == "ge", isStrict = predicate == "lt" || predicate == "gt";
+  if (isTurned != !truth)
+    std::swap(less, more);
+  assumeOrdered(there, less, more, isStrict == truth, depth);
+}
+
+void IndexBounds::assumeOrdered(Context &there, Value less, Value more, bool isStrict, unsigned depth) {
+  if (!isa<IntegerType>(typeOf(less).getElementType())) {
+    narrow(there, less, RealRange{std::nullopt, reals(more, depth).high}, depth);
+    return narrow(there, more, RealRange{reals(less, depth).low, std::nullopt}, depth);
+  }
+  auto moved = [&](std::optional<DimExpr> bound, int64_t by) {
+    return bound ? SizeDomain::moderate(*bound + DimExpr(isStrict ? by : 0)) : std::nullopt;
+  };
+  narrow(there, less, IndexRange{std::nullopt, moved(integers(more, depth).high, -1)}, depth);
+  narrow(there, more, IndexRange{moved(integers(less, depth).low, 1), std::nullopt}, depth);
+}
+
+void IndexBounds::narrow(Context &there, Value value, IndexRange to, unsigned depth) {
+  IndexRange range = integers(value, depth);
+  if (auto found = there.integers.find(value); found != there.integers.end())
+    range = found->second;
+  SizeDomain domain{*this, value.getDefiningOp()};
+  IndexRange both = range;
+  if (to.low)
+    both.low = range.low ? domain.max(*range.low, *to.low) : to.low;
+  if (to.high)
+    both.high = range.high ? domain.min(*range.high, *to.high) : to.high;
+  if (both.low == range.low && both.high == range.high)
+    return;
+  there.integers[value] = both;
+  there.assumed.insert(value.getAsOpaquePointer());
+  there.isNarrower = true;
+  there.isEmpty |= both.low && both.high && isAtMost(*both.high + DimExpr(1), *both.low);
+}
+
+void IndexBounds::narrow(Context &there, Value value, RealRange to, unsigned depth) {
+  RealRange range = reals(value, depth);
+  if (auto found = there.reals.find(value); found != there.reals.end())
+    range = found->second;
+  RealRange both = range;
+  if (to.low && *to.low == 0)
+    to.low = -0.0; // which compares as 0 does
+  if (to.low)
+    both.low = std::max(range.low.value_or(*to.low), *to.low);
+  if (to.high)
+    both.high = std::min(range.high.value_or(*to.high), *to.high);
+  if (both.low == range.low && both.high == range.high)
+    return;
+  there.reals[value] = both;
+  there.assumed.insert(value.getAsOpaquePointer());
+  there.isNarrower = true;
+  there.isEmpty |= both.low && both.high && *both.high < *both.low;
 }

@@ -103,7 +103,7 @@ graph.func @prepare(%w: !graph.tensor<[8, 40], f32> {graph.param = "w"}) -> (!gr
 
 // -----
 
-// Rows at places that are proved to be inside need no check ...
+// Rows at places that are proved to be inside need no check.
 // CHECK-LABEL: func.func @inside
 // CHECK: kernel.func
 // CHECK-NOT: kernel.check
@@ -122,7 +122,146 @@ graph.func @inside<[N]>(%x: !graph.tensor<[2*N+1, 4], f32> {graph.input = "x"}, 
 
 // -----
 
-// ... others are checked.
+// Each side of a choice is bounded by its condition, through floats as well: T5's buckets, and numbers of an input.
+// CHECK-LABEL: func.func @buckets
+// CHECK: kernel.func
+// CHECK-NOT: kernel.check
+// CHECK: kernel.store
+graph.func @buckets<[N]>(%x: !graph.tensor<[16, 4], f32> {graph.input = "x"}, %ids: !graph.tensor<[N], i64> {graph.input = "ids"})
+    -> (!graph.tensor<[N, 4], f32> {graph.output = "y"}) attributes {entry} {
+  %eight.0 = graph.constant 8 : i64 : !graph.tensor<[], i64>
+  %eight = graph.broadcast %eight.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %last.0 = graph.constant 15 : i64 : !graph.tensor<[], i64>
+  %last = graph.broadcast %last.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %size.0 = graph.constant 8.0 : f32 : !graph.tensor<[], f32>
+  %size = graph.broadcast %size.0 [] : !graph.tensor<[], f32> -> !graph.tensor<[N], f32>
+  %n = graph.iota : !graph.tensor<[N], i64>
+  %f = graph.cast %n : !graph.tensor<[N], i64> -> !graph.tensor<[N], f32>
+  %q = graph.div %f, %size : !graph.tensor<[N], f32>
+  %l = graph.log %q : !graph.tensor<[N], f32>
+  %i = graph.cast %l : !graph.tensor<[N], f32> -> !graph.tensor<[N], i64>
+  %far = graph.add %i, %eight : !graph.tensor<[N], i64>
+  %large = graph.min %far, %last : !graph.tensor<[N], i64>
+  %near = graph.compare "lt" %n, %eight : !graph.tensor<[N], i64> -> !graph.tensor<[N], i1>
+  %place = graph.select %near, %n, %large : !graph.tensor<[N], i1>, !graph.tensor<[N], i64>
+  %y = graph.gather %x at %place [0] : !graph.tensor<[16, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
+  graph.return %y : !graph.tensor<[N, 4], f32>
+}
+
+// -----
+
+// CHECK-LABEL: func.func @chosen
+// CHECK: kernel.func
+// CHECK-NOT: kernel.check
+// CHECK: kernel.store
+graph.func @chosen<[N]>(%x: !graph.tensor<[16, 4], f32> {graph.input = "x"}, %ids: !graph.tensor<[N], i64> {graph.input = "ids"})
+    -> (!graph.tensor<[N, 4], f32> {graph.output = "y"}) attributes {entry} {
+  %zero.0 = graph.constant 0 : i64 : !graph.tensor<[], i64>
+  %zero = graph.broadcast %zero.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %end.0 = graph.constant 16 : i64 : !graph.tensor<[], i64>
+  %end = graph.broadcast %end.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %low = graph.compare "ge" %ids, %zero : !graph.tensor<[N], i64> -> !graph.tensor<[N], i1>
+  %high = graph.compare "gt" %end, %ids : !graph.tensor<[N], i64> -> !graph.tensor<[N], i1>
+  %in = graph.and %low, %high : !graph.tensor<[N], i1>
+  %place = graph.select %in, %ids, %zero : !graph.tensor<[N], i1>, !graph.tensor<[N], i64>
+  %y = graph.gather %x at %place [0] : !graph.tensor<[16, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
+  graph.return %y : !graph.tensor<[N, 4], f32>
+}
+
+// -----
+
+// The other way round, one place beyond, or where one of two conditions is enough, it is not.
+// CHECK-LABEL: func.func @turned
+// CHECK: kernel.check
+graph.func @turned<[N]>(%x: !graph.tensor<[16, 4], f32> {graph.input = "x"}, %ids: !graph.tensor<[N], i64> {graph.input = "ids"})
+    -> (!graph.tensor<[N, 4], f32> {graph.output = "y"}) attributes {entry} {
+  %eight.0 = graph.constant 8 : i64 : !graph.tensor<[], i64>
+  %eight = graph.broadcast %eight.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %last.0 = graph.constant 15 : i64 : !graph.tensor<[], i64>
+  %last = graph.broadcast %last.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %size.0 = graph.constant 8.0 : f32 : !graph.tensor<[], f32>
+  %size = graph.broadcast %size.0 [] : !graph.tensor<[], f32> -> !graph.tensor<[N], f32>
+  %n = graph.iota : !graph.tensor<[N], i64>
+  %f = graph.cast %n : !graph.tensor<[N], i64> -> !graph.tensor<[N], f32>
+  %q = graph.div %f, %size : !graph.tensor<[N], f32>
+  %l = graph.log %q : !graph.tensor<[N], f32>
+  %i = graph.cast %l : !graph.tensor<[N], f32> -> !graph.tensor<[N], i64>
+  %far = graph.add %i, %eight : !graph.tensor<[N], i64>
+  %large = graph.min %far, %last : !graph.tensor<[N], i64>
+  %near = graph.compare "lt" %n, %eight : !graph.tensor<[N], i64> -> !graph.tensor<[N], i1>
+  %place = graph.select %near, %large, %n : !graph.tensor<[N], i1>, !graph.tensor<[N], i64>
+  %y = graph.gather %x at %place [0] : !graph.tensor<[16, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
+  graph.return %y : !graph.tensor<[N, 4], f32>
+}
+
+// -----
+
+// CHECK-LABEL: func.func @beyond
+// CHECK: kernel.check
+graph.func @beyond<[N]>(%x: !graph.tensor<[16, 4], f32> {graph.input = "x"}, %ids: !graph.tensor<[N], i64> {graph.input = "ids"})
+    -> (!graph.tensor<[N, 4], f32> {graph.output = "y"}) attributes {entry} {
+  %eight.0 = graph.constant 8 : i64 : !graph.tensor<[], i64>
+  %eight = graph.broadcast %eight.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %last.0 = graph.constant 16 : i64 : !graph.tensor<[], i64>
+  %last = graph.broadcast %last.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %size.0 = graph.constant 8.0 : f32 : !graph.tensor<[], f32>
+  %size = graph.broadcast %size.0 [] : !graph.tensor<[], f32> -> !graph.tensor<[N], f32>
+  %n = graph.iota : !graph.tensor<[N], i64>
+  %f = graph.cast %n : !graph.tensor<[N], i64> -> !graph.tensor<[N], f32>
+  %q = graph.div %f, %size : !graph.tensor<[N], f32>
+  %l = graph.log %q : !graph.tensor<[N], f32>
+  %i = graph.cast %l : !graph.tensor<[N], f32> -> !graph.tensor<[N], i64>
+  %far = graph.add %i, %eight : !graph.tensor<[N], i64>
+  %large = graph.min %far, %last : !graph.tensor<[N], i64>
+  %near = graph.compare "lt" %n, %eight : !graph.tensor<[N], i64> -> !graph.tensor<[N], i1>
+  %place = graph.select %near, %n, %large : !graph.tensor<[N], i1>, !graph.tensor<[N], i64>
+  %y = graph.gather %x at %place [0] : !graph.tensor<[16, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
+  graph.return %y : !graph.tensor<[N, 4], f32>
+}
+
+// -----
+
+// CHECK-LABEL: func.func @either
+// CHECK: kernel.check
+graph.func @either<[N]>(%x: !graph.tensor<[16, 4], f32> {graph.input = "x"}, %ids: !graph.tensor<[N], i64> {graph.input = "ids"})
+    -> (!graph.tensor<[N, 4], f32> {graph.output = "y"}) attributes {entry} {
+  %zero.0 = graph.constant 0 : i64 : !graph.tensor<[], i64>
+  %zero = graph.broadcast %zero.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %end.0 = graph.constant 16 : i64 : !graph.tensor<[], i64>
+  %end = graph.broadcast %end.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[N], i64>
+  %low = graph.compare "ge" %ids, %zero : !graph.tensor<[N], i64> -> !graph.tensor<[N], i1>
+  %high = graph.compare "gt" %end, %ids : !graph.tensor<[N], i64> -> !graph.tensor<[N], i1>
+  %in = graph.or %low, %high : !graph.tensor<[N], i1>
+  %place = graph.select %in, %ids, %zero : !graph.tensor<[N], i1>, !graph.tensor<[N], i64>
+  %y = graph.gather %x at %place [0] : !graph.tensor<[16, 4], f32>, !graph.tensor<[N], i64> -> !graph.tensor<[N, 4], f32>
+  graph.return %y : !graph.tensor<[N, 4], f32>
+}
+
+// -----
+
+// A condition says nothing of other places.
+// CHECK-LABEL: func.func @elsewhere
+// CHECK: kernel.check
+graph.func @elsewhere(%x: !graph.tensor<[16, 4], f32> {graph.input = "x"}, %ids: !graph.tensor<[8], i64> {graph.input = "ids"})
+    -> (!graph.tensor<[8, 4], f32> {graph.output = "y"}) attributes {entry} {
+  %zero.0 = graph.constant 0 : i64 : !graph.tensor<[], i64>
+  %zero = graph.broadcast %zero.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[8], i64>
+  %end.0 = graph.constant 16 : i64 : !graph.tensor<[], i64>
+  %end = graph.broadcast %end.0 [] : !graph.tensor<[], i64> -> !graph.tensor<[8], i64>
+  %low = graph.compare "ge" %ids, %zero : !graph.tensor<[8], i64> -> !graph.tensor<[8], i1>
+  %high = graph.compare "gt" %end, %ids : !graph.tensor<[8], i64> -> !graph.tensor<[8], i1>
+  %in = graph.and %low, %high : !graph.tensor<[8], i1>
+  %flat = graph.reshape %ids : !graph.tensor<[8], i64> -> !graph.tensor<[2, 4], i64>
+  %turned = graph.transpose %flat [1, 0] : !graph.tensor<[2, 4], i64> -> !graph.tensor<[4, 2], i64>
+  %other = graph.reshape %turned : !graph.tensor<[4, 2], i64> -> !graph.tensor<[8], i64>
+  %place = graph.select %in, %other, %zero : !graph.tensor<[8], i1>, !graph.tensor<[8], i64>
+  %y = graph.gather %x at %place [0] : !graph.tensor<[16, 4], f32>, !graph.tensor<[8], i64> -> !graph.tensor<[8, 4], f32>
+  graph.return %y : !graph.tensor<[8, 4], f32>
+}
+
+// -----
+
+// Others are checked.
 // CHECK-LABEL: func.func @outside
 // CHECK: kernel.check
 graph.func @outside<[N]>(%x: !graph.tensor<[N, 4], f32> {graph.input = "x"}, %ids: !graph.tensor<[N], i64> {graph.input = "ids"})

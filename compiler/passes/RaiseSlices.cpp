@@ -1,8 +1,8 @@
 // slice(f(softmax(g(contract(q, k))))) becomes f(softmax(g(contract(slice(q), k)))): weights or scores of which a part
 // is read are computed for that part. Pays because the whole is queries by keys, which nothing else holds once
 // attention is fused. A slice along the keys of softmax(concat(scores, logit)) that leaves the logit out becomes a
-// softmax with a sink. Gathers of weights likewise. Numerical effect: exact; with a sink the sum has the logit's share
-// last.
+// softmax with a sink, the log-sum-exp where there are several. Gathers of weights likewise. Numerical effect: exact;
+// with a sink the sum has the logits' share last.
 #include "compiler/passes/ElementExpression.h"
 #include "compiler/passes/Passes.h"
 
@@ -71,7 +71,8 @@ private:
   Value taken(Value value, int64_t axis) {
     Location loc = place->getLoc();
     if (part.indices)
-      return graph::GatherOp::create(builder, loc, partType(value, axis), value, ValueRange(part.indices), ArrayRef(axis));
+      return graph::GatherOp::create(builder, loc, partType(value, axis), value, ValueRange(part.indices),
+                                     ArrayRef(axis));
     return graph::SliceOp::create(
         builder, loc, partType(value, axis), value, part.offset, builder.getI64IntegerAttr(axis),
         part.offset ? graph::DimAttr() : graph::DimAttr::get(builder.getContext(), part.start),
@@ -96,6 +97,7 @@ private:
   Value raisedLayout(Operation *op, int64_t axis);
   Value raisedConcat(graph::ConcatOp concat, int64_t axis);
   Value raisedSoftmax(graph::SoftmaxOp softmax, int64_t axis);
+  Value logSum(Value logits, int64_t axis);
   Value raisedContract(graph::ContractOp contract, int64_t axis);
 
   OpBuilder builder;
@@ -160,7 +162,28 @@ Value Raiser::raisedConcat(graph::ConcatOp concat, int64_t axis) {
   return Value();
 }
 
-/// Along another axis than the keys; or along the keys of a concatenation of which all is read but one logit at an end.
+/// The log-sum-exp of logits, for as few rows as they differ in.
+Value Raiser::logSum(Value logits, int64_t axis) {
+  Location loc = place->getLoc();
+  SmallVector<DimExpr> rows = llvm::to_vector(typeOf(logits).getDims());
+  rows.erase(rows.begin() + axis);
+  graph::TensorType type = typeOf(logits).cloneWith(ArrayRef<DimExpr>(rows));
+  if (typeOf(logits).getDim(axis).isConstant(1))
+    return graph::ReshapeOp::create(builder, loc, type, logits);
+  auto broadcast = logits.getDefiningOp<graph::BroadcastOp>();
+  auto mine = broadcast ? llvm::find(broadcast.getAxes(), axis) : nullptr;
+  if (!broadcast || mine == broadcast.getAxes().end())
+    return graph::LogSumExpOp::create(builder, loc, type, logits, axis);
+  Value inner = logSum(broadcast.getX(), mine - broadcast.getAxes().begin());
+  SmallVector<int64_t> axes;
+  for (int64_t other : broadcast.getAxes())
+    if (other != axis)
+      axes.push_back(other - (other > axis));
+  return graph::BroadcastOp::create(builder, loc, type, inner, axes);
+}
+
+/// Along another axis than the keys; or along the keys of a concatenation of which all is read but logits at an end: of
+/// several their log-sum-exp is the sink.
 Value Raiser::raisedSoftmax(graph::SoftmaxOp softmax, int64_t axis) {
   int64_t keys = softmax.getAxis();
   if (axis != keys) {
@@ -172,19 +195,16 @@ Value Raiser::raisedSoftmax(graph::SoftmaxOp softmax, int64_t axis) {
     weights.getDefiningOp()->setDiscardableAttr(graph::names::part, builder.getUnitAttr());
     return weights;
   }
+  DimExpr left = typeOf(softmax.getX()).getDim(keys) - part.size;
   bool isLast = part.start == DimExpr(0);
-  if (part.indices || part.offset || part.step != 1 || softmax.getSink() || (!isLast && part.start != DimExpr(1)) ||
-      part.size + DimExpr(1) != typeOf(softmax.getX()).getDim(keys))
+  if (part.indices || part.offset || part.step != 1 || softmax.getSink() || (!isLast && part.start != left))
     return Value();
-  Raiser scores(place, part), logit(place, {Value(), isLast ? part.size : DimExpr(0), 1, DimExpr(1)});
-  Value x = scores.sliced(softmax.getX(), keys), other = logit.sliced(softmax.getX(), keys);
-  if (!scores.hasPiece || scores.cutsPieces || logit.cutsPieces)
+  Raiser scores(place, part), logits(place, {Value(), isLast ? part.size : DimExpr(0), 1, left});
+  Value x = scores.sliced(softmax.getX(), keys), others = logits.sliced(softmax.getX(), keys);
+  if (!scores.hasPiece || scores.cutsPieces || !logits.hasPiece || logits.cutsPieces)
     return Value();
   hasRaised = true;
-  SmallVector<DimExpr> rows = llvm::to_vector(typeOf(other).getDims());
-  rows.erase(rows.begin() + keys);
-  Value sink =
-      graph::ReshapeOp::create(builder, place->getLoc(), typeOf(other).cloneWith(ArrayRef<DimExpr>(rows)), other);
+  Value sink = logSum(others, keys);
   return graph::SoftmaxOp::create(builder, softmax.getLoc(), x.getType(), x, sink, keys);
 }
 

@@ -67,11 +67,43 @@ struct SoftmaxBuilder {
     return score;
   }
 
-  /// Null where there is none; `rows` are the score's type and labels without the key.
+  /// Null where there is none; `rows` are the score's type and labels without the key. Of several their log-sum-exp,
+  /// for as few rows as they differ in.
   Value sink(graph::TensorType type, const TensorLabels &rows) {
-    if (!softmax.sink)
+    if (softmax.sinks.empty())
       return Value();
-    return softmax.sink->node ? logit(softmax.sink->node, rows) : number(type, softmax.sink->number);
+    const Sink &first = softmax.sinks.front();
+    if (softmax.sinks.size() == 1 && first.bound.empty())
+      return first.node ? logit(first.node, rows) : number(type, first.number);
+    TensorLabels own;
+    SmallVector<DimExpr> dims;
+    auto isOf = [](const Sink &sink, Label label) {
+      return sink.node && llvm::is_contained(flat(sink.node->labels), label);
+    };
+    for (Label label : flat(rows))
+      if (llvm::any_of(softmax.sinks, [&](const Sink &sink) { return isOf(sink, label); })) {
+        own.push_back({label});
+        dims.push_back(expressions.sizeOf(label));
+      }
+    SmallVector<Value> logits;
+    DimExpr count(0);
+    for (const Sink &sink : softmax.sinks) {
+      DimExpr size = expressions.sizeOf(sink.bound);
+      count = count + size;
+      dims.push_back(size);
+      own.push_back(sink.bound);
+      logits.push_back(sink.node ? logit(sink.node, own)
+                                 : number(type.cloneWith(ArrayRef<DimExpr>(dims)), sink.number));
+      own.pop_back();
+      dims.pop_back();
+    }
+    graph::TensorType result = type.cloneWith(ArrayRef<DimExpr>(dims));
+    dims.push_back(count);
+    Value all = logits.front();
+    if (logits.size() > 1)
+      all = graph::ConcatOp::create(builder, loc, type.cloneWith(ArrayRef<DimExpr>(dims)), logits, own.size());
+    return relabel(builder, loc, expressions, graph::LogSumExpOp::create(builder, loc, result, all, own.size()), own,
+                   rows);
   }
 };
 } // namespace
@@ -105,10 +137,13 @@ static Value buildSoftmax(OpBuilder &builder, Location loc, const ElementExpress
     rows = order;
     order.push_back(softmax.key);
   }
-  if (softmax.sink && softmax.sink->node &&
-      (!canRelabel(softmax.sink->node, rows) ||
-       cast<graph::TensorType>(softmax.sink->node->value.getType()).getElementType() != element))
-    return Value();
+  for (const Sink &sink : softmax.sinks) {
+    TensorLabels there = rows;
+    there.push_back(sink.bound);
+    if (sink.node && (!canRelabel(sink.node, there) ||
+                      cast<graph::TensorType>(sink.node->value.getType()).getElementType() != element))
+      return Value();
+  }
   SoftmaxBuilder build{builder, loc, expressions, softmax};
   Value score = build.score(order);
   SmallVector<DimExpr> dims = llvm::to_vector(cast<graph::TensorType>(score.getType()).getDims());

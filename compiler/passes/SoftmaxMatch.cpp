@@ -2,6 +2,7 @@
 #include "compiler/passes/SoftmaxMatch.h"
 
 #include <cmath>
+#include <utility>
 
 using namespace mlir;
 using namespace fovea;
@@ -168,7 +169,7 @@ std::optional<Exponential> SoftmaxMatcher::exponential(const Node *node) {
     return score ? std::optional(Exponential{score, termsOf(score), 0, {}, key}) : std::nullopt;
   }
   if (std::optional<Softmax> weights = isQuotient(node) ? matchWeights(node) : std::nullopt;
-      weights && !weights->sink) {
+      weights && weights->sinks.empty()) {
     llvm::sort(weights->key);
     return Exponential{weights->score, termsOf(weights->score), weights->base, weights->masks, weights->key};
   }
@@ -210,16 +211,11 @@ bool SoftmaxMatcher::isMasked(const Node *node, const Terms &terms, ArrayRef<Mas
   return true;
 }
 
-/// A sum over keys, or one with an addend.
-std::optional<SoftmaxMatcher::Denominator> SoftmaxMatcher::denominator(const Node *node) {
-  if (isReduce(node, "sum"))
-    return Denominator{node, nullptr};
+static void addAddends(const Node *node, SmallVectorImpl<const Node *> &addends) {
   if (!node->dynOp<graph::AddOp>())
-    return std::nullopt;
-  for (size_t side : {0, 1})
-    if (isReduce(node->children[side], "sum"))
-      return Denominator{node->children[side], node->children[1 - side]};
-  return std::nullopt;
+    return addends.push_back(node);
+  for (const Node *child : node->children)
+    addAddends(child, addends);
 }
 
 /// The part of a sum that is made of `terms`: x of (x - m) + b for {x}.
@@ -233,50 +229,82 @@ const Node *SoftmaxMatcher::partOf(const Node *argument, const Terms &terms) {
   return nullptr;
 }
 
-/// b^x / (sum(b^x) + share), where `share` is an exponential itself, or a number. A maximum that is subtracted in both
-/// drops out.
-std::optional<Softmax> SoftmaxMatcher::withSink(const Exponential &numerator, const Node *argument, const Node *share,
-                                                AxisLabels key) {
-  auto isMaximum = [&](const Node *term) {
-    const Node *inner = unguardedMax(term);
-    return !term->dependsOnAny(key) && (isReduce(inner, "max") || inner->dynOp<graph::MaxOp>());
-  };
-  std::optional<double> number = share->kind == Node::Op ? constantValue(share->value) : std::nullopt;
-  std::optional<Exponential> other = number ? std::nullopt : exponential(share);
-  bool isOne = number ? *number > 0 && std::isfinite(*number)
-                      : other && other->masks.empty() && other->shared.empty() && other->base == numerator.base;
-  if (!isOne || share->dependsOnAny(key))
+/// What has a share of a denominator: a number, an exponential, or a sum of exponentials. `shifts`: what the keys'
+/// exponents are less, and so must be those.
+std::optional<Sink> SoftmaxMatcher::sinkOf(const Node *share, double base, ArrayRef<const Node *> shifts) {
+  if (std::optional<double> number = share->kind == Node::Op ? constantValue(share->value) : std::nullopt)
+    return *number > 0 && std::isfinite(*number) && shifts.empty() ? std::optional(Sink{nullptr, std::log(*number)})
+                                                                   : std::nullopt;
+  bool isSum = isReduce(share, "sum");
+  std::optional<Exponential> found = exponential(isSum ? share->children[0] : share);
+  if (!found || !found->masks.empty() || !found->shared.empty() || found->base != base)
     return std::nullopt;
-  Terms score = numerator.exponent, sink = other ? other->exponent : Terms();
-  for (auto [term, coefficient] : numerator.exponent) {
-    if (coefficient != -1 || !isMaximum(term))
-      continue;
-    auto same = sink.find(term);
-    if (same == sink.end() || same->second != -1)
+  Terms logit = found->exponent;
+  for (const Node *shift : shifts) {
+    auto same = logit.find(shift);
+    if (same == logit.end() || same->second != -1)
       return std::nullopt; // a shift of the keys alone
-    score.erase(term);
-    sink.erase(same);
+    logit.erase(same);
   }
-  Softmax found{partOf(argument, score), key, numerator.base, numerator.masks, Sink{nullptr, 0}};
-  if (number)
-    found.sink->number = std::log(*number);
-  else if (!sink.empty())
-    found.sink->node = partOf(other->argument, sink);
-  return found.score && (sink.empty() || found.sink->node) ? std::optional(found) : std::nullopt;
+  if (logit.empty())
+    return isSum ? std::nullopt : std::optional(Sink());
+  const Node *node = partOf(found->argument, logit);
+  return node
+             ? std::optional(Sink{node, 0, isSum ? AxisLabels(share->bound.begin(), share->bound.end()) : AxisLabels()})
+             : std::nullopt;
+}
+
+/// b^x / (sum(b^x) + shares). A maximum that is subtracted in all drops out.
+std::optional<Softmax> SoftmaxMatcher::withSinks(const Exponential &numerator, const Node *argument,
+                                                 ArrayRef<const Node *> shares, AxisLabels key) {
+  SmallVector<const Node *> shifts;
+  Terms score = numerator.exponent;
+  for (auto [term, coefficient] : numerator.exponent) {
+    const Node *inner = unguardedMax(term);
+    if (coefficient != -1 || term->dependsOnAny(key) || !(isReduce(inner, "max") || inner->dynOp<graph::MaxOp>()))
+      continue;
+    shifts.push_back(term);
+    score.erase(term);
+  }
+  Softmax found{partOf(argument, score), key, numerator.base, numerator.masks};
+  for (const Node *share : shares) {
+    std::optional<Sink> sink = share->dependsOnAny(key) ? std::nullopt : sinkOf(share, numerator.base, shifts);
+    if (!sink)
+      return std::nullopt;
+    found.sinks.push_back(*sink);
+  }
+  return found.score ? std::optional(found) : std::nullopt;
+}
+
+/// `numerator` over a denominator of which one addend is the sum over the keys.
+std::optional<Softmax> SoftmaxMatcher::ofSum(const Exponential &numerator, const Node *denominator, AxisLabels key) {
+  SmallVector<const Node *> addends;
+  addAddends(denominator, addends);
+  for (const Node *sum : addends) {
+    if (!isReduce(sum, "sum"))
+      continue;
+    SmallVector<const Node *> shares;
+    bool isTaken = false; // one that is there twice has a share as well
+    for (const Node *other : addends)
+      if (other != sum || std::exchange(isTaken, true))
+        shares.push_back(other);
+    if (std::optional<Softmax> found = ofSum(numerator, sum, shares, key))
+      return found;
+  }
+  return std::nullopt;
 }
 
 /// `numerator` over a sum of exponentials: the same ones?
-std::optional<Softmax> SoftmaxMatcher::ofSum(const Exponential &numerator, const Node *total, AxisLabels key) {
-  std::optional<Denominator> parts = denominator(total);
-  if (!parts || key.size() != parts->sum->bound.size() || key.empty())
+std::optional<Softmax> SoftmaxMatcher::ofSum(const Exponential &numerator, const Node *sum,
+                                             ArrayRef<const Node *> shares, AxisLabels key) {
+  if (key.size() != sum->bound.size() || key.empty())
     return std::nullopt;
   // Weights that are divided by their sum once more: the first sum drops out where it is over the same keys.
   if (AxisLabels keys = key; !numerator.shared.empty()) {
     llvm::sort(keys);
-    if (keys != numerator.shared || parts->share)
+    if (keys != numerator.shared || !shares.empty())
       return std::nullopt;
   }
-  const Node *sum = parts->sum;
   // Bound labels and the keys may be in another order: there are few.
   llvm::sort(key);
   do {
@@ -285,8 +313,8 @@ std::optional<Softmax> SoftmaxMatcher::ofSum(const Exponential &numerator, const
     if (!summed || !(*summed == numerator))
       continue;
     const Node *argument = numerator.argument ? numerator.argument : summed->argument;
-    if (parts->share)
-      return withSink(numerator, argument, parts->share, key);
+    if (!shares.empty())
+      return withSinks(numerator, argument, shares, key);
     // The maximum over the key drops out, and with it the guard for rows of -inf.
     for (auto [term, coefficient] : numerator.exponent) {
       const Node *maximum = coefficient == -1 ? unguardedMax(term) : nullptr;

@@ -29,10 +29,12 @@ struct Exponential {
   }
 };
 
-/// A logit that has a share of the denominator only: a node, in the softmax's base, or a number, in base e.
+/// Logits that have a share of the denominator only: a node over labels of its own, in the softmax's base, or a number,
+/// in base e.
 struct Sink {
   const ElementExpressions::Node *node = nullptr;
   double number = 0;
+  AxisLabels bound = {};
 };
 
 /// What was found: the softmax over `key` of `score` (times the logarithm of its base), -inf where it is masked.
@@ -41,7 +43,7 @@ struct Softmax {
   AxisLabels key;
   double base = 0;
   Masks masks;
-  std::optional<Sink> sink = std::nullopt;
+  llvm::SmallVector<Sink, 1> sinks = {};
 };
 
 /// What was found: the logarithm of the sum over `key` of exp(score), -inf where it is masked.
@@ -77,13 +79,12 @@ private:
   std::optional<Quotient> quotient(const Node *node);
   std::optional<Quotient> guardedQuotient(const Node *node);
   std::optional<Exponential> exponential(const Node *node);
-  struct Denominator {
-    const Node *sum, *share; ///< the sum over the keys; what is added to it, or null
-  };
-  std::optional<Denominator> denominator(const Node *node);
   std::optional<Softmax> ofSum(const Exponential &numerator, const Node *denominator, AxisLabels key);
-  std::optional<Softmax> withSink(const Exponential &numerator, const Node *argument, const Node *share,
-                                  AxisLabels key);
+  std::optional<Softmax> ofSum(const Exponential &numerator, const Node *sum, llvm::ArrayRef<const Node *> shares,
+                               AxisLabels key);
+  std::optional<Softmax> withSinks(const Exponential &numerator, const Node *argument,
+                                   llvm::ArrayRef<const Node *> shares, AxisLabels key);
+  std::optional<Sink> sinkOf(const Node *share, double base, llvm::ArrayRef<const Node *> shifts);
   const Node *partOf(const Node *argument, const Terms &terms);
   std::optional<Softmax> ofExponential(const Node *weights);
   bool isMasked(const Node *node, const Terms &terms, llvm::ArrayRef<Mask> masks);

@@ -49,7 +49,23 @@ graph.func @sink<[T, S]>(%s: !graph.tensor<[T, S], f32>, %c: !graph.tensor<[T, 1
 
 // -----
 
-// Must not fire: a key is dropped, not the logit; along the keys; two logits; what is neither weights nor scores.
+// Of several logits the log-sum-exp is, for as few rows as they differ in.
+// CHECK-LABEL: graph.func @logits
+// CHECK-SAME: %[[S:[^ ]*]]: !graph.tensor<[H, T, S], f32>, %[[C:[^ ]*]]: !graph.tensor<[H, 4], f32>
+// CHECK: %[[L:.*]] = graph.logsumexp %[[C]] {axis = 1 : i64} : <[H, 4], f32> -> <[H], f32>
+// CHECK: %[[B:.*]] = graph.broadcast %[[L]] [0] : <[H], f32> -> <[H, T], f32>
+// CHECK: graph.softmax %[[S]] sink %[[B]] {axis = 2 : i64} : <[H, T, S], f32>
+graph.func @logits<[H, T, S]>(%s: !graph.tensor<[H, T, S], f32>, %c: !graph.tensor<[H, 4], f32>) -> !graph.tensor<[H, T, S], f32> {
+  %b = graph.broadcast %c [0, 2] : !graph.tensor<[H, 4], f32> -> !graph.tensor<[H, T, 4], f32>
+  %all = graph.concat %s, %b {axis = 2} : !graph.tensor<[H, T, S], f32>, !graph.tensor<[H, T, 4], f32> -> !graph.tensor<[H, T, S+4], f32>
+  %p = graph.softmax %all {axis = 2} : !graph.tensor<[H, T, S+4], f32>
+  %r = graph.slice %p {axis = 2, start = #graph.dim<0>} : !graph.tensor<[H, T, S+4], f32> -> !graph.tensor<[H, T, S], f32>
+  graph.return %r : !graph.tensor<[H, T, S], f32>
+}
+
+// -----
+
+// Must not fire: a key is dropped, not the logit; along the keys; what is neither weights nor scores.
 // CHECK-LABEL: graph.func @key
 // CHECK: graph.slice %{{.*}} {axis = 1 : i64, start = #graph.dim<1>} : <[T, S+1], f32> -> <[T, S], f32>
 // CHECK: graph.slice %{{.*}} {axis = 1 : i64, start = #graph.dim<0>} : <[T, S+1], f32> -> <[T, 4], f32>
@@ -59,14 +75,6 @@ graph.func @key<[T, S]>(%s: !graph.tensor<[T, S], f32>, %c: !graph.tensor<[T, 1]
   %r = graph.slice %p {axis = 1, start = #graph.dim<1>} : !graph.tensor<[T, S+1], f32> -> !graph.tensor<[T, S], f32>
   %o = graph.slice %p {axis = 1, start = #graph.dim<0>} : !graph.tensor<[T, S+1], f32> -> !graph.tensor<[T, 4], f32>
   graph.return %r, %o : !graph.tensor<[T, S], f32>, !graph.tensor<[T, 4], f32>
-}
-// CHECK-LABEL: graph.func @logits
-// CHECK: graph.softmax %{{.*}} {axis = 1 : i64} : <[T, S+2], f32>
-graph.func @logits<[T, S]>(%s: !graph.tensor<[T, S], f32>, %c: !graph.tensor<[T, 2], f32>) -> !graph.tensor<[T, S], f32> {
-  %all = graph.concat %s, %c {axis = 1} : !graph.tensor<[T, S], f32>, !graph.tensor<[T, 2], f32> -> !graph.tensor<[T, S+2], f32>
-  %p = graph.softmax %all {axis = 1} : !graph.tensor<[T, S+2], f32>
-  %r = graph.slice %p {axis = 1, start = #graph.dim<0>} : !graph.tensor<[T, S+2], f32> -> !graph.tensor<[T, S], f32>
-  graph.return %r : !graph.tensor<[T, S], f32>
 }
 // CHECK-LABEL: graph.func @projection
 // CHECK: %[[P:.*]] = graph.contract

@@ -115,6 +115,30 @@ graph.func @other_maximum<[B, S]>(%x: !graph.tensor<[B, S], f32>) -> !graph.tens
 
 // -----
 
+// Of several shares, in any order, the log-sum-exp is.
+// CHECK-LABEL: graph.func @several
+// CHECK-SAME: %[[X:[^ ]*]]: !graph.tensor<[H, T, S], f32>, %[[A:[^ ]*]]: !graph.tensor<[H, 3], f32>, %[[C:[^ ]*]]:
+// CHECK-DAG: %[[ONE:.*]] = graph.reshape %[[C]] : <[H], f32> -> <[H, 1], f32>
+// CHECK: %[[ALL:.*]] = graph.concat %{{.*}} {axis = 1 : i64} {{.*}} -> <[H, 4], f32>
+// CHECK: %[[L:.*]] = graph.logsumexp %[[ALL]] {axis = 1 : i64}
+// CHECK: %[[SINK:.*]] = graph.broadcast %[[L]] [0] : <[H], f32> -> <[H, T], f32>
+// CHECK: graph.softmax %[[X]] sink %[[SINK]] {axis = 2 : i64}
+graph.func @several<[H, T, S]>(%x: !graph.tensor<[H, T, S], f32>, %a: !graph.tensor<[H, 3], f32>, %c: !graph.tensor<[H], f32>) -> !graph.tensor<[H, T, S], f32> {
+  %e = graph.exp %x : <[H, T, S], f32>
+  %z = graph.reduce "sum" %e [2] : <[H, T, S], f32> -> <[H, T], f32>
+  %ea = graph.exp %a : <[H, 3], f32>
+  %sa = graph.reduce "sum" %ea [1] : <[H, 3], f32> -> <[H], f32>
+  %ec = graph.exp %c : <[H], f32>
+  %both = graph.add %sa, %ec : <[H], f32>
+  %b = graph.broadcast %both [0] : <[H], f32> -> <[H, T], f32>
+  %sum = graph.add %b, %z : <[H, T], f32>
+  %d = graph.broadcast %sum [0, 1] : <[H, T], f32> -> <[H, T, S], f32>
+  %w = graph.div %e, %d : <[H, T, S], f32>
+  graph.return %w : !graph.tensor<[H, T, S], f32>
+}
+
+// -----
+
 // A share of the sum that no weight is given of is a sink: an exponential, from which the maximum is taken as well, or a
 // number, whose logarithm it is.
 // CHECK-LABEL: graph.func @sinks

@@ -5,6 +5,7 @@
 #include "compiler/analysis/IndexBounds.h"
 #include "compiler/analysis/PointProgram.h"
 #include "compiler/passes/AttentionMasks.h"
+#include "compiler/passes/DistanceTable.h"
 #include "compiler/passes/IndexedProduct.h"
 #include "dialects/graph/Places.h"
 
@@ -28,6 +29,8 @@ public:
 private:
   LogicalResult buildScore(graph::AttentionOp op);
   LogicalResult tryScore(graph::AttentionOp op);
+  void findTables();
+  Value readTable(OpBuilder &builder, Value value, ValueRange indices, PointProgram &program);
   bool isOfProduct(Value value, unsigned depth = 0);
   bool isReadHere(graph::ContractOp product);
   Value computeProduct(OpBuilder &builder, graph::ContractOp product, ValueRange indices);
@@ -50,6 +53,8 @@ private:
   llvm::SetVector<Value> read; ///< element by element
   /// Products in the score region that are read as tensors: a tile of them cannot be computed with the scores'.
   llvm::SmallPtrSet<Operation *, 4> held;
+  /// Gathers in the score region that are read by distance instead.
+  llvm::DenseMap<Value, DistanceTable> tables;
   bool isInScore = false;
   AttentionMasks masks;
   llvm::DenseMap<Value, bool> tensors;
@@ -129,7 +134,7 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
   result.isLeaf = [this, score](Value value) {
     if (score && (value == match.summed || match.passed.contains(value) || isWeights(value)))
       return true;
-    return (score && masks.removing(value)) || isCaptured(value);
+    return (score && (masks.removing(value) || tables.contains(value))) || isCaptured(value);
   };
   result.read = [this, &builder, score, program](Value value, ValueRange indices, Value) -> FailureOr<Value> {
     if (score && value == match.summed) {
@@ -147,6 +152,8 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
     // What a mask hides never counts: the score goes past it.
     if (const Mask *mask = score ? masks.removing(value) : nullptr)
       return (*program)->element(mask->scores, indices);
+    if (score && tables.contains(value))
+      return readTable(builder, value, indices, **program);
     if (auto product = value.getDefiningOp<graph::ContractOp>(); score && product)
       if (Value element = computeProduct(builder, product, indices))
         return element;
@@ -155,6 +162,34 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
     return graph::AtOp::create(builder, value.getLoc(), typeOf(value).getElementType(), value, indices).getResult();
   };
   return result;
+}
+
+/// Gathers that the score may read by distance.
+void RegionBuilder::findTables() {
+  OpBuilder builder(match.anchor);
+  llvm::SetVector<Value> reached;
+  reached.insert(match.top);
+  for (size_t i = 0; i < reached.size() && reached.size() < 256; ++i) {
+    Operation *op = reached[i].getDefiningOp();
+    if (auto gather = dyn_cast_or_null<graph::GatherOp>(op)) {
+      if (std::optional<DistanceTable> table = tableByDistance(builder, gather))
+        tables.try_emplace(gather.getResult(), *table);
+    } else if (op && op != match.scores && hasPointRule(op)) {
+      reached.insert(op->operand_begin(), op->operand_end());
+    }
+  }
+}
+
+Value RegionBuilder::readTable(OpBuilder &builder, Value value, ValueRange indices, PointProgram &program) {
+  const DistanceTable &table = tables.find(value)->second;
+  Location loc = value.getLoc();
+  SmallVector<Value> at = llvm::to_vector(indices);
+  Value distance = arith::SubIOp::create(builder, loc, indices[table.queryAxis], indices[table.keyAxis]);
+  at[table.queryAxis] = arith::AddIOp::create(builder, loc, distance, program.size(table.origin, loc));
+  at.erase(at.begin() + table.keyAxis);
+  captures.insert(table.table);
+  read.insert(table.table);
+  return graph::AtOp::create(builder, loc, typeOf(value).getElementType(), table.table, at);
 }
 
 //===-- Regions ---------------------------------------------------------------------------------------------------===//
@@ -323,6 +358,8 @@ void RegionBuilder::describe() {
     std::string fact = isa<graph::AddOp>(mask.op) ? "mask, added as 0 or -inf: " : "mask: ";
     report.proved(fact + (comparesIndices ? "from indices alone (tiles can be skipped)" : "from tensors"));
   }
+  if (llvm::any_of(tables, [&](auto &entry) { return read.contains(entry.second.table); }))
+    report.proved("a table of what depends on the distance of queries and keys alone is made once");
   if (captures.size() > read.size())
     report.proved("another product is computed with the scores' tiles, at the places where they read it");
   for (Value capture : read) {
@@ -457,6 +494,7 @@ Value RegionBuilder::buildSinks(OpBuilder &builder, graph::AttentionOp op) {
 FailureOr<BuiltAttention> RegionBuilder::run() {
   OpBuilder builder(match.anchor);
   bool isWidened = false;
+  findTables();
   graph::AttentionOp op = build(builder, isWidened);
   report.result = op.getLoc();
   if (failed(buildScore(op)) || failed(buildMask(op))) {

@@ -1,10 +1,12 @@
 // Scores of keys that lie in several places, and values that do, become those of one concatenation:
 //
 //   concat(f(contract(q, a)), f(contract(q, b)))            ->  f(contract(q, concat(a, b)))
+//   concat(contract(q, a), where(m, contract(q, b), -inf))  ->  where(concat(true, m), contract(q, concat(a, b)), -inf)
 //   contract(w[: P], a) + contract(w[P :], b)               ->  contract(w, concat(a, b)), and with - of concat(a, -b)
 //
 // where the first goes to a softmax and w comes from one: a cache and what is new. Pays because attention then reads
 // the keys where they lie, and neither scores nor weights are held. Numerical effect: see Passes.td.
+#include "compiler/passes/JoinScores.h"
 #include "compiler/passes/Passes.h"
 #include "compiler/passes/ReductionOrder.h"
 
@@ -38,114 +40,29 @@ static bool feedsSoftmax(Value value) {
   return false;
 }
 
+/// Where the weights are cut along their keys, if only parts of them are read: graph-raise-slices makes a sink of what
+/// no part has.
+static SmallVector<DimExpr> cutsOf(graph::ConcatOp concat) {
+  SmallVector<DimExpr> cuts;
+  llvm::SetVector<Operation *> reached(concat->user_begin(), concat->user_end());
+  for (size_t i = 0; i < reached.size() && reached.size() < 256; ++i) {
+    if (isLayout(reached[i]) || isa<graph::ElementwiseOpInterface>(reached[i]))
+      reached.insert(reached[i]->user_begin(), reached[i]->user_end());
+    auto softmax = dyn_cast<graph::SoftmaxOp>(reached[i]);
+    if (!softmax)
+      continue;
+    for (Operation *user : softmax->getUsers()) {
+      auto slice = dyn_cast<graph::SliceOp>(user);
+      if (!slice || slice.getAxis() != softmax.getAxis() || !slice.getStart())
+        return {};
+      DimExpr begin = slice.getStart()->getValue();
+      cuts.append({begin, begin + slice.getType().getDim(slice.getAxis())});
+    }
+  }
+  return cuts;
+}
+
 namespace {
-/// Computes pieces that are joined along an axis as one value. Builds at one place; what a failure leaves is dead.
-class Joiner {
-public:
-  Joiner(OpBuilder &builder, Location loc) : builder(builder), loc(loc) {}
-
-  /// Null where the pieces are not the same function of contractions that share an operand.
-  Value joined(ArrayRef<Value> pieces, int64_t axis) {
-    Operation *first = pieces.front().getDefiningOp();
-    if (!first || ++steps > 64)
-      return Value();
-    DimExpr size(0);
-    for (Value piece : pieces) {
-      Operation *op = piece.getDefiningOp();
-      if (!op || op->getName() != first->getName() ||
-          op->getPropertiesAsAttribute() != first->getPropertiesAsAttribute())
-        return Value();
-      size = size + typeOf(piece).getDim(axis);
-    }
-    graph::TensorType type = withDim(typeOf(pieces.front()), axis, size);
-    if (isa<graph::ContractOp>(first))
-      return product(pieces, axis, type);
-    if (isa<graph::ElementwiseOpInterface>(first))
-      return elementwise(pieces, axis, type);
-    return isLayout(first) ? layout(pieces, axis, type) : Value();
-  }
-
-  Value concat(ArrayRef<Value> pieces, int64_t axis) {
-    DimExpr size(0);
-    for (Value piece : pieces)
-      size = size + typeOf(piece).getDim(axis);
-    return graph::ConcatOp::create(builder, loc, withDim(typeOf(pieces.front()), axis, size), pieces, axis);
-  }
-
-private:
-  static SmallVector<Value> operandsOf(ArrayRef<Value> pieces, unsigned number) {
-    return llvm::map_to_vector(pieces, [&](Value piece) { return piece.getDefiningOp()->getOperand(number); });
-  }
-  Value withOperands(Operation *op, ArrayRef<Value> operands, graph::TensorType type) {
-    Operation *copy = builder.clone(*op);
-    copy->setOperands(operands);
-    copy->getResult(0).setType(type);
-    return copy->getResult(0);
-  }
-
-  Value product(ArrayRef<Value> pieces, int64_t axis, graph::TensorType type) {
-    auto first = pieces.front().getDefiningOp<graph::ContractOp>();
-    int64_t label = first.getOutLabels()[axis];
-    if (first.getPacked())
-      return Value();
-    for (unsigned side : {0, 1}) {
-      ArrayRef<int64_t> mine = side ? first.getRhsLabels() : first.getLhsLabels();
-      ArrayRef<int64_t> theirs = side ? first.getLhsLabels() : first.getRhsLabels();
-      auto place = llvm::find(mine, label);
-      if (place == mine.end() || llvm::is_contained(theirs, label) || !llvm::all_equal(operandsOf(pieces, 1 - side)))
-        continue;
-      SmallVector<Value> operands = llvm::to_vector(ValueRange(first->getOperands()));
-      operands[side] = concat(operandsOf(pieces, side), place - mine.begin());
-      return withOperands(first, operands, type);
-    }
-    return Value();
-  }
-
-  Value elementwise(ArrayRef<Value> pieces, int64_t axis, graph::TensorType type) {
-    Operation *first = pieces.front().getDefiningOp();
-    SmallVector<Value> operands;
-    for (unsigned number = 0; number < first->getNumOperands(); ++number) {
-      SmallVector<Value> theirs = operandsOf(pieces, number);
-      Value operand = joined(theirs, axis);
-      if (!operand)
-        return Value();
-      operands.push_back(operand);
-    }
-    return operands.empty() ? Value() : withOperands(first, operands, type);
-  }
-
-  Value layout(ArrayRef<Value> pieces, int64_t axis, graph::TensorType type) {
-    Operation *first = pieces.front().getDefiningOp();
-    SmallVector<Value> inner = operandsOf(pieces, 0);
-    int64_t place = axis; // of the axis in the operand
-    if (auto transpose = dyn_cast<graph::TransposeOp>(first)) {
-      place = transpose.getPermutation()[axis];
-    } else if (auto broadcast = dyn_cast<graph::BroadcastOp>(first)) {
-      auto found = llvm::find(broadcast.getAxes(), axis);
-      place = found - broadcast.getAxes().begin();
-      if (found == broadcast.getAxes().end()) // of what is the same for all keys
-        return llvm::all_equal(inner) ? withOperands(first, inner.front(), type) : Value();
-    } else {
-      // The axis and all behind it are left alone.
-      int64_t behind = type.getRank() - axis;
-      place = typeOf(inner.front()).getRank() - behind;
-      auto isApart = [&](Value piece) {
-        Value source = piece.getDefiningOp()->getOperand(0);
-        return typeOf(source).getRank() >= behind &&
-               typeOf(source).getDims().take_back(behind) == typeOf(piece).getDims().take_back(behind);
-      };
-      if (!llvm::all_of(pieces, isApart))
-        return Value();
-    }
-    Value operand = joined(inner, place);
-    return operand ? withOperands(first, operand, type) : Value();
-  }
-
-  OpBuilder &builder;
-  Location loc;
-  unsigned steps = 0;
-};
-
 class JoinKeys : public fovea::impl::JoinKeysBase<JoinKeys> {
   void runOnOperation() override {
     SmallVector<graph::ConcatOp> concats;
@@ -156,20 +73,40 @@ class JoinKeys : public fovea::impl::JoinKeysBase<JoinKeys> {
       else if (isa<graph::AddOp, graph::SubOp>(op))
         sums.push_back(op);
     });
-    for (graph::ConcatOp concat : concats)
-      joinScores(concat);
     for (Operation *sum : sums)
       joinValues(sum);
+    for (graph::ConcatOp concat : concats)
+      joinScores(concat);
   }
 
   void joinScores(graph::ConcatOp concat) {
     if (!feedsSoftmax(concat))
       return;
     OpBuilder builder(concat);
-    SmallVector<Value> pieces = llvm::to_vector(concat.getXs());
-    Value scores = Joiner(builder, concat.getLoc()).joined(pieces, concat.getAxis());
-    if (!scores)
+    int64_t axis = concat.getAxis();
+    // Neighbours with a product behind them: a logit beside the scores stays one.
+    SmallVector<Value> pieces = llvm::to_vector(concat.getXs()), results;
+    SmallVector<DimExpr> cuts = cutsOf(concat);
+    DimExpr position(0);
+    for (size_t begin = 0, end; begin < pieces.size(); begin = end) {
+      end = begin;
+      while (end < pieces.size() && ScoreJoiner::isOfProduct(pieces[end]) &&
+             (end == begin || !llvm::is_contained(cuts, position)))
+        position = position + typeOf(pieces[end++]).getDim(axis);
+      ArrayRef<Value> run = ArrayRef(pieces).slice(begin, end - begin);
+      Value scores = run.size() > 1 ? ScoreJoiner(builder, concat.getLoc(), run, axis).run() : Value();
+      if (scores)
+        results.push_back(scores);
+      else
+        llvm::append_range(results, run);
+      if (run.empty()) {
+        position = position + typeOf(pieces[end]).getDim(axis);
+        results.push_back(pieces[end++]);
+      }
+    }
+    if (results.size() == pieces.size())
       return;
+    Value scores = results.size() > 1 ? concatenated(builder, concat.getLoc(), results, axis) : results.front();
     concat.replaceAllUsesWith(scores);
     concat.erase();
     ++numJoined;
@@ -199,7 +136,7 @@ class JoinKeys : public fovea::impl::JoinKeysBase<JoinKeys> {
       if (isTurned)
         std::swap(values[0], values[1]);
       operands[side] = isTurned ? both(builder, b, a) : both(builder, a, b);
-      operands[1 - side] = Joiner(builder, sum->getLoc()).concat(values, place);
+      operands[1 - side] = concatenated(builder, sum->getLoc(), values, place);
       Operation *product = builder.clone(*first);
       product->setOperands(operands);
       sum->replaceAllUsesWith(product);

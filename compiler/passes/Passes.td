@@ -46,8 +46,8 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
     Before: exp(x - m) / sum(exp(x - m)) over one axis (or several), where m is the maximum over it, anything else or
     nothing; division or multiplication by the reciprocal; exp(x - m - log(sum)), exp(x - logsumexp), exp(log_softmax);
     powers of a constant instead of exponentials; exponentials that a mask multiplies or chooses, `exp(x - m) * f32(mask)`, in both places;
-    with the guards `where(m == -inf, 0, m)` and `where(z == 0, 0, e / z)` or without; with kept or reshaped axes. The sum may have one addend
-    more, exp(sink - m) or, where no maximum is taken, a positive number: that is a sink.
+    with the guards `where(m == -inf, 0, m)` and `where(z == 0, 0, e / z)` or without; with kept or reshaped axes. The sum may have addends
+    more, exp(sink - m), sum(exp(sinks - m)) or, where no maximum is taken, a positive number: that is a sink, the log-sum-exp of several.
     Weights that are normalised after a contraction, contract(e, v) / z, become contract(softmax, v).
     After: `graph.softmax` of x, -inf where masked (of x - m, where m is not the maximum of x along the axis, or null: that is the same
     function), in x's layout.
@@ -56,7 +56,7 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
     Elements are compared as expressions over indices (ElementExpressions), never as ops; of deep models only the 256 operations
     that lead to the softmax and come last are looked into, the others are compared as values.
     Declines when: the denominator is not the sum, over the same axis, of the same exponentials (another axis, a missing
-    or a further addend, a product), a maximum is taken from the exponentials and not from the addend.
+    or another addend, a product), a maximum is taken from the exponentials and not from the addends.
     Numerical effect: as graph.softmax. Equal to the stable spelling with both guards, up to the order of the sum.
     Unguarded or unstabilised spellings gain: 0 instead of NaN where all of x is -inf or hidden, no overflow for large x; what a mask hides
     does not count, NaN included.
@@ -69,12 +69,15 @@ def RecognizeSoftmax : FoveaPass<"graph-recognize-softmax"> {
 def JoinKeys : FoveaPass<"graph-join-keys"> {
   let summary = "scores and sums of keys in several places become those of their concatenation";
   let description = [{
-    Before: concat(f(contract(q, a)), f(contract(q, b)), ...) along the keys, on the way to graph.softmax or graph.logsumexp, with one elementwise f, whose other operands
-    are the same for all keys. After: f(contract(q, concat(a, b, ...))).
+    Before: concat(f(contract(q, a)), g(contract(q, b)), ...) along the keys, on the way to graph.softmax or graph.logsumexp, with elementwise f, g, ... that differ in
+    sums, differences, products, quotients and choices with what does not depend on the products. After: h(contract(q, concat(a, b, ...))), where an operand of h is that of f for
+    the first keys, of g for the next ones, ...: what has no such step has an addend 0, a factor 1, a condition that holds. Operands that follow from indices are chosen by the key's
+    index (a causal mask of one piece remains a formula), those that tensors hold are concatenated.
     Before: contract(w[..., : P], a) + contract(w[..., P : Q], b), where w depends on a softmax's result. After: contract(w[..., : Q], concat(a, b)).
     Requires: graph-recognize-softmax; runs before graph-raise-slices, which would take a single key that is left out for a sink.
-    The first is exact. The second reassociates: sums over the keys go on from one to the next instead of being added.
-    Declines when: the pieces are different functions (a mask of one of them), no product is behind them; slices are not adjacent, or start at a value.
+    The first is exact (but for the sign of zeros). The second reassociates: sums over the keys go on from one to the next instead of being added.
+    Declines when: another function of the scores is taken of some pieces alone (tanh of one), no product of the same queries is behind them; slices are not adjacent, or start at a
+    value; the weights of both pieces are only read apart.
   }];
   let statistics = [Statistic<"numJoined", "joined", "Concatenations and sums replaced">];
 }
@@ -84,8 +87,7 @@ def RaiseSlices : FoveaPass<"graph-raise-slices"> {
   let description = [{
     Before: slice(softmax(scores)) along another axis than the keys, slice(scores) before a softmax, with elementwise ops and layouts anywhere
     between; gathers of weights likewise. After: the part is taken of q (or k) instead, and all that follows is computed for it alone.
-    Before: slice(softmax(concat(scores, logit))) that leaves out the logit, of which there is one. After: softmax(scores) with
-    the logit as its sink.
+    Before: slice(softmax(concat(scores, logits))) that leaves out the logits. After: softmax(scores) with the logit as its sink, or with the log-sum-exp of several.
     Requires: graph-recognize-softmax.
     Exact; the share of a sink is added to the sum after the keys'.
     Declines when: a reshape splits or merges the sliced axis, nothing between the slice and its source is a softmax or a contraction.

@@ -53,6 +53,62 @@ graph.func @values<[T, S, P]>(%x: !graph.tensor<[T, P + S], f32>, %a: !graph.ten
 
 // -----
 
+// A mask of one piece is a condition of its keys: a formula of indices stays one, where the first keys are all seen.
+// CHECK-LABEL: graph.func @masked
+// CHECK-SAME: %[[Q:[^ ]*]]: {{.*}}, %[[A:[^ ]*]]: {{.*}}, %[[B:[^ ]*]]:
+// CHECK-DAG: %[[K:.*]] = graph.concat %[[A]], %[[B]] {axis = 0 : i64} {{.*}} -> <[P+T, 8], f32>
+// CHECK-DAG: %[[S:.*]] = graph.contract %[[Q]] [0, 2], %[[K]] [1, 2] -> [0, 1] : {{.*}} -> <[T, P+T], f32>
+// CHECK-DAG: %[[OLD:.*]] = graph.compare "lt" %{{.*}}, %{{.*}} : <[T, P+T], i64> -> <[T, P+T], i1>
+// CHECK-DAG: %[[NEW:.*]] = graph.sub %{{.*}}, %{{.*}} : <[P+T], i64>
+// CHECK-DAG: %[[C:.*]] = graph.compare "ge" %{{.*}}, %{{.*}} : <[T, P+T], i64> -> <[T, P+T], i1>
+// CHECK-DAG: %[[M:.*]] = graph.or %[[OLD]], %[[C]]
+// CHECK: %[[X:.*]] = graph.select %[[M]], %[[S]], %{{.*}} : <[T, P+T], i1>, <[T, P+T], f32>
+// CHECK: graph.softmax %[[X]]
+// CHECK-NOT: graph.concat
+graph.func @masked<[T, P]>(%q: !graph.tensor<[T, 8], f32>, %a: !graph.tensor<[P, 8], f32>, %b: !graph.tensor<[T, 8], f32>) -> !graph.tensor<[T, P + T], f32> {
+  %x = graph.contract %q [0, 2], %a [1, 2] -> [0, 1] : <[T, 8], f32>, <[P, 8], f32> -> <[T, P], f32>
+  %y = graph.contract %q [0, 2], %b [1, 2] -> [0, 1] : <[T, 8], f32>, <[T, 8], f32> -> <[T, T], f32>
+  %i = graph.iota : !graph.tensor<[T], i64>
+  %r = graph.broadcast %i [0] : <[T], i64> -> <[T, T], i64>
+  %c = graph.broadcast %i [1] : <[T], i64> -> <[T, T], i64>
+  %m = graph.compare "ge" %r, %c : <[T, T], i64> -> <[T, T], i1>
+  %n = graph.constant 0xFF800000 : f32 : !graph.tensor<[], f32>
+  %h = graph.broadcast %n [] : <[], f32> -> <[T, T], f32>
+  %s = graph.select %m, %y, %h : <[T, T], i1>, <[T, T], f32>
+  %j = graph.concat %x, %s {axis = 1} : !graph.tensor<[T, P], f32>, !graph.tensor<[T, T], f32> -> <[T, P + T], f32>
+  %z = graph.softmax %j {axis = 1} : <[T, P + T], f32>
+  graph.return %z : !graph.tensor<[T, P + T], f32>
+}
+
+// -----
+
+// What tensors hold is joined as near to them as can be: a mask of keys, and biases; where there is none it is true, or 0. One product is the other turned round.
+// CHECK-LABEL: graph.func @tensors
+// CHECK-SAME: %[[Q:[^ ]*]]: {{.*}}, %[[A:[^ ]*]]: {{.*}}, %[[B:[^ ]*]]: {{.*}}, %[[SEEN:[^ ]*]]: {{.*}}, %[[BIAS:[^ ]*]]:
+// CHECK-DAG: %[[K:.*]] = graph.concat %[[A]], %[[B]] {axis = 0 : i64}
+// CHECK-DAG: %[[S:.*]] = graph.contract %[[Q]] [0, 2], %[[K]] [1, 2] -> [0, 1]
+// CHECK-DAG: %[[M:.*]] = graph.concat %[[SEEN]], %{{.*}} {axis = 0 : i64} {{.*}} -> <[P+S], i1>
+// CHECK-DAG: %[[MS:.*]] = graph.broadcast %[[M]] [1] : <[P+S], i1> -> <[T, P+S], i1>
+// CHECK-DAG: %[[BS:.*]] = graph.concat %{{.*}}, %[[BIAS]] {axis = 1 : i64} {{.*}} -> <[T, P+S], f32>
+// CHECK-DAG: %[[SUM:.*]] = graph.add %[[S]], %[[BS]]
+// CHECK: %[[X:.*]] = graph.select %[[MS]], %[[SUM]], %{{.*}}
+// CHECK: graph.softmax %[[X]]
+graph.func @tensors<[T, S, P]>(%q: !graph.tensor<[T, 8], f32>, %a: !graph.tensor<[P, 8], f32>, %b: !graph.tensor<[S, 8], f32>, %seen: !graph.tensor<[P], i1>, %bias: !graph.tensor<[T, S], f32>) -> !graph.tensor<[T, P + S], f32> {
+  %x = graph.contract %q [0, 2], %a [1, 2] -> [0, 1] : <[T, 8], f32>, <[P, 8], f32> -> <[T, P], f32>
+  %m = graph.broadcast %seen [1] : <[P], i1> -> <[T, P], i1>
+  %n = graph.constant 0xFF800000 : f32 : !graph.tensor<[], f32>
+  %h = graph.broadcast %n [] : <[], f32> -> <[T, P], f32>
+  %s = graph.select %m, %x, %h : <[T, P], i1>, <[T, P], f32>
+  %u = graph.contract %b [1, 2], %q [0, 2] -> [1, 0] : <[S, 8], f32>, <[T, 8], f32> -> <[S, T], f32>
+  %y = graph.transpose %u [1, 0] : <[S, T], f32> -> <[T, S], f32>
+  %t = graph.add %bias, %y : <[T, S], f32>
+  %j = graph.concat %s, %t {axis = 1} : !graph.tensor<[T, P], f32>, !graph.tensor<[T, S], f32> -> <[T, P + S], f32>
+  %z = graph.softmax %j {axis = 1} : <[T, P + S], f32>
+  graph.return %z : !graph.tensor<[T, P + S], f32>
+}
+
+// -----
+
 // Must not fire: pieces of different functions, of queries, or for no softmax; slices with a gap between them, of what is no softmax's.
 // CHECK-LABEL: graph.func @others
 // CHECK: graph.concat {{.*}} -> <[T, P+S], f32>

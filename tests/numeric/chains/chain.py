@@ -14,10 +14,13 @@ LONG = (257, 521, 1023, 1024, 1025, 1031, 1100, 2053)
 INNER = (1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 24, 31, 32, 33, 40, 64, 65)
 
 # Normalisers that give zeros where a query sees nothing, as softmax does; of others such rows are not looked at.
-SAFE = ("softmax", "guarded", "log_sum", "sink_dropped", "off_by_column", "sigmoid", "relu", "relu_squared", "linear", "over_queries")
+SAFE = ("softmax", "guarded", "log_sum", "sink_dropped", "sinks_dropped", "off_by_column", "sigmoid", "relu", "relu_squared", "linear", "over_queries")
 POINTWISE = ("sigmoid", "relu", "relu_squared", "linear")
 BY_HAND = ("by_hand", "guarded", "divided_late", "reciprocal", "unstable", "powers")
-NORMALISERS = ("softmax",) * 6 + BY_HAND + ("log_softmax", "log_sum", "sink_dropped", "sink_added", "off_by_one", "off_by_column", "over_queries") + POINTWISE
+# Steps and masks of the scores of one piece of the keys alone: sums and factors, and masks that need no other input.
+OF_PIECES = ("alibi", "bias", "buckets", "constant", "places", "relative", "scale_by"), ("above", "band", "causal_ends", "padding", "pattern", "tensor", "window")
+SUMS = ("alibi", "bias", "buckets", "distances", "low", "places", "relative", "second")
+NORMALISERS = ("softmax",) * 6 + BY_HAND + ("log_softmax", "log_sum", "sink_dropped", "sink_added", "sinks_dropped", "sinks_added", "off_by_one", "off_by_column", "over_queries") + POINTWISE
 
 
 @dataclasses.dataclass
@@ -53,6 +56,21 @@ def draw_steps(random, shape):
     return steps
 
 
+def draw_pieces(random, shape):
+    """What is done to the scores of the old and of the new keys before they are joined."""
+    pieces = []
+    for name in ("old", "new"):
+        piece = {"name": name, "steps": [], "mask": None, "hide": random.choice(["where", "where", "added"])}
+        for number in range(random.choice([0, 0, 1, 1, 2])):
+            kind = random.choice(OF_PIECES[0])
+            piece["steps"].append({"kind": kind, "name": f"p{number}_{name}", **STEPS[kind].draw(random, shape)})
+        if random.random() < 0.6:
+            kind = random.choice(OF_PIECES[1])
+            piece["mask"] = {"kind": kind, "name": f"pm_{name}", **MASKS[kind].draw(random, shape)}
+        pieces.append(piece)
+    return pieces
+
+
 def draw(random):
     """A chain."""
     chain = {"batch": random.random() < 0.85, "heads": random.choice(["none", "plain", "plain", "plain", "grouped", "shared", "repeated"])}
@@ -60,7 +78,7 @@ def draw(random):
         chain["heads"] = "plain"
     shape = shape_of(chain)
     chain["same"] = random.random() < 0.35
-    chain["keys"] = "plain" if chain["same"] else random.choice(["plain"] * 7 + ["joined", "state", "sliced"])
+    chain["keys"] = "plain" if chain["same"] else random.choice(["plain"] * 7 + ["joined", "pieces", "pieces", "state", "sliced"])
     if chain["keys"] == "state" and not (chain["batch"] and chain["heads"] in ("plain", "grouped")):
         chain["keys"] = "plain"
     chain["literal"] = {axis: random.choice(INNER) for axis in "de" if random.random() < 0.5}
@@ -78,6 +96,12 @@ def draw(random):
     chain["product"] = random.choice(["matmul"] * 3 + ["keys_first", "einsum"])
     chain["steps"] = draw_steps(random, shape)
     chain["normaliser"] = random.choice(NORMALISERS)
+    if chain["keys"] == "pieces" and chain["normaliser"] in POINTWISE:
+        chain["keys"] = "joined"
+    if chain["keys"] == "pieces":
+        chain["pieces"] = draw_pieces(random, shape)
+        if any(piece["mask"] for piece in chain["pieces"]):  # -inf stays so
+            chain["steps"] = [step for step in chain["steps"] if step["kind"] in SUMS]
     chain["masks"] = draw_masks(random, shape, chain["normaliser"] in POINTWISE)
     chain["hidden_after"] = random.choice(["no"] * 4 + ["times", "chooses"]) if chain["normaliser"] in BY_HAND and chain["masks"] else "no"
     if chain["normaliser"] == "softmax" and chain["masks"] and random.random() < 0.2:
@@ -117,7 +141,7 @@ def draw_sizes(chain, random, most):
         if chain["same"]:
             sizes["s"] = sizes["t"]
         sizes["own"] = sizes["s"]
-        if chain["keys"] == "joined":
+        if chain["keys"] in ("joined", "pieces"):
             sizes["s"] = sizes["p"] + sizes["own"]
         elif chain["keys"] == "state":
             sizes["own"], sizes["s"] = sizes["t"], sizes["p"] + sizes["t"]

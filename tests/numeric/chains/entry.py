@@ -14,7 +14,7 @@ class Entry:
         if chain["same"]:
             self.dims["s"] = self.dims["t"]
         self.own = dict(self.dims)  # sizes of the keys' tensors
-        if chain["keys"] == "joined":
+        if chain["keys"] in ("joined", "pieces"):
             self.dims["s"] = f"(P + {self.own['s']})"
         elif chain["keys"] == "state":
             self.own["s"] = self.dims["t"]
@@ -71,8 +71,10 @@ class Entry:
         axes, source = self.key_axes(last), self.chain["keys"]
         dtype = self.chain["dtype"][name]
         text = self.operand(name, axes, self.own)
-        if source == "joined":
+        if source in ("joined", "pieces"):
             old = self.operand(name + "_old", axes, {**self.own, "s": "P"})
+            if source == "pieces" and name == "k":
+                return (old, text), dtype
             text = f"concat([{old}, {text}], axis = {len(axes) - 2})"
         elif source == "sliced":
             text = f"{text}[{', '.join(':' for _ in axes[:-2])}{', ' if axes[:-2] else ''}: 3, :]"
@@ -102,7 +104,7 @@ class Entry:
         q = self.operand("q", axes[:-1] + ("d",), self.dims)
         k, k_type = self.keys("k", "d")
         v, v_type = self.keys("v", "e")
-        s = self.scores(q, k, k_type)
+        s = self.piecewise(q, k, k_type) if chain["keys"] == "pieces" else self.scores(q, k, k_type)
         for step in chain["steps"]:
             s = self.let(STEPS[step["kind"]].text(step, s, self.c))
         s = self.hide(s)
@@ -141,6 +143,25 @@ class Entry:
         elif chain["scale"] == "number":
             s = f"{s} * 0.25"
         return self.let(s)
+
+    def piecewise(self, q, keys, k_type):
+        """Scores of the old and of the new keys, each with steps and a mask of its own."""
+        pieces = []
+        for piece, k, size in zip(self.chain["pieces"], keys, ("P", self.own["s"])):
+            dims = {**self.dims, "s": size}
+            c = Text(self.shape.axes, dims, False)
+            s = self.scores(q, k, k_type)
+            for step in piece["steps"]:
+                s = self.let(STEPS[step["kind"]].text(step, s, c))
+            if piece["mask"]:
+                seen = f"({MASKS[piece['mask']['kind']].text(piece['mask'], c)})"
+                s = self.let(f"where({seen}, {s}, -inf)" if piece["hide"] == "where" else f"{s} + where({seen}, 0, -inf)")
+            for input in c.inputs:
+                sizes = [dims.get(a, a) for a in input.axes]
+                self.types[input.name] = f"{input.dtype}[{', '.join(sizes)}]" if sizes else input.dtype
+            self.inputs += c.inputs
+            pieces.append(s)
+        return self.let(f"concat([{', '.join(pieces)}], axis = -1)")
 
     def condition(self, masks):
         text = ""
@@ -220,8 +241,17 @@ class Entry:
         """A logit beside the scores takes part in the sum alone."""
         kind, axes = self.chain["normaliser"], self.shape.axes
         column = f"[{', '.join([self.dims[a] for a in axes[:-1]] + ['1'])}]"
-        sink = self.c.input("sink", "f32", self.chain["sink"]) if kind.startswith("sink") else "0.0"
-        if kind == "sink_dropped":
+        sink = self.c.input("sink", "f32", self.chain["sink"]) if kind.startswith("sink_") else "0.0"
+        if kind.startswith("sinks"):
+            self.c.inputs.append(Input("sink", "f32", tuple(self.chain["sink"]) + ("3",)))
+            sink = self.c.at("sink", self.chain["sink"] + "s")
+        if kind == "sinks_dropped":
+            w = f"softmax(concat([broadcast({sink}, {column[:-2]}3]), {s}], axis = -1))[..., 3 :]"
+        elif kind == "sinks_added":
+            m = self.let(f"maximum(max({s}, axis = -1, keep = true), max({sink}, axis = -1, keep = true))")
+            e = self.let(f"exp({s} - {m})")
+            w = f"{e} / (sum({e}, axis = -1, keep = true) + sum(exp({sink} - {m}), axis = -1, keep = true))"
+        elif kind == "sink_dropped":
             w = f"softmax(concat([{s}, broadcast({sink}, {column})], axis = -1))[..., : {self.dims['s']}]"
         elif kind == "off_by_column":
             w = f"softmax(concat([broadcast(0.0, {column}), {s}], axis = -1))[..., 1 :]"

@@ -36,7 +36,7 @@ class Data:
         numbers = np.random.default_rng(seed)
         chain = entry.chain
         for input in entry.inputs:
-            own = {**sizes, "s": sizes["own"]} if input.name in ("k", "v") else {**sizes, "s": sizes["p"]} if input.name.endswith("_old") else sizes
+            own = {**sizes, "s": sizes["p" if input.name.endswith("_old") else "own" if input.name in ("k", "v") or input.name.endswith("_new") else "s"]}
             shape = tuple(math.prod(own[a] for a in axis.split()) if not axis.isdigit() else int(axis) for axis in input.axes)
             kind = "normal" if input.fill == "operand" else input.fill
             values = fill(numbers, dataclasses.replace(input, fill=kind), shape, sizes)
@@ -110,7 +110,7 @@ class Meaning:
     def keys(self, name, last):
         axes = self.entry.key_axes(last)
         array = self.operand(name, axes)
-        if self.chain["keys"] == "joined":
+        if self.chain["keys"] in ("joined", "pieces"):
             array = np.concatenate([self.operand(name + "_old", axes, self.sizes["p"]), array], axis=-2)
         elif self.chain["keys"] == "state":
             input = next(i for i in self.entry.inputs if i.name == name)
@@ -139,16 +139,31 @@ class Meaning:
         constant = U["f32"] if "d" in chain["literal"] and chain["scale"] != "number" else 0
         return s.times(scale, 3 * u + 2 * constant) if scale is not None else s
 
+    def piecewise(self, s):
+        """The scores after what is done to those of the old and of the new keys alone, and what that hides."""
+        parts, masks = [], []
+        for piece, begin, size in zip(self.chain["pieces"], (0, self.sizes["p"]), (self.sizes["p"], self.sizes["own"])):
+            n = Numbers(self.axes, {**self.sizes, "s": size}, self.n.tensors, self.u)
+            part = Bounded(s.v[..., begin:begin + size], s.e[..., begin:begin + size])
+            for step in piece["steps"]:
+                part = STEPS[step["kind"]].value(step, part, n)
+            shape = [self.sizes[a] for a in self.axes[:-1]] + [size]
+            parts.append([np.broadcast_to(x, shape) for x in (part.v, part.e)])
+            masks.append(np.broadcast_to(MASKS[piece["mask"]["kind"]].value(piece["mask"], n) if piece["mask"] else True, shape))
+        v, e = (np.concatenate(x, axis=-1) for x in zip(*parts))
+        return Bounded(v, e), np.concatenate(masks, axis=-1)
+
     def compute(self):
         chain, u = self.chain, self.u
         s = self.scores()
+        s, seen = self.piecewise(s) if chain["keys"] == "pieces" else (s, True)
         for step in chain["steps"]:
             s = STEPS[step["kind"]].value(step, s, self.n)
         if chain["scale"] == "late":
             s = s.times(0.375, u)
         shape = tuple(self.sizes[a] for a in self.axes)
         s = Bounded(np.broadcast_to(s.v, shape), np.broadcast_to(s.e, shape))
-        self.mask = seen_keys(chain, self.n, self.broken)
+        self.mask = seen_keys(chain, self.n, self.broken) & seen
         v = self.keys("v", "e") * (2 if chain["values"] == "scaled" else 1)
         y, e = self.pointwise(s, v) if chain["normaliser"] in POINTWISE else self.softmax(s, v)
         v_type = "f32" if chain["keys"] == "state" else chain["dtype"]["v"]
@@ -181,6 +196,9 @@ class Meaning:
     def sink(self):
         """The logit beside the scores, for each row; None without."""
         kind, axes = self.chain["normaliser"], self.chain["sink"]
+        if kind.startswith("sinks"):
+            x = np.log(np.sum(np.exp(self.n.tensors["sink"]), axis=-1))
+            return x.reshape([x.shape[axes.index(a)] if a in axes else 1 for a in self.axes])[..., 0]
         if kind.startswith("sink"):
             return self.n.at("sink", axes)[..., 0] if axes else np.array(self.n.tensors["sink"])
         return np.array(0.0) if kind.startswith("off") else None
@@ -239,7 +257,7 @@ class Meaning:
         self.undefined = np.zeros(self.mean.shape, bool)
         if kind not in SAFE or after == "renormalised":
             self.undefined = self.undefined | ~np.any(mask, axis=-1)
-        if kind in ("unstable", "sink_added", "off_by_one") or after not in ("no", "dropped"):
+        if kind in ("unstable", "sink_added", "sinks_added", "off_by_one") or after not in ("no", "dropped"):
             self.undefined = self.undefined | (np.max(np.abs(s.v), axis=-1, initial=0) > 30)
 
     def extras(self, p, e, mask):

@@ -177,6 +177,31 @@ class Relative(Step):
         return s.plus(x.reshape([1] * (len(n.axes) - x.ndim) + list(x.shape)), n.u)
 
 
+class Buckets(Step):
+    """T5's table: distances below 8 have a bias each, larger ones share those of logarithmic buckets."""
+
+    def draw(self, random, shape):
+        heads = [a for a in shape.axes if a in "hgr"]
+        return {"axes": heads[0] if len(heads) == 1 and random.random() < 0.5 else "", "both": random.random() < 0.5}
+
+    def text(self, p, s, c):
+        n = f"abs({c.t} - {c.s})" if p["both"] else f"max({c.t} - {c.s}, 0)"
+        # The hundredth keeps powers away from the edges of their buckets.
+        bucket = f"where({n} < 8, {n}, min(8 + i64(log(f32({n}) / 8) / log(16.0) * 8 + 0.01), 15))"
+        if p["both"]:
+            bucket = f"where({c.t} < {c.s}, 16, 0) + {bucket}"
+        c.inputs.append(Input(p["name"], "f32", tuple(p["axes"]) + ("32",)))
+        return f"{s} + {p['name']}[{':, ' if p['axes'] else ''}{bucket}]"
+
+    def value(self, p, s, n):
+        gap = n.t - n.s
+        far = abs(gap) if p["both"] else np.maximum(gap, 0)
+        large = 8 + np.floor(np.log(np.maximum(far, 1) / 8) / np.log(16) * 8 + 0.01).astype(int)
+        bucket = np.where(far < 8, far, np.minimum(large, 15)) + (16 * (gap < 0) if p["both"] else 0)
+        x = n.tensors[p["name"]][..., bucket.reshape(bucket.shape[-2:])]
+        return s.plus(x.reshape([1] * (len(n.axes) - x.ndim) + list(x.shape)), n.u)
+
+
 class Softcap(Step):
     def draw(self, random, shape):
         return {"cap": random.choice([2.0, 5.0, 20.0, 50.0])}
@@ -355,7 +380,7 @@ class Gate(Step):
         return s.times(np.where(n.t < n.s, 0.5, 1.0), n.u)
 
 
-STEPS = {"bias": Bias(), "alibi": Alibi(), "relative": Relative(), "softcap": Softcap(), "scale_by": ScaleBy(), "constant": Constant(),
+STEPS = {"bias": Bias(), "alibi": Alibi(), "relative": Relative(), "buckets": Buckets(), "softcap": Softcap(), "scale_by": ScaleBy(), "constant": Constant(),
          "places": Places(), "length_scale": LengthScale(), "low": Low(), "unary": Unary(), "square": Square(), "second": Second(), "distances": Distances(), "gate": Gate()}
 
 

@@ -18,6 +18,12 @@ def candidates(chain, case):
                         ("narrow", "cast"), ("keys", "plain")):
         if chain[name] != plain:
             yield changed(**{name: plain}), replanned(changed(**{name: plain}), case)
+    for i, piece in enumerate(chain.get("pieces", [])):
+        rest = lambda **fields: changed(pieces=chain["pieces"][:i] + [{**piece, **fields}] + chain["pieces"][i + 1:])
+        if piece["mask"]:
+            yield rest(mask=None), case
+        for j in range(len(piece["steps"])):
+            yield rest(steps=piece["steps"][:j] + piece["steps"][j + 1:]), case
     for heads in ("none", "plain"):
         if chain["heads"] not in ("none", heads):
             yield reheaded(chain, heads), case
@@ -39,7 +45,8 @@ def reheaded(chain, heads):
     """The same chain without groups: pieces lose the axes that are no more."""
     new = {**copy.deepcopy(chain), "heads": heads}
     keep = "bts" + ("h" if heads == "plain" else "")
-    for piece in new["steps"] + new["masks"]:
+    own = [part for piece in new.get("pieces", []) for part in piece["steps"] + ([piece["mask"]] if piece["mask"] else [])]
+    for piece in new["steps"] + new["masks"] + own:
         for field in ("axes", "left", "right"):
             if isinstance(piece.get(field), str):
                 piece[field] = "".join(a for a in piece[field] if a in keep)
@@ -74,7 +81,7 @@ def resized(chain, sizes, axis, value, seed):
         sizes["s"] = sizes["t"]
     if chain["keys"] == "plain":
         sizes["own"] = sizes["s"]
-    elif chain["keys"] == "joined":
+    elif chain["keys"] in ("joined", "pieces"):
         sizes["s"] = sizes["p"] + sizes["own"]
     elif chain["keys"] == "state":
         sizes["own"], sizes["s"] = sizes["t"], sizes["p"] + sizes["t"]

@@ -305,11 +305,44 @@ def narrow_distances(q, k, v, near):
     return apply(sigmoid(scores(q, k) + at_places(products, rows, np.minimum(abs(rows - columns), 79))), v) / k.shape[-2]
 
 
+def cached_causal(q, k, v):
+    s = np.concatenate([scores(q, k), causal(2 * scores(q, k))], -1) / np.sqrt(D)
+    return apply(softmax(s), np.concatenate([v, -v], 2))
+
+
+def cached_biased(q, k, v, seen, b, sinks, places):
+    t = q.shape[-2]
+    far = hide(seen, (scores(q, k) + b[:, None, None, :, 0]) / 3)
+    near = causal(scores(q, k) + sinks[:, None, None] * gap(q, k) / 10 + places[:, :t, :1] * places[:, None, t - 1:, 1])
+    return apply(softmax(np.concatenate([far, near], -1)), np.concatenate([v, -v], 2))
+
+
+def beside(s, others, v):
+    """Weights of which those of the others, which come first, are left out."""
+    others = np.broadcast_to(others, (*s.shape[:-1], others.shape[-1]))
+    return apply(softmax(np.concatenate([others, s], -1))[..., others.shape[-1]:], v)
+
+
+def sinks_by_hand(q, k, v, sinks, query_sinks, seen):
+    ones = np.ones_like(query_sinks)
+    return beside(hide(seen, scores(q, k)), np.stack([ones * sinks[:, None], query_sinks, 1.5 * ones], -1), v)
+
+
+def sinks_left_out(q, k, v, places):
+    return beside(scores(q, k), places[:, None, 0], v)
+
+
+def bucketed(q, k, v, near):
+    n = -gap(q, k)
+    large = 8 + np.floor(np.log(np.maximum(abs(n), 1) / 8) / np.log(16) * 8 + 0.01).astype(int)
+    return apply(softmax(scores(q, k) + near[:, 16 * (n > 0) + np.where(abs(n) < 8, abs(n), np.minimum(large, 15)), 0]), v)
+
+
 ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, relu_normalised, multiplied, retention, sink, sink_by_hand, sink_of_query, off_by_one, log_sums,
            log_sum_alone, weights_too, nothing_seen, sums, sums_alone, sums_of_sinks, largest, joined_sums, extremes, nearest, chosen, differential, renormalised, chosen_after,
            over_queries, narrow_weights, eight_keys, cached, cached_apart, joined_products, joined_amid, joined_weights, joined_features,
            joined_queries, latent, wide_heads, narrow_heads, rotated_pairs, relative_positions, transformer_xl, disentangled, disentangled_shared,
-           narrow_distances]
+           narrow_distances, cached_causal, cached_biased, sinks_by_hand, sinks_left_out, bucketed]
 
 # Weights in bf16 are off by half a unit in the last of 8 places, 2^-9 of themselves, and sum to 1; the values are up to 1.
 # Weights from a log-sum-exp are off by three roundings of scores up to 24, 4e-6 of themselves; columns sum to at most 37, entropies are at most 5.

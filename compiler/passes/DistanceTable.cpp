@@ -39,7 +39,8 @@ private:
   OpBuilder &builder;
   Location loc;
   DimExpr keys, count;
-  llvm::DenseMap<Value, Value> built;
+  std::map<std::tuple<const void *, int64_t, int64_t>, Value>
+      built; ///< by value and axes: queries and keys may share one
 };
 } // namespace
 
@@ -102,16 +103,15 @@ graph::TensorType TableBuilder::typeFor(Value value, Pair axes) {
 Value TableBuilder::of(Value value, Pair axes) {
   if (axes.isNone())
     return value;
-  Value &known = built[value];
-  if (known)
-    return known;
+  Value &result = built[{value.getAsOpaquePointer(), axes.query, axes.key}];
+  if (result)
+    return result;
   Operation *op = value.getDefiningOp();
   graph::TensorType type = typeFor(value, axes);
-  Value result;
   if (isa<graph::IotaOp>(op)) {
     graph::TensorType scalar = type.cloneWith(ArrayRef<DimExpr>());
     if (axes.key == 0)
-      return built[value] = graph::ConstantOp::create(builder, loc, scalar, builder.getI64IntegerAttr(0));
+      return result = graph::ConstantOp::create(builder, loc, scalar, builder.getI64IntegerAttr(0));
     Value origin = graph::DimOp::create(builder, loc, scalar, graph::DimAttr::get(builder.getContext(), keys));
     origin = graph::BroadcastOp::create(builder, loc, type, origin, ArrayRef<int64_t>());
     result = graph::SubOp::create(builder, loc, type, graph::IotaOp::create(builder, loc, type), origin);
@@ -129,7 +129,7 @@ Value TableBuilder::of(Value value, Pair axes) {
     copy->getResult(0).setType(type);
     result = copy->getResult(0);
   }
-  return built[value] = result;
+  return result;
 }
 
 /// Whether what costs more than reading an element is computed for a value.

@@ -34,7 +34,7 @@ static bool feedsSoftmax(Value value) {
   for (size_t i = 0; i < reached.size() && reached.size() < 256; ++i) {
     if (isa<graph::SoftmaxOp, graph::LogSumExpOp>(reached[i]))
       return true;
-    if (isLayout(reached[i]) || isa<graph::ElementwiseOpInterface>(reached[i]))
+    if (isLayout(reached[i]) || isa<graph::ElementwiseOpInterface, graph::ConcatOp>(reached[i]))
       reached.insert(reached[i]->user_begin(), reached[i]->user_end());
   }
   return false;

@@ -78,8 +78,13 @@ bool GroupPlan::reachesFromOutside(Operation *from, const llvm::SetVector<Operat
   DenseSet<Operation *> seen;
   DenseSet<unsigned> seenGroups;
   SmallVector<Operation *> work;
+  // Epilogues alone are groups whose results come last: what stands behind all members leads to none of them.
+  Operation *last =
+      own ? nullptr : *llvm::max_element(members, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
   // An op may be computed in several groups: then it is outside as well.
   auto push = [&](Operation *op) {
+    if (last && op->getBlock() == last->getBlock() && last->isBeforeInBlock(op))
+      return;
     bool isOutside = !members.contains(op) || llvm::any_of(groupsOf.lookup(op), [&](unsigned g) { return g != own; });
     if (isOutside && seen.insert(op).second)
       work.push_back(op);
@@ -326,9 +331,8 @@ static bool followsReduction(Value value) {
   return isReduction(op) || llvm::any_of(op->getOperands(), followsReduction);
 }
 
-/// Whether `op`'s elements hang on a reduction that cannot be computed in a group, as the group has none, or reduces
-/// axes that the result depends on: better computed where that reduction is.
-static bool hangsOnOtherReduction(Operation *op, const Pattern &pattern, const PlannedGroup &group) {
+bool GroupPlan::hangsOnOtherReduction(Operation *op, const Pattern &pattern, unsigned index) {
+  const PlannedGroup &group = groups[index];
   if (isReduction(op))
     return group.kind != PlannedGroup::Map || group.inPlace ||
            llvm::any_of(pattern, [](const Coordinate &c) { return c.axis < 0 && c.mask; }) ||
@@ -337,10 +341,18 @@ static bool hangsOnOtherReduction(Operation *op, const Pattern &pattern, const P
     return false;
   if (group.kind == PlannedGroup::Matmul && isa<graph::BroadcastOp>(op))
     return false; // what a row or a column has is written once, and read by the epilogue
+  auto isSame = [&](const auto &known) { return known.pattern == pattern && known.reduced == group.reduced; };
+  if (auto &known = hanging[{op, index}]; !known.empty())
+    if (auto it = llvm::find_if(known, isSame); it != known.end())
+      return it->hangs;
+  bool hangs = false;
   for (auto [operand, wanted] : llvm::zip(op->getOperands(), operandPatterns(op, pattern)))
-    if (Operation *def = operand.getDefiningOp(); def && hangsOnOtherReduction(def, wanted, group))
-      return true;
-  return false;
+    if (Operation *def = operand.getDefiningOp(); def && hangsOnOtherReduction(def, wanted, index)) {
+      hangs = true;
+      break;
+    }
+  hanging[{op, index}].push_back({pattern, group.reduced, hangs});
+  return hangs;
 }
 
 /// An elementwise op on one value of its own shape that has other uses: writing that value serves them all.
@@ -363,7 +375,7 @@ bool GroupPlan::mayInline(Operation *op) {
   if (isa<graph::PackOp, graph::UpdateSliceOp>(op))
     return false;
   if (!isReduction(op) && wanted.size() == 1 && !passesOn(op) &&
-      hangsOnOtherReduction(op, wanted.front().pattern, groups[wanted.front().group]))
+      hangsOnOtherReduction(op, wanted.front().pattern, wanted.front().group))
     return false;
   if (!isReduction(op) && leaves(value) <= 1)
     return true;
@@ -466,7 +478,7 @@ std::optional<unsigned> GroupPlan::groupToJoin(Value value) {
     }
     uint64_t all = (uint64_t(1) << group.box.size()) - 1;
     unsigned patterns = llvm::count_if(requests[value], [&](const Request &r) { return r.group == request.group; });
-    if (!aligned || axes != all || patterns != 1 || hangsOnOtherReduction(op, request.pattern, group))
+    if (!aligned || axes != all || patterns != 1 || hangsOnOtherReduction(op, request.pattern, request.group))
       continue;
     llvm::SetVector<Operation *> with = group.ops;
     with.insert(op);

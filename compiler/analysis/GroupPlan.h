@@ -75,6 +75,9 @@ private:
 
   bool mayInline(mlir::Operation *op);
   bool mayInlineReduction(mlir::Operation *op, const Request &request);
+  /// Whether `op`'s elements hang on a reduction that cannot be computed in a group, as the group has none, or reduces
+  /// axes that the result depends on: better computed where that reduction is.
+  bool hangsOnOtherReduction(mlir::Operation *op, const Pattern &pattern, unsigned group);
   /// The box axes for the reduced axes of `op` where its result is wanted at `outer`; may add axes to an empty choice.
   std::optional<llvm::SmallVector<unsigned>> reductionAxes(mlir::Operation *op, unsigned group, uint64_t outer,
                                                            bool add);
@@ -103,6 +106,12 @@ private:
   llvm::DenseMap<mlir::Operation *, llvm::SmallVector<unsigned, 1>> groupsOf;
   llvm::DenseSet<mlir::Operation *> updatedInPlace;
   llvm::DenseMap<mlir::Value, unsigned> leafCounts;
+  struct Hanging {
+    Pattern pattern;
+    decltype(PlannedGroup::reduced) reduced; ///< of the group when it was asked
+    bool hangs;
+  };
+  llvm::DenseMap<std::pair<mlir::Operation *, unsigned>, llvm::SmallVector<Hanging, 1>> hanging; ///< by op and group
   llvm::DenseSet<mlir::Value> overwritten; ///< states that get a new value
 };
 

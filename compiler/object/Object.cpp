@@ -1,5 +1,6 @@
 #include "compiler/object/Object.h"
 
+#include "llvm/Analysis/CGSCCPassManager.h"
 #include "llvm/Analysis/TargetTransformInfo.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
@@ -9,6 +10,10 @@
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Target/TargetOptions.h"
+#include "llvm/Transforms/IPO/DeadArgumentElimination.h"
+#include "llvm/Transforms/IPO/FunctionAttrs.h"
+#include "llvm/Transforms/IPO/GlobalOpt.h"
+#include "llvm/Transforms/IPO/SCCP.h"
 
 #include <mutex>
 
@@ -41,7 +46,8 @@ Expected<std::unique_ptr<TargetMachine>> createTargetMachine(const CodegenTarget
   return machine;
 }
 
-void optimize(Module &module, TargetMachine &machine, const CodegenTarget &target) {
+/// Triple, layout and what functions may use.
+static void describe(Module &module, TargetMachine &machine, const CodegenTarget &target) {
   module.setTargetTriple(machine.getTargetTriple());
   module.setDataLayout(machine.createDataLayout());
   for (Function &function : module) {
@@ -53,6 +59,9 @@ void optimize(Module &module, TargetMachine &machine, const CodegenTarget &targe
     function.addFnAttr("prefer-vector-width", "512");
     function.addFnAttr("min-legal-vector-width", "512");
   }
+}
+
+static void runPasses(Module &module, TargetMachine &machine, function_ref<ModulePassManager(PassBuilder &)> passes) {
   LoopAnalysisManager loops;
   FunctionAnalysisManager functions;
   CGSCCAnalysisManager sccs;
@@ -68,7 +77,24 @@ void optimize(Module &module, TargetMachine &machine, const CodegenTarget &targe
   builder.registerFunctionAnalyses(functions);
   builder.registerLoopAnalyses(loops);
   builder.crossRegisterProxies(loops, functions, sccs, modules);
-  builder.buildPerModuleDefaultPipeline(OptimizationLevel::O2).run(module, modules);
+  passes(builder).run(module, modules);
+}
+
+void prepare(Module &module, TargetMachine &machine, const CodegenTarget &target) {
+  describe(module, machine, target);
+  runPasses(module, machine, [](PassBuilder &) {
+    ModulePassManager passes;
+    passes.addPass(IPSCCPPass(IPSCCPOptions(/*AllowFuncSpec=*/false)));
+    passes.addPass(GlobalOptPass());
+    passes.addPass(DeadArgumentEliminationPass());
+    passes.addPass(createModuleToPostOrderCGSCCPassAdaptor(PostOrderFunctionAttrsPass()));
+    return passes;
+  });
+}
+
+void optimize(Module &module, TargetMachine &machine, const CodegenTarget &target) {
+  describe(module, machine, target);
+  runPasses(module, machine, [](PassBuilder &b) { return b.buildPerModuleDefaultPipeline(OptimizationLevel::O2); });
 }
 
 Expected<SmallVector<char, 0>> generate(Module &module, TargetMachine &machine, FileKind kind) {

@@ -29,6 +29,21 @@ llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const C
 /// vectorised already. The numbers do not change: no fast-math flag is set anywhere.
 void optimize(llvm::Module &module, llvm::TargetMachine &machine, const CodegenTarget &target);
 
+/// What whole modules are simplified by before they are divided: constants and unused arguments of internal functions.
+void prepare(llvm::Module &module, llvm::TargetMachine &machine, const CodegenTarget &target);
+
+/// A part of a module, as bitcode: it can be read in any thread.
+using Part = llvm::SmallVector<char, 0>;
+
+enum class Division { Parts, Whole };
+/// Divides a module into parts that `compile` makes objects of and the linker joins, the largest first. They are the
+/// same for any number of processors. Parts refer to one another by hidden symbols that end in `name`, which tells the
+/// targets of a program apart. The module is changed.
+std::vector<Part> divide(llvm::Module &module, llvm::TargetMachine &machine, const CodegenTarget &target,
+                         Division division, llvm::StringRef name);
+/// Optimises a part and generates its object file. Thread-safe.
+llvm::Expected<llvm::SmallVector<char, 0>> compile(const Part &part, const CodegenTarget &target);
+
 /// Object file bytes, or assembly text.
 enum class FileKind { Object, Assembly };
 llvm::Expected<llvm::SmallVector<char, 0>> generate(llvm::Module &module, llvm::TargetMachine &machine, FileKind kind);

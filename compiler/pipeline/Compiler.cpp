@@ -13,6 +13,7 @@
 #include "dialects/graph/Places.h"
 
 #include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
 #include "mlir/Pass/PassManager.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "mlir/Target/LLVMIR/Export.h"
@@ -22,10 +23,12 @@
 #include "llvm/IR/Module.h"
 #include "llvm/Support/Errno.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Support/raw_ostream.h"
 #include "llvm/Target/TargetMachine.h"
 
 #include <cerrno>
+#include <deque>
 #include <mutex>
 #include <set>
 
@@ -59,8 +62,6 @@ struct Compiler::State {
     context.printOpOnDiagnostic(false);
     timing.setEnabled(this->options.time);
     root = timing.getRootScope();
-    if (!this->options.printAfter.empty() || !this->options.printBefore.empty())
-      context.disableMultithreading();
   }
 
   static DialectRegistry registry() {
@@ -76,12 +77,14 @@ struct Compiler::State {
   bool loadPlugins();
   void observe(PassManager &passes, TimingScope &scope);
   LogicalResult runPasses(ModuleOp module, StringRef pipeline, StringRef point = "");
+  LogicalResult lowerToLLVM(ModuleOp module, const kernels::Target &target);
   bool printed(const std::vector<std::string> &names, Pass *pass) {
     return llvm::any_of(names, [&](const std::string &name) { return name == "all" || pass->getArgument() == name; });
   }
 
   Options options;
   FailureKind code = FailureKind::None;
+  llvm::DefaultThreadPool pool; // as many threads as there are processors to run on
   MLIRContext context;
   source::SourceManager sources;
   source::DiagnosticEngine diagnostics;
@@ -196,6 +199,22 @@ LogicalResult Compiler::State::runPasses(ModuleOp module, StringRef pipeline, St
   TimingScope scope = root.nest(point.empty() ? "passes" : point);
   observe(passes, scope);
   return guarded(module, text, [&] { return passes.run(module); });
+}
+
+/// The one step whose functions go side by side; what is printed between the passes comes in order.
+LogicalResult Compiler::State::lowerToLLVM(ModuleOp module, const kernels::Target &target) {
+  PassManager passes(&context);
+  kernels::addToLLVMPasses(passes, target);
+  TimingScope scope = root.nest("to-llvm");
+  observe(passes, scope);
+  passes.enableVerifier(false); // of what emission made and of the end: between them are MLIR's own passes
+  if (options.printBefore.empty() && options.printAfter.empty())
+    context.setThreadPool(pool);
+  LogicalResult lowered = guarded(module, "", [&] {
+    return success(succeeded(verify(module)) && succeeded(passes.run(module)) && succeeded(verify(module)));
+  });
+  context.disableMultithreading();
+  return lowered;
 }
 
 Compiler::Compiler(Options options) : state(std::make_unique<State>(std::move(options))) {}
@@ -332,11 +351,7 @@ OwningOpRef<ModuleOp> Compiler::lower(const kernels::Target &target, Stage stage
   }
   if (stage == Stage::Vector)
     return module;
-  PassManager passes(&state->context);
-  kernels::addToLLVMPasses(passes, target);
-  TimingScope scope = state->root.nest("to-llvm");
-  state->observe(passes, scope);
-  if (failed(state->guarded(*module, "", [&] { return passes.run(*module); })))
+  if (failed(state->lowerToLLVM(*module, target)))
     return {};
   return module;
 }
@@ -400,8 +415,45 @@ static std::optional<TargetModule> translate(ModuleOp module, const kernels::Tar
   return result;
 }
 
-std::optional<Compiler::Objects> Compiler::compile() {
+namespace {
+/// Makes objects of modules' parts in other threads; gives them in the order in which they came.
+class ObjectQueue {
+public:
+  explicit ObjectQueue(llvm::ThreadPoolInterface &pool) : group(pool) {}
+
+  void add(object::Part part, const object::CodegenTarget &target) {
+    Object &object = objects.emplace_back();
+    group.async([&object, part = std::move(part), target] {
+      if (auto bytes = object::compile(part, target))
+        object.bytes = std::move(*bytes);
+      else
+        object.error = toString(bytes.takeError());
+    });
+  }
+  llvm::Expected<std::vector<llvm::SmallVector<char, 0>>> wait() {
+    group.wait();
+    std::vector<llvm::SmallVector<char, 0>> files;
+    for (Object &object : objects) {
+      if (!object.error.empty())
+        return llvm::createStringError(object.error);
+      files.push_back(std::move(object.bytes));
+    }
+    return files;
+  }
+
+private:
+  struct Object {
+    llvm::SmallVector<char, 0> bytes;
+    std::string error;
+  };
+  std::deque<Object> objects;
+  llvm::ThreadPoolTaskGroup group; // goes first, and waits
+};
+} // namespace
+
+std::optional<Compiler::Objects> Compiler::compile(object::Division division) {
   Objects objects;
+  ObjectQueue queue(state->pool); // works on one target while the next is lowered
   for (const kernels::Target *targetRow : state->options.targets) {
     const kernels::Target &target = *targetRow;
     program::Interface interface;
@@ -413,11 +465,8 @@ std::optional<Compiler::Objects> Compiler::compile() {
     std::optional<TargetModule> code = translate(*lowered, target, interface, context);
     if (!code)
       return std::nullopt;
-    object::optimize(*code->module, *code->machine, code->target);
-    auto bytes = object::generate(*code->module, *code->machine, object::FileKind::Object);
-    if (!bytes)
-      return reportError(bytes.takeError()), std::nullopt;
-    objects.files.push_back(std::move(*bytes));
+    for (object::Part &part : object::divide(*code->module, *code->machine, code->target, division, target.name))
+      queue.add(std::move(part), code->target);
     if (objects.targets.empty()) {
       for (const program::Entry &entry : interface.entries)
         objects.arenaFormulas.emplace_back(entry.name, arenaFormula(*lowered, entry.function));
@@ -425,6 +474,11 @@ std::optional<Compiler::Objects> Compiler::compile() {
     }
     objects.targets.push_back(targetSymbol(target));
   }
+  TimingScope scope = state->root.nest("llvm");
+  auto files = queue.wait();
+  if (!files)
+    return reportError(files.takeError()), std::nullopt;
+  objects.files = std::move(*files);
   return objects;
 }
 

@@ -79,7 +79,7 @@ public:
   /// Lowers the optimised graph for one target up to `stage` (Fused, Kernel, Vector or LLVM dialect of the latter).
   mlir::OwningOpRef<mlir::ModuleOp> lower(const kernels::Target &target, Stage stage, program::Interface &interface);
 
-  /// Objects of all targets, then of the program's tables, each an ELF file.
+  /// Objects of all targets' parts, then of the program's tables, each an ELF file.
   struct Objects {
     std::vector<llvm::SmallVector<char, 0>> files;
     std::vector<std::string> targets; // the symbols of their tables
@@ -87,7 +87,8 @@ public:
     /// "embed: 1234*B*T + …" for each entry: the arena's bytes (first target).
     std::vector<std::pair<std::string, std::string>> arenaFormulas;
   };
-  std::optional<Objects> compile();
+  /// Parts of one target, and targets, are compiled side by side. The bytes do not depend on the number of processors.
+  std::optional<Objects> compile(object::Division division = object::Division::Parts);
   /// Adds the tables. `packed` has none or, for each target, a packed file whose bytes the program is to hold.
   bool addTables(Objects &objects, bool executable, llvm::ArrayRef<program::PackedPath> packed = {});
 

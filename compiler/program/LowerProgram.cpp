@@ -91,12 +91,14 @@ Value ProgramLowering::launchInfo(kernel::LaunchOp launch) {
   return info;
 }
 
-/// `fovea_fail(exec, code, place, index, value, low, high)`: services->fail.
+/// `fovea_fail(exec, code, place, index, value, low, high)`: services->fail. Called and not inlined, so that kernels
+/// that may fail can be compiled apart.
 void ProgramLowering::defineFail() {
   auto function = lookup("fovea_fail");
   if (!function || !function.isDeclaration())
     return;
   function.setPrivate();
+  function->setAttr("passthrough", b.getStrArrayAttr({"noinline"}));
   Location loc = function.getLoc();
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(function.addEntryBlock());

@@ -55,13 +55,15 @@ static int addTables(pipeline::Compiler &compiler, pipeline::Compiler::Objects &
 /// Objects to an executable, to a library with its header, or as they are.
 static int link(pipeline::Compiler &compiler, pipeline::Stage stage, const Arguments &arguments, StringRef stem) {
   std::string output = arguments.get("o");
-  std::optional<pipeline::Compiler::Objects> objects = compiler.compile();
+  bool showsObjects = stage == pipeline::Stage::Object;
+  std::optional<pipeline::Compiler::Objects> objects =
+      compiler.compile(showsObjects ? object::Division::Whole : object::Division::Parts);
   if (!objects)
     return exitCode(compiler);
   if (int code = addTables(compiler, *objects, stage == pipeline::Stage::Executable, arguments,
                            output.empty() ? stem : output))
     return code;
-  if (stage == pipeline::Stage::Object) {
+  if (showsObjects) {
     // One file a target, then the tables; all of them or none.
     std::vector<std::string> written;
     for (size_t i = 0; i < objects->files.size(); ++i) {

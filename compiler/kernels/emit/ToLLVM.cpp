@@ -1,17 +1,37 @@
 #include "compiler/kernels/emit/ToLLVM.h"
 
 #include "compiler/kernels/emit/Math.h"
+#include "mlir/Conversion/AffineToStandard/AffineToStandard.h"
+#include "mlir/Conversion/ArithToLLVM/ArithToLLVM.h"
+#include "mlir/Conversion/ControlFlowToLLVM/ControlFlowToLLVM.h"
+#include "mlir/Conversion/LLVMCommon/ConversionTarget.h"
+#include "mlir/Conversion/LLVMCommon/TypeConverter.h"
+#include "mlir/Conversion/MathToLLVM/MathToLLVM.h"
+#include "mlir/Conversion/MemRefToLLVM/MemRefToLLVM.h"
 #include "mlir/Conversion/Passes.h"
+#include "mlir/Conversion/SCFToControlFlow/SCFToControlFlow.h"
+#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
+#include "mlir/Dialect/Affine/IR/AffineOps.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Arith/Transforms/Passes.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/MemRef/Transforms/Transforms.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/Dialect/Vector/Transforms/LoweringPatterns.h"
+#include "mlir/Dialect/Vector/Transforms/VectorRewritePatterns.h"
+#include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
 using namespace fovea::kernels;
 
 namespace {
-struct ExpandMath : PassWrapper<ExpandMath, OperationPass<ModuleOp>> {
+struct ExpandMath : PassWrapper<ExpandMath, OperationPass<func::FuncOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandMath)
   explicit ExpandMath(const Target &target) : target(target) {}
   ExpandMath(const ExpandMath &) = default;
@@ -25,10 +45,73 @@ struct ExpandMath : PassWrapper<ExpandMath, OperationPass<ModuleOp>> {
   const Target &target;
 };
 
+/// What has no counterpart in LLVM becomes what has: views are numbers, masks comparisons, slices of vectors shuffles.
+struct ExpandViews : PassWrapper<ExpandViews, OperationPass<func::FuncOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(ExpandViews)
+  StringRef getName() const final { return "ExpandViews"; }
+  StringRef getArgument() const override { return "kernel-expand-views"; }
+  StringRef getDescription() const override { return "compute views, masks and slices of vectors"; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<affine::AffineDialect, arith::ArithDialect, memref::MemRefDialect, vector::VectorDialect>();
+  }
+  LogicalResult initialize(MLIRContext *context) override {
+    RewritePatternSet set(context);
+    memref::populateExpandStridedMetadataPatterns(set);
+    arith::populateArithExpandOpsPatterns(set); // ceiling and floor divisions, maxima
+    vector::populateVectorMaskOpLoweringPatterns(set); // what the canonical form makes of masks that are known
+    vector::populateVectorMaskMaterializationPatterns(set, /*force32BitVectorIndices=*/false);
+    vector::populateVectorInsertExtractStridedSliceTransforms(set);
+    patterns = FrozenRewritePatternSet(std::move(set));
+    return success();
+  }
+  void runOnOperation() override {
+    GreedyRewriteConfig config;
+    config.setRegionSimplificationLevel(GreedySimplifyRegionLevel::Disabled);
+    if (failed(applyPatternsGreedily(getOperation(), patterns, config)))
+      signalPassFailure();
+  }
+  FrozenRewritePatternSet patterns;
+};
+
+/// Everything in a function's body but what names functions, in one conversion. The patterns are made once and shared
+/// by the functions, which are lowered side by side.
+struct LowerBodies : PassWrapper<LowerBodies, OperationPass<func::FuncOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(LowerBodies)
+  StringRef getName() const final { return "LowerBodies"; }
+  StringRef getArgument() const override { return "kernel-lower-bodies"; }
+  StringRef getDescription() const override { return "convert the bodies of functions to the LLVM dialect"; }
+  void getDependentDialects(DialectRegistry &registry) const override {
+    registry.insert<LLVM::LLVMDialect, cf::ControlFlowDialect, memref::MemRefDialect>();
+  }
+  LogicalResult initialize(MLIRContext *context) override {
+    converter = std::make_shared<LLVMTypeConverter>(context);
+    RewritePatternSet set(context);
+    populateAffineToStdConversionPatterns(set);
+    populateSCFToControlFlowConversionPatterns(set);
+    populateVectorToLLVMConversionPatterns(*converter, set);
+    populateMathToLLVMConversionPatterns(*converter, set);
+    populateFinalizeMemRefToLLVMConversionPatterns(*converter, set);
+    arith::populateArithToLLVMConversionPatterns(*converter, set);
+    cf::populateControlFlowToLLVMConversionPatterns(*converter, set);
+    patterns = FrozenRewritePatternSet(std::move(set));
+    return success();
+  }
+  void runOnOperation() override {
+    LLVMConversionTarget target(getContext());
+    target.addLegalDialect<func::FuncDialect>();
+    target.addIllegalDialect<affine::AffineDialect, arith::ArithDialect, cf::ControlFlowDialect, math::MathDialect,
+                             memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
+    if (failed(applyPartialConversion(getOperation(), target, patterns)))
+      signalPassFailure();
+  }
+  std::shared_ptr<LLVMTypeConverter> converter;
+  FrozenRewritePatternSet patterns;
+};
+
 /// 16-bit floats that are only moved (loaded, chosen, merged, stored) are integers. LLVM takes vectors of them apart
 /// where it has no instructions for the type, and converts each element to f32 and back by library calls that no
 /// program has.
-struct MoveHalfBits : PassWrapper<MoveHalfBits, OperationPass<ModuleOp>> {
+struct MoveHalfBits : PassWrapper<MoveHalfBits, OperationPass<LLVM::LLVMFuncOp>> {
   MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(MoveHalfBits)
   StringRef getName() const final { return "MoveHalfBits"; }
   StringRef getArgument() const override { return "kernel-move-half-bits"; }
@@ -99,26 +182,18 @@ struct MoveHalfBits : PassWrapper<MoveHalfBits, OperationPass<ModuleOp>> {
 } // namespace
 
 void fovea::kernels::addToLLVMPasses(OpPassManager &manager, const Target &target) {
-  manager.addPass(std::make_unique<ExpandMath>(target));
-  manager.addPass(createCanonicalizerPass()); // folds sizes and strides that are constants
-  manager.addPass(createCSEPass());
-  manager.addPass(createConvertVectorToSCFPass(VectorTransferToSCFOptions().enableFullUnroll()));
-  manager.addPass(memref::createExpandStridedMetadataPass());
-  manager.addPass(createLowerAffinePass());
-  manager.addPass(arith::createArithExpandOpsPass()); // ceiling and floor divisions
-  manager.addPass(createSCFToControlFlowPass());
-  ConvertVectorToLLVMPassOptions vectors;
-  vectors.reassociateFPReductions = false;
-  manager.addPass(createConvertVectorToLLVMPass(vectors));
-  manager.addPass(createConvertMathToLLVMPass());
-  manager.addPass(createFinalizeMemRefToLLVMConversionPass());
+  OpPassManager &bodies = manager.nest<func::FuncOp>();
+  bodies.addPass(std::make_unique<ExpandMath>(target));
+  bodies.addPass(createCanonicalizerPass()); // folds sizes and strides that are constants
+  bodies.addPass(createCSEPass());
+  bodies.addPass(std::make_unique<ExpandViews>());
+  bodies.addPass(std::make_unique<LowerBodies>());
   manager.addPass(createConvertFuncToLLVMPass());
-  manager.addPass(createArithToLLVMConversionPass());
-  manager.addPass(createConvertControlFlowToLLVMPass());
-  manager.addPass(createReconcileUnrealizedCastsPass());
-  manager.addPass(std::make_unique<MoveHalfBits>());
-  manager.addPass(createCanonicalizerPass());
-  manager.addPass(createCSEPass());
+  OpPassManager &functions = manager.nest<LLVM::LLVMFuncOp>();
+  functions.addPass(createReconcileUnrealizedCastsPass());
+  functions.addPass(std::make_unique<MoveHalfBits>());
+  functions.addPass(createCanonicalizerPass());
+  functions.addPass(createCSEPass());
 }
 
 LogicalResult fovea::kernels::lowerToLLVM(ModuleOp module, const Target &target) {

@@ -36,6 +36,9 @@ constexpr int stepBytes = 192;
 constexpr int64_t stepsPerFetch = 4;
 /// How many bytes ahead a tile that is alone fetches its own panels.
 constexpr int64_t ownAhead = 6144;
+/// Steps ahead of which a tile fetches its elements of an A whose rows are adjacent: each step reads another line, of a
+/// page of its own where A is wide, which the processor does not foresee.
+constexpr int64_t lhsAhead = 16;
 /// Below this many rows an unpacked B is read in place.
 constexpr int64_t packRows = 16;
 /// Elements that a task packs at least.
@@ -224,11 +227,13 @@ void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &
       return f.kBlock == 1 ? code.loadVector(b, {at, columns.back()})
                            : code.loadElements(b, {at, columns.back()}, vectorLength);
     };
-  bool keepsOrder = f.widensBytes() && unroll > 1;
-  if (f.linesAhead || f.fetchOwn || keepsOrder)
+  bool keepsOrder = f.widensBytes() && unroll > 1, fetchesLhs = !f.unitLhs && f.packedRhs;
+  if (f.linesAhead || f.fetchOwn || keepsOrder || fetchesLhs)
     loop.every = [&](Value k, int step) {
       if (keepsOrder)
         code.keepOrder();
+      if (fetchesLhs)
+        code.fetch(a, {rows.front(), code.mul(code.add(k, lhsAhead), f.kBlock)}, Code::Level::First);
       if (f.fetchOwn)
         fetchOwn(code, tile, tile.panel() * f.kBlock, b, offsets, k, step);
       else if (f.linesAhead && step % stepsPerFetch == 0)
@@ -275,9 +280,13 @@ public:
   /// Writes the epilogue of `lanes` points (batch..., m, n..n+lanes); `mask` is null where all are inside.
   using Epilogue = std::function<void(Value accumulator, ValueRange batch, Value m, Value n, Value mask)>;
 
+  /// Fetches the lines of what the epilogue reads and writes that begin at a point.
+  using Fetch = std::function<void(ValueRange batch, Value m, Value n)>;
+
   Task(Code &code, const Operands &operands, const TileShape &tile, const Grid &grid, Operation *module = nullptr,
-       Epilogue epilogue = nullptr)
-      : code(code), operands(operands), tile(tile), grid(grid), module(module), epilogue(std::move(epilogue)) {}
+       Epilogue epilogue = nullptr, Fetch fetch = nullptr)
+      : code(code), operands(operands), tile(tile), grid(grid), module(module), epilogue(std::move(epilogue)),
+        fetch(std::move(fetch)) {}
 
   /// Memory of a task: the tile's sums and, where B is not packed, panels of it.
   Value reserve(Value scratch) {
@@ -372,6 +381,11 @@ private:
       turn = i;
       Value row = code.add(begin, code.add(code.mul(i, height), code.min(i, taller)));
       Value rows = code.add(height, code.select(code.less(i, taller), code.index(1), code.index(0)));
+      if (fetch) // from far away, while the tile multiplies
+        code.loop(code.index(0), rows, 1, [&](Value r) {
+          code.loop(code.index(0), columns, tile.target.lineBytes / 4,
+                    [&](Value c) { fetch(batch, code.add(row, r), code.add(columnBegin, c)); });
+        });
       multiply(row, rows, p, last, inPlace);
       if (operands.hidesLhs || operands.hidesRhs)
         code.branch(anyNotFinite(rows, columns), [&] { multiplyCarefully(row, rows, p, columns, inPlace); });
@@ -540,6 +554,7 @@ private:
   const Grid &grid;
   Operation *module;
   Epilogue epilogue;
+  Fetch fetch;
   Code::Values batch;
   Value sums, packed, panelBegin, panelEnd, direct;
   Value allPanels, firstPanel;   ///< panels that are packed first, and the number of this matrix's first one
@@ -583,11 +598,13 @@ public:
     Operands mapped = operands(outer);
     Grid grid = gridOf(code, mapped, tile);
     LogicalResult result = success();
-    Task task(code, mapped, tile, grid, op->getParentOfType<ModuleOp>(),
-              [&](Value accumulator, ValueRange batch, Value m, Value n, Value mask) {
-                if (failed(emitEpilogue(code, outer, arguments.exec, grid, accumulator, batch, m, n, mask)))
-                  result = failure();
-              });
+    Task task(
+        code, mapped, tile, grid, op->getParentOfType<ModuleOp>(),
+        [&](Value accumulator, ValueRange batch, Value m, Value n, Value mask) {
+          if (failed(emitEpilogue(code, outer, arguments.exec, grid, accumulator, batch, m, n, mask)))
+            result = failure();
+        },
+        fetchOf(code, outer));
     task.reserve(arguments.scratch);
     task.share(arguments.shared);
     Value first = code.select(grid.packsFirst, grid.packings, code.index(0));
@@ -638,6 +655,35 @@ private:
     points.bind(block.getArgument(1 + batch.size()), LaneValue::uniform(m));
     points.bind(block.getArgument(2 + batch.size()), oneColumn ? LaneValue::uniform(n) : LaneValue::linear(n));
     return points.emitBlock(block);
+  }
+
+  /// What fetches the lines that the epilogue reads or writes at points of its own; null where there are none.
+  Task::Fetch fetchOf(Code &code, IRMapping &outer) {
+    Block &block = op.getEpilogue().front();
+    ValueRange points = block.getArguments().drop_front();
+    SmallVector<std::pair<Value, ValueRange>> accesses;
+    auto add = [&](Value memref, ValueRange indices) {
+      if (indices.size() >= 2 && llvm::equal(indices.take_back(2), points.take_back(2)) &&
+          llvm::all_of(indices, [&](Value index) { return llvm::is_contained(points, index); }))
+        accesses.push_back({memref, indices});
+    };
+    for (Operation &inner : block)
+      if (auto load = dyn_cast<kernel::LoadOp>(inner))
+        add(load.getSource(), load.getIndices());
+      else if (auto store = dyn_cast<kernel::StoreOp>(inner))
+        add(store.getTarget(), store.getIndices());
+    if (accesses.empty())
+      return nullptr;
+    return [&code, &outer, points, accesses](ValueRange batch, Value m, Value n) {
+      SmallVector<Value> at(batch);
+      at.append({m, n});
+      for (auto [memref, indices] : accesses) {
+        SmallVector<Value> place;
+        for (Value index : indices)
+          place.push_back(at[llvm::find(points, index) - points.begin()]);
+        code.fetch(outer.lookupOrDefault(memref), place, Code::Level::First);
+      }
+    };
   }
 
   /// Rows of the output from one index of batch axis `axis` to the next.

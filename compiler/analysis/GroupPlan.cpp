@@ -15,7 +15,8 @@ static constexpr unsigned notCheap = 1000;
 
 static bool isReduction(Operation *op) { return isa<graph::ReduceOp, graph::ArgmaxOp>(op); }
 static bool isElementwise(Operation *op) { return isa_and_nonnull<graph::ElementwiseOpInterface>(op); }
-static bool isPoint(Operation *op) { return isReduction(op) || isa<graph::PackOp>(op) || hasPointRule(op); }
+
+bool isPoint(Operation *op) { return isReduction(op) || isa<graph::PackOp>(op) || hasPointRule(op); }
 
 SmallVector<int64_t> reducedAxesOf(Operation *op) {
   if (auto reduce = dyn_cast<graph::ReduceOp>(op))
@@ -27,7 +28,9 @@ GroupPlan::GroupPlan(graph::FuncOp function) : function(function) {
   for (unsigned i = 0; i < function.getNumResults(); ++i)
     if (std::optional<unsigned> state = stateArgument(function, i))
       overwritten.insert(function.getArgument(*state));
-  claimEpilogues();
+  for (auto contract : function.getBody().front().getOps<graph::ContractOp>())
+    claimEpilogue(contract);
+  leafCounts.clear(); // what is in memory is known only now
   for (Value operand : function.getBody().front().getTerminator()->getOperands())
     needInMemory(operand);
   // From the results back: an op is visited once all its users are, elementwise ops before reductions, and those that
@@ -71,8 +74,6 @@ unsigned GroupPlan::priority(Operation *op) {
   return 1;
 }
 
-//===-- Epilogues -------------------------------------------------------------------------------------------------===//
-
 bool GroupPlan::reachesFromOutside(Operation *from, const llvm::SetVector<Operation *> &members,
                                    std::optional<unsigned> own) {
   DenseSet<Operation *> seen;
@@ -108,71 +109,6 @@ bool GroupPlan::reachesFromOutside(Operation *from, const llvm::SetVector<Operat
       }
   }
   return false;
-}
-
-bool GroupPlan::mayJoinEpilogue(Operation *op, const llvm::SetVector<Operation *> &members) {
-  if (members.contains(op) || claimed.contains(op) || !isElementwise(op))
-    return false;
-  if (dimsOf(op->getResult(0)) != dimsOf(members.front()->getResult(0)))
-    return false;
-  // What updates a state is left to a map, which can write over it: sums that are not finished lie in a product's
-  // result.
-  if (llvm::any_of(op->getOperands(), [&](Value operand) { return overwritten.contains(operand); }))
-    return false;
-  // An operand that needs a member's value from outside would wait for this very kernel.
-  llvm::SetVector<Operation *> with = members;
-  with.insert(op);
-  return llvm::none_of(members, [&](Operation *member) { return reachesFromOutside(member, with); });
-}
-
-/// Gives a contraction the elementwise ops on its result, as far as one value comes out of them.
-void GroupPlan::growEpilogue(graph::ContractOp contract) {
-  llvm::SetVector<Operation *> members;
-  members.insert(contract);
-  for (bool grown = true; grown;) {
-    grown = false;
-    for (Operation *member : llvm::to_vector(members))
-      for (Operation *user : member->getUsers())
-        if (mayJoinEpilogue(user, members))
-          grown |= members.insert(user);
-  }
-  SmallVector<Operation *> ordered = llvm::to_vector(members);
-  llvm::sort(ordered, [](Operation *a, Operation *b) { return a->isBeforeInBlock(b); });
-  // The largest part whose last op is all that others use.
-  for (size_t last = ordered.size(); last-- > 0;) {
-    llvm::SetVector<Operation *> part;
-    SmallVector<Operation *> work = {ordered[last]};
-    while (!work.empty()) {
-      Operation *op = work.pop_back_val();
-      if (members.contains(op) && part.insert(op))
-        for (Value operand : op->getOperands())
-          if (Operation *def = operand.getDefiningOp())
-            work.push_back(def);
-    }
-    bool single = part.contains(contract) && llvm::all_of(part, [&](Operation *op) {
-                    return op == ordered[last] ||
-                           llvm::all_of(op->getUsers(), [&](Operation *user) { return part.contains(user); });
-                  });
-    if (!single)
-      continue;
-    PlannedGroup group;
-    group.kind = PlannedGroup::Matmul;
-    std::vector<DimExpr> dims = dimsOf(contract.getResult());
-    group.box.assign(dims.begin(), dims.end());
-    group.ops = part;
-    group.roots = {ordered[last]->getResult(0)};
-    for (Operation *op : part) {
-      claimed[op] = groups.size();
-      groupsOf[op].push_back(groups.size());
-    }
-    groups.push_back(std::move(group));
-    return;
-  }
-}
-
-void GroupPlan::claimEpilogues() {
-  for (auto contract : function.getBody().front().getOps<graph::ContractOp>())
-    growEpilogue(contract);
 }
 
 //===-- Visiting --------------------------------------------------------------------------------------------------===//

@@ -60,9 +60,16 @@ private:
     bool operator==(const Request &) const = default;
   };
 
-  void claimEpilogues();
-  void growEpilogue(graph::ContractOp contract);
+  // -- epilogues (GroupEpilogues.cpp)
+  /// Gives a contraction the elementwise ops on its result, as far as one value comes out of them, and those of further
+  /// values that are written anyway.
+  void claimEpilogue(graph::ContractOp contract);
+  /// The contraction and all elementwise ops on its result that may stand in its kernel, in order.
+  llvm::SmallVector<mlir::Operation *> candidates(graph::ContractOp contract);
   bool mayJoinEpilogue(mlir::Operation *op, const llvm::SetVector<mlir::Operation *> &members);
+  /// Whether an old value of a state takes part in `op`'s elements, as it is or through ops that are no members.
+  bool updatesState(mlir::Operation *op, const llvm::SetVector<mlir::Operation *> &members);
+  void claim(const llvm::SetVector<mlir::Operation *> &ops);
 
   unsigned priority(mlir::Operation *op);
   void visit(mlir::Operation *op);
@@ -114,6 +121,9 @@ private:
   llvm::DenseMap<std::pair<mlir::Operation *, unsigned>, llvm::SmallVector<Hanging, 1>> hanging; ///< by op and group
   llvm::DenseSet<mlir::Value> overwritten; ///< states that get a new value
 };
+
+/// Whether an op's elements may be computed within a group that wants them.
+bool isPoint(mlir::Operation *op);
 
 /// The reduced axes of a reduce or argmax.
 llvm::SmallVector<int64_t> reducedAxesOf(mlir::Operation *op);

@@ -302,3 +302,114 @@ graph.func @derivative<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, 
   %dx = graph.mul %g, %d : !graph.tensor<[T, 8], f32> loc(fused<"gradient">["m.fov":1:1])
   graph.return %dx : !graph.tensor<[T, 8], f32>
 }
+
+// -----
+
+// What only a gradient reads leaves the product together with the activation, which another product reads: the product itself is not written.
+// CHECK-LABEL: graph.func @two_results
+// CHECK: %[[Y:.*]]:2 = graph.group "matmul"(%arg0, %arg1)
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: %[[C:.*]] = graph.contract
+// CHECK: graph.sigmoid
+// CHECK-NOT: graph.sigmoid
+// CHECK: graph.yield
+// CHECK-NOT: graph.group "map"
+// CHECK: %[[P:.*]] = graph.group "matmul"(%[[Y]]#0, %arg1)
+// CHECK: graph.group "matmul"(%[[P]], %arg1, %[[Y]]#1)
+// CHECK-NOT: graph.group
+graph.func @two_results<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[T, 8], f32> {graph.output = "dx"}) attributes {entry} {
+  %z = graph.contract %x [0, 1], %w [2, 1] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32>
+  %s = graph.sigmoid %z : !graph.tensor<[T, 8], f32>
+  %y = graph.mul %z, %s : !graph.tensor<[T, 8], f32>
+  %xs = graph.mul %y, %s : !graph.tensor<[T, 8], f32>
+  %rest = graph.sub %y, %xs : !graph.tensor<[T, 8], f32>
+  %d = graph.add %s, %rest : !graph.tensor<[T, 8], f32>
+  %p = graph.contract %y [0, 1], %w [2, 1] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32>
+  %g = graph.contract %p [0, 1], %w [1, 2] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32> loc(fused<"gradient">["m.fov":1:1])
+  %dx = graph.mul %g, %d : !graph.tensor<[T, 8], f32> loc(fused<"gradient">["m.fov":1:1])
+  graph.return %dx : !graph.tensor<[T, 8], f32>
+}
+
+// -----
+
+// A product that others read as it is leaves with what is made of it; three results, two of them through views.
+// CHECK-LABEL: graph.func @three_results
+// CHECK: %[[C:.*]]:3 = graph.group "matmul"(%arg0, %arg1)
+// CHECK: graph.contract
+// CHECK: graph.tanh
+// CHECK: graph.exp
+// CHECK: graph.yield
+// CHECK: graph.transpose %[[C]]#1
+// CHECK: graph.group "matmul"
+// CHECK-NOT: graph.group
+// CHECK: graph.return %[[C]]#0, %[[C]]#2
+graph.func @three_results<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"})
+    -> (!graph.tensor<[T, 8], f32> {graph.output = "z"}, !graph.tensor<[T, 8], f32> {graph.output = "e"}, !graph.tensor<[T, T], f32> {graph.output = "p"}) {
+  %z = graph.contract %x [0, 1], %w [2, 1] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32>
+  %t = graph.tanh %z : !graph.tensor<[T, 8], f32>
+  %e = graph.exp %z : !graph.tensor<[T, 8], f32>
+  %tt = graph.transpose %t [1, 0] : !graph.tensor<[T, 8], f32> -> !graph.tensor<[8, T], f32>
+  %p = graph.contract %x [0, 1], %tt [1, 2] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, T], f32> -> !graph.tensor<[T, T], f32>
+  graph.return %z, %e, %p : !graph.tensor<[T, 8], f32>, !graph.tensor<[T, 8], f32>, !graph.tensor<[T, T], f32>
+}
+
+// -----
+
+// Must not: a value that is cheap to compute again where it is read, and nowhere needed in memory, is no further result.
+// CHECK-LABEL: graph.func @cheap_value
+// CHECK: %[[Z:.*]] = graph.group "matmul"(%arg0, %arg1)
+// CHECK-NOT: graph.exp
+// CHECK: graph.yield
+// CHECK: graph.group "map"(%[[Z]])
+// CHECK: graph.exp
+// CHECK: graph.group "map"(%[[Z]])
+// CHECK: graph.neg
+// CHECK-NOT: graph.group
+graph.func @cheap_value<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[T], f32> {graph.output = "a"}, !graph.tensor<[T], f32> {graph.output = "b"}) {
+  %z = graph.contract %x [0, 1], %w [2, 1] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32>
+  %e = graph.exp %z : !graph.tensor<[T, 8], f32>
+  %n = graph.neg %z : !graph.tensor<[T, 8], f32>
+  %a = graph.reduce "sum" %e [1] : !graph.tensor<[T, 8], f32> -> !graph.tensor<[T], f32>
+  %b = graph.reduce "max" %n [1] : !graph.tensor<[T, 8], f32> -> !graph.tensor<[T], f32>
+  graph.return %a, %b : !graph.tensor<[T], f32>, !graph.tensor<[T], f32>
+}
+
+// -----
+
+// Must not: what an output is made of is needed by a sum as well, which no product's kernel has: it would be a result that a map need not write.
+// CHECK-LABEL: graph.func @shared_part
+// CHECK: %[[Z:.*]] = graph.group "matmul"(%arg0, %arg1)
+// CHECK-NOT: graph.exp
+// CHECK: graph.yield
+// CHECK: graph.group "map"(%[[Z]])
+// CHECK: graph.exp
+graph.func @shared_part<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %w: !graph.tensor<[8, 8], f32> {graph.param = "w"}) -> (!graph.tensor<[T, 8], f32> {graph.output = "y"}, !graph.tensor<[T], f32> {graph.output = "s"}) {
+  %z = graph.contract %x [0, 1], %w [2, 1] -> [0, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[8, 8], f32> -> !graph.tensor<[T, 8], f32>
+  %n = graph.neg %z : !graph.tensor<[T, 8], f32>
+  %e = graph.exp %n : !graph.tensor<[T, 8], f32>
+  %y = graph.mul %z, %e : !graph.tensor<[T, 8], f32>
+  %s = graph.reduce "sum" %e [1] : !graph.tensor<[T, 8], f32> -> !graph.tensor<[T], f32>
+  graph.return %y, %s : !graph.tensor<[T, 8], f32>, !graph.tensor<[T], f32>
+}
+
+// -----
+
+// Must not: states are updated by a map, in place, also where their old values come through other ops; a sum that is not finished would lie in them.
+// CHECK-LABEL: graph.func @optimizer
+// CHECK: %[[G:.*]] = graph.group "matmul"(%arg1, %arg0)
+// CHECK-NEXT: ^bb0
+// CHECK-NEXT: graph.contract
+// CHECK-NEXT: graph.yield
+// CHECK: graph.group "map"
+// CHECK: in_place = array<i64: {{[0-9]}}, {{[0-9]}}>
+// CHECK-NOT: graph.group
+graph.func @optimizer<[T]>(%x: !graph.tensor<[T, 8], f32> {graph.input = "x"}, %dy: !graph.tensor<[T, 8], f32> {graph.input = "dy"}, %m: !graph.tensor<[8, 8], f32> {graph.state = "m"}, %p: !graph.tensor<[8, 8], f32> {graph.state = "p"})
+    -> (!graph.tensor<[8, 8], f32> {graph.state = "m"}, !graph.tensor<[8, 8], f32> {graph.state = "p"}) attributes {entry} {
+  %g = graph.contract %dy [0, 1], %x [0, 2] -> [1, 2] : !graph.tensor<[T, 8], f32>, !graph.tensor<[T, 8], f32> -> !graph.tensor<[8, 8], f32>
+  %c = graph.constant 0.5 : f32 : !graph.tensor<[], f32>
+  %cb = graph.broadcast %c [] : !graph.tensor<[], f32> -> !graph.tensor<[8, 8], f32>
+  %old = graph.mul %m, %cb : !graph.tensor<[8, 8], f32>
+  %new = graph.add %old, %g : !graph.tensor<[8, 8], f32>
+  %q = graph.sub %p, %new : !graph.tensor<[8, 8], f32>
+  graph.return %new, %q : !graph.tensor<[8, 8], f32>, !graph.tensor<[8, 8], f32>
+}

@@ -29,10 +29,11 @@ struct Shape {
   int64_t batch, m, n, k;
 };
 
-float chain(const Target &target, Array<float> &a, Array<float> &b, const Shape &s, int64_t i, int64_t m, int64_t n) {
+/// The sum of `length` products, of the pairs that `factors` gives.
+float chain(const Target &target, llvm::function_ref<std::pair<float, float>(int64_t k)> factors, int64_t length) {
   float sum = 0;
-  for (int64_t k = 0; k < s.k; ++k) {
-    float x = a.at(i, m, k), y = b.at(i, k, n);
+  for (int64_t k = 0; k < length; ++k) {
+    auto [x, y] = factors(k);
     if (target.fma) {
       sum = std::fma(x, y, sum);
     } else {
@@ -41,6 +42,10 @@ float chain(const Target &target, Array<float> &a, Array<float> &b, const Shape 
     }
   }
   return sum;
+}
+
+float chain(const Target &target, Array<float> &a, Array<float> &b, const Shape &s, int64_t i, int64_t m, int64_t n) {
+  return chain(target, [&](int64_t k) { return std::pair(a.at(i, m, k), b.at(i, k, n)); }, s.k);
 }
 
 /// Runs one shape and compares every output; what lies between the rows must stay. `packed` is null for plain B.
@@ -110,6 +115,44 @@ TEST_CASE("matmul with plain B gives the exact chain whatever the strides") {
         check(any, *target, {1, m, n, k}, m % 2, n % 2, false);
         check(any, *target, {3, m, n, k}, n % 2, m % 2, false);
       }
+  }
+}
+
+TEST_CASE("an epilogue stores several values of each sum, of any type and through any strides") {
+  const std::string any = "memref<?x?xf32, strided<[?, ?]>>", text = R"(
+    kernel.func @f(%a: memref<?x?xf32>, %b: memref<?x?xf32>, %square: memref<?x?xf32>, %above: memref<?x?xi8>, %sum: )" +
+                                                                     any + R"(, %size: index) {
+      kernel.matmul %a, %b n(%size) {
+      ^bb0(%acc: f32, %m: index, %n: index):
+        %zero = arith.constant 0.0 : f32
+        %s = arith.mulf %acc, %acc : f32
+        %positive = arith.cmpf ogt, %acc, %zero : f32
+        kernel.store %s, %square[%m, %n] : f32, memref<?x?xf32>
+        kernel.store %positive, %above[%m, %n] : i1, memref<?x?xi8>
+        kernel.store %acc, %sum[%m, %n] : f32, )" + any + R"(
+        kernel.yield
+      } : memref<?x?xf32>, memref<?x?xf32>
+      kernel.return
+    })";
+  for (const Target *target : runnableTargets()) {
+    CAPTURE(target->name.str());
+    Kernels kernels(text, *target);
+    for (Shape s : {Shape{1, 1, 1, 3}, Shape{1, 7, 17, 5}, Shape{1, 130, 97, 33}}) {
+      Array<float> a({s.m, s.k}), b({s.k, s.n}), square({s.m, s.n}), sum({s.m, s.n}, {1, s.m}, 0.0f);
+      Array<int8_t> above({s.m, s.n}, int8_t(7));
+      Random random(s.m);
+      random.fill(a, -1, 1);
+      random.fill(b, -1, 1);
+      kernels.run("f", {a, b, square, above, sum, s.n}, 1, false);
+      int64_t wrong = 0;
+      for (int64_t m = 0; m < s.m; ++m)
+        for (int64_t n = 0; n < s.n; ++n) {
+          float want = chain(*target, [&](int64_t k) { return std::pair(a.at(m, k), b.at(k, n)); }, s.k);
+          wrong += sum.at(m, n) != want || square.at(m, n) != want * want || above.at(m, n) != (want > 0);
+        }
+      CHECK(wrong == 0);
+      CHECK((square.guardsHold() && above.guardsHold() && sum.guardsHold()));
+    }
   }
 }
 

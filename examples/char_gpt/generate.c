@@ -8,6 +8,7 @@
  * stay in the context's states: no letter is computed twice, and the text may be of any length. */
 #include "fovea/fovea.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -76,6 +77,29 @@ static fovea_code generate(fovea_context *context, const char *text, int64_t cou
   return code;
 }
 
+/* A whole number; of anything else the program says so, and ends. */
+static int64_t wholeNumber(const char *text) {
+  char *end = NULL;
+  errno = 0;
+  const int64_t number = strtoll(text, &end, 10);
+  if (!*text || *end || errno) {
+    fprintf(stderr, "generate: `%s` is not a whole number\n", text);
+    exit(2);
+  }
+  return number;
+}
+
+/* A number, likewise. */
+static double realNumber(const char *text) {
+  char *end = NULL;
+  const double number = strtod(text, &end);
+  if (!*text || *end) {
+    fprintf(stderr, "generate: `%s` is not a number\n", text);
+    exit(2);
+  }
+  return number;
+}
+
 int main(int argc, char **argv) {
   fovea_error error = {0};
   fovea_model *model = NULL;
@@ -90,8 +114,8 @@ int main(int argc, char **argv) {
   if (code == FOVEA_OK)
     code = fovea_context_create(model, &options, &context, &error);
   if (code == FOVEA_OK)
-    code = generate(context, argv[5], strtoll(argv[2], NULL, 10), strtod(argv[3], NULL), strtoull(argv[4], NULL, 10),
-                    &error);
+    code =
+        generate(context, argv[5], wholeNumber(argv[2]), realNumber(argv[3]), (uint64_t)wholeNumber(argv[4]), &error);
   if (code == FOVEA_OK)
     putchar('\n');
   else

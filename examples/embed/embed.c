@@ -6,6 +6,7 @@
  * `fovea build minilm.fov --emit=lib -o libminilm.so`, which also writes minilm.h. */
 #include "fovea/fovea.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -45,6 +46,18 @@ static void printNote(void *user, const char *text) {
   fprintf(stderr, "note: %s\n", text);
 }
 
+/* A whole number; of anything else the program says so, and ends. */
+static int64_t wholeNumber(const char *text) {
+  char *end = NULL;
+  errno = 0;
+  const int64_t number = strtoll(text, &end, 10);
+  if (!*text || *end || errno) {
+    fprintf(stderr, "embed: `%s` is not a whole number\n", text);
+    exit(2);
+  }
+  return number;
+}
+
 int main(int argc, char **argv) {
   fovea_error error = {0};
   fovea_model *model = NULL;
@@ -58,7 +71,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   for (int64_t i = 0; i < count; ++i)
-    ids[i] = strtoll(argv[i + 2], NULL, 10);
+    ids[i] = wholeNumber(argv[i + 2]);
 
   options.note = printNote;
   if (fovea_model_load(minilm_program(), argv[1], &options, &model, &error) == FOVEA_OK &&

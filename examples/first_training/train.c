@@ -2,12 +2,13 @@
  *
  *     train EPOCHS EVERY [WEIGHTS | SEED]
  *
- * runs the entry `train_step` EPOCHS times on two examples, prints the loss of every EVERYth epoch and of the last one, and then
- * what the entry `predict` makes of five ones. It starts from a safetensors file, or from what the params' initialisers
- * make of a seed (0 where neither is given). The model comes as a library from
- * `fovea build first_training.fov --model StepAttention --emit=lib -o libfirst_training.so`. */
+ * runs the entry `train_step` EPOCHS times on two examples, prints the loss of every EVERYth epoch and of the last one,
+ * and then what the entry `predict` makes of five ones. It starts from a safetensors file, or from what the params'
+ * initialisers make of a seed (0 where neither is given). The model comes as a library from `fovea build
+ * first_training.fov --model StepAttention --emit=lib -o libfirst_training.so`. */
 #include "fovea/fovea.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,8 +45,20 @@ static fovea_code predict(fovea_context *context, fovea_error *error) {
   return code;
 }
 
+/* A whole number; of anything else the program says so, and ends. */
+static int64_t wholeNumber(const char *text) {
+  char *end = NULL;
+  errno = 0;
+  const int64_t number = strtoll(text, &end, 10);
+  if (!*text || *end || errno) {
+    fprintf(stderr, "train: `%s` is not a whole number\n", text);
+    exit(2);
+  }
+  return number;
+}
+
 int main(int argc, char **argv) {
-  if (argc < 3 || argc > 4 || atoll(argv[2]) < 1) {
+  if (argc < 3 || argc > 4 || wholeNumber(argv[2]) < 1) {
     fprintf(stderr, "usage: train EPOCHS EVERY [WEIGHTS | SEED]\n");
     return 2;
   }
@@ -60,7 +73,7 @@ int main(int argc, char **argv) {
   if (code == FOVEA_OK)
     code = fovea_context_create(model, &options, &context, &error);
   if (code == FOVEA_OK)
-    code = train(context, atoll(argv[1]), atoll(argv[2]), &error);
+    code = train(context, wholeNumber(argv[1]), wholeNumber(argv[2]), &error);
   if (code == FOVEA_OK)
     code = predict(context, &error);
   if (code != FOVEA_OK)

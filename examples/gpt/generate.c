@@ -7,6 +7,7 @@
  * libgpt.so`. Keys and values of what was read stay in the context's states: no token is computed twice. */
 #include "fovea/fovea.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,13 +45,25 @@ static fovea_code generate(fovea_context *context, int64_t *prompt, int64_t leng
   return code;
 }
 
+/* A whole number; of anything else the program says so, and ends. */
+static int64_t wholeNumber(const char *text) {
+  char *end = NULL;
+  errno = 0;
+  const int64_t number = strtoll(text, &end, 10);
+  if (!*text || *end || errno) {
+    fprintf(stderr, "generate: `%s` is not a whole number\n", text);
+    exit(2);
+  }
+  return number;
+}
+
 int main(int argc, char **argv) {
   fovea_error error = {0};
   fovea_model *model = NULL;
   fovea_context *context = NULL;
   fovea_code code = FOVEA_OK;
   const int64_t length = argc - 4;
-  const int64_t count = argc > 4 ? strtoll(argv[2], NULL, 10) : 0, piece = argc > 4 ? strtoll(argv[3], NULL, 10) : 0;
+  const int64_t count = argc > 4 ? wholeNumber(argv[2]) : 0, piece = argc > 4 ? wholeNumber(argv[3]) : 0;
   int64_t *prompt = NULL;
   if (count < 1 || piece < 1) {
     fprintf(stderr, "usage: generate model.safetensors COUNT PIECE TOKEN-ID...\n");
@@ -62,7 +75,7 @@ int main(int argc, char **argv) {
     return 1;
   }
   for (int64_t i = 0; i < length; ++i)
-    prompt[i] = strtoll(argv[i + 4], NULL, 10);
+    prompt[i] = wholeNumber(argv[i + 4]);
 
   /* The states hold as many tokens as will be read. */
   const fovea_size limit = {"limit", length + count - 1};

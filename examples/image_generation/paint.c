@@ -7,6 +7,7 @@
  * as a library from `fovea build image_generation.fov --emit=lib -o libimage_generation.so`. */
 #include "fovea/fovea.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,12 +57,24 @@ static fovea_code paint(fovea_context *context, int64_t *pixels, int64_t count, 
   return code;
 }
 
+/* A whole number; of anything else the program says so, and ends. */
+static int64_t wholeNumber(const char *text) {
+  char *end = NULL;
+  errno = 0;
+  const int64_t number = strtoll(text, &end, 10);
+  if (!*text || *end || errno) {
+    fprintf(stderr, "paint: `%s` is not a whole number\n", text);
+    exit(2);
+  }
+  return number;
+}
+
 int main(int argc, char **argv) {
   fovea_error error = {0};
   fovea_model *model = NULL;
   fovea_context *context = NULL;
   const int64_t given = argc - 5;
-  const int64_t width = argc > 4 ? strtoll(argv[2], NULL, 10) : 0, height = argc > 4 ? strtoll(argv[3], NULL, 10) : 0;
+  const int64_t width = argc > 4 ? wholeNumber(argv[2]) : 0, height = argc > 4 ? wholeNumber(argv[3]) : 0;
   if (width < 1 || height < 1 || width > INT64_C(1) << 20 || height > INT64_C(1) << 20 || given > width * height) {
     fprintf(stderr, "usage: paint model.safetensors WIDTH HEIGHT SEED [SHADE...]\n");
     return 2;
@@ -73,7 +86,7 @@ int main(int argc, char **argv) {
     return 1;
   }
   for (int64_t i = 0; i < given; ++i)
-    pixels[i + 1] = strtoll(argv[i + 5], NULL, 10);
+    pixels[i + 1] = wholeNumber(argv[i + 5]);
 
   /* The start and all pixels but the last are kept. */
   const fovea_size limit = {"limit", count};
@@ -82,7 +95,7 @@ int main(int argc, char **argv) {
   if (code == FOVEA_OK)
     code = fovea_context_create(model, &options, &context, &error);
   if (code == FOVEA_OK)
-    code = paint(context, pixels + 1, count, given, strtoull(argv[4], NULL, 10), &shades, &error);
+    code = paint(context, pixels + 1, count, given, (uint64_t)wholeNumber(argv[4]), &shades, &error);
   if (code == FOVEA_OK) {
     printf("P2\n%" PRId64 " %" PRId64 "\n%" PRId64 "\n", width, height, shades - 1);
     for (int64_t i = 0; i < count; ++i)

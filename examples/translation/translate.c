@@ -9,6 +9,7 @@
  * translation.fov --emit=lib -o libtranslation.so`. */
 #include "fovea/fovea.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -125,6 +126,18 @@ static int start(search *s, int64_t first) {
   return 1;
 }
 
+/* A whole number; of anything else the program says so, and ends. */
+static int64_t wholeNumber(const char *text) {
+  char *end = NULL;
+  errno = 0;
+  const int64_t number = strtoll(text, &end, 10);
+  if (!*text || *end || errno) {
+    fprintf(stderr, "translate: `%s` is not a whole number\n", text);
+    exit(2);
+  }
+  return number;
+}
+
 int main(int argc, char **argv) {
   fovea_error error = {0};
   fovea_model *model = NULL;
@@ -132,9 +145,9 @@ int main(int argc, char **argv) {
   search s = {0};
   const int64_t length = argc - 6;
   if (argc > 6) {
-    s.beams = strtoll(argv[2], NULL, 10);
-    s.limit = strtoll(argv[3], NULL, 10) + 1; /* with the first word */
-    s.last = strtoll(argv[5], NULL, 10);
+    s.beams = wholeNumber(argv[2]);
+    s.limit = wholeNumber(argv[3]) + 1; /* with the first word */
+    s.last = wholeNumber(argv[5]);
   }
   if (s.beams < 1 || s.limit < 2) {
     fprintf(stderr, "usage: translate model.safetensors BEAMS LENGTH FIRST LAST WORD...\n");
@@ -148,10 +161,10 @@ int main(int argc, char **argv) {
     code = fovea_context_create(model, &options, &context, &error);
   int64_t *source = malloc((size_t)length * sizeof(int64_t));
   for (int64_t i = 0; source && i < length; ++i)
-    source[i] = strtoll(argv[i + 6], NULL, 10);
+    source[i] = wholeNumber(argv[i + 6]);
   if (code == FOVEA_OK)
-    code = source && start(&s, strtoll(argv[4], NULL, 10)) ? translate(context, &s, source, length, &error)
-                                                           : FOVEA_OUT_OF_MEMORY;
+    code = source && start(&s, wholeNumber(argv[4])) ? translate(context, &s, source, length, &error)
+                                                     : FOVEA_OUT_OF_MEMORY;
   if (code != FOVEA_OK)
     fprintf(stderr, "translate: %s\n", code == FOVEA_OUT_OF_MEMORY ? "out of memory" : error.message);
   fovea_context_destroy(context);

@@ -41,6 +41,12 @@ def expect(condition, what, text):
         sys.exit(f"expected: {what}")
 
 
+def expect_whole_number(*command):
+    """That the command, whose last word is `7x`, asks for a number there."""
+    refused = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    expect(refused.returncode == 2 and "`7x` is not a whole number" in refused.stderr and not refused.stdout, "no number to be made of `7x`", refused)
+
+
 def cmake(source, build, prefix, arguments, *definitions):
     shutil.rmtree(build, ignore_errors=True)
     run("cmake", "-G", "Ninja", "-S", source, "-B", build, f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_C_COMPILER={arguments.cc}",
@@ -90,6 +96,7 @@ def embed(arguments, prefix):
                f"sentence {row} as PyTorch has it", got)
     broken = subprocess.run([build / "embed", ROOT / "README.md", "1"], capture_output=True, text=True)
     expect(broken.returncode == 1 and "safetensors" in broken.stderr and not broken.stdout, "an error", broken)
+    expect_whole_number(build / "embed", GOLDEN / "model.safetensors", 1, "7x")
 
 
 def generate(arguments, prefix):
@@ -107,6 +114,7 @@ def generate(arguments, prefix):
     beyond = subprocess.run([str(part) for part in (*command, 24, 4, *prompt)], capture_output=True, text=True)
     expect(beyond.returncode == 1 and "24" in beyond.stderr, "an error behind the last position", beyond)
     expect(len(beyond.stdout.split()) == 2 * (24 - len(prompt) + 1), "all tokens up to there", beyond.stdout)
+    expect_whole_number(*command, 3, 4, "7x")
 
 
 def translate(arguments, prefix):
@@ -122,6 +130,7 @@ def translate(arguments, prefix):
         expect([len(line) - 1 for line in lines] == list(lengths), f"as many words as PyTorch has with {beams} beams", lines)
         expect([int(word) for line in lines for word in line[1:]] == list(words), f"PyTorch's words with {beams} beams", lines)
         expect(all(abs(float(line[0]) - want) <= 1e-5 for line, want in zip(lines, scores)), f"PyTorch's scores with {beams} beams", lines)
+    expect_whole_number(build / "translate", TRANSLATION / "weights.safetensors", 4, 11, 1, 43, "7x")
 
 
 def paint(arguments, prefix):
@@ -137,6 +146,7 @@ def paint(arguments, prefix):
         expect(picture[:4] == ["P2", "7", "5", "5"] and [int(shade) for shade in picture[4:]] == list(pixels), f"picture {seed}", picture)
     beyond = subprocess.run([build / "paint", PICTURES / "weights.safetensors", "7", "6", "3"], capture_output=True, text=True)
     expect(beyond.returncode == 1 and "outside" in beyond.stderr and not beyond.stdout, "an error below the model's last row", beyond)
+    expect_whole_number(build / "paint", PICTURES / "weights.safetensors", 7, 5, "7x")
 
 
 def drawn(scores, temperature, seed):
@@ -199,6 +209,7 @@ def train(arguments, prefix):
         expect(seeds[0] == seeds[1] != seeds[2], "the same from the same seed alone", seeds)
         losses = [float(line.split()[-1]) for line in seeds[0].splitlines()[:-1]]
         expect(len(losses) == 10 and losses[-1] < losses[0], "a loss that falls", losses)
+        expect_whole_number(build / "train", 10, "7x")
 
 
 def main():

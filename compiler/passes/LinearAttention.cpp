@@ -253,6 +253,13 @@ public:
   }
   bool isNegative = false;
 
+  /// The value that this one is where the key is visible.
+  Value whereVisible(Value value) {
+    while (Value visible = places.underMask(value))
+      value = visible;
+    return value;
+  }
+
 private:
   bool takeFactor(Value value, bool divides) {
     if (!places.hasKey(value))
@@ -276,9 +283,9 @@ private:
   Value score;
 };
 
-/// Fills a region with the product of some factors, which are values of `from`; arguments of `from` that the region
-/// has not are `left`.
-void fillRegion(Region &region, Block &from, ArrayRef<Weight::Factor> factors, bool isNegative,
+/// Fills a region with the product of some factors, which are values of `from`, as they are for visible keys; arguments
+/// of `from` that the region has not are `left`.
+void fillRegion(Region &region, Block &from, Weight &weight, ArrayRef<Weight::Factor> factors, bool isNegative,
                 std::optional<unsigned> left) {
   if (factors.empty() && !isNegative)
     return;
@@ -292,11 +299,14 @@ void fillRegion(Region &region, Block &from, ArrayRef<Weight::Factor> factors, b
   llvm::SetVector<Operation *> needed;
   SmallVector<Value> work = llvm::map_to_vector(factors, [](Weight::Factor factor) { return factor.value; });
   while (!work.empty())
-    if (Operation *op = work.pop_back_val().getDefiningOp(); op && op->getBlock() == &from && needed.insert(op))
+    if (Operation *op = weight.whereVisible(work.pop_back_val()).getDefiningOp();
+        op && op->getBlock() == &from && needed.insert(op))
       llvm::append_range(work, op->getOperands());
   for (Operation &op : from)
     if (needed.contains(&op))
       builder.clone(op, mapping);
+    else if (op.getNumResults() == 1)
+      mapping.map(op.getResult(0), mapping.lookupOrDefault(weight.whereVisible(op.getResult(0))));
   Value product;
   auto one = [&](double value) -> Value {
     return arith::ConstantOp::create(builder, loc, builder.getF32FloatAttr(value));
@@ -331,9 +341,9 @@ graph::LinearAttentionOp fovea::raiseLinearAttention(graph::AttentionOp op, Chai
   auto linear = graph::LinearAttentionOp::create(builder, op.getLoc(), op.getResult().getType(), op.getQ(), op.getK(),
                                                  op.getV(), ValueRange());
   unsigned query = block.getNumArguments() - 2;
-  fillRegion(linear.getQueries(), block, weight.queries, weight.isNegative, query + 1);
-  fillRegion(linear.getKeys(), block, weight.keys, false, query);
-  fillRegion(linear.getDecay(), block, weight.decays, false, std::nullopt);
+  fillRegion(linear.getQueries(), block, weight, weight.queries, weight.isNegative, query + 1);
+  fillRegion(linear.getKeys(), block, weight, weight.keys, false, query);
+  fillRegion(linear.getDecay(), block, weight, weight.decays, false, std::nullopt);
   llvm::SetVector<Value> captures;
   linear->walk([&](graph::AtOp at) { captures.insert(at.getX()); });
   linear.getCapturesMutable().assign(captures.getArrayRef());

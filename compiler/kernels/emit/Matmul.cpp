@@ -381,10 +381,12 @@ private:
       turn = i;
       Value row = code.add(begin, code.add(code.mul(i, height), code.min(i, taller)));
       Value rows = code.add(height, code.select(code.less(i, taller), code.index(1), code.index(0)));
-      if (fetch) // from far away, while the tile multiplies
-        code.loop(code.index(0), rows, 1, [&](Value r) {
-          code.loop(code.index(0), columns, tile.target.lineBytes / 4,
-                    [&](Value c) { fetch(batch, code.add(row, r), code.add(columnBegin, c)); });
+      if (fetch) // while the tile multiplies; of what the second-level cache holds it costs more than it gains
+        code.branch(code.less(code.index(tile.target.l2Bytes / 4), code.mul(grid.m, grid.n)), [&] {
+          code.loop(code.index(0), rows, 1, [&](Value r) {
+            code.loop(code.index(0), columns, tile.target.lineBytes / 4,
+                      [&](Value c) { fetch(batch, code.add(row, r), code.add(columnBegin, c)); });
+          });
         });
       multiply(row, rows, p, last, inPlace);
       if (operands.hidesLhs || operands.hidesRhs)

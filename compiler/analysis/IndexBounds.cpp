@@ -7,8 +7,6 @@ using namespace fovea;
 using fovea::graph::IntervalRule;
 using fovea::graph::IntervalRules;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 /// Chains longer than this are not followed: no model can exhaust the stack.
 static constexpr unsigned maximalDepth = 200;
 

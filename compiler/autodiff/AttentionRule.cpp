@@ -10,8 +10,6 @@ using namespace mlir;
 using namespace fovea;
 using namespace fovea::autodiff;
 
-static graph::TensorType typeOf(Value x) { return cast<graph::TensorType>(x.getType()); }
-
 graph::AttentionOp autodiff::withLogSum(graph::AttentionOp op) {
   if (op.getLse())
     return op;

@@ -12,8 +12,6 @@ using namespace fovea::autodiff;
 
 namespace {
 
-graph::TensorType typeOf(Value x) { return cast<graph::TensorType>(x.getType()); }
-
 SmallVector<int64_t> allAxesBut(int64_t rank, ArrayRef<int64_t> without) {
   SmallVector<int64_t> axes;
   for (int64_t i = 0; i < rank; ++i)
@@ -273,20 +271,13 @@ template <typename OpT, void (*rule)(Rule &, OpT)> std::pair<StringRef, RuleFunc
 /// The rule of every op that is not elementwise.
 const llvm::StringMap<RuleFunction> &table() {
   static const llvm::StringMap<RuleFunction> rules{
-      row<graph::VariableOp, variableRule>(),
-      row<graph::BroadcastOp, broadcastRule>(),
-      row<graph::ReshapeOp, reshapeRule>(),
-      row<graph::TransposeOp, transposeRule>(),
-      row<graph::SliceOp, sliceRule>(),
-      row<graph::UpdateSliceOp, updateSliceRule>(),
-      row<graph::ConcatOp, concatRule>(),
-      row<graph::GatherOp, gatherRule>(),
-      row<graph::ScatterOp, scatterRule>(),
-      row<graph::TopKOp, topKRule>(),
-      row<graph::ContractOp, contractRule>(),
-      row<graph::ReduceOp, reduceRule>(),
-      row<graph::SoftmaxOp, softmaxRule>(),
-      row<graph::LogSumExpOp, logSumExpRule>(),
+      row<graph::VariableOp, variableRule>(), row<graph::BroadcastOp, broadcastRule>(),
+      row<graph::ReshapeOp, reshapeRule>(),   row<graph::TransposeOp, transposeRule>(),
+      row<graph::SliceOp, sliceRule>(),       row<graph::UpdateSliceOp, updateSliceRule>(),
+      row<graph::ConcatOp, concatRule>(),     row<graph::GatherOp, gatherRule>(),
+      row<graph::ScatterOp, scatterRule>(),   row<graph::TopKOp, topKRule>(),
+      row<graph::ContractOp, contractRule>(), row<graph::ReduceOp, reduceRule>(),
+      row<graph::SoftmaxOp, softmaxRule>(),   row<graph::LogSumExpOp, logSumExpRule>(),
   };
   return rules;
 }

@@ -15,8 +15,6 @@ using namespace mlir;
 namespace fovea::explain {
 namespace {
 
-graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 /// How one read moves through memory along `axis`, the tensor lying row by row; a whole row where an index less is
 /// given.
 Access accessOf(RegionReader &reader, ValueRange indices, bool isRow, Value axis) {

@@ -23,8 +23,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 /// An attention that applies weights to values; others are statistics of one, or give its log-sum-exp.
 static bool isMapped(graph::AttentionOp op) {
   if (op.getNormalizer() == "top_k" || typeOf(op.getV()).getDims().back().isConstant(0))

@@ -9,8 +9,6 @@
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 Value fovea::logSumOf(OpBuilder &builder, BuiltAttention &built, AttentionMatch &match, const TensorLabels &rows,
                       graph::TensorType type) {
   built.op = autodiff::withLogSum(built.op);

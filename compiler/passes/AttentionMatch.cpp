@@ -11,8 +11,6 @@ using namespace fovea;
 
 using Node = ElementExpressions::Node;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 static std::string opName(Operation *op) { return op->getName().stripDialect().str(); }
 
 namespace {

@@ -7,8 +7,6 @@ using namespace fovea;
 
 using Node = ElementExpressions::Node;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 namespace {
 
 //===-- Products that are added -----------------------------------------------------------------------------------===//

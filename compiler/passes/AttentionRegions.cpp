@@ -16,8 +16,6 @@ using namespace fovea;
 
 using Mask = AttentionMasks::Mask;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 namespace {
 
 class RegionBuilder {

@@ -9,8 +9,6 @@
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 namespace {
 /// Axes of queries and keys of a value; -1 where it has none.
 struct Pair {
@@ -124,10 +122,7 @@ Value TableBuilder::of(Value value, Pair axes) {
     result = graph::BroadcastOp::create(builder, loc, type, of(broadcast.getX(), inner), kept);
   } else {
     SmallVector<Value> operands = llvm::map_to_vector(op->getOperands(), [&](Value x) { return of(x, axes); });
-    Operation *copy = builder.clone(*op);
-    copy->setOperands(operands);
-    copy->getResult(0).setType(type);
-    result = copy->getResult(0);
+    result = withOperands(builder, op, operands, type);
   }
   return result;
 }

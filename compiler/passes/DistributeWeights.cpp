@@ -15,8 +15,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 /// Whether a value is a softmax's result, but for layouts, casts and factors.
 static bool isWeights(Value value, unsigned depth = 0) {
   Operation *op = value.getDefiningOp();

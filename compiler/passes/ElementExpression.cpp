@@ -11,8 +11,6 @@ using Node = ElementExpressions::Node;
 /// Chains deeper than this are cut into leaves, so that no model can exhaust the stack.
 static constexpr unsigned maximalDepth = 2000;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 bool fovea::isLayout(Operation *op) {
   return isa_and_nonnull<graph::BroadcastOp, graph::ReshapeOp, graph::TransposeOp>(op);
 }
@@ -400,4 +398,15 @@ std::optional<double> fovea::constantValue(Value value) {
     value = convert.getX();
   }
   return std::nullopt;
+}
+
+bool fovea::isSameFunction(Operation *a, Operation *b) {
+  return a->getName() == b->getName() && a->getPropertiesAsAttribute() == b->getPropertiesAsAttribute();
+}
+
+Value fovea::withOperands(OpBuilder &builder, Operation *op, ValueRange operands, graph::TensorType type) {
+  Operation *copy = builder.clone(*op);
+  copy->setOperands(operands);
+  copy->getResult(0).setType(type);
+  return copy->getResult(0);
 }

@@ -139,4 +139,11 @@ bool isLayout(mlir::Operation *op);
 /// Whether an op converts floats to floats.
 bool isFloatCast(mlir::Operation *op);
 
+/// Whether two ops are the same function, of whatever operands.
+bool isSameFunction(mlir::Operation *a, mlir::Operation *b);
+
+/// The result, of this type, of a copy of `op` with other operands.
+mlir::Value withOperands(mlir::OpBuilder &builder, mlir::Operation *op, mlir::ValueRange operands,
+                         graph::TensorType type);
+
 } // namespace fovea

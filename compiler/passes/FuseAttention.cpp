@@ -25,8 +25,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 /// Erases an op without uses, and then its operands' ops where they have none left; but not `keep`.
 static void eraseDead(Operation *dead, Operation *keep = nullptr) {
   llvm::SetVector<Operation *> work;

@@ -24,8 +24,6 @@ namespace fovea {
 
 namespace {
 
-graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 /// Whether `op` moves rows, whole and in order along the last axis.
 bool keepsColumns(Operation *op) {
   if (!op)

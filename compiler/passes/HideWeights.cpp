@@ -18,8 +18,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 namespace {
 
 /// Which elements of values stem from exp(-inf): tensors of bools beside them.

@@ -21,8 +21,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 namespace {
 
 class HoistLoadTime : public fovea::impl::HoistLoadTimeBase<HoistLoadTime> {

@@ -20,14 +20,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
-static graph::TensorType withDim(graph::TensorType type, int64_t axis, DimExpr size) {
-  SmallVector<DimExpr> dims = llvm::to_vector(type.getDims());
-  dims[axis] = size;
-  return type.cloneWith(ArrayRef<DimExpr>(dims));
-}
-
 /// Whether a softmax, or a log-sum-exp, is computed from a value element by element.
 static bool feedsSoftmax(Value value) {
   llvm::SetVector<Operation *> reached(value.user_begin(), value.user_end());

@@ -6,8 +6,6 @@
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 static SmallVector<DimExpr> sizesAlong(ArrayRef<Value> pieces, int64_t axis) {
   return llvm::map_to_vector(pieces, [&](Value piece) { return typeOf(piece).getDim(axis); });
 }
@@ -139,8 +137,7 @@ static bool areAlike(ArrayRef<Value> pieces) {
   Operation *first = pieces.front().getDefiningOp();
   return llvm::all_of(pieces, [&](Value piece) {
     Operation *op = piece.getDefiningOp();
-    return op && op->getName() == first->getName() &&
-           op->getPropertiesAsAttribute() == first->getPropertiesAsAttribute();
+    return op && isSameFunction(op, first);
   });
 }
 
@@ -208,11 +205,9 @@ Value ScoreJoiner::joinedProduct(ArrayRef<Value> pieces, int64_t axis) {
     }
     if (keys.size() != pieces.size())
       continue;
-    Value all = concatenated(builder, loc, keys, place - mine.begin());
-    Operation *copy = builder.clone(*first);
-    copy->setOperand(side, all);
-    copy->getResult(0).setType(joinedType(pieces, axis));
-    return copy->getResult(0);
+    SmallVector<Value> operands = llvm::to_vector(ValueRange(first->getOperands()));
+    operands[side] = concatenated(builder, loc, keys, place - mine.begin());
+    return withOperands(builder, first, operands, joinedType(pieces, axis));
   }
   return Value();
 }
@@ -229,10 +224,7 @@ Value ScoreJoiner::joinedElementwise(ArrayRef<Value> pieces, int64_t axis, unsig
       return Value();
     operands.push_back(operand);
   }
-  Operation *copy = builder.clone(*first);
-  copy->setOperands(operands);
-  copy->getResult(0).setType(joinedType(pieces, axis));
-  return copy->getResult(0);
+  return withOperands(builder, first, operands, joinedType(pieces, axis));
 }
 
 Value ScoreJoiner::joinedLayout(ArrayRef<Value> pieces, int64_t axis) {
@@ -244,12 +236,7 @@ Value ScoreJoiner::joinedLayout(ArrayRef<Value> pieces, int64_t axis) {
   if (!places.front() || !llvm::all_equal(places))
     return Value();
   Value operand = joined(inner, *places.front());
-  if (!operand)
-    return Value();
-  Operation *copy = builder.clone(*first);
-  copy->setOperand(0, operand);
-  copy->getResult(0).setType(joinedType(pieces, axis));
-  return copy->getResult(0);
+  return operand ? withOperands(builder, first, operand, joinedType(pieces, axis)) : Value();
 }
 
 //===-- Steps of some pieces --------------------------------------------------------------------------------------===//
@@ -338,8 +325,5 @@ Value ScoreJoiner::joinedStep(ArrayRef<Value> pieces, int64_t axis) {
   Location place = model.op->getLoc();
   if (isChoice)
     return graph::SelectOp::create(builder, place, all.getType(), others.joined(conditions, axis), all, other);
-  Operation *copy = builder.clone(*model.op);
-  copy->setOperands({all, other});
-  copy->getResult(0).setType(all.getType());
-  return copy->getResult(0);
+  return withOperands(builder, model.op, {all, other}, typeOf(all));
 }

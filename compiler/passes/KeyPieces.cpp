@@ -4,14 +4,6 @@
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
-static graph::TensorType withDim(graph::TensorType type, int64_t axis, DimExpr size) {
-  SmallVector<DimExpr> dims = llvm::to_vector(type.getDims());
-  dims[axis] = size;
-  return type.cloneWith(ArrayRef<DimExpr>(dims));
-}
-
 static bool isTruth(Value value) { return typeOf(value).getElementType().isInteger(1); }
 
 KeyPieces::KeyPieces(OpBuilder &builder, Location loc, ArrayRef<DimExpr> sizes, IndexBounds &bounds)
@@ -105,8 +97,7 @@ Value KeyPieces::joinedAlike(ArrayRef<Value> pieces, int64_t axis) {
   Operation *model = found == pieces.end() ? nullptr : found->getDefiningOp();
   auto isLike = [&](Value piece) {
     Operation *op = piece.getDefiningOp();
-    return op && op->getName() == model->getName() &&
-           op->getPropertiesAsAttribute() == model->getPropertiesAsAttribute();
+    return op && isSameFunction(op, model);
   };
   // c and m of one piece, m of another: where there is no c it is true.
   if (auto conjunction = llvm::find_if(pieces, [](Value piece) { return bool(piece.getDefiningOp<graph::AndOp>()); });
@@ -125,10 +116,7 @@ Value KeyPieces::joinedAlike(ArrayRef<Value> pieces, int64_t axis) {
                                    : this->number(number, typeOf(piece), axis, 1));
     operands.push_back(joined(theirs, axis));
   }
-  Operation *copy = builder.clone(*model);
-  copy->setOperands(operands);
-  copy->getResult(0).setType(whole(typeOf(model->getResult(0)), axis));
-  return copy->getResult(0);
+  return withOperands(builder, model, operands, whole(typeOf(model->getResult(0)), axis));
 }
 
 std::optional<int64_t> fovea::axisOfOperand(Operation *layout, int64_t axis) {
@@ -153,8 +141,7 @@ Value KeyPieces::joinedLayouts(ArrayRef<Value> pieces, int64_t axis) {
   Operation *model = found == pieces.end() ? nullptr : found->getDefiningOp();
   auto isLike = [&](Value piece) {
     Operation *op = piece.getDefiningOp();
-    return constantValue(piece) || (op && op->getName() == model->getName() &&
-                                    op->getPropertiesAsAttribute() == model->getPropertiesAsAttribute());
+    return constantValue(piece) || (op && isSameFunction(op, model));
   };
   if (!isLayout(model) || !llvm::all_of(pieces, isLike))
     return Value();
@@ -171,11 +158,7 @@ Value KeyPieces::joinedLayouts(ArrayRef<Value> pieces, int64_t axis) {
     if (withDim(typeOf(operands.back()), *inner, DimExpr(0)) != withDim(type, *inner, DimExpr(0)))
       return Value();
   }
-  Value operand = joined(operands, *inner);
-  Operation *copy = builder.clone(*model);
-  copy->setOperand(0, operand);
-  copy->getResult(0).setType(whole(typeOf(model->getResult(0)), axis));
-  return copy->getResult(0);
+  return withOperands(builder, model, joined(operands, *inner), whole(typeOf(model->getResult(0)), axis));
 }
 
 //===-- Chosen by the index of the key ----------------------------------------------------------------------------===//
@@ -303,10 +286,7 @@ Value KeyPieces::extended(Value value, int64_t axis, size_t piece) {
   for (Value &operand : operands)
     if (inner)
       operand = extended(operand, *inner, piece);
-  Operation *copy = builder.clone(*op);
-  copy->setOperands(operands);
-  copy->getResult(0).setType(type);
-  return result = copy->getResult(0);
+  return result = withOperands(builder, op, operands, type);
 }
 
 /// Places beyond the piece are moved into the table: those of the piece are in it.

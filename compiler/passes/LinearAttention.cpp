@@ -16,8 +16,6 @@
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 namespace {
 
 //===-- Forms of scalars ------------------------------------------------------------------------------------------===//

@@ -14,8 +14,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 namespace {
 
 /// A contraction of an activation with a weight that has one free axis.

@@ -13,8 +13,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 namespace {
 /// A contraction's labels, with the weight on the right.
 struct Packing {

@@ -3,8 +3,6 @@
 using namespace mlir;
 using namespace fovea;
 
-graph::TensorType quantization::typeOf(Value value) { return mlir::cast<graph::TensorType>(value.getType()); }
-
 Value quantization::cast(OpBuilder &b, Location loc, Value x, Type element) {
   return graph::CastOp::create(b, loc, typeOf(x).cloneWith(element), x);
 }

@@ -6,7 +6,6 @@
 
 namespace fovea::quantization {
 
-graph::TensorType typeOf(mlir::Value value);
 mlir::Value cast(mlir::OpBuilder &b, mlir::Location loc, mlir::Value x, mlir::Type element);
 /// A number, broadcast like `type`.
 mlir::Value splat(mlir::OpBuilder &b, mlir::Location loc, graph::TensorType type, double value);

@@ -17,8 +17,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 /// Whether an op of `Ops` is reached from `from` by `next`, through layouts and elementwise ops.
 template <typename... Ops, typename Next> static bool reaches(SmallVector<Operation *> from, Next next) {
   llvm::SetVector<Operation *> seen(from.begin(), from.end());
@@ -79,18 +77,11 @@ private:
         builder.getI64IntegerAttr(part.step));
   }
 
-  graph::TensorType partType(Value value, int64_t axis) {
-    SmallVector<DimExpr> dims = llvm::to_vector(typeOf(value).getDims());
-    dims[axis] = part.size;
-    return typeOf(value).cloneWith(ArrayRef<DimExpr>(dims));
-  }
+  graph::TensorType partType(Value value, int64_t axis) { return withDim(typeOf(value), axis, part.size); }
 
   /// `op` with other operands, of the type that the part of its result has.
   Value clone(Operation *op, ArrayRef<Value> operands, int64_t axis) {
-    Operation *copy = builder.clone(*op);
-    copy->setOperands(operands);
-    copy->getResult(0).setType(partType(op->getResult(0), axis));
-    return copy->getResult(0);
+    return withOperands(builder, op, operands, partType(op->getResult(0), axis));
   }
 
   Value raised(Value value, int64_t axis);

@@ -24,8 +24,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
-
 static graph::TensorType withoutAxis(graph::TensorType type, int64_t axis) {
   SmallVector<DimExpr> dims = llvm::to_vector(type.getDims());
   dims.erase(dims.begin() + axis);

@@ -17,7 +17,6 @@ namespace fovea {
 using namespace mlir;
 using namespace fovea;
 
-static graph::TensorType typeOf(Value value) { return cast<graph::TensorType>(value.getType()); }
 static bool isFloat(Value value) { return isa<FloatType>(typeOf(value).getElementType()); }
 
 namespace {

@@ -53,7 +53,7 @@ inline constexpr llvm::StringLiteral input = "graph.input", param = "graph.param
                                      scalarSymbol = "graph.scalar_symbol", model = "graph.model",
                                      params = "graph.params", states = "graph.states",
                                      part = "graph.part", ///< of a softmax: a slice of another one's rows
-    statistic = "graph.statistic", ///< of a sum or a top_k: of what attention weights are computed from
+    statistic = "graph.statistic",              ///< of a sum or a top_k: of what attention weights are computed from
     unfusedBackward = "graph.unfused_backward"; ///< of a softmax: why its gradient is not that of a fused attention
 } // namespace names
 
@@ -72,3 +72,13 @@ mlir::TypedAttr getSplat(mlir::Value value);
 TensorType substitute(TensorType type, mlir::ArrayAttr symbols, mlir::ArrayAttr sizes);
 
 } // namespace fovea::graph
+
+namespace fovea {
+
+/// The type of a value that is known to be a tensor.
+inline graph::TensorType typeOf(mlir::Value value) { return mlir::cast<graph::TensorType>(value.getType()); }
+
+/// `type` with another size of an axis.
+graph::TensorType withDim(graph::TensorType type, int64_t axis, DimExpr size);
+
+} // namespace fovea

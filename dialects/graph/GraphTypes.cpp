@@ -147,6 +147,12 @@ ArrayAttr graph::getSizesAttr(MLIRContext *context, ArrayRef<DimExpr> sizes) {
                         llvm::map_to_vector(sizes, [&](DimExpr e) -> Attribute { return DimAttr::get(context, e); }));
 }
 
+graph::TensorType fovea::withDim(graph::TensorType type, int64_t axis, DimExpr size) {
+  SmallVector<DimExpr> dims = llvm::to_vector(type.getDims());
+  dims[axis] = size;
+  return type.cloneWith(ArrayRef<DimExpr>(dims));
+}
+
 graph::TensorType graph::substitute(TensorType type, ArrayAttr symbols, ArrayAttr sizes) {
   auto lookup = [&](std::string_view name) -> std::optional<DimExpr> {
     for (auto [symbol, size] : llvm::zip(symbols.getAsRange<StringAttr>(), sizes.getAsRange<DimAttr>()))

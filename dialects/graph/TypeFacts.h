@@ -7,7 +7,6 @@ namespace fovea::graph {
 
 using Tensor = TensorType;
 
-inline Tensor typeOf(mlir::Value v) { return mlir::cast<Tensor>(v.getType()); }
 inline bool isFloat(Tensor t) { return mlir::isa<mlir::FloatType>(t.getElementType()); }
 inline bool isBool(Tensor t) { return t.getElementType().isInteger(1); }
 inline bool isScalarI64(Tensor t) { return t.getRank() == 0 && t.getElementType().isInteger(64); }

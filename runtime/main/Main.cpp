@@ -165,7 +165,8 @@ private:
     Array<int64_t> times;
     fovea_run_info info = {};
     for (int32_t i = 0; i < options.repeat && !code; ++i) {
-      code = begin();
+      if (i > 0)
+        code = begin();
       if (!code)
         code = runOnce();
       fovea_context_run_info(context, &info);

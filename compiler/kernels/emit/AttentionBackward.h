@@ -2,10 +2,11 @@
 //
 //   for each block of keys (shape.keys of them):
 //     for each block of queries (shape.queries of them) that sees some of them:
-//       P = weights, from the scores and the log-sum-exp;  G = P (dO V^T - delta), then the score's adjoint; with
-//       factors F of the weights P (F dO V^T - delta), and P is P F in what follows dV += P^T dO, dK += G^T Q, dQ += G
-//       K
+//       P = weights, from the scores and the log-sum-exp;  G = P (dO V^T - delta), then the score's adjoint
+//       dV += P^T dO, dK += G^T Q, dQ += G K
 //   dQ of the task's queries
+//
+// With factors F of the weights, G = P (F dO V^T - delta) and dV += (P F)^T dO.
 //
 // Weights are computed once, and five products are all there are. A tile's sums begin at -lse and at -delta. Where
 // nothing follows the score's scale, the keys carry it into the scores, the values into G: scores are then powers of 2,

@@ -9,9 +9,9 @@
 // A B that is not packed is packed first where several blocks of rows read it: by tasks of its own, into memory that
 // all tasks share. Otherwise each task packs its panels into its scratch, or reads them in place.
 //
-// Tile functions leave their sums in a tile of scratch that stays in the first-level cache, and the epilogue reads them
-// there: it is emitted once (plain and masked) for all tile shapes, and all kernels of a module share the functions.
-#include "compiler/kernels/emit/MicroKernel.h"
+// Tile functions (MatmulTile) leave their sums in a tile of scratch that stays in the first-level cache, and the
+// epilogue reads them there: it is emitted once (plain and masked) for all tile shapes.
+#include "compiler/kernels/emit/MatmulTile.h"
 #include "compiler/kernels/emit/PanelPacking.h"
 #include "compiler/kernels/emit/ScheduleEmitter.h"
 #include "compiler/kernels/emit/Vectorize.h"
@@ -29,32 +29,10 @@ namespace {
 constexpr int64_t fewestRows = 48, mostRows = 256;
 /// Multiply-adds a task has at least, where the shape allows: some ten microseconds.
 constexpr int64_t taskWork = int64_t(1) << 19;
-/// What a tile of few rows reads of B in a step at least, as f32: with less in a multiply-add's latency it waits for
-/// its own sums, with more it reads more streams than the processor foresees.
-constexpr int stepBytes = 192;
-/// Steps of a tile for which it fetches some lines of the packed panel after its own.
-constexpr int64_t stepsPerFetch = 4;
-/// How many bytes ahead a tile that is alone fetches its own panels.
-constexpr int64_t ownAhead = 6144;
-/// Steps ahead of which a tile fetches its elements of an A whose rows are adjacent: each step reads another line, of a
-/// page of its own where A is wide, which the processor does not foresee.
-constexpr int64_t lhsAhead = 16;
 /// Below this many rows an unpacked B is read in place.
 constexpr int64_t packRows = 16;
 /// Elements that a task packs at least.
 constexpr int64_t packWork = int64_t(1) << 15;
-
-/// The register tile: `rows` broadcast elements of A against `vectors` vectors of B; a panel is vectors * lanes
-/// columns.
-struct TileShape {
-  explicit TileShape(const Target &target)
-      : target(target), lanes(target.vectorLength), rows(target.tileRows), vectors(target.tileVectors),
-        registers(target.registers), cache(target.l2Bytes / 2) {}
-  int panel() const { return lanes * vectors; }
-  const Target &target;
-  int lanes, rows, vectors, registers;
-  int64_t cache; ///< bytes for a block of A
-};
 
 /// kernel.matmul's operands as values of the function that is being written.
 struct Operands {
@@ -63,24 +41,6 @@ struct Operands {
   bool hidesLhs, hidesRhs; ///< whose elements take no part where they are -0
   int64_t kBlock;          ///< numbers of k that one step of a tile multiplies
 };
-
-/// Panels that a tile of `rows` rows takes at once.
-int panelsOf(const TileShape &tile, int rows) {
-  auto fits = [&](int panels) {
-    int accumulators = rows * panels * tile.vectors;
-    return accumulators + (rows == 1 ? 2 : panels * tile.vectors + 2) <= tile.registers;
-  };
-  int wanted = llvm::divideCeil(stepBytes, tile.panel() * 4);
-  while (wanted > 1 && !fits(wanted))
-    --wanted;
-  return wanted;
-}
-int mostPanels(const TileShape &tile) {
-  int most = 1;
-  for (int r = 1; r <= tile.rows; ++r)
-    most = std::max(most, panelsOf(tile, r));
-  return most;
-}
 
 /// How the output is cut into tasks; task = (batch * rowBlocks + row block) * panelBlocks + panel block.
 struct Grid {
@@ -122,155 +82,6 @@ Grid gridOf(Code &code, const Operands &operands, const TileShape &tile) {
   g.panelsPerPacking = code.ceilDiv(code.index(packWork), code.mul(code.max(g.k, one), tile.panel()));
   g.packings = code.ceilDiv(code.mul(g.matrices, g.panels), g.panelsPerPacking);
   return g;
-}
-
-//===-- Tile functions --------------------------------------------------------------------------------------------===//
-
-/// A tile function: out[r, panel p's columns] = sum over k of a[row + r, k] b(p, k), all rows inside.
-struct TileFunction {
-  int rows, panels;
-  bool unitLhs;   // columns of A are adjacent
-  bool packedRhs; // B is [rows, panel], panel p begins at row offset[p]; otherwise at column offset[p]
-  int linesAhead; // fetched every few steps; where any, there is one more argument: the row of B to begin with
-  bool fetchOwn;  // its own panels' rows are fetched ahead of their use
-  Type lhsElement, rhsElement;
-  int64_t kBlock; // above 1: a step of k is a dot product of so many numbers
-  bool sumsIntegers() const { return kBlock > 1 && rhsElement.isInteger(8); }
-  /// Bytes become pairs of i16, for which there are registers a step at a time only.
-  bool widensBytes() const { return sumsIntegers() && kBlock == 2; }
-  /// Whether rows read the last vector of each step for themselves. Of so few sums that are more vectors and rows than
-  /// one, loads and broadcasts are nearly as many as multiply-adds.
-  bool readsByRow(int vectors) const {
-    bool readsAsItLies = rhsElement.isF32() || (kBlock > 1 && !widensBytes());
-    return fetchOwn && readsAsItLies && rows > 1 && rows * vectors <= 6;
-  }
-};
-
-StringRef letter(Type element) { return element.isF32() ? "f" : element.isF16() ? "h" : element.isBF16() ? "b" : "i"; }
-
-std::string nameOf(const TileFunction &f, const TileShape &tile) {
-  return ("fovea_tile_" + Twine(f.rows) + "x" + Twine(f.panels) + "x" + Twine(tile.vectors) + "x" + Twine(tile.lanes) +
-          "_" + letter(f.lhsElement) + (f.unitLhs ? "u" : "s") + "_" + letter(f.rhsElement) +
-          (f.packedRhs ? "p" : "n") + (f.linesAhead ? "a" + std::to_string(f.linesAhead) : "") +
-          (f.fetchOwn ? "o" : "") + (f.kBlock > 1 ? "_dot" + std::to_string(f.kBlock) : ""))
-      .str();
-}
-
-MemRefType tileType(Type sum, const TileShape &tile) {
-  return MemRefType::get({tile.rows, mostPanels(tile) * tile.panel()}, sum);
-}
-MemRefType matrixType(Type element, int64_t rowStride, int64_t columnStride, int64_t columns = ShapedType::kDynamic) {
-  int64_t any = ShapedType::kDynamic;
-  auto layout = StridedLayoutAttr::get(element.getContext(), any, {rowStride, columnStride});
-  return MemRefType::get({any, columns}, element, layout);
-}
-
-/// Lines of a packed panel that a tile reads in the steps of one fetch; `rowLength` elements in each step.
-int linesOf(const TileShape &tile, int64_t rowLength, Type element) {
-  return std::max<int>(1, stepsPerFetch * rowLength * element.getIntOrFloatBitWidth() / 8 / tile.target.lineBytes);
-}
-
-/// Fetches into the second-level cache what the tiles of the next panel will read: a panel comes from further away
-/// once, and its first tile would wait for every line of it. Addresses beyond B are harmless.
-void fetchAhead(Code &code, const TileFunction &f, Value b, Value from, Value k) {
-  int64_t perLine = code.perLine(b);
-  Value first = code.mul(code.div(k, code.index(stepsPerFetch)), f.linesAhead * perLine);
-  for (int line = 0; line < f.linesAhead; ++line)
-    code.fetch(b, {from, code.add(first, line * perLine)}, Code::Level::Second);
-}
-
-/// Fetches the lines of the tile's own panels that begin in step `step`, some kilobytes ahead of their use: a tile that
-/// is alone streams them from far away. The last ones are those of the panel that follows.
-void fetchOwn(Code &code, const TileShape &tile, int64_t rowLength, Value b, ValueRange offsets, Value k,
-              int64_t step) {
-  int64_t perLine = code.perLine(b), first = llvm::alignTo(step * rowLength, perLine);
-  int64_t ahead = ownAhead / (tile.target.lineBytes / perLine) / rowLength;
-  for (Value offset : offsets)
-    for (int64_t line = first; line < (step + 1) * rowLength; line += perLine)
-      code.fetch(b, {code.add(code.add(offset, k), ahead), code.index(line - step * rowLength)}, Code::Level::First);
-}
-
-void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &body) {
-  Value a = body.getArgument(0), b = body.getArgument(1), out = body.getArgument(2), row = body.getArgument(3),
-        k = body.getArgument(4);
-  int vectors = f.panels * tile.vectors;
-  int64_t vectorLength = tile.lanes * f.kBlock;
-  Code::Values rows, offsets, columns;
-  for (int r = 0; r < f.rows; ++r)
-    rows.push_back(code.add(row, r));
-  for (int p = 0; p < f.panels; ++p)
-    offsets.push_back(body.getArgument(5 + p));
-  for (int v = 0; v < vectors; ++v) {
-    Value within = code.index((v % tile.vectors) * vectorLength);
-    columns.push_back(f.packedRhs ? within : code.add(offsets[v / tile.vectors], within));
-  }
-  // Enough steps in a body that the loop's own instructions don't show. Strides that are not known cost registers.
-  int sumCount = vectors * f.rows, unroll = f.widensBytes()              ? sumCount <= 6 ? 4 : 1
-                                            : !f.unitLhs || !f.packedRhs ? 2
-                                            : sumCount > 16              ? 4
-                                            : sumCount > 8 || f.fetchOwn ? 8
-                                                                         : 16;
-  TileLoop loop{f.rows, vectors, unroll,
-                [&](int r, Value k) {
-                  return f.kBlock == 1 ? code.load(a, {rows[r], k})
-                                       : code.loadBits(a, {rows[r], code.mul(k, f.kBlock)}, f.kBlock);
-                },
-                [&](int v, Value k) {
-                  Value at = f.packedRhs ? code.add(offsets[v / tile.vectors], k) : k;
-                  return f.kBlock == 1 ? code.loadVector(b, {at, columns[v]})
-                                       : code.loadElements(b, {at, columns[v]}, vectorLength);
-                }};
-  loop.dots = f.kBlock != 1;
-  if (f.readsByRow(vectors))
-    loop.lastOfRow = [&](int r, Value k) {
-      Value at = code.add(r == 0 ? offsets.back() : body.getArgument(4 + f.panels + r), k);
-      return f.kBlock == 1 ? code.loadVector(b, {at, columns.back()})
-                           : code.loadElements(b, {at, columns.back()}, vectorLength);
-    };
-  bool keepsOrder = f.widensBytes() && unroll > 1, fetchesLhs = !f.unitLhs && f.packedRhs;
-  if (f.linesAhead || f.fetchOwn || keepsOrder || fetchesLhs)
-    loop.every = [&](Value k, int step) {
-      if (keepsOrder)
-        code.keepOrder();
-      if (fetchesLhs)
-        code.fetch(a, {rows.front(), code.mul(code.add(k, lhsAhead), f.kBlock)}, Code::Level::First);
-      if (f.fetchOwn)
-        fetchOwn(code, tile, tile.panel() * f.kBlock, b, offsets, k, step);
-      else if (f.linesAhead && step % stepsPerFetch == 0)
-        fetchAhead(code, f, b, body.getArguments().back(), k);
-    };
-  Code::Values zero(f.rows * vectors, f.sumsIntegers() ? code.splatInt(0) : code.splat(0));
-  Code::Values sums = multiplyAccumulate(code, loop, code.index(0), k, zero);
-  for (int r = 0; r < f.rows; ++r)
-    for (int v = 0; v < vectors; ++v)
-      code.storeVector(sums[r * vectors + v], out, {code.index(r), code.index(v * tile.lanes)});
-}
-
-func::FuncOp tileFunction(Code &code, Operation *module, const TileFunction &f, const TileShape &tile) {
-  std::string name = nameOf(f, tile);
-  if (auto found = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(module, code.b.getStringAttr(name)))
-    return found;
-  MLIRContext *context = code.b.getContext();
-  int64_t any = ShapedType::kDynamic, rowLength = tile.panel() * f.kBlock;
-  Type index = code.b.getIndexType();
-  SmallVector<Type> inputs{
-      matrixType(f.lhsElement, any, f.unitLhs ? 1 : any),
-      f.packedRhs ? matrixType(f.rhsElement, rowLength, 1, rowLength) : matrixType(f.rhsElement, any, 1),
-      tileType(f.sumsIntegers() ? Type(code.b.getI32Type()) : code.b.getF32Type(), tile), index, index};
-  int again = f.readsByRow(f.panels * tile.vectors) ? f.rows - 1 : 0;
-  inputs.append(f.panels + again + (f.linesAhead ? 1 : 0), index);
-  OpBuilder builder = OpBuilder::atBlockEnd(&module->getRegion(0).front());
-  Location loc = UnknownLoc::get(context);
-  auto function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(inputs, {}));
-  function.setPrivate();
-  function->setAttr("llvm.linkage", LLVM::LinkageAttr::get(context, LLVM::Linkage::Internal));
-  function->setAttr("passthrough", builder.getStrArrayAttr({"noinline"}));
-  Block *body = function.addEntryBlock();
-  builder.setInsertionPointToStart(body);
-  Code inner(builder, loc, tile.target);
-  writeTile(inner, f, tile, *body);
-  func::ReturnOp::create(builder, loc);
-  return function;
 }
 
 //===-- One task --------------------------------------------------------------------------------------------------===//

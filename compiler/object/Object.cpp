@@ -2,6 +2,9 @@
 
 #include "llvm/Analysis/CGSCCPassManager.h"
 #include "llvm/Analysis/TargetTransformInfo.h"
+#include "llvm/IR/IRBuilder.h"
+#include "llvm/IR/InstIterator.h"
+#include "llvm/IR/IntrinsicInst.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -92,9 +95,47 @@ void prepare(Module &module, TargetMachine &machine, const CodegenTarget &target
   });
 }
 
+/// The one lane of a mask that is known and has no other; none otherwise.
+static std::optional<unsigned> singleLane(Value *mask) {
+  auto *constant = dyn_cast<Constant>(mask);
+  auto *type = dyn_cast<FixedVectorType>(mask->getType());
+  std::optional<unsigned> found;
+  for (unsigned i = 0, lanes = constant && type ? type->getNumElements() : 0; i < lanes; ++i) {
+    Constant *lane = constant->getAggregateElement(i);
+    if (!lane || !(lane->isOneValue() || lane->isNullValue()) || (lane->isOneValue() && found))
+      return std::nullopt;
+    if (lane->isOneValue())
+      found = i;
+  }
+  return found;
+}
+
+/// Masked stores of one known lane become stores of an element. Of numbers that were narrowed just before, LLVM 22
+/// writes that lane as wide as it was, over its neighbour in memory (llvm/llvm-project issue 179489).
+static void storeSingleLanes(Module &module) {
+  for (Function &function : module)
+    for (Instruction &instruction : make_early_inc_range(instructions(function))) {
+      auto *store = dyn_cast<IntrinsicInst>(&instruction);
+      if (!store || store->getIntrinsicID() != Intrinsic::masked_store)
+        continue;
+      Value *value = store->getArgOperand(0), *to = store->getArgOperand(1);
+      std::optional<unsigned> lane = singleLane(store->getArgOperand(2));
+      if (!lane)
+        continue;
+      IRBuilder<> builder(store);
+      Type *element = value->getType()->getScalarType();
+      Value *place = builder.CreateConstGEP1_64(element, to, *lane);
+      Align align = commonAlignment(store->getParamAlign(1).valueOrOne(),
+                                    *lane * module.getDataLayout().getTypeStoreSize(element).getFixedValue());
+      builder.CreateAlignedStore(builder.CreateExtractElement(value, *lane), place, align);
+      store->eraseFromParent();
+    }
+}
+
 void optimize(Module &module, TargetMachine &machine, const CodegenTarget &target) {
   describe(module, machine, target);
   runPasses(module, machine, [](PassBuilder &b) { return b.buildPerModuleDefaultPipeline(OptimizationLevel::O2); });
+  storeSingleLanes(module);
 }
 
 Expected<SmallVector<char, 0>> generate(Module &module, TargetMachine &machine, FileKind kind) {

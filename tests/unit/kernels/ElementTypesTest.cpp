@@ -231,3 +231,36 @@ TEST_CASE("any, all and counts of bools") {
     }
   }
 }
+
+/// Narrows `n` f32, a size that is known when the kernel is compiled, to `type`.
+static std::string narrowing(const std::string &type, const std::string &n) {
+  std::string from = "memref<" + n + "xf32>", to = "memref<" + n + "x" + type + ">";
+  return "kernel.func @to_" + type + "(%x: " + from + ", %y: " + to + ") {\n  %n = arith.constant " + n + " : index" +
+         R"(
+  kernel.map in (%n) {
+  ^bb0(%i: index):
+    %a = kernel.load %x[%i] : )" +
+         from + " -> f32\n    %b = arith.truncf %a : f32 to " + type + "\n    kernel.store %b, %y[%i] : " + type +
+         ", " + to + R"(
+    kernel.yield
+  }
+  kernel.return
+}
+)";
+}
+
+TEST_CASE("a last vector that is known to have one lane writes one element") {
+  for (int64_t size : {5, 9, 17, 33})
+    for (const Target *target : runnableTargets()) {
+      INFO(target->name.str() << " n " << size);
+      std::string n = std::to_string(size);
+      Kernels kernels(narrowing("f16", n) + narrowing("bf16", n), *target);
+      Array<float> x({size}, 1);
+      Array<uint16_t> y({size}); // behind its last element nothing may be touched
+      for (auto [kernel, one] : {std::pair("to_f16", 0x3c00), std::pair("to_bf16", 0x3f80)}) {
+        kernels.run(kernel, {x, y});
+        for (int64_t i = 0; i < size; ++i)
+          CHECK(y[i] == one);
+      }
+    }
+}

@@ -8,8 +8,9 @@ namespace fovea::rt {
 
 /// Below this much work (arithmetic plus bytes; some microseconds) waking other threads costs more than it gives.
 static constexpr int64_t smallestParallelWork = 100'000;
-/// Pieces that a thread takes one after the other, so that uneven tasks even out and a cancellation is seen.
-static constexpr int64_t piecesPerThread = 8;
+/// A thread takes this part of its share of what is left: large pieces first, single tasks in the end, so that uneven
+/// tasks even out (guided self-scheduling: Polychronopoulos and Kuck, 1987) and a cancellation is seen.
+static constexpr int64_t partOfShare = 4;
 
 namespace {
 
@@ -18,7 +19,7 @@ namespace {
 struct Job {
   Executor *executor;
   const fovea_launch *launch;
-  int64_t piece;
+  int64_t parts; ///< of what is left, one is a piece
   int32_t number;
   int64_t last; ///< task of the job, and one
   std::atomic<int64_t> next;
@@ -30,15 +31,23 @@ struct Job {
     }
   }
 
+  /// The next piece is [begin, until); false where there is none.
+  bool take(int64_t &begin, int64_t &until) {
+    begin = next.load(std::memory_order_relaxed);
+    do {
+      if (begin >= end.load(std::memory_order_relaxed))
+        return false;
+      int64_t piece = (last - begin) / parts;
+      until = begin + (piece > 1 ? piece : 1);
+    } while (!next.compare_exchange_weak(begin, until, std::memory_order_relaxed));
+    return true;
+  }
+
   void work(int32_t thread) {
     bool profiled = executor->profile.enabled();
     int64_t begun = profiled ? nanoseconds() : 0, done = 0;
     unsigned char *scratch = executor->scratch + executor->scratchBytes * thread;
-    while (!executor->cancelled.load(std::memory_order_relaxed)) {
-      int64_t begin = next.fetch_add(piece, std::memory_order_relaxed);
-      if (begin >= end.load(std::memory_order_relaxed))
-        break;
-      int64_t until = last - begin < piece ? last : begin + piece;
+    for (int64_t begin, until; !executor->cancelled.load(std::memory_order_relaxed) && take(begin, until);) {
       done += until - begin;
       if (launch->run(&executor->base, launch->args, begin, until, scratch) != 0) {
         executor->failed.store(true, std::memory_order_relaxed);
@@ -122,9 +131,8 @@ int32_t Executor::parallel(const fovea_launch &launch) {
   auto run = [&](int64_t begin, int64_t end) {
     int64_t tasks = end - begin;
     bool alone = pool.threads() == 1 || tasks == 1 || small;
-    int64_t pieces = small ? 1 : piecesPerThread * (alone ? 1 : pool.threads());
-    int64_t piece = small ? tasks : tasks / pieces > 1 ? tasks / pieces : 1;
-    Job job{this, &launch, piece, number, end, {begin}, {end}};
+    int64_t parts = small ? 1 : partOfShare * (alone ? 1 : pool.threads());
+    Job job{this, &launch, parts, number, end, {begin}, {end}};
     if (alone)
       job.work(0);
     else

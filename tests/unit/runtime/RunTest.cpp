@@ -188,6 +188,31 @@ TEST_CASE("a launch's last tasks run when all others have ended, on any number o
   }
 }
 
+TEST_CASE("tasks are handed out once each, in pieces that shrink to single tasks, so that no thread ends alone") {
+  for (int32_t threads : {1, 2, 5}) {
+    fovea_context_options options = {};
+    options.threads = threads;
+    Loaded loaded(&options);
+    constexpr int64_t count = 1000;
+    static std::atomic<int64_t> ends[count]; // where the piece that begins there ends; 0 where none begins
+    for (std::atomic<int64_t> &end : ends)
+      end = 0;
+    onTask = [](fovea_exec *, int64_t begin, int64_t end) { CHECK(ends[begin].exchange(end) == 0); };
+    std::vector<float> x(count), y(count);
+    fovea_tensor in = tensor(FOVEA_F32, {count}, x), out = tensor(FOVEA_F32, {count}, y);
+    CHECK(fovea_run(loaded.context, Slow, &in, 1, &out, 1, &loaded.error) == FOVEA_OK);
+    onTask = nullptr;
+    int64_t begin = 0, last = count;
+    for (int64_t end; begin < count && (end = ends[begin]) != 0; begin = end) {
+      CHECK(end - begin <= last);
+      last = end - begin;
+      CHECK(last * threads <= count / 4);
+    }
+    CHECK(begin == count);
+    CHECK(last == 1);
+  }
+}
+
 TEST_CASE("threads: two really work, and the trace shows both") {
   fovea_context_options options = {};
   options.threads = 2;

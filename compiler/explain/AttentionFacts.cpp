@@ -121,6 +121,22 @@ const char *accessName(Access access) {
   return names[int(access)];
 }
 
+/// Says which operands tiles widen.
+static void describeWidened(Attention &attention, graph::AttentionOp op) {
+  auto add = [&](const std::string &name, Value operand) {
+    std::string type;
+    llvm::raw_string_ostream(type) << typeOf(operand).getElementType();
+    if (!typeOf(operand).getElementType().isF32())
+      attention.widened.push_back(name + " " + type);
+  };
+  for (auto [number, part] : llvm::enumerate(op.getParts())) {
+    std::string suffix = number ? std::to_string(number) : "";
+    add("q" + suffix, part.first);
+    add("k" + suffix, part.second);
+  }
+  add("v", op.getV());
+}
+
 Attention describeAttention(graph::AttentionOp op) {
   Attention attention;
   graph::TensorType q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV());
@@ -141,6 +157,7 @@ Attention describeAttention(graph::AttentionOp op) {
   attention.values = v.getDim(rank - 1).str();
   attention.q = tensorText(q), attention.k = tensorText(k), attention.v = tensorText(v);
   attention.result = tensorText(typeOf(op.getResult()));
+  describeWidened(attention, op);
   attention.normalizer = op.getNormalizer().str();
   if (op.getSinks())
     attention.normalizer += " with sinks";

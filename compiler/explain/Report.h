@@ -46,12 +46,13 @@ struct Attention {
   struct Part {
     std::string inner, q, k;
   };
-  std::vector<Part> joined;        ///< to q and k, in `inner` as well
-  std::vector<std::string> shared; ///< batch axes along which keys and values repeat, as "b1 (3)"
+  std::vector<Part> joined;         ///< to q and k, in `inner` as well
+  std::vector<std::string> widened; ///< operands of 16 bits, as "k bf16"
+  std::vector<std::string> shared;  ///< batch axes along which keys and values repeat, as "b1 (3)"
   std::string normalizer;
   std::string score;  ///< the score of the product s
   std::string factor; ///< of the weight where it meets its value; empty: 1
-  std::string scale; ///< its head, which is taken into the queries: "s / 8"; empty where there is none
+  std::string scale;  ///< its head, which is taken into the queries: "s / 8"; empty where there is none
   Mask mask;
   std::vector<Capture> captures;
   std::vector<Hint> hints;

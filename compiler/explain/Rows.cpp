@@ -62,6 +62,8 @@ private:
     if (!attention.scale.empty())
       score += "; its scale goes into the queries: " + attention.scale;
     row("product", score);
+    if (!attention.widened.empty())
+      row("widens", joined(attention.widened) + ", as tiles load them");
     if (attention.score != attention.scale && attention.score != "s")
       row("score", attention.score);
     bool isPointwise = attention.normalizer == "pointwise";

@@ -288,11 +288,18 @@ bool isPartOfItsOwn(Value piece) {
       return true;
     if (isa<graph::BroadcastOp>(op) && typeOf(op->getOperand(0)).getRank() > 0)
       return true;
-    if (!isLayout(op) && !isa<graph::SliceOp>(op))
+    if (!isLayout(op) && !isWidening(op) && !isa<graph::SliceOp>(op))
       return false;
     piece = op->getOperand(0);
   }
   return true; // an argument
+}
+
+/// The concatenation that has an element, widened or not: its pieces are widened where the attention reads them.
+graph::ConcatOp concatOf(const Node *&node) {
+  if (node && node->kind == Node::Op && isWidening(node->op()))
+    node = node->children[0];
+  return node && node->kind == Node::Leaf ? node->value.getDefiningOp<graph::ConcatOp>() : graph::ConcatOp();
 }
 
 /// Takes the parts apart whose keys are joined along their features.
@@ -329,7 +336,7 @@ private:
 
 std::optional<FeatureSplitter::Joined> FeatureSplitter::joined(const PartOperand &operand, const AxisLabels &inner) {
   const Node *node = expressions.element(operand.pieces.front(), operand.labels);
-  auto concat = node && node->kind == Node::Leaf ? node->value.getDefiningOp<graph::ConcatOp>() : graph::ConcatOp();
+  graph::ConcatOp concat = concatOf(node);
   if (!concat || inner.empty() || node->labels[concat.getAxis()] != inner)
     return std::nullopt;
   return Joined{concat, int64_t(concat.getAxis()), node->labels};
@@ -340,13 +347,12 @@ std::optional<FeatureSplitter::Joined> FeatureSplitter::joined(const PartOperand
 bool FeatureSplitter::splitInterleaved(const AttentionPart &part, SmallVectorImpl<AttentionPart> &all) {
   const Node *q = expressions.element(part.q.pieces.front(), part.q.labels);
   const Node *k = expressions.element(part.k.pieces.front(), part.k.labels);
-  auto concatOf = [&](const Node *node) {
-    auto concat = node && node->kind == Node::Leaf ? node->value.getDefiningOp<graph::ConcatOp>() : graph::ConcatOp();
-    auto isOne = [&](Value piece) { return typeOf(piece).getDim(concat.getAxis()).isConstant(1); };
-    return concat && llvm::all_of(concat.getXs(), isOne) ? concat : graph::ConcatOp();
-  };
   graph::ConcatOp queries = concatOf(q), keys = concatOf(k);
-  if (!queries || !keys || queries.getXs().size() != keys.getXs().size())
+  auto isOfSingles = [](graph::ConcatOp concat) {
+    return llvm::all_of(concat.getXs(),
+                        [&](Value piece) { return typeOf(piece).getDim(concat.getAxis()).isConstant(1); });
+  };
+  if (!queries || !keys || queries.getXs().size() != keys.getXs().size() || !isOfSingles(queries) || !isOfSingles(keys))
     return false;
   AxisLabels woven = q->labels[queries.getAxis()];
   if (woven.size() != 1 || woven != k->labels[keys.getAxis()] || part.inner.size() < 2 ||

@@ -21,6 +21,13 @@ bool fovea::isFloatCast(Operation *op) {
          isa<FloatType>(typeOf(convert.getResult()).getElementType());
 }
 
+bool fovea::isWidening(Operation *op) {
+  if (!isFloatCast(op))
+    return false;
+  Type from = typeOf(op->getOperand(0)).getElementType();
+  return (from.isF16() || from.isBF16()) && typeOf(op->getResult(0)).getElementType().isF32();
+}
+
 /// Whether elements of what `op` gives are computed from elements of what it reads.
 static bool isTransparent(Operation *op) { return isa<graph::ElementwiseOpInterface, graph::ReduceOp>(op); }
 

@@ -139,6 +139,9 @@ bool isLayout(mlir::Operation *op);
 /// Whether an op converts floats to floats.
 bool isFloatCast(mlir::Operation *op);
 
+/// Whether an op widens f16 or bf16 to f32, which is exact.
+bool isWidening(mlir::Operation *op);
+
 /// Whether two ops are the same function, of whatever operands.
 bool isSameFunction(mlir::Operation *a, mlir::Operation *b);
 

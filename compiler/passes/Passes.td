@@ -221,6 +221,17 @@ def GatherKeys : FoveaPass<"graph-gather-keys"> {
   let statistics = [Statistic<"numRead", "read", "Operands read through rows">];
 }
 
+def NarrowOperands : FoveaPass<"graph-narrow-operands"> {
+  let summary = "attention reads operands in the 16 bits that they are widened from";
+  let description = [{
+    Before: an operand of attention, or of its way back, or what its regions read, that is cast from f16 or bf16 to f32, through whatever moves elements: transposes, reshapes,
+    broadcasts, slices, gathers, concatenations, updates of slices, choices. Numbers that 16 bits hold count as widened.
+    After: the same moves of the 16-bit tensors, which tiles widen as they load them. A result that is only read to be rounded to 16 bits is one of 16 bits: it is rounded once in any case. Exact.
+    Requires: graph-fuse-attention. Declines when: pieces are widened from different types, or something else reads what has to be written anyway (a concatenation, say) in f32.
+  }];
+  let statistics = [Statistic<"numNarrowed", "narrowed", "Operands and results of 16 bits">];
+}
+
 def NarrowWeights : FoveaPass<"graph-narrow-weights"> {
   let summary = "packed weights in 16 or 8 bits";
   let description = [{

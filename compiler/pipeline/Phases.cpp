@@ -15,7 +15,8 @@ std::string fusion(bool fusesAttention, bool attentionMaps) {
       "graph-join-keys,graph-raise-slices,graph-distribute-weights,canonicalize,cse,graph-raise-statistics,"
       "canonicalize,cse,graph-fuse-attention,canonicalize,";
   std::string maps = attentionMaps ? "graph-add-attention-maps,canonicalize,cse," : "";
-  return "graph-recognize-softmax,canonicalize," + (fusesAttention ? attention : "") + "cse," + maps +
+  std::string narrow = fusesAttention ? "graph-narrow-operands,canonicalize," : "";
+  return "graph-recognize-softmax,canonicalize," + (fusesAttention ? attention : "") + "cse," + maps + narrow +
          "graph-merge-projections,canonicalize,cse";
 }
 

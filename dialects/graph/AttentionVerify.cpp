@@ -59,6 +59,9 @@ template <typename Op> static LogicalResult verifyBatches(Op op) {
   return success();
 }
 
+/// Whether tiles load elements of this type: floats, widened to f32 where they are narrower.
+static bool isLoaded(Tensor t) { return isFloat(t) && t.getElementType().getIntOrFloatBitWidth() <= 32; }
+
 /// (C2) and (C4) of them, with these numbers of keys and values. One that `selects` adds nothing up.
 template <typename Op> static LogicalResult verifySizes(Op op, DimExpr keys, DimExpr values, bool selects = false) {
   Tensor q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV()), y = typeOf(outputOf(op));
@@ -68,8 +71,10 @@ template <typename Op> static LogicalResult verifySizes(Op op, DimExpr keys, Dim
     return op.emitOpError("(C2) ") << q << ", " << k << ", " << v << " and " << y
                                    << " are not [T, D], [S, D], [S, E], [T, E]";
   for (Tensor t : {q, k, v, y})
-    if (t == y && selects ? !t.getElementType().isF32() : !isFloat(t) || t.getElementType() != q.getElementType())
-      return op.emitOpError("(C4) element types are one float type");
+    if (!isLoaded(t))
+      return op.emitOpError("(C4) elements are f32, f16 or bf16, got ") << t;
+  if (selects && !y.getElementType().isF32())
+    return op.emitOpError("(C4) scores are f32, got ") << y;
   return success();
 }
 
@@ -85,8 +90,9 @@ template <typename Op> static LogicalResult verifyJoined(Op op) {
     };
     if (!isLike(a, q) || !isLike(b, k) || a.getDims().back() != b.getDims().back())
       return op.emitOpError("(C2) ") << a << " and " << b << " cannot be joined to " << q << " and " << k;
-    if (a.getElementType() != q.getElementType() || b.getElementType() != q.getElementType())
-      return op.emitOpError("(C4) element types are one float type");
+    for (Tensor t : {a, b})
+      if (!isLoaded(t))
+        return op.emitOpError("(C4) elements are f32, f16 or bf16, got ") << t;
   }
   return success();
 }
@@ -163,9 +169,14 @@ static LogicalResult verifyGradientTypes(AttentionBackwardOp op) {
   llvm::append_range(types, op.getJoinedQ().getTypes());
   llvm::append_range(types, op.getJoinedK().getTypes());
   types.push_back(op.getV().getType());
-  if (op.getGradients().size() < types.size() ||
-      op.getGradients().take_front(types.size()).getTypes() != TypeRange(types))
-    return op.emitOpError("(C1) results begin with gradients of the types ") << types;
+  auto isGradient = [](Type gradient, Type operand) {
+    return gradient == operand || gradient == cast<Tensor>(operand).cloneWith(Float32Type::get(operand.getContext()));
+  };
+  TypeRange gradients = op.getGradients().getTypes();
+  if (gradients.size() < types.size() || !llvm::all_of(llvm::zip(types, gradients), [&](auto pair) {
+        return isGradient(std::get<1>(pair), std::get<0>(pair));
+      }))
+    return op.emitOpError("(C1) results begin with gradients of the types ") << types << ", or in f32";
   for (Value sum : op.getSums())
     if (!typeOf(sum).getElementType().isF32())
       return op.emitOpError("(C4) sums are f32, got ") << sum.getType();

@@ -352,8 +352,9 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
     graph.top_k, where masked keys have the score -inf, and in the place of lse stand their indices [batch..., T, K].
     With `key_rows` [batch..., S] (i64) k is [batch..., R, D], and key j is its row key_rows[batch..., j], which who makes
     the rows has found to be one of [0, R); `value_rows` likewise for v.
+    Each operand, and the result, has an element type of its own: what is narrower than f32 is widened as it is loaded, and the result rounded once, in the end.
       (C1) batch sizes agree, and there are as many joined queries as keys; (C2) T, D, S agree, of each pair as well; (C3) regions have the blocks above, hold point programs and use nothing from outside
-      but the captures through graph.at; (C4) element types agree and are float, lse is f32 (with top_k: y is f32, indices are i64); (C5) the normalizer is
+      but the captures through graph.at; (C4) elements are f32, f16 or bf16, lse is f32 (with top_k: y is f32, indices are i64); (C5) the normalizer is
       known; sinks and lse only with softmax, indices always with top_k; (C6) rows are i64 [batch..., S]; key_rows
       only where nothing is joined.
     softmax by the numerical contract; lse = m + log(sum), -inf where the sum is 0.
@@ -395,7 +396,7 @@ def Graph_AttentionBackwardOp : Graph_Op<"attention_backward", [Pure, AttrSizedO
     `adjoint`: block (s: f32, batch index..., t, j, g: f32) -> ds, the derivative by the raw product s, and for each of `sums` a number (f32) and the indices of
     the element that it is added to. sums begin at 0; masked keys add nothing. So captured tensors get their gradients.
     Results: dq, dk, those of the joined queries, those of the joined keys, dv, the sums.
-      (C1) to (C4) as for graph.attention, results are like their operands; the adjoint yields f32, and f32 with one index an axis for each sum, which is f32; (C5) the normalizer is
+      (C1) to (C4) as for graph.attention, results are like their operands, or in f32; the adjoint yields f32, and f32 with one index an axis for each sum, which is f32; (C5) the normalizer is
       softmax or pointwise; lse and delta f32 [batch..., T] with softmax and only there.
   }];
   let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Variadic<Graph_Tensor>:$joinedQ, Variadic<Graph_Tensor>:$joinedK, Graph_Tensor:$v,
@@ -431,7 +432,7 @@ def Graph_LinearAttentionOp : Graph_Op<"linear_attention", [Pure]> {
     and values before a place: gamma^(t - j), exp(c[t] - c[j]). Who makes the op proves that; the op may be computed by it, and then rounds where the
     decays do.
       (C1) batch sizes agree; (C2) S, D agree; (C3) regions have the blocks above, hold point programs and use nothing from outside
-      but the captures through graph.at; (C4) element types agree and are float.
+      but the captures through graph.at; (C4) elements are f32, f16 or bf16, each operand's its own.
   }];
   let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Graph_Tensor:$v, Variadic<Graph_Tensor>:$captures);
   let regions = (region AnyRegion:$queries, AnyRegion:$keys, AnyRegion:$decay);

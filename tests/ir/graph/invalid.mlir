@@ -810,9 +810,9 @@ graph.func @f<[S, T]>(%q: !graph.tensor<[S, 8], f32>, %k: !graph.tensor<[S, 8], 
 // -----
 
 // linear_attention (C4)
-graph.func @f<[S, T]>(%q: !graph.tensor<[S, 8], f32>, %k: !graph.tensor<[S, 8], f16>, %v: !graph.tensor<[S, 8], f32>) {
-  // expected-error @below {{(C4) element types are one float type}}
-  %0 = graph.linear_attention q(%q) k(%k) v(%v) queries {} keys {} decay {} : (!graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f16>, !graph.tensor<[S, 8], f32>) -> !graph.tensor<[S, 8], f32>
+graph.func @f<[S, T]>(%q: !graph.tensor<[S, 8], f32>, %k: !graph.tensor<[S, 8], f64>, %v: !graph.tensor<[S, 8], f32>) {
+  // expected-error @below {{(C4) elements are f32, f16 or bf16}}
+  %0 = graph.linear_attention q(%q) k(%k) v(%v) queries {} keys {} decay {} : (!graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f64>, !graph.tensor<[S, 8], f32>) -> !graph.tensor<[S, 8], f32>
   graph.return
 }
 
@@ -869,12 +869,12 @@ graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %a
 // -----
 
 // attention (C4): joined
-graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %a: !graph.tensor<[2, 4], f16>, %v: !graph.tensor<[3, 5], f32>) {
-  // expected-error@+1 {{(C4) element types are one float type}}
+graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %a: !graph.tensor<[2, 4], i8>, %v: !graph.tensor<[3, 5], f32>) {
+  // expected-error@+1 {{(C4) elements are f32, f16 or bf16}}
   %0 = graph.attention q(%q) k(%k) joined(%a by %k) v(%v) score {
   ^bb0(%s: f32, %t: index, %j: index):
     graph.yield %s : f32
-  } mask {} : (!graph.tensor<[2, 4], f32>, !graph.tensor<[3, 4], f32>, !graph.tensor<[2, 4], f16>, !graph.tensor<[3, 4], f32>, !graph.tensor<[3, 5], f32>)
+  } mask {} : (!graph.tensor<[2, 4], f32>, !graph.tensor<[3, 4], f32>, !graph.tensor<[2, 4], i8>, !graph.tensor<[3, 4], f32>, !graph.tensor<[3, 5], f32>)
     -> !graph.tensor<[2, 5], f32>
   graph.return
 }
@@ -1009,7 +1009,7 @@ graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v
 
 // attention (C4)
 graph.func @f(%q: !graph.tensor<[2, 4], i64>, %k: !graph.tensor<[3, 4], i64>, %v: !graph.tensor<[3, 5], i64>, %c: !graph.tensor<[2, 3], f32>) {
-  // expected-error@+1 {{(C4) element types are one float type}}
+  // expected-error@+1 {{(C4) elements are f32, f16 or bf16}}
   %0 = graph.attention q(%q) k(%k) v(%v) score {
   ^bb0(%s: f32, %t: index, %j: index):
     graph.yield %s : f32
@@ -1267,6 +1267,19 @@ graph.func @f(%q: !graph.tensor<[2, 8], f32>, %k: !graph.tensor<[5, 8], f32>, %v
 
 // -----
 
+// attention (C4): scores of top_k
+graph.func @f(%q: !graph.tensor<[2, 8], f16>, %k: !graph.tensor<[5, 8], f16>, %v: !graph.tensor<[5, 0], f16>) {
+  // expected-error@+1 {{(C4) scores are f32}}
+  %y, %i = graph.attention q(%q) k(%k) v(%v) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} {normalizer = "top_k"} : (!graph.tensor<[2, 8], f16>, !graph.tensor<[5, 8], f16>, !graph.tensor<[5, 0], f16>)
+    -> (!graph.tensor<[2, 3], f16>, !graph.tensor<[2, 3], i64>)
+  graph.return
+}
+
+// -----
+
 // attention (C5): indices of top_k
 graph.func @f(%q: !graph.tensor<[2, 8], f32>, %k: !graph.tensor<[5, 8], f32>, %v: !graph.tensor<[5, 0], f32>) {
   // expected-error@+1 {{(C5) top_k has indices}}
@@ -1317,6 +1330,21 @@ graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], 
   ^bb0(%s: f32, %t: index, %j: index, %d: f32):
     graph.yield %d : f32
   } {normalizer = "softmax"} : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, 8], f32>) -> (!graph.tensor<[T, 4], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>)
+  graph.return
+}
+
+// -----
+
+// attention_backward (C1): types of results
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f16>, %k: !graph.tensor<[S, 8], f32>, %v: !graph.tensor<[S, 8], f32>, %l: !graph.tensor<[T], f32>, %g: !graph.tensor<[T, 8], f32>) {
+  // expected-error @below {{(C1) results begin with gradients of the types}}
+  %0:3 = graph.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    graph.yield %d : f32
+  } {normalizer = "softmax"} : (!graph.tensor<[T, 8], f16>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, 8], f32>) -> (!graph.tensor<[T, 8], f16>, !graph.tensor<[S, 8], i64>, !graph.tensor<[S, 8], f32>)
   graph.return
 }
 

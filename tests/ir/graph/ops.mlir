@@ -245,6 +245,16 @@ graph.func @attention<[B, T, S]>(%q: !graph.tensor<[B, T, 8], f32>, %k: !graph.t
     graph.yield %s : f32
   } mask {} : (!graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, T, 8], f32>,
                !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, S, 8], f32>, !graph.tensor<[B, S, 4], f32>) -> !graph.tensor<[B, T, 4], f32>
+  // CHECK: graph.attention q(%{{.*}}) k(%{{.*}}) joined(%{{.*}} by %{{.*}}) v(%{{.*}}) score {
+  // CHECK: f32>, !graph.tensor<[B, S, 8], bf16>, !graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f16>, !graph.tensor<[B, S, 4], bf16>) -> !graph.tensor<[B, T, 4], f16>
+  %k16 = graph.cast %k : <[B, S, 8], f32> -> <[B, S, 8], bf16>
+  %f16 = graph.cast %k : <[B, S, 8], f32> -> <[B, S, 8], f16>
+  %v16 = graph.cast %v : <[B, S, 4], f32> -> <[B, S, 4], bf16>
+  %mixed = graph.attention q(%q) k(%k16) joined(%q by %f16) v(%v16) score {
+  ^bb0(%s: f32, %b: index, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} : (!graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], bf16>, !graph.tensor<[B, T, 8], f32>, !graph.tensor<[B, S, 8], f16>,
+               !graph.tensor<[B, S, 4], bf16>) -> !graph.tensor<[B, T, 4], f16>
   // CHECK: graph.attention q(%{{.*}}) k(%{{.*}}) v(%{{.*}}) score {
   // CHECK: mask {
   // CHECK-NEXT: } {normalizer = "pointwise"}

@@ -80,6 +80,53 @@ TEST_CASE("attention over 4096 keys needs at most 16 MiB above inputs and output
   }
 }
 
+namespace {
+/// The bits of `x` as bf16, to which it is cut.
+uint16_t cut(float &x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits &= 0xFFFF0000;
+  std::memcpy(&x, &bits, sizeof bits);
+  return uint16_t(bits >> 16);
+}
+
+/// The bits of the nearest bf16, of two as near the even one.
+uint16_t rounded(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return uint16_t((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+} // namespace
+
+TEST_CASE("keys and values of 16 bits are widened within the same memory, to the bits of attention over wide copies") {
+  constexpr int64_t heads = 8, size = 4096, dim = 64;
+  Numbers numbers(2);
+  for (int64_t queries : {int64_t(1), int64_t(200)}) {
+    std::vector<float> q = numbers.reals(heads * queries * dim), k = numbers.reals(heads * size * dim), v = k,
+                       turned = k, y(q.size(), 1.0f), want = y;
+    std::vector<uint16_t> narrowK(k.size(), 1), narrowV(k.size(), 1);
+    for (size_t i = 0; i < k.size(); ++i) {
+      narrowK[i] = cut(k[i]);
+      size_t h = i / dim % heads, s = i / dim / heads, to = (h * size + s) * dim + i % dim; // [S, H, D] to [H, S, D]
+      narrowV[i] = cut(v[i]);
+      turned[to] = v[i];
+    }
+    std::vector<int64_t> shape{1, heads, queries, dim}, keys{1, heads, size, dim}, values{1, size, heads, dim};
+    Program program, wide;
+    REQUIRE(wide.load("long", nullptr, nullptr, 2));
+    wide.run("full", {tensor(shape, q), tensor(keys, k), tensor(keys, turned)}, {tensor(shape, want)});
+    REQUIRE(program.load("long", nullptr, nullptr, 2));
+    REQUIRE(forgetPeak());
+    int64_t before = memory("VmRSS:");
+    program.run(
+        "widened",
+        {tensor(shape, q), tensor(FOVEA_BF16, keys, narrowK.data()), tensor(FOVEA_BF16, values, narrowV.data())},
+        {tensor(shape, y)});
+    CHECK(memory("VmHWM:") - before <= 4 * mebibyte); // scratch alone; copies would be 16 MiB
+    CHECK(std::memcmp(y.data(), want.data(), y.size() * sizeof(float)) == 0);
+  }
+}
+
 TEST_CASE(
     "gradients through attention need memory that goes with the length, and have the same bits on one thread and two") {
   constexpr int64_t heads = 8, dim = 64;
@@ -109,6 +156,58 @@ TEST_CASE(
   // 8 MiB of results, 3 of scratch for each thread at 4096, and what does not grow; scores would be 512 MiB.
   CHECK(peak(2048) <= 12 * mebibyte);
   CHECK(peak(4096) <= 20 * mebibyte);
+}
+
+TEST_CASE("rows of 16-bit pages have the bits of rows of wide ones") {
+  constexpr int64_t heads = 2, pages = 20, dim = 40;
+  Numbers numbers(4);
+  std::vector<float> x = numbers.reals(pages * heads * 16 * dim);
+  std::vector<uint16_t> narrow(x.size());
+  for (size_t i = 0; i < x.size(); ++i)
+    narrow[i] = cut(x[i]);
+  std::vector<int64_t> table(pages), lying{pages, heads, 16, dim};
+  for (const char *target : {"x86-64-v4", "x86-64-v3", "x86-64"})
+    for (int64_t queries : {1, 20})
+      for (int64_t step : {1, 7}) { // pages in order, and mixed
+        Program program;
+        if (!program.load("long", nullptr, target))
+          continue;
+        for (int64_t i = 0; i < pages; ++i)
+          table[i] = i * step % pages;
+        std::vector<int64_t> shape{1, heads, queries, dim};
+        std::vector<float> q = numbers.reals(heads * queries * dim), want = q, got(q.size());
+        fovea_tensor rows = tensor(FOVEA_I64, {1, pages}, table.data());
+        program.run("pages", {tensor(shape, q), tensor(lying, x), rows}, {tensor(shape, want)});
+        program.run("widened_pages", {tensor(shape, q), tensor(FOVEA_BF16, lying, narrow.data()), rows},
+                    {tensor(shape, got)});
+        CHECK(got == want);
+      }
+}
+
+TEST_CASE("gradients of 16-bit keys and values are those of wide copies, summed over heads and rounded once") {
+  constexpr int64_t groups = 2, heads = 3, queries = 50, size = 210, dim = 20;
+  Numbers numbers(3);
+  std::vector<float> q = numbers.reals(groups * heads * queries * dim), toward = numbers.reals(q.size()),
+                     k = numbers.reals(groups * size * dim), v = numbers.reals(k.size()), dq = q, dk = k, dv = v,
+                     otherDq = q;
+  std::vector<uint16_t> narrowK(k.size()), narrowV(k.size()), otherDk(k.size(), 1), otherDv(k.size(), 1);
+  for (size_t i = 0; i < k.size(); ++i)
+    narrowK[i] = cut(k[i]), narrowV[i] = cut(v[i]);
+  std::vector<int64_t> shape{1, groups, heads, queries, dim}, keys{1, groups, size, dim};
+  Program program;
+  REQUIRE(program.load("long", nullptr, nullptr, 2));
+  program.run("shared_gradients", {tensor(shape, q), tensor(keys, k), tensor(keys, v), tensor(shape, toward)},
+              {tensor(shape, dq), tensor(keys, dk), tensor(keys, dv)});
+  program.run(
+      "widened_gradients",
+      {tensor(shape, q), tensor(FOVEA_BF16, keys, narrowK.data()), tensor(FOVEA_BF16, keys, narrowV.data()),
+       tensor(shape, toward)},
+      {tensor(shape, otherDq), tensor(FOVEA_BF16, keys, otherDk.data()), tensor(FOVEA_BF16, keys, otherDv.data())});
+  CHECK(dq == otherDq);
+  bool same = true;
+  for (size_t i = 0; i < k.size(); ++i)
+    same &= rounded(dk[i]) == otherDk[i] && rounded(dv[i]) == otherDv[i];
+  CHECK(same);
 }
 
 TEST_CASE("one head is work for two threads, with the same bits") {

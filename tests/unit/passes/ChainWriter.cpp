@@ -98,6 +98,10 @@ Axes ChainWriter::randomAxes(std::string labels) {
 }
 
 Tensor ChainWriter::argument(std::string labels, Type element) {
+  if (!element && narrowPercent > 0 && maybe(narrowPercent)) {
+    Tensor half = argument(labels, maybe(50) ? Type(builder.getF16Type()) : builder.getBF16Type());
+    return cast(maybe(50) ? shuffled(half) : half, builder.getF32Type());
+  }
   Axes axes = randomAxes(labels);
   Type type = typeOf(axes, element ? element : builder.getF32Type());
   return {function.getBody().front().addArgument(type, loc()), axes};

@@ -27,8 +27,10 @@ public:
   unsigned pick(unsigned count) { return random() % count; }
   bool maybe(unsigned percent) { return pick(100) < percent; }
 
-  /// A new argument with these labels in a random layout.
+  /// A new argument with these labels in a random layout, of f32 where no type is given: so many in a hundred of these
+  /// are widened from 16 bits, in that layout or another.
   Tensor argument(std::string labels, mlir::Type element = {});
+  unsigned narrowPercent = 0;
   Tensor constant(double value);
   Tensor integer(int64_t value);
   Tensor iota(char label);

@@ -249,8 +249,9 @@ Tensor withFeatures(ChainWriter &w, Tensor x) {
 
 } // namespace
 
-OwningOpRef<ModuleOp> fovea::test::attention(MLIRContext &context, unsigned seed) {
+OwningOpRef<ModuleOp> fovea::test::attention(MLIRContext &context, unsigned seed, unsigned narrowPercent) {
   ChainWriter w(context, seed);
+  w.narrowPercent = narrowPercent;
   Chain chain = randomChain(w);
   Tensor q = w.argument(chain.q), k = w.argument(chain.k), v = w.argument(chain.v);
   std::string inner = "d";

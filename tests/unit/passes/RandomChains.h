@@ -5,8 +5,9 @@
 
 namespace fovea::test {
 
-/// A chain in one of many spellings, with masks, biases and further products.
-mlir::OwningOpRef<mlir::ModuleOp> attention(mlir::MLIRContext &context, unsigned seed);
+/// A chain in one of many spellings, with masks, biases and further products; so many in a hundred of its tensors are
+/// widened from 16 bits.
+mlir::OwningOpRef<mlir::ModuleOp> attention(mlir::MLIRContext &context, unsigned seed, unsigned narrowPercent = 0);
 
 /// Weights that are another function of each score, hidden before or after it or not at all, and scaled.
 mlir::OwningOpRef<mlir::ModuleOp> pointwise(mlir::MLIRContext &context, unsigned seed);

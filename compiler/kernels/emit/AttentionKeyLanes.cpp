@@ -46,7 +46,8 @@ protected:
   Row rowAt(Value row) override;
   Box queriesSeeing(Value keyBegin, Value keyEnd) override { return {code.index(0), t, keyBegin, keyEnd}; }
   void block(const Keys &keys, Value careful) override;
-  bool copiesValues() override { return KeyedRows::needsCopy(op.getV()); }
+  /// Narrow values are widened where they are multiplied.
+  bool copiesValues() override { return !hasUnitColumns(op.getV()); }
   Value valueRow(Value key) override { return valuesLie() ? valueRows().row(code.add(blockBegin, key)) : key; }
 
 private:
@@ -80,7 +81,7 @@ private:
     return all;
   }
   /// Whether a table names rows of V, which are read as they lie.
-  bool valuesLie() { return op.getValueRows() && !KeyedRows::needsCopy(op.getV()); }
+  bool valuesLie() { return op.getValueRows() && !copiesValues(); }
   void rowTiles(llvm::function_ref<void(ValueRange tile)> body) { KeyLaneProducts::forTiles(code, rows, body); }
   /// The regions, and each row's maximum; where not `masked`, all of the block's keys are there and seen.
   void scores(const Keys &keys, bool masked);
@@ -340,7 +341,11 @@ void KeyLanes::values(const Keys &keys) {
     // The first columns' products fetch whole rows, in the order of addresses.
     code.loop(zero, first, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, true}); });
     code.loop(first, whole, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, false}); });
-    code.loop(whole, e, shape.lanes,
+    // Masked loads of 16 bits are no instructions of all targets: only the last vector's are masked.
+    bool isWide = cast<MemRefType>(op.getV().getType()).getElementType().isF32();
+    Value last = isWide ? whole : code.sub(e, code.rem(e, code.index(shape.lanes)));
+    code.loop(whole, last, shape.lanes, [&](Value column) { valueTile(tile, keys, {column, 1, nullptr, false}); });
+    code.loop(last, e, shape.lanes,
               [&](Value column) { valueTile(tile, keys, {column, 1, code.laneMask(code.sub(e, column)), false}); });
   });
 }

@@ -31,7 +31,7 @@ void KeyLaneProducts::multiply(const Block &block, Value rows) {
     return multiply(lying, rows);
   const FeaturePart &part = parts.front(); // there is one
   auto throughView = [&] { multiply({block, rowsOf(part, block).view(block.keys, block.copy, depth)}, rows); };
-  if (KeyedRows::needsCopy(part.k) || target.registers < 32)
+  if (!hasUnitColumns(part.k) || !mayBeDirect())
     return throughView();
   code.branch(
       isDirect(lying, rows),
@@ -49,7 +49,7 @@ void KeyLaneProducts::multiply(const Source &source, Value rows) {
       transposeKeys(source, part);
     forTiles(code, rows, [&](ValueRange tile) { multiplyTransposed(source.block.keys, tile); });
   };
-  if (!mayBeDirect(source))
+  if (!mayBeDirect())
     return byWayOfScratch();
   code.branch(
       isDirect(source, rows), [&] { forTiles(code, rows, [&](ValueRange tile) { multiplyDirectly(source, tile); }); },
@@ -70,13 +70,6 @@ void KeyLaneProducts::forTiles(Code &code, Value rows, llvm::function_ref<void(V
 }
 
 //===-- From where they lie ---------------------------------------------------------------------------------------===//
-
-bool KeyLaneProducts::mayBeDirect(const Source &source) {
-  // With fewer registers the transposed columns would push the sums out of them.
-  return target.registers >= 32 && (source.view || llvm::all_of(parts, [](const FeaturePart &part) {
-                                      return cast<MemRefType>(part.k.getType()).getElementType().isF32();
-                                    }));
-}
 
 Value KeyLaneProducts::isDirect(const Source &source, Value rows) {
   Value whole = code.equal(source.block.keys.count, code.index(shape.keys));

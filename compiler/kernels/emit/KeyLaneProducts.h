@@ -51,8 +51,9 @@ private:
 
   KeyedRows rowsOf(const FeaturePart &part, const Block &block) { return {code, part.k, block.table, block.batch}; }
   void multiply(const Source &source, mlir::Value rows);
-  /// Whether a block's keys may be multiplied from where they lie, by their type and the target's registers.
-  bool mayBeDirect(const Source &source);
+  /// Whether a block's keys may be multiplied from where they lie: with fewer registers the transposed columns would
+  /// push the sums out of them.
+  bool mayBeDirect() const { return target.registers >= 32; }
   /// Whether they are.
   mlir::Value isDirect(const Source &source, mlir::Value rows);
   /// Whether the rows of each vector of a whole block's keys are neighbours.

@@ -324,18 +324,18 @@ Code::Values transpose(Code &code, ValueRange rows) {
 
 Code::Values loadEightColumns(Code &code, Value memref, Value row, Value column) {
   assert(code.lanes == 4 * block);
-  auto load = [&](int64_t from) {
-    auto eight = VectorType::get({2 * block}, code.b.getF32Type());
-    return vector::LoadOp::create(code.b, code.loc, eight, memref, ValueRange{code.add(row, from), column});
-  };
   SmallVector<int64_t> joined(code.lanes);
   std::iota(joined.begin(), joined.end(), 0);
   // A vector holds two rows, so that the second is one load into its place; which ones, so that the blocks come in
   // order.
+  auto load = [&](int64_t from) { return code.loadElements(memref, {code.add(row, from), column}, 2 * block); };
   Code::Values x;
   for (int64_t first : {int64_t(0), 2 * block})
-    for (int64_t i = first; i < first + block; ++i)
-      x.push_back(vector::ShuffleOp::create(code.b, code.loc, load(i), load(i + block), joined));
+    for (int64_t i = first; i < first + block; ++i) {
+      Value both = vector::ShuffleOp::create(code.b, code.loc, load(i), load(i + block), joined);
+      bool isWide = elementOf(memref).isF32();
+      x.push_back(isWide ? both : arith::ExtFOp::create(code.b, code.loc, code.vector(), both).getResult());
+    }
   transposeBlocks(code, x);
   exchangeBlocks(code, x, block);
   return x;

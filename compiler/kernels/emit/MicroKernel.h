@@ -168,8 +168,9 @@ Code::Values multiplyAccumulate(Code &code, const TileLoop &tile, mlir::Value be
 
 /// Transposes `lanes` vectors of `lanes` elements in registers.
 Code::Values transpose(Code &code, mlir::ValueRange rows);
-/// Elements [column, column + 8) of 16 rows of an f32 matrix, transposed in registers: eight vectors, lane i is row
-/// `row + i`. A vector takes a load and log2(16) merges, of which one is another load: as few as there can be.
+/// Elements [column, column + 8) of 16 rows of a matrix, transposed in registers: eight vectors of f32, lane i is row
+/// `row + i`. A vector takes a load and log2(16) merges, of which one is another load: as few as there can be. Elements
+/// of 16 bits are widened between the loads and the other merges.
 Code::Values loadEightColumns(Code &code, mlir::Value memref, mlir::Value row, mlir::Value column);
 
 /// Splits a linear index into one index a size, row-major.

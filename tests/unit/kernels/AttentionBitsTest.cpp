@@ -2,6 +2,9 @@
 #include "tests/unit/kernels/AttentionProblem.h"
 
 #include "doctest/doctest.h"
+#include <bit>
+#include <cmath>
+#include <list>
 
 using namespace fovea::test;
 
@@ -171,5 +174,78 @@ TEST_CASE("features in parts have the bits of features that are joined") {
           CHECK(p.out == q.out);
           CHECK((!variant.lse || p.lse == q.lse));
         }
+    }
+}
+
+/// The bits of a number that a 16-bit type holds.
+static uint16_t halfBits(float x, bool isBFloat) {
+  if (isBFloat)
+    return uint16_t(std::bit_cast<uint32_t>(x) >> 16);
+  int exponent = 0;
+  float fraction = std::frexp(std::fabs(x), &exponent);
+  uint16_t sign = std::signbit(x) ? 0x8000 : 0;
+  return x == 0 ? sign : uint16_t(sign + ((exponent + 13) << 10) + int(fraction * 2048));
+}
+
+/// An f32 as it is rounded to bf16, to nearest even.
+static uint16_t roundedBits(float x) {
+  uint32_t bits = std::bit_cast<uint32_t>(x);
+  return uint16_t((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+TEST_CASE("operands of 16 bits have the bits of their widened copies, and the result is rounded once") {
+  constexpr Elements all[] = {{"f16", "f32", "f32", "f32"},   {"f32", "bf16", "f32", "f32"},
+                              {"f32", "f32", "f16", "bf16"},  {"f32", "bf16", "bf16", "f32"},
+                              {"bf16", "f16", "bf16", "f32"}, {"f32", "f16", "f16", "bf16"}};
+  int number = 0;
+  for (const Target *target : runnableTargets())
+    for (const Elements &elements : all) {
+      const Variant &variant = variants()[(number * 3 + 1) % variants().size()];
+      Layout layout = Layout(number++ % 3);
+      CAPTURE(target->name.str());
+      CAPTURE(variant.name);
+      CAPTURE(int(layout));
+      CAPTURE(number);
+      Kernels kernels(text(variant, layout, elements), *target);
+      for (auto [queries, keys, d, e] : {std::array<int64_t, 4>{1, 131, 24, 40},
+                                         {1, 64, 16, 64},
+                                         {3, 1100, 20, 17},
+                                         {8, 150, 64, 80},
+                                         {70, 131, 33, 40}}) {
+        Problem p(layout, queries, keys, d, e, 5), wide(layout, queries, keys, d, e, 5);
+        std::vector<Argument> arguments = p.arguments();
+        std::list<Array<uint16_t>> narrow;
+        std::pair<Array<float> *, Array<float> *> tensors[] = {
+            {&p.q, &wide.q}, {&p.k, &wide.k}, {&p.v, &wide.v}, {&p.out, nullptr}};
+        for (auto [i, pair] : llvm::enumerate(tensors)) {
+          auto [mine, its] = pair;
+          Array<uint16_t> &half = narrow.emplace_back(mine->sizes, mine->strides, uint16_t(0));
+          for (int64_t j = 0; j < mine->size(); ++j) {
+            float x = std::nearbyint((*mine)[j] * 64) / 64;
+            half[j] = halfBits(x, elements[i][0] == 'b');
+            if (its)
+              (*mine)[j] = (*its)[j] = x;
+          }
+          if (elements[i][0] != 'f' || elements[i][1] != '3')
+            arguments[i] = half;
+        }
+        kernels.run("f", arguments, 2);
+        compiled(*target, variant, layout).run("f", wide.arguments());
+        CAPTURE(queries);
+        CHECK((!variant.lse || p.lse == wide.lse));
+        if (elements[3][0] == 'f') {
+          CHECK(p.out == wide.out);
+          continue;
+        }
+        Array<uint16_t> &result = narrow.back();
+        bool same = true;
+        for (int64_t b = 0; b < batches; ++b)
+          for (int64_t h = 0; h < heads; ++h)
+            for (int64_t t = 0; t < queries; ++t)
+              for (int64_t c = 0; c < e; ++c)
+                same &= result.at(b, h, t, c) == roundedBits(wide.out.at(b, h, t, c));
+        CHECK(same);
+        CHECK(result.guardsHold());
+      }
     }
 }

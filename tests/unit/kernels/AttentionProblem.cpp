@@ -148,27 +148,24 @@ std::vector<int64_t> stridesOf(Layout layout, int64_t rows, int64_t columns) {
   return {heads * rows * columns, rows * columns, 1, rows};
 }
 
-const char *typeOf(Layout layout) {
-  switch (layout) {
-  case Layout::contiguous:
-    return "memref<?x?x?x?xf32>";
-  case Layout::headsInside:
-    return "memref<?x?x?x?xf32, strided<[?, ?, ?, 1], offset: ?>>";
-  default:
-    return "memref<?x?x?x?xf32, strided<[?, ?, ?, ?], offset: ?>>";
-  }
+std::string typeOf(Layout layout, const std::string &element) {
+  const char *strides = layout == Layout::contiguous    ? ""
+                        : layout == Layout::headsInside ? ", strided<[?, ?, ?, 1], offset: ?>"
+                                                        : ", strided<[?, ?, ?, ?], offset: ?>";
+  return "memref<?x?x?x?x" + element + strides + ">";
 }
 
-std::string text(const Variant &v, Layout layout) {
-  std::string x = typeOf(layout), mask = v.mask;
-  return "kernel.func @f(%Q: " + x + ", %K: " + x + ", %V: " + x + ", %out: " + x +
+std::string text(const Variant &v, Layout layout, const Elements &elements) {
+  std::string q = typeOf(layout, elements[0]), k = typeOf(layout, elements[1]), values = typeOf(layout, elements[2]),
+              out = typeOf(layout, elements[3]), mask = v.mask;
+  return "kernel.func @f(%Q: " + q + ", %K: " + k + ", %V: " + values + ", %out: " + out +
          ", %lse: memref<?x?x?xf32>, %sinks: memref<?x?xf32>, %bias: memref<?x?xf32>, %padding: memref<?x?xi8>, "
          "%document: memref<?xi64>, %allowed: memref<?x?xi8>, %blocks: memref<?x?xi8>) {\n kernel.attention q(%Q) "
          "k(%K) v(%V) out(%out)" +
          (v.lse ? " lse(%lse)" : "") + (v.sinks ? " sinks(%sinks)" : "") +
          " score {\n ^bb0(%s: f32, %b: index, %h: index, %t: index, %j: index):" + v.score + "\n } mask {" +
          (mask.empty() ? "" : "\n ^bb0(%b: index, %h: index, %t: index, %j: index):" + mask) + "\n } " +
-         (v.softmax ? "" : "{normalizer = \"pointwise\"} ") + ": " + x + ", " + x + ", " + x + ", " + x +
+         (v.softmax ? "" : "{normalizer = \"pointwise\"} ") + ": " + q + ", " + k + ", " + values + ", " + out +
          (v.lse ? " lse memref<?x?x?xf32>" : "") + (v.sinks ? " sinks memref<?x?xf32>" : "") + "\n kernel.return\n}";
 }
 

@@ -40,9 +40,11 @@ const std::vector<Variant> &variants();
 enum class Layout { contiguous, headsInside, columnsApart };
 
 std::vector<int64_t> stridesOf(Layout layout, int64_t rows, int64_t columns);
-const char *typeOf(Layout layout);
+std::string typeOf(Layout layout, const std::string &element = "f32");
+/// Element types of queries, keys, values and the result.
+using Elements = std::array<const char *, 4>;
 /// The function `f` of a variant. Its arguments are those of Problem::arguments().
-std::string text(const Variant &v, Layout layout);
+std::string text(const Variant &v, Layout layout, const Elements &elements = {"f32", "f32", "f32", "f32"});
 std::vector<Argument> argumentsOf(Array<float> &q, Array<float> &k, Array<float> &v, Array<float> &out,
                                   Array<float> &lse, Array<float> &sinks, Captures &captures);
 

@@ -115,6 +115,10 @@ def draw(random):
     chain["ends"] = random.choice(["no"] * 5 + ["residual", "gate", "f16", "bf16"])
     chain["peaky"] = random.random() < 0.15
     chain["poison"] = random.random() < 0.5
+    if random.random() < 0.3:  # as a cache holds them
+        chain["dtype"] |= {"q": "f32", **{name: random.choice(["f16", "bf16"]) for name in random.choice(["k", "v", "kv", "kv"])}}
+    chain["widened"] = random.choice(["product", "input", "heads"])
+    chain["kept"] = random.choice(["f32", "own"])
     return chain
 
 

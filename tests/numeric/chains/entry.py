@@ -56,7 +56,17 @@ class Entry:
         types = [" * ".join(dims[a] for a in axis.split()) for axis in lying]
         self.inputs.append(Input(name, dtype, tuple(lying), "operand"))
         self.types[name] = f"{dtype}[{', '.join(types)}]"
-        return f"rearrange({name}, {pattern}{argument})" if pattern else name
+        text = f"f32({name})" if self.dtype(name[0]) != dtype else name
+        return f"rearrange({text}, {pattern}{argument})" if pattern else text
+
+    def dtype(self, name):
+        """Of an operand where it is first used: it may be widened before all else."""
+        widened = self.chain.get("widened") == "input" and self.chain["narrow"] == "cast"
+        return "f32" if widened else self.chain["dtype"][name]
+
+    def kept(self, name):
+        """The type that keys or values have in memory."""
+        return "f32" if self.chain["keys"] == "state" and self.chain.get("kept") != "own" else self.chain["dtype"][name]
 
     def let(self, text):
         name = f"v{len(self.lines)}"
@@ -69,7 +79,7 @@ class Entry:
     def keys(self, name, last):
         """Keys or values as they meet the queries: from the input, joined with others, from a state."""
         axes, source = self.key_axes(last), self.chain["keys"]
-        dtype = self.chain["dtype"][name]
+        dtype = self.dtype(name)
         text = self.operand(name, axes, self.own)
         if source in ("joined", "pieces"):
             old = self.operand(name + "_old", axes, {**self.own, "s": "P"})
@@ -81,13 +91,19 @@ class Entry:
         elif source == "state":
             state, items = f"{self.name}_{name}", ", ".join(":" for _ in axes[:-2])
             dims = ", ".join("limit" if a == "s" else self.own[a] for a in axes)
-            self.states.append(f"state {state}: f32[{dims}]")
-            self.lines.append(f"{state}[{items}, past : past + {self.dims['t']}, :] = {self.cast(text, dtype)}")
-            return f"{state}[{items}, : past + {self.dims['t']}, :]", "f32"
+            kept = "f32" if dtype == "f32" else self.kept(name)
+            self.states.append(f"state {state}: {kept}[{dims}]")
+            self.lines.append(f"{state}[{items}, past : past + {self.dims['t']}, :] = {text if kept == dtype else self.cast(text, dtype)}")
+            return f"{state}[{items}, : past + {self.dims['t']}, :]", kept
         return text, dtype
 
+    def cast_keys(self, text, dtype):
+        """Keys of fewer heads than queries, widened before they are repeated or after."""
+        if self.chain.get("widened") == "heads" and self.shape.heads != "repeated":
+            return self.cast(self.broadcast_keys(text), dtype)
+        return self.broadcast_keys(self.cast(text, dtype))
+
     def broadcast_keys(self, text):
-        """Keys of fewer heads than queries."""
         if self.shape.heads == "grouped":
             return f"{self.let(text)}[{':, ' if self.chain['batch'] else ''}:, None]"
         if self.shape.heads == "shared":
@@ -111,7 +127,7 @@ class Entry:
         if chain["scale"] == "late":
             s = self.let(f"{s} * 0.375")
         self.final = s
-        v = self.broadcast_keys(self.cast(v, v_type) if chain["narrow"] == "cast" or self.shape.heads == "repeated" else v)
+        v = self.cast_keys(v, v_type) if chain["narrow"] == "cast" or self.shape.heads == "repeated" else self.broadcast_keys(v)
         is_narrow = v_type != "f32" and chain["narrow"] == "product" and self.shape.heads != "repeated"
         if chain["values"] == "scaled":
             v = f"({v} * 2)"
@@ -121,11 +137,12 @@ class Entry:
 
     def scores(self, q, k, k_type):
         chain = self.chain
-        q_type = chain["dtype"]["q"]
+        q_type = self.dtype("q")
         is_narrow = chain["narrow"] == "product" and q_type == k_type != "f32" and self.shape.heads != "repeated" and chain["scale"] not in ("query", "key", "both")
         if not is_narrow:
-            q, k = self.cast(q, q_type), self.cast(k, k_type)
-        k = self.broadcast_keys(k)
+            q, k = self.cast(q, q_type), self.cast_keys(k, k_type)
+        else:
+            k = self.broadcast_keys(k)
         d = self.dims["d"]
         factor = {"query": (f"(1 / sqrt({d}))", None), "key": (None, f"{d} ^ -0.5"), "both": (f"{d} ^ -0.25", f"{d} ^ -0.25")}.get(chain["scale"], (None, None))
         q, k = (f"({x} * {f})" if f else x for x, f in zip((q, k), factor))

@@ -131,7 +131,7 @@ class Meaning:
         norm = np.abs(q) @ np.abs(k)
         # A chain of D multiply-adds of operands that were scaled before (one rounding each, two of the factor).
         s = Bounded(q @ k, (d + 6) * u * norm)
-        k_type = "f32" if self.chain["keys"] == "state" else chain["dtype"]["k"]
+        k_type = self.entry.kept("k")
         if chain["narrow"] == "product" and chain["dtype"]["q"] == k_type != "f32":
             s = Bounded(s.v, s.e + U[k_type] * np.abs(s.v) + SMALLEST[k_type])
         scale = {"root": d**-0.5, "query": d**-0.5, "key": d**-0.5, "both": d**-0.5, "number": 0.25}.get(chain["scale"]) if d else 0.0
@@ -166,7 +166,7 @@ class Meaning:
         self.mask = seen_keys(chain, self.n, self.broken) & seen
         v = self.keys("v", "e") * (2 if chain["values"] == "scaled" else 1)
         y, e = self.pointwise(s, v) if chain["normaliser"] in POINTWISE else self.softmax(s, v)
-        v_type = "f32" if chain["keys"] == "state" else chain["dtype"]["v"]
+        v_type = self.entry.kept("v")
         if chain["narrow"] == "product" and v_type != "f32":  # of the weights, each product and the result
             norm = self.absolute + np.abs(y)
             e = e + 1.1 * U[v_type] * norm + SMALLEST[v_type] * (1 + np.sum(np.abs(v), axis=-2, keepdims=True))

@@ -15,8 +15,8 @@ def candidates(chain, case):
             if len(chain[name]) > 1:
                 yield changed(**{name: chain[name][:i] + chain[name][i + 1:]}), case
     for name, plain in (("normaliser", "softmax"), ("scale", "none"), ("product", "matmul"), ("summed", "matmul"), ("values", "plain"),
-                        ("narrow", "cast"), ("keys", "plain")):
-        if chain[name] != plain:
+                        ("narrow", "cast"), ("keys", "plain"), ("widened", "product"), ("kept", "f32")):
+        if chain.get(name, plain) != plain:
             yield changed(**{name: plain}), replanned(changed(**{name: plain}), case)
     for i, piece in enumerate(chain.get("pieces", [])):
         rest = lambda **fields: changed(pieces=chain["pieces"][:i] + [{**piece, **fields}] + chain["pieces"][i + 1:])

@@ -86,6 +86,24 @@ IndexDependence dependenceOf(Value index, Block &region) {
   return result;
 }
 
+std::optional<SmallVector<Value, 2>> sizesTaken(Value index, BlockArgument argument) {
+  auto isSize = [&](Value value) {
+    Operation *op = value.getDefiningOp();
+    if (!op)
+      return cast<BlockArgument>(value).getOwner() != argument.getOwner();
+    return op->getBlock() != argument.getOwner() || op->getNumOperands() == 0;
+  };
+  SmallVector<Value, 2> sizes;
+  while (index != argument) {
+    auto difference = index.getDefiningOp<arith::SubIOp>();
+    if (!difference || !isSize(difference.getRhs()))
+      return std::nullopt;
+    sizes.push_back(difference.getRhs());
+    index = difference.getLhs();
+  }
+  return sizes;
+}
+
 std::optional<int64_t> indexSpread(Value index, Block &region, int64_t queries, int64_t keys) {
   return Spread(region, queries, keys).of(index);
 }

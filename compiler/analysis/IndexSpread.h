@@ -2,6 +2,7 @@
 #pragma once
 
 #include "mlir/IR/Block.h"
+#include "llvm/ADT/SmallVector.h"
 
 #include <optional>
 
@@ -13,6 +14,10 @@ struct IndexDependence {
   bool any() const { return query || key; }
 };
 IndexDependence dependenceOf(mlir::Value index, mlir::Block &region);
+
+/// What is subtracted from an argument of the region where an index is that less sizes, as it is of a tensor that has
+/// some of the keys; nullopt for other indices.
+std::optional<llvm::SmallVector<mlir::Value, 2>> sizesTaken(mlir::Value index, mlir::BlockArgument argument);
 
 /// A bound of the greatest minus the least value that `index` has over any `queries` by `keys` neighbours; nullopt
 /// where none follows from its form: sums and differences of query and key, clamped and scaled by constants,

@@ -358,30 +358,39 @@ FailureOr<Value> PointProgram::concat(graph::ConcatOp op, ValueRange indices, Va
   Location loc = op.getLoc();
   size_t axis = op.getAxis();
   DimExpr begin(0);
-  Value result;
-  // Pieces in order: select(index < end of piece 0, piece 0, select(index < end of piece 1, ...)), built from behind.
-  SmallVector<std::pair<Value, Value>> pieces; // (before the piece's end, element)
-  Value from;                                  // not in an earlier piece
+  struct Piece {
+    Value before, inside, element; // before its end; in it: null where there is no other
+  };
+  SmallVector<Piece> pieces;
+  Value from; // not in an earlier piece
   for (auto [number, piece] : llvm::enumerate(op.getXs())) {
     SmallVector<Value> inner = llvm::to_vector(indices);
     if (number)
       inner[axis] = arith::SubIOp::create(builder, loc, indices[axis], size(begin, loc));
     begin = begin + cast<graph::TensorType>(piece.getType()).getDim(axis);
-    bool last = number + 1 == op.getXs().size();
-    Value before =
-        last ? Value() : arith::CmpIOp::create(builder, loc, Predicate::ult, indices[axis], size(begin, loc));
+    auto isAt = [&](Predicate predicate) {
+      return arith::CmpIOp::create(builder, loc, predicate, indices[axis], size(begin, loc)).getResult();
+    };
+    Value before = number + 1 == op.getXs().size() ? Value() : isAt(Predicate::slt);
     Value inside = from && before ? both(from, before, loc) : from ? from : before;
     Result scalar = element(piece, inner, inside ? both(guard, inside, loc) : guard);
     if (failed(scalar))
       return failure();
-    pieces.push_back({before, *scalar});
-    if (before) {
-      Value beyond = arith::CmpIOp::create(builder, loc, Predicate::uge, indices[axis], size(begin, loc));
-      from = beyond;
-    }
+    pieces.push_back({before, inside, *scalar});
+    from = before ? isAt(Predicate::sge) : Value();
   }
-  result = pieces.back().second;
-  for (size_t i = pieces.size() - 1; i-- > 0;)
-    result = arith::SelectOp::create(builder, loc, pieces[i].first, pieces[i].second, result);
+  Value result = pieces.back().element;
+  // Conditions as a disjunction, whose parts can be decided for boxes of indices.
+  if (result.getType().isInteger(1) && pieces.size() > 1) {
+    result = Value();
+    for (const Piece &piece : pieces) {
+      Value holds = both(piece.inside, piece.element, loc);
+      result = result ? arith::OrIOp::create(builder, loc, result, holds).getResult() : holds;
+    }
+    return result;
+  }
+  // select(index < end of piece 0, piece 0, select(index < end of piece 1, ...)), built from behind.
+  for (const Piece &piece : llvm::reverse(ArrayRef(pieces).drop_back()))
+    result = arith::SelectOp::create(builder, loc, piece.before, piece.element, result);
   return result;
 }

@@ -1,5 +1,6 @@
 #include "compiler/autodiff/ScoreAdjoint.h"
 
+#include "compiler/analysis/IndexSpread.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/IRMapping.h"
@@ -204,8 +205,12 @@ private:
     if (!gradient.getType().isF32())
       gradient = Scalars(b, at.getLoc()).convert(gradient, constant(at.getLoc(), 0));
     results.push_back(gradient);
+    if (at.getGuard())
+      results.push_back(mapping.lookup(at.getGuard()));
     // What has an element for each query and key is added up over the other batch axes in its place.
-    auto reads = [&](Value index) { return llvm::is_contained(at.getIndices(), index); };
+    auto reads = [&](BlockArgument argument) {
+      return llvm::any_of(at.getIndices(), [&](Value index) { return sizesTaken(index, argument).has_value(); });
+    };
     if (!reads(arguments.drop_back().back()) || !reads(arguments.back()))
       for (auto [axis, dim] : llvm::enumerate(batch))
         if (!llvm::is_contained(own, axis)) {

@@ -57,14 +57,24 @@ private:
   MaskTerm rest(Value condition) {
     bool byQuery = reader.dependsOn(condition, reader.query()), byKey = reader.dependsOn(condition, reader.key());
     bool reads = reader.readsTensor(condition);
-    bool isElement = isa_and_nonnull<graph::AtOp>(stripped(condition).getDefiningOp());
     if (!byKey)
       return {MaskKind::Queries, {}, {}, {}};
     if (!byQuery && reads)
       return {MaskKind::Padding, {}, {}, {}};
-    if (isElement)
+    if (isElement(condition))
       return {MaskKind::Tensor, {}, {}, {}};
     return {reads ? MaskKind::Other : MaskKind::Formula, {}, {}, {}};
+  }
+
+  /// Whether a condition is an element of a tensor: of one, or of one for each of several ranges of keys.
+  bool isElement(Value condition) {
+    Operation *op = stripped(condition).getDefiningOp();
+    if (isa_and_nonnull<arith::OrIOp>(op))
+      return isElement(op->getOperand(0)) && isElement(op->getOperand(1));
+    if (isa_and_nonnull<arith::AndIOp>(op))
+      return !reader.readsTensor(op->getOperand(0)) && !reader.dependsOn(op->getOperand(0), reader.query()) &&
+             isElement(op->getOperand(1));
+    return isa_and_nonnull<graph::AtOp>(op);
   }
 
   /// Without negation and comparison with a constant: how a mask of integers becomes one of truth values.
@@ -224,7 +234,9 @@ std::string relative(const std::string &offset) {
     return "t";
   bool isNegative = offset[0] == '-';
   std::string distance = isNegative ? offset.substr(1) : offset;
-  bool isOne = llvm::all_of(distance, [](char c) { return llvm::isAlnum(c) || StringRef("_[]").contains(c); }); // a number, a name, an element
+  bool isOne = llvm::all_of(distance, [](char c) {
+    return llvm::isAlnum(c) || StringRef("_[]").contains(c);
+  }); // a number, a name, an element
   if (isOne)
     return std::string("t ") + (isNegative ? "- " : "+ ") + distance;
   return "t + (" + offset + ")";

@@ -105,15 +105,20 @@ private:
   }
 
   Error addSums(ArrayRef<Scalar> yielded) {
+    TypeRange types = TypeRange(op.getAdjoint().front().back().getOperandTypes()).drop_front();
     for (Tensor &sum : MutableArrayRef(results).drop_front(2 * parts.size() + 1)) {
+      size_t rank = sum.shape.size();
+      bool isGuarded = types.size() > 1 && types[1].isInteger(1), isAdded = !isGuarded || yielded[1].integer;
       int64_t place = 0;
-      for (auto [size, i] : llvm::zip(sum.shape, yielded.drop_front())) {
+      for (auto [size, i] : llvm::zip(sum.shape, yielded.slice(1 + isGuarded, isAdded ? rank : 0))) {
         if (i.integer < 0 || i.integer >= size)
           return failAt(op, "index " + Twine(i.integer) + " is outside [0, " + Twine(size) + ")");
         place = place * size + i.integer;
       }
-      sum.reals[place] += yielded.front().real;
-      yielded = yielded.drop_front(1 + sum.shape.size());
+      if (isAdded)
+        sum.reals[place] += yielded.front().real;
+      yielded = yielded.drop_front(1 + isGuarded + rank);
+      types = types.drop_front(1 + isGuarded + rank);
     }
     return Error::success();
   }

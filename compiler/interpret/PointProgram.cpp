@@ -220,6 +220,8 @@ private:
   }
 
   Expected<Scalar> read(graph::AtOp op) {
+    if (op.getGuard() && !get(op.getGuard()).integer)
+      return Scalar{0, 0};
     const Tensor &x = scope.get(op.getX());
     int64_t offset = 0;
     for (auto [size, operand] : llvm::zip(x.shape, op.getIndices())) {

@@ -182,7 +182,7 @@ Value MapBuilder::sums(bool exchanged, bool isEntropy) {
     SmallVector<Value> row(score.getArguments().begin() + 1, score.getArguments().end() - 2);
     row.push_back(exchanged ? score.getArguments().back() : score.getArgument(score.getNumArguments() - 2));
     OpBuilder b = OpBuilder::atBlockBegin(&score);
-    weigh(score, isEntropy, graph::AtOp::create(b, loc, b.getF32Type(), op.getLse(), row));
+    weigh(score, isEntropy, graph::AtOp::create(b, loc, b.getF32Type(), op.getLse(), row, Value()));
   }
   graph::TensorType type = typeOf(sum.getResult());
   Value rows = graph::ReshapeOp::create(builder, loc, type.cloneWith(type.getDims().drop_back()), sum.getResult());

@@ -28,14 +28,15 @@ private:
   LogicalResult buildScore(graph::AttentionOp op);
   LogicalResult tryScore(graph::AttentionOp op);
   void findTables();
-  Value readTable(OpBuilder &builder, Value value, ValueRange indices, PointProgram &program);
+  Value readTable(OpBuilder &builder, Value value, ValueRange indices, Value guard, PointProgram &program);
   bool isOfProduct(Value value, unsigned depth = 0);
   bool isReadHere(graph::ContractOp product);
-  Value computeProduct(OpBuilder &builder, graph::ContractOp product, ValueRange indices);
+  Value computeProduct(OpBuilder &builder, graph::ContractOp product, ValueRange indices, Value guard);
   LogicalResult buildMask(graph::AttentionOp op);
   SmallVector<Value> indicesOf(const TensorLabels &labels, PointProgram &program, Block *block, bool hasScore);
   PointCallbacks callbacks(OpBuilder &builder, Value score, PointProgram **program);
   bool isCaptured(Value value);
+  bool isReadInPieces(graph::ConcatOp op);
   bool isWeights(Value value) { return match.changed && value == match.softmax.getResult(); }
   bool isPlace(Value value, unsigned depth = 0);
   bool hasTensor(Value value, unsigned depth = 0);
@@ -88,13 +89,24 @@ bool RegionBuilder::isPlace(Value value, unsigned depth) {
          typeOf(value).getRank() == 0;
 }
 
+/// Whether tensors that are joined are read where they lie, each for its part of the scores: joined they would have an
+/// element for each key. Every element is chosen among all of them, so that many are joined.
+bool RegionBuilder::isReadInPieces(graph::ConcatOp op) {
+  constexpr size_t most = 8;
+  DimExpr keys = match.expressions.sizeOf(match.key);
+  return op.getXs().size() <= most && !keys.isConstant(0) &&
+         DimExpr::exactDiv(typeOf(op.getResult()).getNumElements(), keys);
+}
+
 /// Whether an operand that does not depend on the scores is read whole, or computed in the region from its operands.
 /// In the region: what moves elements only, what has no tensor behind it, what costs next to nothing, and what is
 /// larger than its operands. Arithmetic on a tensor of its own size is done once, outside.
 bool RegionBuilder::isCaptured(Value value) {
   Operation *op = value.getDefiningOp();
-  if (!op || !hasPointRule(op) || isa<graph::ConcatOp, graph::UpdateSliceOp>(op))
+  if (!op || !hasPointRule(op) || isa<graph::UpdateSliceOp>(op))
     return true;
+  if (auto concat = dyn_cast<graph::ConcatOp>(op))
+    return !isReadInPieces(concat);
   if (isa<graph::ElementwiseOpInterface>(op) && isOfProduct(value))
     return false;
   if (auto gather = dyn_cast<graph::GatherOp>(op)) // read through where it is proved inside: regions cannot fail a run
@@ -134,7 +146,7 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
       return true;
     return (score && (masks.removing(value) || tables.contains(value))) || isCaptured(value);
   };
-  result.read = [this, &builder, score, program](Value value, ValueRange indices, Value) -> FailureOr<Value> {
+  result.read = [this, &builder, score, program](Value value, ValueRange indices, Value guard) -> FailureOr<Value> {
     if (score && value == match.summed) {
       Type type = typeOf(value).getElementType();
       if (type.isF32())
@@ -146,18 +158,19 @@ PointCallbacks RegionBuilder::callbacks(OpBuilder &builder, Value score, PointPr
           .getResult();
     // Other parts of the sum are in the score already.
     if (Value left = score ? match.passed.lookup(value) : Value())
-      return (*program)->element(left, indices);
+      return (*program)->element(left, indices, guard);
     // What a mask hides never counts: the score goes past it.
     if (const Mask *mask = score ? masks.removing(value) : nullptr)
-      return (*program)->element(mask->scores, indices);
+      return (*program)->element(mask->scores, indices, guard);
     if (score && tables.contains(value))
-      return readTable(builder, value, indices, **program);
+      return readTable(builder, value, indices, guard, **program);
     if (auto product = value.getDefiningOp<graph::ContractOp>(); score && product)
-      if (Value element = computeProduct(builder, product, indices))
+      if (Value element = computeProduct(builder, product, indices, guard))
         return element;
     captures.insert(value);
     read.insert(value);
-    return graph::AtOp::create(builder, value.getLoc(), typeOf(value).getElementType(), value, indices).getResult();
+    return graph::AtOp::create(builder, value.getLoc(), typeOf(value).getElementType(), value, indices, guard)
+        .getResult();
   };
   return result;
 }
@@ -178,7 +191,8 @@ void RegionBuilder::findTables() {
   }
 }
 
-Value RegionBuilder::readTable(OpBuilder &builder, Value value, ValueRange indices, PointProgram &program) {
+Value RegionBuilder::readTable(OpBuilder &builder, Value value, ValueRange indices, Value guard,
+                               PointProgram &program) {
   const DistanceTable &table = tables.find(value)->second;
   Location loc = value.getLoc();
   SmallVector<Value> at = llvm::to_vector(indices);
@@ -187,7 +201,7 @@ Value RegionBuilder::readTable(OpBuilder &builder, Value value, ValueRange indic
   at.erase(at.begin() + table.keyAxis);
   captures.insert(table.table);
   read.insert(table.table);
-  return graph::AtOp::create(builder, loc, typeOf(value).getElementType(), table.table, at);
+  return graph::AtOp::create(builder, loc, typeOf(value).getElementType(), table.table, at, guard);
 }
 
 //===-- Regions ---------------------------------------------------------------------------------------------------===//
@@ -253,9 +267,9 @@ bool RegionBuilder::isReadHere(graph::ContractOp product) {
 }
 
 /// The element of a product as graph.dot; null where it is to be held: it is read in places that say nothing, or
-/// elsewhere as well, or it has no more places than a tile has keys.
-Value RegionBuilder::computeProduct(OpBuilder &builder, graph::ContractOp product, ValueRange indices) {
-  if (!held.contains(product) && isReadHere(product))
+/// elsewhere as well, or it has no more places than a tile has keys, or is of some of the scores.
+Value RegionBuilder::computeProduct(OpBuilder &builder, graph::ContractOp product, ValueRange indices, Value guard) {
+  if (!guard && !held.contains(product) && isReadHere(product))
     if (graph::DotOp dot = buildDot(builder, product, indices)) {
       captures.insert(dot.getA());
       captures.insert(dot.getB());

@@ -36,15 +36,10 @@ Value KeyPieces::joined(ArrayRef<Value> pieces, int64_t axis) {
       return result;
     if (Value result = joinedLayouts(pieces, axis))
       return result;
-    auto mayChoose = [&](Padding padding) {
-      return llvm::all_of(pieces, [&](Value piece) { return mayExtend(piece, axis, padding); });
-    };
-    if (mayChoose(Padding::None))
+    if (llvm::all_of(pieces, [&](Value piece) { return mayExtend(piece, axis); }))
       return chosen(pieces, axis);
     if (Value result = joinedAlike(pieces, axis))
       return result;
-    if (mayChoose(Padding::OfSpread))
-      return chosen(pieces, axis);
   }
   return graph::ConcatOp::create(builder, loc, whole(typeOf(pieces.front()), axis), pieces, axis);
 }
@@ -208,58 +203,41 @@ Value KeyPieces::chosenTruth(ArrayRef<Value> pieces, int64_t axis) {
 }
 
 /// Whether the elements of a piece follow from indices and from values that do not have the axis, so that there may be
-/// more of them, or from tensors that may be padded. A gather must stay inside its table.
-bool KeyPieces::mayExtend(Value value, int64_t axis, Padding padding, unsigned depth) {
-  std::tuple<const void *, int64_t, Padding> key{value.getAsOpaquePointer(), axis, padding};
+/// more of them. A gather must stay inside its table.
+bool KeyPieces::mayExtend(Value value, int64_t axis, unsigned depth) {
+  std::pair<const void *, int64_t> key{value.getAsOpaquePointer(), axis};
   if (auto found = decided.find(key); found != decided.end())
     return found->second;
-  return decided[key] = decideExtension(value, axis, padding, depth);
+  return decided[key] = decideExtension(value, axis, depth);
 }
 
-bool KeyPieces::decideExtension(Value value, int64_t axis, Padding padding, unsigned depth) {
+bool KeyPieces::decideExtension(Value value, int64_t axis, unsigned depth) {
   Operation *op = value.getDefiningOp();
   if (!op || depth > 16)
-    return padding == Padding::Here;
+    return false;
   if (constantValue(value) || isa<graph::IotaOp>(op))
     return true;
   if (isLayout(op)) {
     if (isa<graph::BroadcastOp>(op) && !axisOfOperand(op, axis))
       return true;
     std::optional<int64_t> inner = axisOfOperand(op, axis);
-    bool isSpread = isa<graph::BroadcastOp>(op) && padding == Padding::OfSpread;
-    return inner ? mayExtend(op->getOperand(0), *inner, isSpread ? Padding::Here : padding, depth + 1)
-                 : padding == Padding::Here;
+    return inner && mayExtend(op->getOperand(0), *inner, depth + 1);
   }
   if (auto gather = dyn_cast<graph::GatherOp>(op)) {
     int64_t first = gather.getAxes().front(), rank = typeOf(gather.getIndices().front()).getRank();
     auto isInside = [&](auto index) {
       auto [indices, of] = index;
       std::optional<int64_t> size = typeOf(gather.getX()).getDim(of).value();
-      return size && *size > 0 && bounds.isWithin(indices, *size) &&
-             mayExtend(indices, axis - first, Padding::None, depth + 1);
+      return size && *size > 0 && bounds.isWithin(indices, *size) && mayExtend(indices, axis - first, depth + 1);
     };
-    return (axis >= first && axis < first + rank &&
-            llvm::all_of(llvm::zip(gather.getIndices(), gather.getAxes()), isInside)) ||
-           padding == Padding::Here;
+    return axis >= first && axis < first + rank &&
+           llvm::all_of(llvm::zip(gather.getIndices(), gather.getAxes()), isInside);
   }
-  return padding == Padding::Here ||
-         (isa<graph::ElementwiseOpInterface>(op) &&
-          llvm::all_of(op->getOperands(), [&](Value operand) { return mayExtend(operand, axis, padding, depth + 1); }));
+  return isa<graph::ElementwiseOpInterface>(op) &&
+         llvm::all_of(op->getOperands(), [&](Value operand) { return mayExtend(operand, axis, depth + 1); });
 }
 
-/// A tensor with zeros for all other pieces.
-Value KeyPieces::padded(Value value, int64_t axis, size_t piece) {
-  SmallVector<Value> all;
-  DimExpr end = begins[piece] + sizes[piece];
-  if (begins[piece] != DimExpr(0))
-    all.push_back(splat(withDim(typeOf(value), axis, begins[piece]), 0));
-  all.push_back(value);
-  if (end != total)
-    all.push_back(splat(withDim(typeOf(value), axis, total - end), 0));
-  return graph::ConcatOp::create(builder, loc, whole(typeOf(value), axis), all, axis);
-}
-
-/// A piece as if it ran over all keys: its elements where it stands, and any others elsewhere.
+/// A piece that may be as if it ran over all keys: its elements where it stands, and any others elsewhere.
 Value KeyPieces::extended(Value value, int64_t axis, size_t piece) {
   Value &result = known[{value.getAsOpaquePointer(), axis, piece}];
   if (result)
@@ -277,8 +255,6 @@ Value KeyPieces::extended(Value value, int64_t axis, size_t piece) {
     begin = graph::BroadcastOp::create(builder, loc, type, begin, ArrayRef<int64_t>());
     return result = graph::SubOp::create(builder, value.getLoc(), type, iota, begin);
   }
-  if (!mayExtend(value, axis, Padding::OfSpread))
-    return result = padded(value, axis, piece);
   if (auto gather = dyn_cast<graph::GatherOp>(op))
     return result = extendedGather(gather, axis, piece);
   SmallVector<Value> operands = llvm::to_vector(op->getOperands());

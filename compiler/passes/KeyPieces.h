@@ -11,7 +11,7 @@ namespace fovea {
 ///
 /// What is computed from indices, or is the same for all keys of a piece, is chosen by the key's index, so that a
 /// causal mask of one piece stays a formula; so is nothing held for it. Tensors that have the axis are concatenated, as
-/// near to where they come from as the pieces are alike.
+/// near to where they come from as the pieces are alike: attention's regions read each where it lies.
 class KeyPieces {
 public:
   /// `bounds` holds for the function as it is now: the ops it is asked about must not change.
@@ -31,15 +31,8 @@ private:
   mlir::Value chosen(llvm::ArrayRef<mlir::Value> pieces, int64_t axis);
   mlir::Value chosenTruth(llvm::ArrayRef<mlir::Value> pieces, int64_t axis);
   mlir::Value compared(graph::TensorType type, int64_t axis, llvm::StringRef predicate, DimExpr bound);
-  /// What may be done to have more elements along the axis.
-  enum class Padding {
-    None,     ///< of tensors that have it
-    OfSpread, ///< of those that are spread over other axes after
-    Here      ///< of this one
-  };
-  bool mayExtend(mlir::Value value, int64_t axis, Padding padding, unsigned depth = 0);
-  bool decideExtension(mlir::Value value, int64_t axis, Padding padding, unsigned depth);
-  mlir::Value padded(mlir::Value value, int64_t axis, size_t piece);
+  bool mayExtend(mlir::Value value, int64_t axis, unsigned depth = 0);
+  bool decideExtension(mlir::Value value, int64_t axis, unsigned depth);
   mlir::Value extended(mlir::Value value, int64_t axis, size_t piece);
   mlir::Value extendedGather(graph::GatherOp op, int64_t axis, size_t piece);
 
@@ -49,7 +42,7 @@ private:
   DimExpr total;
   IndexBounds &bounds;
   std::map<std::tuple<const void *, int64_t, size_t>, mlir::Value> known; ///< extended values
-  std::map<std::tuple<const void *, int64_t, Padding>, bool> decided;
+  std::map<std::pair<const void *, int64_t>, bool> decided;
   unsigned steps = 0;
 };
 

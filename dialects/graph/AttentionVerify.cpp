@@ -200,8 +200,13 @@ LogicalResult AttentionBackwardOp::verify() {
        failed(verifyPointProgram(*this, getMask(), ArrayRef(arguments).drop_front(), builder.getI1Type(), "mask"))))
     return failure();
   arguments.append(scores.size(), f32); // what reaches the score, and the factor
+  Operation *yield =
+      getAdjoint().hasOneBlock() && !getAdjoint().front().empty() ? &getAdjoint().front().back() : nullptr;
   for (Value sum : getSums()) {
     yields.push_back(f32);
+    if (size_t next = yields.size();
+        yield && next < yield->getNumOperands() && yield->getOperand(next).getType().isInteger(1))
+      yields.push_back(builder.getI1Type());
     yields.append(typeOf(sum).getRank(), index);
   }
   return verifyPointProgram(*this, getAdjoint(), arguments, yields, "adjoint");

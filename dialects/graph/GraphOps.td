@@ -393,10 +393,10 @@ def Graph_AttentionBackwardOp : Graph_Op<"attention_backward", [Pure, AttrSizedO
     Where the score region yields a factor f(t, j) as well, dv takes w f, g is w (f gradient[t] . v[j] - delta[t]), and the adjoint's block has one argument more, behind g:
     what reaches the factor, w(t, j) gradient[t] . v[j].
     delta [batch..., T] is sum(gradient[t] y[t]) less what reaches the log-sum-exp itself; a sink is in lse.
-    `adjoint`: block (s: f32, batch index..., t, j, g: f32) -> ds, the derivative by the raw product s, and for each of `sums` a number (f32) and the indices of
-    the element that it is added to. sums begin at 0; masked keys add nothing. So captured tensors get their gradients.
+    `adjoint`: block (s: f32, batch index..., t, j, g: f32) -> ds, the derivative by the raw product s, and for each of `sums` a number (f32), whether it is added at
+    all (i1; left out where it always is), and the indices of the element that it is added to. sums begin at 0; masked keys add nothing. So captured tensors get their gradients.
     Results: dq, dk, those of the joined queries, those of the joined keys, dv, the sums.
-      (C1) to (C4) as for graph.attention, results are like their operands, or in f32; the adjoint yields f32, and f32 with one index an axis for each sum, which is f32; (C5) the normalizer is
+      (C1) to (C4) as for graph.attention, results are like their operands, or in f32; the adjoint yields f32, and f32, perhaps i1, and one index an axis for each sum, which is f32; (C5) the normalizer is
       softmax or pointwise; lse and delta f32 [batch..., T] with softmax and only there.
   }];
   let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Variadic<Graph_Tensor>:$joinedQ, Variadic<Graph_Tensor>:$joinedK, Graph_Tensor:$v,
@@ -443,11 +443,16 @@ def Graph_LinearAttentionOp : Graph_Op<"linear_attention", [Pure]> {
   }];
   let hasVerifier = 1;
 }
-def Graph_AtOp : Graph_Op<"at", [Pure]> {
-  let summary = "reads one element of a captured tensor inside a region: (C1) one index an axis; (C2) the result is the element type";
-  let arguments = (ins Graph_Tensor:$x, Variadic<Index>:$indices);
+def Graph_AtOp : Graph_Op<"at", [Pure, AttrSizedOperandSegments]> {
+  let summary = "reads one element of a captured tensor inside a region; where `guard` is false reads nothing and gives 0";
+  let description = [{
+    `graph.at %x[%b, %t, %r] if %inside`: with a guard the indices need not be in the tensor where it is false. So tensors for some of the keys are read
+    where they lie.
+      (C1) one index an axis; (C2) the result is the element type.
+  }];
+  let arguments = (ins Graph_Tensor:$x, Variadic<Index>:$indices, Optional<I1>:$guard);
   let results = (outs AnyType:$result);
-  let assemblyFormat = "$x `[` $indices `]` attr-dict `:` type($x) `->` type($result)";
+  let assemblyFormat = "$x `[` $indices `]` (`if` $guard^)? attr-dict `:` type($x) `->` type($result)";
   let hasVerifier = 1;
 }
 def Graph_DotOp : Graph_Op<"dot", [Pure, AttrSizedOperandSegments]> {

@@ -149,7 +149,7 @@ def Kernel_AttentionBackwardOp : Kernel_Op<"attention_backward", [DeclareOpInter
     (queries, then keys), dv, each of its operand's sizes, then the sums (f32); any strides. Regions as in graph.attention_backward, with kernel.load for captures. All
     of the sums are written: they begin at 0.
       (C1) ranks as above, float elements; (C2) the score's block is (s: f32, b..., t, j) and yields f32, with softmax perhaps two; (C3) the mask's is (b..., t, j) and yields i1, or is empty; (C4) the adjoint's is
-      (s: f32, b..., t, j, g: f32, with a factor what reaches it: f32) and yields f32, and for each sum f32 and one index an axis; (C5) `normalizer` is "softmax" with lse and delta, or "pointwise" without;
+      (s: f32, b..., t, j, g: f32, with a factor what reaches it: f32) and yields f32, and for each sum f32, perhaps i1, and one index an axis; (C5) `normalizer` is "softmax" with lse and delta, or "pointwise" without;
       (C6) point-program ops only, without reductions and stores.
   }];
   let arguments = (ins AnyMemRef:$q, AnyMemRef:$k, Variadic<AnyMemRef>:$joinedQ, Variadic<AnyMemRef>:$joinedK, AnyMemRef:$v, Optional<AnyMemRef>:$lse,

@@ -261,12 +261,16 @@ LogicalResult AttentionBackwardOp::verify() {
   SmallVector<Type> arguments(rank + 1, index), results{f32};
   arguments.front() = f32;
   arguments.append(score.getTerminator()->getNumOperands(), f32); // what reaches the score, and the factor
+  ValueRange yielded = adjoint.empty() ? ValueRange() : ValueRange(adjoint.back().getOperands());
   for (Value sum : getSums()) {
     results.push_back(f32);
+    if (results.size() < yielded.size() && yielded[results.size()].getType().isInteger(1))
+      results.push_back(builder.getI1Type());
     results.append(rankOf(sum), index);
   }
   if (adjoint.getArgumentTypes() != TypeRange(arguments) || !yields(adjoint, results))
-    return emitOpError("the adjoint region is (f32, b..., t, j, f32) -> f32, and each sum's number and indices (C4)");
+    return emitOpError(
+        "the adjoint region is (f32, b..., t, j, f32) -> f32, and each sum's number, perhaps i1, and indices (C4)");
   for (Region *region : {&getScore(), &getMask(), &getAdjoint()})
     if (!region->empty() && failed(verifyPointProgram<ReduceOp, StoreOp>(*this, region->front(), "C6")))
       return failure();

@@ -1,6 +1,7 @@
 // The frame of a task: its memory, its blocks, its outputs. Products: AttentionBackwardTiles.cpp.
 #include "compiler/kernels/emit/AttentionBackward.h"
 
+#include "compiler/analysis/IndexSpread.h"
 #include "compiler/kernels/emit/ScheduleEmitter.h"
 
 #include "mlir/IR/Matchers.h"
@@ -50,22 +51,47 @@ BackwardTask::BackwardTask(Code &code, kernel::AttentionBackwardOp op, const Tar
 
 /// The adjoint region's numbers and places.
 void BackwardTask::readSums() {
-  auto yielded = adjoint.getTerminator()->getOperands().drop_front();
-  Value query = queryArgument(), key = keyArgument();
-  for (Value memref : op.getSums()) {
-    int64_t rank = cast<MemRefType>(memref.getType()).getRank();
-    Sum sum{memref, yielded.front(), llvm::to_vector(yielded.slice(1, rank)), true, true};
-    yielded = yielded.drop_front(1 + rank);
-    sum.isSingle =
-        llvm::none_of(sum.indices, [&](Value index) { return dependsOn(index, query) || dependsOn(index, key); });
-    for (Value argument : {query, key})
-      sum.isOwn &= llvm::count(sum.indices, argument) == 1;
-    for (auto [axis, index] : llvm::enumerate(sum.indices))
-      if (cast<MemRefType>(memref.getType()).getDimSize(axis) != 1)
-        sum.isOwn &= isa<BlockArgument>(index) && llvm::count(sum.indices, index) == 1;
-    sums.push_back(sum);
-  }
+  OperandRange yielded = adjoint.getTerminator()->getOperands().drop_front();
+  for (Value memref : op.getSums())
+    sums.push_back(sumInto(memref, yielded));
   areAllOuter = llvm::all_of(llvm::seq<int64_t>(0, batchSizes.size()), [&](int64_t axis) { return isOuter(axis); });
+}
+
+/// Takes what the adjoint region yields for a sum off `yielded`.
+BackwardTask::Sum BackwardTask::sumInto(Value memref, OperandRange &yielded) {
+  auto type = cast<MemRefType>(memref.getType());
+  Sum sum;
+  sum.memref = memref;
+  sum.number = yielded.front();
+  yielded = yielded.drop_front();
+  if (!yielded.empty() && yielded.front().getType().isInteger(1)) {
+    sum.guard = yielded.front();
+    yielded = yielded.drop_front();
+  }
+  sum.indices = llvm::to_vector(yielded.take_front(type.getRank()));
+  yielded = yielded.drop_front(type.getRank());
+  BlockArgument query = queryArgument(), key = keyArgument();
+  for (auto [axis, index] : llvm::enumerate(sum.indices)) {
+    sum.isSingle &= !dependsOn(index, query) && !dependsOn(index, key);
+    if (auto taken = sizesTaken(index, key); taken && sum.keyAxis < 0) {
+      sum.keyAxis = axis;
+      sum.taken = *taken;
+    } else if (type.getDimSize(axis) != 1) {
+      sum.isOwn &= isa<BlockArgument>(index) && llvm::count(sum.indices, index) == 1;
+    }
+  }
+  sum.isOwn &= sum.keyAxis >= 0 && llvm::count(sum.indices, query) == 1;
+  sum.isSingle &= !sum.guard; // the one element may be in no tensor
+  return sum;
+}
+
+Value BackwardTask::placeOf(const Sum &sum, Value key) {
+  for (Value size : llvm::reverse(sum.taken)) {
+    APInt constant;
+    bool isConstant = matchPattern(size, m_ConstantInt(&constant));
+    key = code.sub(key, isConstant ? code.index(constant.getSExtValue()) : mapped(size));
+  }
+  return key;
 }
 
 /// Whether all sums have elements of their own for each index of the batch axis: then tasks divide it.
@@ -84,8 +110,7 @@ Value BackwardTask::batchTasks() {
 
 /// Whether a batch's keys may be divided: what is summed belongs to one key.
 bool BackwardTask::mayDivide() {
-  Value key = keyArgument();
-  return areAllOuter && llvm::all_of(sums, [&](const Sum &sum) { return llvm::is_contained(sum.indices, key); });
+  return areAllOuter && llvm::all_of(sums, [&](const Sum &sum) { return sum.keyAxis >= 0; });
 }
 
 /// Parts of a batch's keys: 8 tasks where there are blocks enough.
@@ -230,7 +255,7 @@ void BackwardTask::runPart(ValueRange outerIndex, Value part, Value task) {
 
 /// What of the sum belongs to the task.
 void BackwardTask::clearSum(const Sum &sum, const Span &keys) {
-  Value memref = mapped(sum.memref), zero = code.index(0), key = keyArgument();
+  Value memref = mapped(sum.memref), zero = code.index(0);
   Code::Values place;
   std::function<void(size_t)> from = [&](size_t axis) {
     if (axis == sum.indices.size())
@@ -238,14 +263,22 @@ void BackwardTask::clearSum(const Sum &sum, const Span &keys) {
     auto argument = dyn_cast<BlockArgument>(sum.indices[axis]);
     int64_t batchAxis = argument ? int64_t(argument.getArgNumber()) - 1 : -1;
     if (batchAxis >= 0 && batchAxis < int64_t(batch.size()) && isOuter(batchAxis)) {
-      place.push_back(batch[batchAxis]);
-      from(axis + 1);
-      place.pop_back();
+      auto here = [&] {
+        place.push_back(batch[batchAxis]);
+        from(axis + 1);
+        place.pop_back();
+      };
+      if (sum.guard) // it may have some of the batches
+        code.branch(code.less(batch[batchAxis], code.dim(memref, axis)), here);
+      else
+        here();
       return;
     }
-    bool isOfKeys = mayDivide() && sum.indices[axis] == key;
-    Value begin = isOfKeys ? keys.begin : zero;
-    Value end = isOfKeys ? code.add(keys.begin, keys.count) : code.dim(memref, axis);
+    Value begin = zero, end = code.dim(memref, axis);
+    if (mayDivide() && int64_t(axis) == sum.keyAxis) { // and some of the keys
+      begin = code.max(placeOf(sum, keys.begin), zero);
+      end = code.min(placeOf(sum, code.add(keys.begin, keys.count)), end);
+    }
     code.loop(begin, end, 1, [&](Value i) {
       place.push_back(i);
       from(axis + 1);

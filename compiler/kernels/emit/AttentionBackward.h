@@ -62,12 +62,15 @@ private:
   struct Sum {
     mlir::Value memref;
     mlir::Value number; ///< of the adjoint region
+    mlir::Value guard;  ///< whether the number is added; null: always
     llvm::SmallVector<mlir::Value> indices;
-    bool isSingle; ///< one element for all queries and keys of a batch
-    bool isOwn;    ///< an element of its own for each query and key of a batch
+    bool isSingle = true; ///< one element for all queries and keys of a batch
+    bool isOwn = true;    ///< an element of its own for each query and key of a batch
+    int64_t keyAxis = -1; ///< the axis of keys, if there is one; its index is the key less these sizes
+    llvm::SmallVector<mlir::Value, 2> taken = {};
   };
-  mlir::Value queryArgument() { return adjoint.getArgument(batchSizes.size() + 1); }
-  mlir::Value keyArgument() { return adjoint.getArgument(batchSizes.size() + 2); }
+  mlir::BlockArgument queryArgument() { return adjoint.getArgument(batchSizes.size() + 1); }
+  mlir::BlockArgument keyArgument() { return adjoint.getArgument(batchSizes.size() + 2); }
   /// Whether a factor's own gradient goes on to something.
   bool factorIsReached() { return score.factor && !adjoint.getArguments().back().use_empty(); }
   /// Rows of Q or dO by rows of P or G.
@@ -77,6 +80,9 @@ private:
 
   // The frame.
   void readSums();
+  Sum sumInto(mlir::Value memref, mlir::OperandRange &yielded);
+  /// The place of a key along the sum's axis of keys; may be outside of it.
+  mlir::Value placeOf(const Sum &sum, mlir::Value key);
   bool isOuter(int64_t axis);
   /// Whether each element of the sum is stored, and only once.
   bool isStored(const Sum &sum) { return sum.isOwn && !mask && areAllOuter; }

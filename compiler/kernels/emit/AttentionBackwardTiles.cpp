@@ -267,7 +267,7 @@ void BackwardTask::fetchNext(const Span &queries, const Span &keys, Value row, V
     for (auto [axis, index] : llvm::enumerate(batch))
       points.bind(score.block->getArgument(1 + axis), LaneValue::uniform(index));
   };
-  auto ofRows = [&](const Sum &sum) { return sum.isOwn && sum.indices.back() == keyArgument(); };
+  auto ofRows = [&](const Sum &sum) { return sum.isOwn && sum.keyAxis + 1 == int64_t(sum.indices.size()); };
   if (rowReads.empty() && llvm::none_of(sums, ofRows))
     return;
   // Down the panel, then on the next panel of keys, in the next block of queries, and of keys.
@@ -283,17 +283,18 @@ void BackwardTask::fetchNext(const Span &queries, const Span &keys, Value row, V
                              code.select(isRight, right, code.select(isLast, code.index(shape.keys), zero)));
   Value key = code.add(keys.begin, column);
   code.loop(first, code.add(first, shape.tileRows), 1, [&](Value query) {
-    if (failed(rowReads.fetch(code, target, outer, query, key, shape.panel(), bind)))
+    if (failed(rowReads.fetch({code, target, outer, bind}, query, key, shape.panel())))
       result = failure();
     for (const Sum &sum : sums) {
       if (!ofRows(sum))
         continue;
       Code::Values at;
-      for (Value index : sum.indices) {
+      for (Value index : ArrayRef(sum.indices).drop_back()) {
         auto argument = dyn_cast<BlockArgument>(index); // what is none is the only element of an axis
         int64_t axis = argument ? int64_t(argument.getArgNumber()) - 1 : -1, batches = batch.size();
-        at.push_back(!argument ? zero : axis < batches ? batch[axis] : axis == batches ? query : key);
+        at.push_back(!argument ? zero : axis < batches ? batch[axis] : query);
       }
+      at.push_back(placeOf(sum, key));
       Value memref = mapped(sum.memref);
       for (int64_t i = 0; i < shape.panel(); i += code.perLine(memref)) {
         Code::Values place(at);
@@ -339,6 +340,8 @@ Value BackwardTask::evaluate(Block &region, const Points &at, Value lanes, unsig
                              llvm::function_ref<void(PointVectorizer &)> bind,
                              llvm::function_ref<void(PointVectorizer &)> finish) {
   PointVectorizer points(code.b, code.loc, target, shape.lanes, lanes, outer);
+  if (!target.maskRegisters)
+    points.branchOnLoadMasks();
   for (auto [axis, index] : llvm::enumerate(batch))
     points.bind(region.getArgument(firstIndex + axis), LaneValue::uniform(index));
   points.bind(region.getArgument(firstIndex + batch.size()), LaneValue::uniform(at.query));
@@ -403,11 +406,11 @@ void BackwardTask::adjointPoints(const Points &at) {
     PointVectorizer seen = points.nested(at.visible);
     for (auto [i, sum] : llvm::enumerate(sums)) {
       if (isStored(sum)) {
-        seen.store(sum.number, sum.memref, sum.indices);
+        seen.store(sum.number, sum.memref, sum.indices, sum.guard);
         continue;
       }
       if (!sum.isSingle) {
-        seen.add(sum.number, sum.memref, sum.indices);
+        seen.add(sum.number, sum.memref, sum.indices, sum.guard);
         continue;
       }
       Value x = points.vector(sum.number);

@@ -2,6 +2,7 @@
 //
 // Read point by point they are gathers, 16 lines of memory for 16 elements. Instead, for a chunk of as many keys as a
 // vector has lanes, each of a vector's queries reads its row, and the rows are transposed into scratch, [key][lane].
+// What is read for some of the keys alone (a mask of the read) is looked at once for such a chunk.
 // Rows lie far apart, in pages of their own, where the processor fetches nothing ahead by itself.
 #pragma once
 
@@ -17,13 +18,18 @@ public:
 
   bool empty() const { return captures.empty(); }
   void reserve(Code &code, ScratchLayout &layout);
-  /// Reads code.lanes keys from `key` for each query of a vector; `queries` are those of the lanes. `bind` makes the
-  /// block's other arguments known.
-  mlir::LogicalResult fill(Code &code, const Target &target, const mlir::IRMapping &outer, mlir::ValueRange queries,
-                           mlir::Value key, llvm::function_ref<void(PointVectorizer &)> bind);
-  /// Fetches `keys` keys from `key` of one query's row ahead of their use; `key` may be beyond the last one.
-  mlir::LogicalResult fetch(Code &code, const Target &target, const mlir::IRMapping &outer, mlir::Value query,
-                            mlir::Value key, int64_t keys, llvm::function_ref<void(PointVectorizer &)> bind);
+  /// Where code is written that evaluates the block; `bind` makes its other arguments known.
+  struct Region {
+    Code &code;
+    const Target &target;
+    const mlir::IRMapping &outer;
+    llvm::function_ref<void(PointVectorizer &)> bind;
+  };
+  /// Reads code.lanes keys from `key` for each query of a vector; `queries` are those of the lanes.
+  mlir::LogicalResult fill(const Region &region, mlir::ValueRange queries, mlir::Value key);
+  /// Fetches `keys` keys (whole vectors) from `key` of one query's row ahead of their use; `key` may be beyond the last
+  /// one.
+  mlir::LogicalResult fetch(const Region &region, mlir::Value query, mlir::Value key, int64_t keys);
   /// Makes the results of the reads known for key number `key` of the chunk.
   void bind(Code &code, PointVectorizer &points, mlir::Value key);
 
@@ -32,9 +38,16 @@ private:
     kernel::LoadOp load;
     mlir::Value tile;
   };
-  mlir::FailureOr<Code::Values> indicesAt(Code &code, const Target &target, const mlir::IRMapping &outer,
-                                          kernel::LoadOp load, mlir::Value query, mlir::Value key,
-                                          llvm::function_ref<void(PointVectorizer &)> bind);
+  struct KeysRead {
+    mlir::Value some, all, lanes;
+  };
+  mlir::FailureOr<PointVectorizer> evaluated(const Region &region, mlir::ValueRange values, mlir::Value query,
+                                             LaneValue key);
+  mlir::FailureOr<Code::Values> indicesAt(const Region &region, kernel::LoadOp load, mlir::Value query,
+                                          mlir::Value key);
+  mlir::FailureOr<KeysRead> keysRead(const Region &region, kernel::LoadOp load, mlir::Value query, mlir::Value key);
+  mlir::LogicalResult fillTile(const Region &region, Capture capture, mlir::ValueRange queries, mlir::Value key,
+                               mlir::Value lanes);
   mlir::Block *block;
   llvm::SmallVector<Capture> captures;
 };

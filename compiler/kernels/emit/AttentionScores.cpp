@@ -116,6 +116,8 @@ AttentionTask::Scored AttentionTask::pointScores(Value x, const Points &at) {
   }
   auto emit = [&](Block &region) {
     PointVectorizer points(code.b, code.loc, target, shape.lanes, at.active, outer, failures);
+    if (!target.maskRegisters)
+      points.branchOnLoadMasks();
     bindPoints(points, region, at);
     if (&region == score.block)
       points.bind(score.scaled, LaneValue::varying(x));

@@ -67,6 +67,8 @@ public:
   }
   /// Whether checks call @fovea_fail and with which point; without an `exec` they only guard accesses.
   void setFailures(FailureContext context) { failures = context; }
+  /// Where the masks of loads mostly say the same of all lanes, and masked loads are slow: branches tell.
+  void branchOnLoadMasks() { branches = true; }
 
   /// Says what `scalar` (a block argument, or a value computed elsewhere) is.
   void bind(mlir::Value scalar, LaneValue lane) { known[scalar] = lane; }
@@ -77,10 +79,10 @@ public:
   /// Emits one op whose operands are bound, emitted or outer. kernel.reduce is the caller's to bind.
   mlir::LogicalResult emit(mlir::Operation &op);
 
-  /// Stores `value` of each point to an element of its own.
-  void store(mlir::Value value, mlir::Value memref, mlir::ValueRange indices);
-  /// Adds `value` of each point to an element; lanes that add to one element do so in their order.
-  void add(mlir::Value value, mlir::Value memref, mlir::ValueRange indices);
+  /// Stores `value` of each point to an element of its own, where `condition` (null: always) holds.
+  void store(mlir::Value value, mlir::Value memref, mlir::ValueRange indices, mlir::Value condition);
+  /// Adds `value` of each point to an element, likewise; lanes that add to one element do so in their order.
+  void add(mlir::Value value, mlir::Value memref, mlir::ValueRange indices, mlir::Value condition);
 
   LaneValue lookup(mlir::Value scalar);
   /// An element of `memref`, a value of the emitted code, at indices that were computed there.
@@ -136,6 +138,7 @@ private:
   mlir::Value mask;
   const mlir::IRMapping &outer;
   FailureContext failures;
+  bool branches = false;
   llvm::DenseMap<mlir::Value, LaneValue> known;
   llvm::DenseMap<mlir::Value, mlir::Value> vectors; ///< materialised forms, by point value
   llvm::DenseMap<mlir::Value, LaneValue> inRange;   ///< of checked indices, by point value

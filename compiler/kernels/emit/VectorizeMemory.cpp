@@ -196,12 +196,27 @@ LaneValue PointVectorizer::emitUniformLoad(const Access &access, Type element) {
 Value PointVectorizer::emitContiguousLoad(const Access &access, Type element) {
   VectorType type = vectorOf(element);
   Value active = activeLanes(access);
-  return emitWhen(builder, loc, access.when, type, [&]() -> Value {
+  auto load = [&](Value lanesRead) -> Value {
     auto [base, indices] = contiguousBase(access);
-    if (!active)
+    if (!lanesRead)
       return vector::LoadOp::create(builder, loc, type, base, indices);
     Value zero = arith::ConstantOp::create(builder, loc, builder.getZeroAttr(type));
-    return vector::MaskedLoadOp::create(builder, loc, type, base, indices, active, zero);
+    return vector::MaskedLoadOp::create(builder, loc, type, base, indices, lanesRead, zero);
+  };
+  return emitWhen(builder, loc, access.when, type, [&]() -> Value {
+    if (!access.lanesWhen || !branches)
+      return load(active);
+    auto reduce = [&](vector::CombiningKind kind, Value x) {
+      return vector::ReductionOp::create(builder, loc, kind, x).getResult();
+    };
+    Value all = reduce(vector::CombiningKind::AND, access.lanesWhen), any = reduce(vector::CombiningKind::OR, active);
+    auto branch = scf::IfOp::create(builder, loc, type, all, /*withElseRegion=*/true);
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPointToStart(branch.thenBlock());
+    scf::YieldOp::create(builder, loc, load(mask));
+    builder.setInsertionPointToStart(branch.elseBlock());
+    scf::YieldOp::create(builder, loc, emitWhen(builder, loc, any, type, [&] { return load(active); }));
+    return branch.getResult(0);
   });
 }
 
@@ -261,8 +276,8 @@ void PointVectorizer::emitVectorStore(Value value, const Access &access) {
   });
 }
 
-void PointVectorizer::store(Value value, Value memref, ValueRange indices) {
-  emitVectorStore(vector(value), analyse(memref, indices, Value()));
+void PointVectorizer::store(Value value, Value memref, ValueRange indices, Value condition) {
+  emitVectorStore(vector(value), analyse(memref, indices, condition));
 }
 
 void PointVectorizer::emitUniformStore(kernel::StoreOp op, const Access &access) {
@@ -341,8 +356,8 @@ void PointVectorizer::emitContiguousAddition(Value value, const Access &access) 
     vector::StoreOp::create(builder, loc, sum, base, indices);
 }
 
-void PointVectorizer::add(Value value, Value memref, ValueRange indices) {
-  emitAddition(vector(value), analyse(memref, indices, Value()));
+void PointVectorizer::add(Value value, Value memref, ValueRange indices, Value condition) {
+  emitAddition(vector(value), analyse(memref, indices, condition));
 }
 
 void PointVectorizer::emitContiguousStore(const Access &access, Value value) {

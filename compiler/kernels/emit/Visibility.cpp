@@ -187,6 +187,8 @@ std::pair<Value, Value> Visibility::summarizeTile(Value condition, const Box &bo
           return code.carry(box.queryBegin, box.queryEnd, 1, {splat(false), splat(true)},
                             [&](Value query, ValueRange sofar) {
                               PointVectorizer point(code.b, code.loc, target, code.lanes, inside, outer);
+                              if (!target.maskRegisters)
+                                point.branchOnLoadMasks();
                               for (auto [i, index] : llvm::enumerate(batch))
                                 point.bind(formula.block()->getArgument(i), LaneValue::uniform(index));
                               point.bind(formula.query(), LaneValue::uniform(query));

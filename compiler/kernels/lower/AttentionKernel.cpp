@@ -60,7 +60,8 @@ void KernelBuilder::cloneRegion(Region &from, Region &to) {
   for (Operation &op : from.front()) {
     if (auto at = dyn_cast<graph::AtOp>(op)) {
       SmallVector<Value> indices = llvm::map_to_vector(at.getIndices(), [&](Value v) { return mapping.lookup(v); });
-      mapping.map(at.getResult(), load(storageOf(outer(at.getX())), at.getResult().getType(), indices, {}));
+      Value guard = at.getGuard() ? mapping.lookup(at.getGuard()) : Value();
+      mapping.map(at.getResult(), load(storageOf(outer(at.getX())), at.getResult().getType(), indices, guard));
     } else if (auto dot = dyn_cast<graph::DotOp>(op)) {
       mapping.map(dot.getResult(), lowerDot(dot, mapping));
     } else if (auto sizeOp = dyn_cast<graph::SizeOp>(op)) {

@@ -1137,6 +1137,23 @@ graph.func @f(%q: !graph.tensor<[2, 4], f32>, %k: !graph.tensor<[3, 4], f32>, %v
 
 // -----
 
+// attention_backward (C4): two conditions
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %l: !graph.tensor<[T], f32>) {
+  // expected-error @below {{(C3) the adjoint region ends with graph.yield of 'f32', 'f32', 'i1', 'index'}}
+  %0:4 = graph.attention_backward q(%q) k(%k) v(%k) lse(%l) delta(%l) gradient(%q) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    %seen = arith.cmpi sle, %j, %t : index
+    graph.yield %d, %d, %seen, %seen, %t : f32, f32, i1, i1, index
+  } : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, 8], f32>)
+    -> (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T], f32>)
+  graph.return
+}
+
+// -----
+
 // group (C1)
 graph.func @f(%a: !graph.tensor<[2], f32>) {
   // expected-error@+1 {{(C1) the block's arguments have the types of the inputs}}

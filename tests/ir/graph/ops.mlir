@@ -170,6 +170,33 @@ graph.func @factor<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S,
   graph.return %y : !graph.tensor<[T, 8], f32>
 }
 
+// CHECK-LABEL: graph.func @piece<[T, P, S]>
+graph.func @piece<[T, P, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[P+S, 8], f32>, %near: !graph.tensor<[T, S], f32>, %l: !graph.tensor<[T], f32>) {
+  %y = graph.attention q(%q) k(%k) v(%k) captures(%near) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    %p = graph.size <P>
+    %i = arith.subi %j, %p : index
+    %inside = arith.cmpi sge, %j, %p : index
+    // CHECK: graph.at %{{.*}}[%{{.*}}, %{{.*}}] if %{{.*}} : <[T, S], f32> -> f32
+    %x = graph.at %near[%t, %i] if %inside : <[T, S], f32> -> f32
+    %z = arith.addf %s, %x : f32
+    graph.yield %z : f32
+  } mask {} : (!graph.tensor<[T, 8], f32>, !graph.tensor<[P+S, 8], f32>, !graph.tensor<[P+S, 8], f32>, !graph.tensor<[T, S], f32>) -> !graph.tensor<[T, 8], f32>
+  %0:4 = graph.attention_backward q(%q) k(%k) v(%k) captures(%near) lse(%l) delta(%l) gradient(%q) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {} adjoint {
+  ^bb0(%s: f32, %t: index, %j: index, %d: f32):
+    %p = graph.size <P>
+    %i = arith.subi %j, %p : index
+    %inside = arith.cmpi sge, %j, %p : index
+    // CHECK: graph.yield %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}}, %{{.*}} : f32, f32, i1, index, index
+    graph.yield %d, %d, %inside, %t, %i : f32, f32, i1, index, index
+  } : (!graph.tensor<[T, 8], f32>, !graph.tensor<[P+S, 8], f32>, !graph.tensor<[P+S, 8], f32>, !graph.tensor<[T, S], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T], f32>, !graph.tensor<[T, 8], f32>)
+    -> (!graph.tensor<[T, 8], f32>, !graph.tensor<[P+S, 8], f32>, !graph.tensor<[P+S, 8], f32>, !graph.tensor<[T, S], f32>)
+  graph.return
+}
+
 // CHECK-LABEL: graph.func @sums<[B, T]>
 graph.func @sums<[B, T]>(%x: !graph.tensor<[B, T, 8], f32>, %w: !graph.tensor<[24, 8], f32>) {
   // CHECK: graph.contract %{{.*}} [0, 1, 2], %{{.*}} [3, 2] -> [0, 1, 3] : <[B, T, 8], f32>, <[24, 8], f32> -> <[B, T, 24], f32>

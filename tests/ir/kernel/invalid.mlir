@@ -783,7 +783,7 @@ kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x6
 
 // kernel.attention_backward C4
 kernel.func @backward(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %l: memref<?xf32>, %g: memref<?x64xf32>, %dq: memref<?x64xf32>, %dk: memref<?x64xf32>, %dv: memref<?x64xf32>, %h: memref<?x64xf16>) {
-  // expected-error @below {{the adjoint region is (f32, b..., t, j, f32) -> f32, and each sum's number and indices (C4)}}
+  // expected-error @below {{the adjoint region is (f32, b..., t, j, f32) -> f32, and each sum's number, perhaps i1, and indices (C4)}}
   kernel.attention_backward q(%q) k(%k) v(%v) lse(%l) delta(%l) gradient(%g) into(%dq, %dk, %dv, %dq) score {
   ^bb0(%s: f32, %t: index, %j: index):
     kernel.yield %s : f32

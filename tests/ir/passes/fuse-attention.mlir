@@ -699,3 +699,60 @@ graph.func @maximum<[T, S]>(%s: !graph.tensor<[T, S], f32>) -> !graph.tensor<[T,
   %v, %i = graph.top_k %s {graph.statistic} : <[T, S], f32> -> <[T, 1], f32>, <[T, 1], i64>
   graph.return %v : !graph.tensor<[T, 1], f32>
 }
+
+// -----
+
+// Tensors that are joined along the keys are read apart, each for its keys alone; as conditions, each with the range of
+// its keys, so that tiles of them can be decided. Those that have no keys are read as one.
+// CHECK-LABEL: graph.func @pieces
+// CHECK-SAME: %[[FAR:[^ ]*]]: !graph.tensor<[A+B, P], f32>, %[[NEAR:[^ ]*]]: !graph.tensor<[S], f32>, %[[SEEN:[^ ]*]]: !graph.tensor<[P], i1>, %[[X:[^ ]*]]: !graph.tensor<[A], f32>
+// CHECK: %[[ROWS:.*]] = graph.concat %[[X]],
+// CHECK-NOT: graph.concat
+// CHECK: graph.attention {{.*}} captures(
+// CHECK-NEXT: ^bb0(%{{.*}}: f32, %[[T:.*]]: index, %[[J:.*]]: index):
+// CHECK: %[[P:.*]] = graph.size <P>
+// CHECK: %[[IS_FAR:.*]] = arith.cmpi slt, %[[J]], %[[P]]
+// CHECK: %[[F:.*]] = graph.at %[[FAR]][%[[T]], %[[J]]] if %[[IS_FAR]]
+// CHECK: %[[BEHIND:.*]] = arith.subi %[[J]], %[[P]]
+// CHECK: %[[N:.*]] = graph.at %[[NEAR]][%[[BEHIND]]] if
+// CHECK: arith.select %[[IS_FAR]], %[[F]], %[[N]]
+// CHECK: graph.at %[[ROWS]][%[[T]]] :
+// CHECK: mask {
+// CHECK: %[[M:.*]] = graph.at %[[SEEN]][%{{.*}}] if %[[IN:.*]] :
+// CHECK: arith.andi %[[IN]], %[[M]]
+// CHECK: arith.ori
+graph.func @pieces<[A, B, P, S]>(%q: !graph.tensor<[A+B, 8], f32>, %k: !graph.tensor<[P+S, 8], f32>, %far: !graph.tensor<[A+B, P], f32>, %near: !graph.tensor<[S], f32>, %seen: !graph.tensor<[P], i1>, %a: !graph.tensor<[A], f32>, %b: !graph.tensor<[B], f32>) -> !graph.tensor<[A+B, 8], f32> {
+  %s = graph.contract %q [0, 2], %k [1, 2] -> [0, 1] : <[A+B, 8], f32>, <[P+S, 8], f32> -> <[A+B, P+S], f32>
+  %nb = graph.broadcast %near [1] : <[S], f32> -> <[A+B, S], f32>
+  %bias = graph.concat %far, %nb {axis = 1} : !graph.tensor<[A+B, P], f32>, !graph.tensor<[A+B, S], f32> -> <[A+B, P+S], f32>
+  %x = graph.add %s, %bias : <[A+B, P+S], f32>
+  %rows = graph.concat %a, %b {axis = 0} : !graph.tensor<[A], f32>, !graph.tensor<[B], f32> -> <[A+B], f32>
+  %rb = graph.broadcast %rows [0] : <[A+B], f32> -> <[A+B, P+S], f32>
+  %z = graph.add %x, %rb : <[A+B, P+S], f32>
+  %true = graph.constant true : !graph.tensor<[], i1>
+  %all = graph.broadcast %true [] : <[], i1> -> <[S], i1>
+  %m = graph.concat %seen, %all {axis = 0} : !graph.tensor<[P], i1>, !graph.tensor<[S], i1> -> <[P+S], i1>
+  %mb = graph.broadcast %m [1] : <[P+S], i1> -> <[A+B, P+S], i1>
+  %inf = graph.constant 0xFF800000 : f32 : !graph.tensor<[], f32>
+  %infb = graph.broadcast %inf [] : <[], f32> -> <[A+B, P+S], f32>
+  %w = graph.select %mb, %z, %infb : <[A+B, P+S], i1>, <[A+B, P+S], f32>
+  %p = graph.softmax %w {axis = 1} : <[A+B, P+S], f32>
+  %y = graph.contract %p [0, 1], %k [1, 2] -> [0, 2] : <[A+B, P+S], f32>, <[P+S, 8], f32> -> <[A+B, 8], f32>
+  graph.return %y : !graph.tensor<[A+B, 8], f32>
+}
+
+// -----
+
+// Of many each element would be chosen among all: they are read as one.
+// CHECK-LABEL: graph.func @many
+// CHECK: graph.concat
+// CHECK: graph.attention
+// CHECK-NOT: arith.select
+graph.func @many<[T]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[18, 8], f32>, %x: !graph.tensor<[T, 2], f32>) -> !graph.tensor<[T, 8], f32> {
+  %s = graph.contract %q [0, 2], %k [1, 2] -> [0, 1] : <[T, 8], f32>, <[18, 8], f32> -> <[T, 18], f32>
+  %bias = graph.concat %x, %x, %x, %x, %x, %x, %x, %x, %x {axis = 1} : !graph.tensor<[T, 2], f32>, !graph.tensor<[T, 2], f32>, !graph.tensor<[T, 2], f32>, !graph.tensor<[T, 2], f32>, !graph.tensor<[T, 2], f32>, !graph.tensor<[T, 2], f32>, !graph.tensor<[T, 2], f32>, !graph.tensor<[T, 2], f32>, !graph.tensor<[T, 2], f32> -> <[T, 18], f32>
+  %z = graph.add %s, %bias : <[T, 18], f32>
+  %p = graph.softmax %z {axis = 1} : <[T, 18], f32>
+  %y = graph.contract %p [0, 1], %k [1, 2] -> [0, 2] : <[T, 18], f32>, <[18, 8], f32> -> <[T, 8], f32>
+  graph.return %y : !graph.tensor<[T, 8], f32>
+}

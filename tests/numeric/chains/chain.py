@@ -18,8 +18,9 @@ INNER = (1, 2, 3, 4, 5, 7, 8, 12, 16, 17, 24, 31, 32, 33, 40, 64, 65)
 SAFE = ("softmax", "guarded", "log_sum", "sink_dropped", "sinks_dropped", "off_by_column", "sigmoid", "relu", "relu_squared", "linear", "over_queries")
 POINTWISE = ("sigmoid", "relu", "relu_squared", "linear")
 BY_HAND = ("by_hand", "guarded", "divided_late", "reciprocal", "unstable", "powers")
-# Steps and masks of the scores of one piece of the keys alone: sums and factors, and masks that need no other input.
-OF_PIECES = ("alibi", "bias", "buckets", "constant", "places", "relative", "scale_by"), ("above", "band", "causal_ends", "padding", "pattern", "tensor", "window")
+# Steps and masks of the scores of one piece of the keys alone: sums and factors, and masks that need no other piece.
+OF_PIECES = (("alibi", "bias", "bias", "bias", "buckets", "constant", "low", "places", "relative", "scale_by"),
+             ("above", "band", "causal_ends", "documents", "lengths", "padding", "padding", "pattern", "tensor", "tensor", "window"))
 SUMS = ("alibi", "bias", "buckets", "distances", "low", "places", "relative", "second")
 NORMALISERS = ("softmax",) * 6 + BY_HAND + ("log_softmax", "log_sum", "sink_dropped", "sink_added", "sinks_dropped", "sinks_added", "off_by_one", "off_by_column", "over_queries") + POINTWISE
 
@@ -58,9 +59,9 @@ def draw_steps(random, shape):
 
 
 def draw_pieces(random, shape):
-    """What is done to the scores of the old and of the new keys before they are joined."""
+    """What is done to the scores of the old and of the new keys before they are joined; the old ones may be there twice."""
     pieces = []
-    for name in ("old", "new"):
+    for name in ("old", "new") if random.random() < 0.65 else ("old", "again", "new"):
         piece = {"name": name, "steps": [], "mask": None, "hide": random.choice(["where", "where", "added"])}
         for number in range(random.choice([0, 0, 1, 1, 2])):
             kind = random.choice(OF_PIECES[0])
@@ -122,6 +123,11 @@ def draw(random):
     return chain
 
 
+def keys_of(chain, sizes):
+    """How many keys each piece of them has."""
+    return [sizes["p"]] * (len(chain["pieces"]) - 1 if chain["keys"] == "pieces" else 1) + [sizes["own"]]
+
+
 def make(seed):
     """The chain of a seed."""
     return draw(randoms.Random(f"chain {seed}"))
@@ -149,7 +155,7 @@ def draw_sizes(chain, random, most):
             sizes["s"] = sizes["t"]
         sizes["own"] = sizes["s"]
         if chain["keys"] in ("joined", "pieces"):
-            sizes["s"] = sizes["p"] + sizes["own"]
+            sizes["s"] = sum(keys_of(chain, sizes))
         elif chain["keys"] == "state":
             sizes["own"], sizes["s"] = sizes["t"], sizes["p"] + sizes["t"]
         elif chain["keys"] == "sliced":

@@ -1,5 +1,5 @@
 """The text of a chain as an entry of a model, and the inputs that it takes."""
-from chain import BY_HAND, POINTWISE, shape_of
+from chain import BY_HAND, POINTWISE, keys_of, shape_of
 from pieces import MASKS, STEPS, Input, Text
 
 
@@ -15,7 +15,7 @@ class Entry:
             self.dims["s"] = self.dims["t"]
         self.own = dict(self.dims)  # sizes of the keys' tensors
         if chain["keys"] in ("joined", "pieces"):
-            self.dims["s"] = f"(P + {self.own['s']})"
+            self.dims["s"] = f"({' + '.join(keys_of(chain, {'p': 'P', 'own': self.own['s']}))})"
         elif chain["keys"] == "state":
             self.own["s"] = self.dims["t"]
             self.dims["s"] = f"(past + {self.dims['t']})"
@@ -83,9 +83,10 @@ class Entry:
         text = self.operand(name, axes, self.own)
         if source in ("joined", "pieces"):
             old = self.operand(name + "_old", axes, {**self.own, "s": "P"})
+            pieces = keys_of(self.chain, {"p": old, "own": text})
             if source == "pieces" and name == "k":
-                return (old, text), dtype
-            text = f"concat([{old}, {text}], axis = {len(axes) - 2})"
+                return pieces, dtype
+            text = f"concat([{', '.join(pieces)}], axis = {len(axes) - 2})"
         elif source == "sliced":
             text = f"{text}[{', '.join(':' for _ in axes[:-2])}{', ' if axes[:-2] else ''}: 3, :]"
         elif source == "state":
@@ -162,9 +163,9 @@ class Entry:
         return self.let(s)
 
     def piecewise(self, q, keys, k_type):
-        """Scores of the old and of the new keys, each with steps and a mask of its own."""
+        """Scores of the pieces of keys, each with steps and a mask of its own."""
         pieces = []
-        for piece, k, size in zip(self.chain["pieces"], keys, ("P", self.own["s"])):
+        for piece, k, size in zip(self.chain["pieces"], keys, keys_of(self.chain, {"p": "P", "own": self.own["s"]})):
             dims = {**self.dims, "s": size}
             c = Text(self.shape.axes, dims, False)
             s = self.scores(q, k, k_type)

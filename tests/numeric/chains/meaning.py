@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from chain import POINTWISE, SAFE
+from chain import POINTWISE, SAFE, keys_of
 from pieces import MASKS, STEPS, Bounded, Numbers, fill
 from programs import real, store
 
@@ -36,7 +36,7 @@ class Data:
         numbers = np.random.default_rng(seed)
         chain = entry.chain
         for input in entry.inputs:
-            own = {**sizes, "s": sizes["p" if input.name.endswith("_old") else "own" if input.name in ("k", "v") or input.name.endswith("_new") else "s"]}
+            own = {**sizes, "s": sizes["p" if input.name.endswith(("_old", "_again")) else "own" if input.name in ("k", "v") or input.name.endswith("_new") else "s"]}
             shape = tuple(math.prod(own[a] for a in axis.split()) if not axis.isdigit() else int(axis) for axis in input.axes)
             kind = "normal" if input.fill == "operand" else input.fill
             values = fill(numbers, dataclasses.replace(input, fill=kind), shape, sizes)
@@ -111,7 +111,7 @@ class Meaning:
         axes = self.entry.key_axes(last)
         array = self.operand(name, axes)
         if self.chain["keys"] in ("joined", "pieces"):
-            array = np.concatenate([self.operand(name + "_old", axes, self.sizes["p"]), array], axis=-2)
+            array = np.concatenate(keys_of(self.chain, {"p": self.operand(name + "_old", axes, self.sizes["p"]), "own": array}), axis=-2)
         elif self.chain["keys"] == "state":
             input = next(i for i in self.entry.inputs if i.name == name)
             old = unmerge(self.data.real(name + "_old"), input.axes, axes, {**self.sizes, "s": self.sizes["p"]})
@@ -140,9 +140,9 @@ class Meaning:
         return s.times(scale, 3 * u + 2 * constant) if scale is not None else s
 
     def piecewise(self, s):
-        """The scores after what is done to those of the old and of the new keys alone, and what that hides."""
-        parts, masks = [], []
-        for piece, begin, size in zip(self.chain["pieces"], (0, self.sizes["p"]), (self.sizes["p"], self.sizes["own"])):
+        """The scores after what is done to those of each piece of the keys alone, and what that hides."""
+        parts, masks, sizes = [], [], keys_of(self.chain, self.sizes)
+        for piece, begin, size in zip(self.chain["pieces"], np.cumsum([0] + sizes), sizes):
             n = Numbers(self.axes, {**self.sizes, "s": size}, self.n.tensors, self.u)
             part = Bounded(s.v[..., begin:begin + size], s.e[..., begin:begin + size])
             for step in piece["steps"]:

@@ -1,6 +1,8 @@
 """Makes a finding smaller: tries simpler chains and sizes as long as they show the same."""
 import copy
 
+from chain import keys_of
+
 
 def candidates(chain, case):
     """Simpler (chain, case) pairs, those that leave out most first."""
@@ -82,7 +84,7 @@ def resized(chain, sizes, axis, value, seed):
     if chain["keys"] == "plain":
         sizes["own"] = sizes["s"]
     elif chain["keys"] in ("joined", "pieces"):
-        sizes["s"] = sizes["p"] + sizes["own"]
+        sizes["s"] = sum(keys_of(chain, sizes))
     elif chain["keys"] == "state":
         sizes["own"], sizes["s"] = sizes["t"], sizes["p"] + sizes["t"]
     else:

@@ -114,6 +114,18 @@ case("attention_dropped", "dropout(softmax(q @ k.T / sqrt(D)), 0.25, seed) @ v",
      lambda q, k, v, seed: o.attend(q, k, v, factor=lambda shape: o.kept_by_dropout(shape, 0.25, int(seed)) / 0.75), twice="interpreter")
 case("attention_gated", "(softmax(q @ k.T / sqrt(D)) * gates) @ v", QKV | {"gates": "f32 H T S"}, "B H T E",
      lambda q, k, v, gates: o.attend(q, k, v, factor=lambda shape: gates), twice="interpreter")
+PIECES = QKV | {"old": "f32 B H P D", "older": "f32 B H P E"}
+case("attention_of_pieces", "softmax(concat([q @ old.T / sqrt(D) + far, q @ k.T / sqrt(D) + near[:, None]], axis = -1)) @ concat([older, v], axis = 2)",
+     PIECES | {"far": "f32 T P", "near": "f32 H S"}, "B H T E",
+     lambda q, k, v, old, older, far, near: o.attend_to_pieces(q, (old, k), (older, v), (far, o.reshape(near, (near.shape[0], 1, near.shape[1])))),
+     twice="interpreter")
+case("attention_of_hidden_pieces",
+     "softmax(concat([where(seen[:, None, None], q @ old.T / sqrt(D) + far, -inf), q @ old.T / sqrt(D), q @ k.T / sqrt(D) + near], axis = -1)) "
+     "@ concat([older, older, v], axis = 2)",
+     PIECES | {"far": "f32 B H T P", "near": "f32 H T S", "seen": "bool B P"}, "B H T E",
+     lambda q, k, v, old, older, far, near, seen: o.attend_to_pieces(
+         q, (old, old, k), (older, older, v), (far, far * 0, near),
+         np.concatenate([seen, np.ones((len(seen), old.shape[2] + k.shape[2]), bool)], 1)[:, None, None]), twice="interpreter")
 case("heads_split", "split_heads(x, 2)", XD, "B 2 T 3", lambda x: o.split_heads(x, 2))
 case("heads_merged", "merge_heads(x)", {"x": "f32 B H T D"}, "B T H*D", lambda x: o.merge_heads(x))
 case("heads_repeated", "repeat_heads(x, 3)", {"x": "f32 B H T D"}, "B 3*H T D", lambda x: o.repeat_heads(x, 3))

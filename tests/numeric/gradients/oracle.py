@@ -81,10 +81,16 @@ def normalize(x, axis=-1, eps=1e-12): return x / sqrt(maximum(total(x * x, axis,
 
 
 def scores(q, k): return einsum("bhtd,bhsd->bhts", q, k) / math.sqrt(q.shape[-1])
-def attend(q, k, v, seen=True, factor=None):
+def attend(q, k, v, seen=True, factor=None, bias=0):
     """`factor`, of the weights' shape: what they are multiplied by, but not their sum."""
-    weights = softmax(scores(q, k), seen=seen)
+    weights = softmax(scores(q, k) + bias, seen=seen)
     return einsum("bhts,bhse->bhte", weights * factor(weights.shape) if factor else weights, v)
+
+
+def attend_to_pieces(q, keys, values, biases, seen=True):
+    """Keys of several tensors, each with a bias."""
+    of_keys = lambda bias, k: broadcast(bias, (*q.shape[:3], k.shape[2]))
+    return attend(q, concat(keys, 2), concat(values, 2), seen, bias=concat([of_keys(bias, k) for bias, k in zip(biases, keys)], 3))
 
 
 def causal(t, s):

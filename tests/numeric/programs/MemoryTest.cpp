@@ -127,6 +127,35 @@ TEST_CASE("keys and values of 16 bits are widened within the same memory, to the
   }
 }
 
+TEST_CASE("biases and masks of pieces of the keys are not joined") {
+  constexpr int64_t heads = 2, size = 4096, half = size / 2, dim = 64;
+  Numbers numbers(1);
+  std::vector<float> q = numbers.reals(heads * size * dim), k = numbers.reals(heads * half * dim),
+                     far(heads * size * half, 0.25f), near(size * half, -0.25f), slope(half, 1), y(q.size(), 1.0f);
+  std::vector<uint8_t> seen(size * half, 1);
+  std::vector<int64_t> queries{1, heads, size, dim}, keys{1, heads, half, dim};
+  std::vector<fovea_tensor> inputs{tensor(queries, q),
+                                   tensor(keys, k),
+                                   tensor(keys, k),
+                                   tensor(keys, k),
+                                   tensor(keys, k),
+                                   tensor({heads, size, half}, far),
+                                   tensor(FOVEA_BOOL, {size, half}, seen.data()),
+                                   tensor({size, half}, near),
+                                   tensor({half}, slope)};
+  Program program;
+  REQUIRE(program.load("long", nullptr, nullptr, 2));
+  int64_t arena = -1, scratch = -1;
+  REQUIRE(fovea_arena_bytes(program.context, fovea_find_entry(program.program, "pieces"), inputs.data(), inputs.size(),
+                            &arena, &scratch, &program.error) == FOVEA_OK);
+  // Keys and values are joined, 2 MiB each; biases and masks would be 128 and 16.
+  CHECK(arena + scratch <= 8 * mebibyte);
+  REQUIRE(forgetPeak());
+  int64_t before = memory("VmRSS:");
+  program.run("pieces", inputs, {tensor(queries, y)});
+  CHECK(memory("VmHWM:") - before <= 8 * mebibyte);
+}
+
 TEST_CASE(
     "gradients through attention need memory that goes with the length, and have the same bits on one thread and two") {
   constexpr int64_t heads = 8, dim = 64;

@@ -550,3 +550,88 @@ TEST_CASE(
     }
   }
 }
+
+namespace {
+/// Biases [h, t, j] of all keys, or of two pieces of them, with their gradients: the same function of the same numbers.
+std::string biasText(bool isInPieces, bool isCausal) {
+  const char *const ofPieces = R"(
+    %behind = arith.subi %j, %P : index
+    %isFar = arith.cmpi slt, %j, %P : index
+    %isNear = arith.cmpi sge, %j, %P : index)";
+  std::string rows = "memref<?x?x?x?xf32>", bias = "memref<?x?x?xf32>", all;
+  for (const char *name : {"%dQ", "%dK", "%dV", "%Q", "%K", "%V", "%G"})
+    all += std::string(name) + ": " + rows + ", ";
+  for (const char *name : {"%L", "%D", "%dFar", "%dNear"})
+    all += std::string(name) + ": " + bias + ", ";
+  std::string read = isInPieces ? std::string(ofPieces) + R"(
+    %a = kernel.load %far[%h, %t, %j] if %isFar : memref<?x?x?xf32> -> f32
+    %c = kernel.load %near[%h, %t, %behind] if %isNear : memref<?x?x?xf32> -> f32
+    %x = arith.select %isFar, %a, %c : f32)"
+                                : "\n    %x = kernel.load %far[%h, %t, %j] : memref<?x?x?xf32> -> f32";
+  std::string sums = isInPieces ? ", %g, %isFar, %h, %t, %j, %g, %isNear, %h, %t, %behind" : ", %g, %h, %t, %j";
+  std::string types =
+      isInPieces ? ", f32, i1, index, index, index, f32, i1, index, index, index" : ", f32, index, index, index";
+  std::string place = "%b: index, %h: index, %t: index, %j: index";
+  std::string mask = "\n  ^bb0(" + place + "):\n    %see = arith.cmpi sle, %j, %t : index\n    kernel.yield %see : i1";
+  return "kernel.func @f(" + all + "%far: " + bias + ", %near: " + bias +
+         ") {\n  %two = arith.constant 2 : index\n  %P = memref.dim %far, %two : " + bias +
+         "\n  kernel.attention_backward q(%Q) k(%K) v(%V) lse(%L) delta(%D) gradient(%G) into(%dQ, %dK, %dV, %dFar" +
+         (isInPieces ? ", %dNear" : "") + ") score {\n  ^bb0(%s: f32, " + place + "):" + read +
+         "\n    %y = arith.addf %s, %x : f32\n    kernel.yield %y : f32\n  } mask {" + (isCausal ? mask : "") +
+         "\n  } adjoint {\n  ^bb0(%s: f32, " + place + ", %g: f32):" + (isInPieces ? ofPieces : "") +
+         "\n    kernel.yield %g" + sums + " : f32" + types + "\n  } : " + rows + ", " + rows + ", " + rows + " lse " +
+         bias + " delta " + bias + ", " + rows + " into " + rows + ", " + rows + ", " + rows + ", " + bias +
+         (isInPieces ? ", " + bias : "") + "\n  kernel.return\n}";
+}
+} // namespace
+
+TEST_CASE("biases of pieces of the keys are read where they lie, and have the bits of one for all keys, as their "
+          "gradients have") {
+  for (const Target *target : runnableTargets())
+    for (bool isCausal : {false, true}) {
+      Kernels whole(biasText(false, isCausal), *target), pieces(biasText(true, isCausal), *target);
+      for (auto [b, t, s, first] : {std::array<int64_t, 4>{1, 5, 7, 3},
+                                    {2, 50, 64, 0},
+                                    {1, 50, 64, 64},
+                                    {1, 97, 230, 101},
+                                    {2, 40, 130, 33},
+                                    {1, 9, 800, 350}}) {
+        CAPTURE(target->name.str());
+        CAPTURE(isCausal);
+        CAPTURE(s);
+        CAPTURE(first);
+        int64_t h = 2, d = 16;
+        Random random(s);
+        Array<float> q({b, h, t, d}), k({b, h, s, d}), v({b, h, s, d}), g({b, h, t, d}), lse({b, h, t}),
+            delta({b, h, t}), bias({h, t, s}), far({h, t, first}), near({h, t, s - first});
+        for (Array<float> *x : {&q, &k, &v, &g, &delta, &bias})
+          random.fill(*x, -1, 1);
+        random.fill(lse, 3, 4);
+        auto inPieces = [&](Array<float> &all, auto each) {
+          for (int64_t i = 0; i < h; ++i)
+            for (int64_t row = 0; row < t; ++row)
+              for (int64_t j = 0; j < s; ++j)
+                each(all.at(i, row, j), j < first ? far.at(i, row, j) : near.at(i, row, j - first));
+        };
+        inPieces(bias, [](float x, float &piece) { piece = x; });
+        auto gradients = [&](Kernels &kernels, Array<float> &x, Array<float> &dx, Array<float> &dNear) {
+          Array<float> dq({b, h, t, d}), dk({b, h, s, d}), dv({b, h, s, d});
+          for (Array<float> *each : {&dx, &dNear})
+            for (int64_t i = 0; i < each->size(); ++i)
+              (*each)[i] = hiddenNaN;
+          kernels.run("f", {dq, dk, dv, q, k, v, g, lse, delta, dx, dNear, x, near}, 2, true);
+          CHECK(dx.guardsHold());
+          CHECK(dNear.guardsHold());
+          return std::vector<Array<float>>{dq, dk, dv};
+        };
+        Array<float> dBias({h, t, s}), dFar({h, t, first}), dNear({h, t, s - first}), unused({h, t, s - first});
+        auto expected = gradients(whole, bias, dBias, unused), got = gradients(pieces, far, dFar, dNear);
+        for (size_t i = 0; i < expected.size(); ++i)
+          CHECK(got[i] == expected[i]);
+        std::swap(far, dFar), std::swap(near, dNear);
+        int64_t different = 0;
+        inPieces(dBias, [&](float x, float &piece) { different += x != piece; });
+        CHECK(different == 0);
+      }
+    }
+}

@@ -135,6 +135,61 @@ const std::vector<Variant> &variants() {
        true, true, true, 1, [](Captures &c, double s, int64_t t, int64_t j) { return s + c.bias.at(j, t); },
        [](Captures &, int64_t, int64_t t, int64_t j) { return j <= t; },
        [](Captures &c, int64_t t, int64_t j) { return std::max(double(c.bias.at(t, j)), -2.0); }},
+      {"biases and masks of pieces", R"(
+    %first = arith.constant 37 : index
+    %behind = arith.subi %j, %first : index
+    %isFar = arith.cmpi slt, %j, %first : index
+    %isNear = arith.cmpi sge, %j, %first : index
+    %x = kernel.load %far[%t, %j] if %isFar : memref<?x?xf32> -> f32
+    %y = kernel.load %near[%t, %behind] if %isNear : memref<?x?xf32> -> f32
+    %bias = arith.select %isFar, %x, %y : f32
+    %z = arith.addf %s, %bias : f32
+    kernel.yield %z : f32)",
+       R"(
+    %first = arith.constant 37 : index
+    %behind = arith.subi %j, %first : index
+    %isFar = arith.cmpi slt, %j, %first : index
+    %isNear = arith.cmpi sge, %j, %first : index
+    %x = kernel.load %farSeen[%t, %j] if %isFar : memref<?x?xi8> -> i1
+    %y = kernel.load %nearSeen[%t, %behind] if %isNear : memref<?x?xi8> -> i1
+    %a = arith.andi %isFar, %x : i1
+    %c = arith.andi %isNear, %y : i1
+    %see = arith.ori %a, %c : i1
+    kernel.yield %see : i1)",
+       true, false, true, 1,
+       [](Captures &c, double s, int64_t t, int64_t j) {
+         return s + (j < firstKeys ? c.far.at(t, j) : c.near.at(t, j - firstKeys));
+       },
+       [](Captures &c, int64_t, int64_t t, int64_t j) {
+         return (j < firstKeys ? c.farSeen.at(t, j) : c.nearSeen.at(t, j - firstKeys)) != 0;
+       }},
+      {"a bias and padding of one piece by key, causal behind it, sinks", R"(
+    %first = arith.constant 37 : index
+    %behind = arith.subi %j, %first : index
+    %isFar = arith.cmpi slt, %j, %first : index
+    %isNear = arith.cmpi sge, %j, %first : index
+    %none = arith.constant 0 : index
+    %zero = arith.constant 0.0 : f32
+    %x = kernel.load %far[%none, %j] if %isFar : memref<?x?xf32> -> f32
+    %bias = arith.select %isFar, %x, %zero : f32
+    %z = arith.addf %s, %bias : f32
+    kernel.yield %z : f32)",
+       R"(
+    %first = arith.constant 37 : index
+    %behind = arith.subi %j, %first : index
+    %isFar = arith.cmpi slt, %j, %first : index
+    %isNear = arith.cmpi sge, %j, %first : index
+    %x = kernel.load %farSeen[%b, %j] if %isFar : memref<?x?xi8> -> i1
+    %y = arith.cmpi sle, %behind, %t : index
+    %a = arith.andi %isFar, %x : i1
+    %c = arith.andi %isNear, %y : i1
+    %see = arith.ori %a, %c : i1
+    kernel.yield %see : i1)",
+       true, true, true, 1,
+       [](Captures &c, double s, int64_t, int64_t j) { return s + (j < firstKeys ? c.far.at(0, j) : 0); },
+       [](Captures &c, int64_t b, int64_t t, int64_t j) {
+         return j < firstKeys ? c.farSeen.at(b, j) != 0 : j - firstKeys <= t;
+       }},
       {"pointwise scale", scaled, "", false, false, false, 0.25, timesQuarter, nullptr},
   };
   return all;
@@ -160,7 +215,8 @@ std::string text(const Variant &v, Layout layout, const Elements &elements) {
               out = typeOf(layout, elements[3]), mask = v.mask;
   return "kernel.func @f(%Q: " + q + ", %K: " + k + ", %V: " + values + ", %out: " + out +
          ", %lse: memref<?x?x?xf32>, %sinks: memref<?x?xf32>, %bias: memref<?x?xf32>, %padding: memref<?x?xi8>, "
-         "%document: memref<?xi64>, %allowed: memref<?x?xi8>, %blocks: memref<?x?xi8>) {\n kernel.attention q(%Q) "
+         "%document: memref<?xi64>, %allowed: memref<?x?xi8>, %blocks: memref<?x?xi8>, %far: memref<?x?xf32>, "
+         "%near: memref<?x?xf32>, %farSeen: memref<?x?xi8>, %nearSeen: memref<?x?xi8>) {\n kernel.attention q(%Q) "
          "k(%K) v(%V) out(%out)" +
          (v.lse ? " lse(%lse)" : "") + (v.sinks ? " sinks(%sinks)" : "") +
          " score {\n ^bb0(%s: f32, %b: index, %h: index, %t: index, %j: index):" + v.score + "\n } mask {" +
@@ -171,8 +227,21 @@ std::string text(const Variant &v, Layout layout, const Elements &elements) {
 
 std::vector<Argument> argumentsOf(Array<float> &q, Array<float> &k, Array<float> &v, Array<float> &out,
                                   Array<float> &lse, Array<float> &sinks, Captures &captures) {
-  return {
-      q, k, v, out, lse, sinks, captures.bias, captures.padding, captures.document, captures.allowed, captures.blocks};
+  return {q,
+          k,
+          v,
+          out,
+          lse,
+          sinks,
+          captures.bias,
+          captures.padding,
+          captures.document,
+          captures.allowed,
+          captures.blocks,
+          captures.far,
+          captures.near,
+          captures.farSeen,
+          captures.nearSeen};
 }
 
 Problem::Problem(Layout layout, int64_t t, int64_t s, int64_t d, int64_t e, uint64_t seed)
@@ -194,6 +263,10 @@ Problem::Problem(Layout layout, int64_t t, int64_t s, int64_t d, int64_t e, uint
       int64_t kind = (t / 48 * 7 + j / 32 * 5) % 3;
       captures.blocks.at(t, j) = kind == 2 ? int8_t(random.below(2)) : int8_t(kind);
     }
+  random.fill(captures.far, -2, 2), random.fill(captures.near, -2, 2);
+  for (Array<int8_t> *seen : {&captures.farSeen, &captures.nearSeen})
+    for (int64_t i = 0; i < seen->size(); ++i)
+      (*seen)[i] = random.below(3) != 0;
 }
 
 /// Rows of one batch index as doubles.

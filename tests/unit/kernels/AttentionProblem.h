@@ -7,17 +7,22 @@
 namespace fovea::test {
 
 constexpr int64_t batches = 2, heads = 2, longest = 160;
+/// Keys of the first of two pieces that some captures are given in.
+constexpr int64_t firstKeys = 37;
 
 /// What the regions capture.
 struct Captures {
   explicit Captures(int64_t longest = test::longest)
       : bias({longest, longest}), padding({batches, longest}), document({longest}), allowed({longest, longest}),
-        blocks({longest, longest}) {}
+        blocks({longest, longest}), far({longest, firstKeys}), near({longest, longest - firstKeys}),
+        farSeen({longest, firstKeys}), nearSeen({longest, longest - firstKeys}) {}
   Array<float> bias;
   Array<int8_t> padding;
   Array<int64_t> document;
   Array<int8_t> allowed;
-  Array<int8_t> blocks; ///< like `allowed`, but most tiles are seen in whole or not at all
+  Array<int8_t> blocks;   ///< like `allowed`, but most tiles are seen in whole or not at all
+  Array<float> far, near; ///< of the keys of each piece
+  Array<int8_t> farSeen, nearSeen;
 };
 
 struct Variant {

@@ -37,6 +37,7 @@ private:
   PointCallbacks callbacks(OpBuilder &builder, Value score, PointProgram **program);
   bool isCaptured(Value value);
   bool isReadInPieces(graph::ConcatOp op);
+  bool isAsLargeAsScores(Value value);
   bool isWeights(Value value) { return match.changed && value == match.softmax.getResult(); }
   bool isPlace(Value value, unsigned depth = 0);
   bool hasTensor(Value value, unsigned depth = 0);
@@ -57,6 +58,7 @@ private:
   bool isInScore = false;
   AttentionMasks masks;
   llvm::DenseMap<Value, bool> tensors;
+  SmallVector<std::pair<DimExpr, DimExpr>> shares; ///< of an axis, that tensors have which are joined but read alone
 };
 
 } // namespace
@@ -98,6 +100,18 @@ bool RegionBuilder::isReadInPieces(graph::ConcatOp op) {
          DimExpr::exactDiv(typeOf(op.getResult()).getNumElements(), keys);
 }
 
+/// Whether a tensor has an element for each of the scores, or for each of a piece of them that is read alone.
+bool RegionBuilder::isAsLargeAsScores(Value value) {
+  DimExpr size = typeOf(value).getNumElements(),
+          scores = match.expressions.sizeOf(match.query) * match.expressions.sizeOf(match.key);
+  auto isMultipleOf = [&](DimExpr of) { return !of.isConstant(0) && DimExpr::exactDiv(size, of); };
+  return isMultipleOf(scores) || llvm::any_of(shares, [&](auto share) {
+           auto [piece, whole] = share;
+           std::optional<DimExpr> mine = DimExpr::exactDiv(scores * piece, whole);
+           return mine && isMultipleOf(*mine);
+         });
+}
+
 /// Whether an operand that does not depend on the scores is read whole, or computed in the region from its operands.
 /// In the region: what moves elements only, what has no tensor behind it, what costs next to nothing, and what is
 /// larger than its operands. Arithmetic on a tensor of its own size is done once, outside.
@@ -105,8 +119,14 @@ bool RegionBuilder::isCaptured(Value value) {
   Operation *op = value.getDefiningOp();
   if (!op || !hasPointRule(op) || isa<graph::UpdateSliceOp>(op))
     return true;
-  if (auto concat = dyn_cast<graph::ConcatOp>(op))
-    return !isReadInPieces(concat);
+  if (auto concat = dyn_cast<graph::ConcatOp>(op)) {
+    if (!isReadInPieces(concat))
+      return true;
+    int64_t axis = concat.getAxis();
+    for (Value piece : concat.getXs())
+      shares.push_back({typeOf(piece).getDim(axis), typeOf(value).getDim(axis)});
+    return false;
+  }
   if (isa<graph::ElementwiseOpInterface>(op) && isOfProduct(value))
     return false;
   if (auto gather = dyn_cast<graph::GatherOp>(op)) // read through where it is proved inside: regions cannot fail a run
@@ -119,10 +139,8 @@ bool RegionBuilder::isCaptured(Value value) {
   if (isa<graph::CastOp, graph::CompareOp, graph::NotOp, graph::AndOp, graph::OrOp, graph::SelectOp>(op))
     return false;
   if (typeOf(value).getRank() > 0 && isa<IntegerType>(typeOf(value).getElementType()) && isPlace(value))
-    return false; // a causal mask with an offset stays one
-  // As large as the scores: never held.
-  DimExpr scores = match.expressions.sizeOf(match.query) * match.expressions.sizeOf(match.key);
-  if (!scores.isConstant(0) && DimExpr::exactDiv(typeOf(value).getNumElements(), scores))
+    return false;               // a causal mask with an offset stays one
+  if (isAsLargeAsScores(value)) // never held
     return false;
   return llvm::none_of(op->getOperands(), [&](Value operand) {
     // Something above is spread over more axes than it has.

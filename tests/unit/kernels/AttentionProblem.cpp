@@ -140,10 +140,10 @@ const std::vector<Variant> &variants() {
     %behind = arith.subi %j, %first : index
     %isFar = arith.cmpi slt, %j, %first : index
     %isNear = arith.cmpi sge, %j, %first : index
-    %x = kernel.load %far[%t, %j] if %isFar : memref<?x?xf32> -> f32
-    %y = kernel.load %near[%t, %behind] if %isNear : memref<?x?xf32> -> f32
-    %bias = arith.select %isFar, %x, %y : f32
-    %z = arith.addf %s, %bias : f32
+    %x = kernel.load %farBias[%t, %j] if %isFar : memref<?x?xf32> -> f32
+    %y = kernel.load %nearBias[%t, %behind] if %isNear : memref<?x?xf32> -> f32
+    %w = arith.select %isFar, %x, %y : f32
+    %z = arith.addf %s, %w : f32
     kernel.yield %z : f32)",
        R"(
     %first = arith.constant 37 : index
@@ -170,9 +170,9 @@ const std::vector<Variant> &variants() {
     %isNear = arith.cmpi sge, %j, %first : index
     %none = arith.constant 0 : index
     %zero = arith.constant 0.0 : f32
-    %x = kernel.load %far[%none, %j] if %isFar : memref<?x?xf32> -> f32
-    %bias = arith.select %isFar, %x, %zero : f32
-    %z = arith.addf %s, %bias : f32
+    %x = kernel.load %farBias[%none, %j] if %isFar : memref<?x?xf32> -> f32
+    %w = arith.select %isFar, %x, %zero : f32
+    %z = arith.addf %s, %w : f32
     kernel.yield %z : f32)",
        R"(
     %first = arith.constant 37 : index
@@ -215,8 +215,8 @@ std::string text(const Variant &v, Layout layout, const Elements &elements) {
               out = typeOf(layout, elements[3]), mask = v.mask;
   return "kernel.func @f(%Q: " + q + ", %K: " + k + ", %V: " + values + ", %out: " + out +
          ", %lse: memref<?x?x?xf32>, %sinks: memref<?x?xf32>, %bias: memref<?x?xf32>, %padding: memref<?x?xi8>, "
-         "%document: memref<?xi64>, %allowed: memref<?x?xi8>, %blocks: memref<?x?xi8>, %far: memref<?x?xf32>, "
-         "%near: memref<?x?xf32>, %farSeen: memref<?x?xi8>, %nearSeen: memref<?x?xi8>) {\n kernel.attention q(%Q) "
+         "%document: memref<?xi64>, %allowed: memref<?x?xi8>, %blocks: memref<?x?xi8>, %farBias: memref<?x?xf32>, "
+         "%nearBias: memref<?x?xf32>, %farSeen: memref<?x?xi8>, %nearSeen: memref<?x?xi8>) {\n kernel.attention q(%Q) "
          "k(%K) v(%V) out(%out)" +
          (v.lse ? " lse(%lse)" : "") + (v.sinks ? " sinks(%sinks)" : "") +
          " score {\n ^bb0(%s: f32, %b: index, %h: index, %t: index, %j: index):" + v.score + "\n } mask {" +

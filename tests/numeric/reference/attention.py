@@ -20,7 +20,8 @@ def inputs(size, seed):
             "sinks": uniform(h, largest=3), "query_sinks": uniform(b, h, t, largest=3),
             "rows": np.array([t - 1, 0, t // 2, 0]), "heads": np.array([h - 1, 0]),
              "a": uniform(b, h, t, C), "b": uniform(b, s, C), "places": uniform(h, s + t - 1, D), "near": uniform(h, 80, D),
-            "pairs": uniform(b, 2 * h, t, D), "gates": uniform(2 * h)}
+            "pairs": uniform(b, 2 * h, t, D), "gates": uniform(2 * h),
+            "biases": uniform(h, t, s), "shown": uniform(t, s) < 0.5}
 
 
 def scores(q, k):
@@ -317,6 +318,12 @@ def cached_biased(q, k, v, seen, b, sinks, places):
     return apply(softmax(np.concatenate([far, near], -1)), np.concatenate([v, -v], 2))
 
 
+def cached_tensors(q, k, v, seen, biases, shown):
+    x = scores(q, k) / np.sqrt(D)
+    pieces = [np.where(shown, x + biases, -np.inf), hide(seen, 2 * x + biases[0, 0]), x + 2 * biases]
+    return apply(softmax(np.concatenate(pieces, -1)), np.concatenate([v, -v, v], 2))
+
+
 def beside(s, others, v):
     """Weights of which those of the others, which come first, are left out."""
     others = np.broadcast_to(others, (*s.shape[:-1], others.shape[-1]))
@@ -342,7 +349,7 @@ ENTRIES = [sigmoid_causal, sigmoid_padded, squared_relu, relu_normalised, multip
            log_sum_alone, weights_too, nothing_seen, sums, sums_alone, sums_of_sinks, largest, joined_sums, extremes, nearest, chosen, differential, renormalised, chosen_after,
            over_queries, narrow_weights, eight_keys, cached, cached_apart, joined_products, joined_amid, joined_weights, joined_features,
            joined_queries, latent, wide_heads, narrow_heads, rotated_pairs, relative_positions, transformer_xl, disentangled, disentangled_shared,
-           narrow_distances, cached_causal, cached_biased, sinks_by_hand, sinks_left_out, bucketed]
+           narrow_distances, cached_causal, cached_biased, cached_tensors, sinks_by_hand, sinks_left_out, bucketed]
 
 # Weights in bf16 are off by half a unit in the last of 8 places, 2^-9 of themselves, and sum to 1; the values are up to 1.
 # Weights from a log-sum-exp are off by three roundings of scores up to 24, 4e-6 of themselves; columns sum to at most 37, entropies are at most 5.

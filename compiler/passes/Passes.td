@@ -134,7 +134,7 @@ def FuseAttention : FoveaPass<"graph-fuse-attention"> {
     that split or merge axes, and casts may stand anywhere between.
     After: graph.attention of q, k, v (relabelled to [batch..., T, D], [batch..., S, D], [batch..., S, E]; axes that k or v
     lack are broadcasts), a score region and, for selections of -inf above it, a mask region; captured tensors are
-    read by graph.at. Addends of 0 or -inf, `where(m, 0, -inf)`, are masks as well. Factors of the weights that do not depend on the keys
+    read by graph.at, what is joined along the keys piece by piece (up to eight). Addends of 0 or -inf, `where(m, 0, -inf)`, are masks as well. Factors of the weights that do not depend on the keys
     multiply the result instead.
     A softmax's sink is the op's where it differs by batch axes only; one of each query scales the result, by sigmoid(lse - sink).
     Without a softmax, contract(f(contract(q, k)), v) with f any function of each score becomes a pointwise graph.attention; what makes weights exactly 0 is its mask: selections of 0 or factors 0 of the weights, and -inf before what makes 0 of it.

@@ -163,6 +163,7 @@ class Meaning:
             s = s.times(0.375, u)
         shape = tuple(self.sizes[a] for a in self.axes)
         s = Bounded(np.broadcast_to(s.v, shape), np.broadcast_to(s.e, shape))
+        self.seen = np.broadcast_to(seen, shape)  # of the pieces alone
         self.mask = seen_keys(chain, self.n, self.broken) & seen
         v = self.keys("v", "e") * (2 if chain["values"] == "scaled" else 1)
         y, e = self.pointwise(s, v) if chain["normaliser"] in POINTWISE else self.softmax(s, v)
@@ -209,7 +210,7 @@ class Meaning:
         if over_queries:
             s, mask = Bounded(*(np.swapaxes(x, -1, -2) for x in (s.v, s.e))), np.swapaxes(mask, -1, -2)
         if dropped:
-            mask = np.ones_like(mask)
+            mask = self.seen
         p, e = self.weights(s, mask)
         self.look(s, mask)
         if over_queries:

@@ -129,6 +129,7 @@ private:
     mlir::Value visible;     ///< and that are seen; null: as inside
   };
   void fetchNext(const Span &queries, const Span &keys, mlir::Value row, mlir::Value panel);
+  void fetchSum(const Sum &sum, mlir::Value query, mlir::Value key);
   void forPoints(const Span &queries, const Span &keys, mlir::Value row, mlir::Value panel, mlir::Value all,
                  llvm::function_ref<void(const Points &)> body);
   mlir::Value evaluate(mlir::Block &region, const Points &at, mlir::Value mask, unsigned firstIndex,

@@ -285,24 +285,32 @@ void BackwardTask::fetchNext(const Span &queries, const Span &keys, Value row, V
   code.loop(first, code.add(first, shape.tileRows), 1, [&](Value query) {
     if (failed(rowReads.fetch({code, target, outer, bind}, query, key, shape.panel())))
       result = failure();
-    for (const Sum &sum : sums) {
-      if (!ofRows(sum))
-        continue;
-      Code::Values at;
-      for (Value index : ArrayRef(sum.indices).drop_back()) {
-        auto argument = dyn_cast<BlockArgument>(index); // what is none is the only element of an axis
-        int64_t axis = argument ? int64_t(argument.getArgNumber()) - 1 : -1, batches = batch.size();
-        at.push_back(!argument ? zero : axis < batches ? batch[axis] : query);
-      }
-      at.push_back(placeOf(sum, key));
-      Value memref = mapped(sum.memref);
-      for (int64_t i = 0; i < shape.panel(); i += code.perLine(memref)) {
-        Code::Values place(at);
-        place.back() = code.add(place.back(), i);
-        code.fetch(memref, place, Code::Level::Second);
-      }
-    }
+    for (const Sum &sum : sums)
+      if (ofRows(sum))
+        fetchSum(sum, query, key);
   });
+}
+
+/// A panel's keys from `key` of a query's row.
+void BackwardTask::fetchSum(const Sum &sum, Value query, Value key) {
+  Code::Values at;
+  for (Value index : ArrayRef(sum.indices).drop_back()) {
+    auto argument = dyn_cast<BlockArgument>(index); // what is none is the only element of an axis
+    int64_t axis = argument ? int64_t(argument.getArgNumber()) - 1 : -1, batches = batch.size();
+    at.push_back(!argument ? code.index(0) : axis < batches ? batch[axis] : query);
+  }
+  Value memref = mapped(sum.memref), first = placeOf(sum, key);
+  at.push_back(first);
+  auto lines = [&] {
+    for (int64_t i = 0; i < shape.panel(); i += code.perLine(memref)) {
+      at.back() = code.add(first, i);
+      code.fetch(memref, at, Code::Level::Second);
+    }
+  };
+  if (!sum.guard)
+    return lines();
+  Value isBehind = code.less(code.index(-shape.panel()), first);
+  code.branch(code.logicalAnd(isBehind, code.less(first, code.dim(memref, sum.keyAxis))), lines);
 }
 
 /// Every vector of keys of a tile's rows, a row at a time. Where not `all`, the mask says which lanes are seen.

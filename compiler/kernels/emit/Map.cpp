@@ -142,9 +142,8 @@ LogicalResult MapEmitter::emitItem(Value item) {
   if (blocked && !analysis.stridesLanes())
     block = split(cut.blocks);
   SmallVector<std::pair<int64_t, Value>> fixed;
-  for (int64_t axis = int64_t(cut.sizes.size()) - 1; axis >= 0; --axis)
-    if (axis != analysis.laneAxis() && !analysis.isReduced(axis))
-      fixed.emplace_back(axis, split(cut.sizes[axis]));
+  for (int64_t axis : llvm::reverse(analysis.itemAxes()))
+    fixed.emplace_back(axis, split(cut.sizes[axis]));
   if (!block)
     block = item; // what is left: the slowest digit
   if (!blocked) {

@@ -73,6 +73,7 @@ MapAnalysis::MapAnalysis(kernel::MapOp map)
   collapsible = countCollapsible();
   strided = rank > 1 && !ordered && contiguity(block, lane) < contiguity(block, -1);
   across = sumsAcross();
+  items = orderItems();
 }
 
 void MapAnalysis::analyse(Operation &op) {
@@ -177,6 +178,42 @@ bool MapAnalysis::sumsAcross() {
     auto reduce = dyn_cast<kernel::ReduceOp>(op);
     return (reduce && reduce.getKind() == "argmax") || (isInner(&op) && costOf(op) > 4);
   });
+}
+
+/// Rows that follow each other in memory are foreseen by the processor; what is stored for each is little.
+SmallVector<int64_t> MapAnalysis::orderItems() const {
+  SmallVector<int64_t> order;
+  for (int64_t axis = 0; axis < rank; ++axis)
+    if (axis != lane && !isReduced(axis))
+      order.push_back(axis);
+  if (!ordered && reducesLanes())
+    for (size_t end = 1; end < order.size(); ++end)
+      for (size_t i = end; i > 0 && readsOutside(order[i], order[i - 1]); --i)
+        std::swap(order[i], order[i - 1]);
+  return order;
+}
+
+/// Whether what is read along the reduced axes steps further over `axis` than over `other`, for all that is known.
+bool MapAnalysis::readsOutside(int64_t axis, int64_t other) const {
+  bool further = false;
+  for (Operation &op : block) {
+    if (!isa<kernel::LoadOp>(op) || !isInner(&op))
+      continue;
+    auto [memref, indices] = accessOf(op);
+    SmallVector<int64_t> strides;
+    int64_t offset;
+    if (failed(cast<MemRefType>(memref.getType()).getStridesAndOffset(strides, offset)))
+      return false;
+    auto stepOver = [&](int64_t wanted) {
+      auto found = llvm::find(indices, block.getArgument(wanted));
+      return found == indices.end() ? 0 : strides[found - indices.begin()];
+    };
+    int64_t mine = stepOver(axis), theirs = stepOver(other);
+    if (ShapedType::isDynamic(mine) || ShapedType::isDynamic(theirs) || mine < theirs)
+      return false;
+    further |= mine > theirs;
+  }
+  return further;
 }
 
 int64_t MapAnalysis::countCollapsible() const {

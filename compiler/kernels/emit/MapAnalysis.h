@@ -29,6 +29,9 @@ public:
   /// The first of the axes whose points are stored in row-major order; none where stores never meet.
   std::optional<int64_t> orderedFrom() const { return ordered; }
   bool reducesLanes() const { return isReduced(lane); }
+  /// The axes that are neither reduced nor the lanes', slowest first: as they come, unless rows are reduced along the
+  /// lanes and lie in memory in another order.
+  llvm::ArrayRef<int64_t> itemAxes() const { return items; }
   /// Whether each lane has sums of its own, which need few instructions and read adjacent elements.
   bool reducesAcross() const { return across; }
   /// The number of passes that reduce.
@@ -60,11 +63,13 @@ private:
   bool alongLanes(const Facts &facts) const { return rank != 0 && facts.axes.test(lane); }
   int64_t chooseLaneAxis() const;
   bool sumsAcross();
+  llvm::SmallVector<int64_t> orderItems() const;
+  bool readsOutside(int64_t axis, int64_t other) const;
   int64_t countCollapsible() const;
 
   mlir::Block &block;
   int64_t rank;
-  llvm::SmallVector<int64_t> reduced;
+  llvm::SmallVector<int64_t> reduced, items;
   llvm::SmallBitVector unit; ///< axes of one element, statically
   llvm::SmallBitVector few;  ///< axes of so few that lanes along them would mostly idle
   llvm::DenseMap<mlir::Operation *, Facts> facts;

@@ -109,3 +109,45 @@ kernel.func @evens(%x: memref<?x?xf32>, %y: memref<?x?xf32>, %m: index, %n: inde
 // CHECK: vector.store %[[EVENS]]
 // CHECK: scf.if
 // CHECK: vector.gather
+
+// -----
+
+// Rows that are summed along the lanes are visited as they lie in memory, their heads within a token, whatever the order of the axes.
+kernel.func @rows(%x: memref<?x?x12x32xf32>, %y: memref<?x12x?xf32>, %b: index, %t: index) {
+  %h = arith.constant 12 : index
+  %d = arith.constant 32 : index
+  kernel.map in (%b, %h, %t, %d) {
+  ^bb0(%i: index, %j: index, %k: index, %l: index):
+    %a = kernel.load %x[%i, %k, %j, %l] : memref<?x?x12x32xf32> -> f32
+    %s = kernel.reduce "sum" %a over [3] : f32
+    kernel.store %s, %y[%i, %j, %k] : f32, memref<?x12x?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+// CHECK-LABEL: func.func @rows.run(
+// CHECK: scf.for %[[ITEM:.*]] = %{{.*}} to %{{.*}} step
+// CHECK: %[[HEAD:.*]] = arith.remui %[[ITEM]], %[[HEADS:.*]] : index
+// CHECK: %[[TOKENS:.*]] = arith.divui %[[ITEM]], %[[HEADS]] : index
+// CHECK: %[[TOKEN:.*]] = arith.remui %[[TOKENS]]
+// CHECK: vector.load %{{.*}}[%{{.*}}, %[[TOKEN]], %[[HEAD]], %{{.*}}] : memref<?x?x12x32xf32>
+
+// -----
+
+// Nothing is known about strides that the type does not give: the axes stay in their order.
+kernel.func @strided_rows(%x: memref<?x?x?x?xf32, strided<[?, ?, ?, 1]>>, %y: memref<?x?x?xf32>, %b: index, %h: index, %t: index, %d: index) {
+  kernel.map in (%b, %h, %t, %d) {
+  ^bb0(%i: index, %j: index, %k: index, %l: index):
+    %a = kernel.load %x[%i, %k, %j, %l] : memref<?x?x?x?xf32, strided<[?, ?, ?, 1]>> -> f32
+    %s = kernel.reduce "sum" %a over [3] : f32
+    kernel.store %s, %y[%i, %j, %k] : f32, memref<?x?x?xf32>
+    kernel.yield
+  }
+  kernel.return
+}
+// CHECK-LABEL: func.func @strided_rows.run(
+// CHECK: scf.for %[[ITEM:.*]] = %{{.*}} to %{{.*}} step
+// CHECK: %[[TOKEN:.*]] = arith.remui %[[ITEM]]
+// CHECK: %[[REST:.*]] = arith.divui %[[ITEM]]
+// CHECK: %[[HEAD:.*]] = arith.remui %[[REST]]
+// CHECK: vector.load %{{.*}}[%{{.*}}, %[[TOKEN]], %[[HEAD]], %{{.*}}] : memref<?x?x?x?xf32

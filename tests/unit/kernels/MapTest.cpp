@@ -2,6 +2,7 @@
 #include "tests/unit/kernels/Harness.h"
 
 #include "doctest/doctest.h"
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -154,6 +155,63 @@ kernel.func @twice(%x: memref<?x?x1xf32>, %y: memref<?x?x1xf32>, %m: index, %n: 
   }
   kernel.return
 })";
+
+static const char *const headRowsText = R"(
+// Sums of heads' rows that lie token by token, and a number of each row that ids names.
+kernel.func @head_sums(%x: memref<?x?x3x5xf32>, %w: memref<?xf32>, %ids: memref<?x3x?xi64>, %y: memref<?x3x?xf32>, %b: index, %t: index) {
+  %c0 = arith.constant 0 : index
+  %v = memref.dim %w, %c0 : memref<?xf32>
+  %h = arith.constant 3 : index
+  %d = arith.constant 5 : index
+  kernel.map in (%b, %h, %t, %d) {
+  ^bb0(%i: index, %j: index, %k: index, %l: index):
+    %id = kernel.load %ids[%i, %j, %k] : memref<?x3x?xi64> -> i64
+    %r = arith.index_cast %id : i64 to index
+    kernel.check 1 %r in [%c0, %v) at "m.fov:1:2"
+    %c = kernel.load %w[%r] : memref<?xf32> -> f32
+    %a = kernel.load %x[%i, %k, %j, %l] : memref<?x?x3x5xf32> -> f32
+    %s = kernel.reduce "sum" %a over [3] : f32
+    %z = arith.addf %s, %c : f32
+    kernel.store %z, %y[%i, %j, %k] : f32, memref<?x3x?xf32>
+    kernel.yield
+  }
+  kernel.return
+})";
+
+TEST_CASE("rows that are visited as they lie in memory: results and failures are those of the axes' order") {
+  for (const Target *target : runnableTargets()) {
+    Kernels kernels(headRowsText, *target);
+    for (int64_t t : oddSizes) {
+      INFO(target->name.str() << " t " << t);
+      Array<float> x({2, t, 3, 5}), w({7}), y({2, 3, t});
+      Array<int64_t> ids({2, 3, t});
+      for (int64_t i = 0; i < x.size(); ++i)
+        x[i] = float(i % 91);
+      for (int64_t i = 0; i < 7; ++i)
+        w[i] = float(1000 * i);
+      for (int64_t i = 0; i < ids.size(); ++i)
+        ids[i] = i % 7;
+      CHECK(kernels.run("head_sums", {x, w, ids, y, 2, t}, 3).empty());
+      for (int64_t i = 0; i < 2; ++i)
+        for (int64_t j = 0; j < 3; ++j)
+          for (int64_t k = 0; k < t; ++k) {
+            float sum = w[ids.at(i, j, k)];
+            for (int64_t l = 0; l < 5; ++l)
+              sum += x.at(i, k, j, l);
+            CHECK(y.at(i, j, k) == sum); // whole numbers: any order of additions
+          }
+      // The last token of the first head comes before the first one of the second.
+      ids.at(1, 0, t - 1) = 7;
+      ids.at(1, 1, 0) = 8;
+      std::vector<Failure> failures = kernels.run("head_sums", {x, w, ids, y, 2, t});
+      REQUIRE(failures.size() == 2);
+      auto byIndex = [](const Failure &x, const Failure &y) { return x.index < y.index; };
+      Failure first = *std::min_element(failures.begin(), failures.end(), byIndex);
+      CHECK(first.index == (3 * t + t - 1) * 5);
+      CHECK(first.value == 7);
+    }
+  }
+}
 
 TEST_CASE("axes of one element") {
   for (const Target *target : runnableTargets()) {

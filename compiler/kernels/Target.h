@@ -33,6 +33,8 @@ struct Target {
   llvm::StringLiteral required;
   /// The precision for which this is another target than its level; F32: a level.
   Precision precision;
+  /// LLVM's intrinsic for x * 2^n of a vector of f32, rounded once; "" where there is none.
+  llvm::StringLiteral scale;
   DotProduct bf16;       ///< sums(f32, pairs, pairs); kBlock 1 where there is none: f32 multiply-adds
   DotProduct i8;         ///< sums(i32, unsigned quads, signed quads), or kBlock 2: pairs of i16 to i32, to be added
   int64_t vectorLength;  ///< lanes of a vector register

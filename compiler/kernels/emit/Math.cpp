@@ -4,6 +4,7 @@
 
 #include "compiler/kernels/emit/Elementwise.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include <limits>
 
@@ -99,8 +100,20 @@ Value MathBuilder::pairedPolynomial(Value x, ArrayRef<double> coefficients) {
   return terms[0];
 }
 
-/// x * 2^exponent for exponents (i32) within [-252, 254], in two exact steps but for the last rounding.
-Value MathBuilder::scaleByPowerOfTwo(Value x, Value exponent) {
+/// x * 2^n for whole n within [-252, 254] and NaN: `shifted` is n + roundingShift. By the target's instruction, or in
+/// two steps that are exact but for the last rounding.
+Value MathBuilder::scaleByPowerOfTwo(Value x, Value n, Value shifted) {
+  auto vector = dyn_cast<VectorType>(x.getType());
+  if (vector && !target.scale.empty() && vector.getNumElements() == target.vectorLength) {
+    auto integer = [&](int bits, int64_t value) -> Value {
+      return arith::ConstantOp::create(b, loc, b.getIntegerAttr(b.getIntegerType(bits), value));
+    };
+    Value everyLane = integer(vector.getNumElements(), -1), roundingOfTheMode = integer(32, 4);
+    return LLVM::CallIntrinsicOp::create(b, loc, vector, b.getStringAttr(target.scale),
+                                         ValueRange{x, n, x, everyLane, roundingOfTheMode})
+        .getResult(0);
+  }
+  Value exponent = arith::SubIOp::create(b, loc, bits(shifted), bits(constant(x, roundingShift)));
   Type i = exponent.getType();
   auto power = [&](Value e) {
     Value biased = arith::AddIOp::create(b, loc, e, emitSplat(b, loc, i, 127));
@@ -117,22 +130,20 @@ Value MathBuilder::exp(Value x) {
   x = clamp(x, -104.0, 89.0);
   Value shifted = fma(x, constant(x, 1.4426950408889634), constant(x, roundingShift));
   Value n = sub(shifted, constant(x, roundingShift));
-  Value exponent = arith::SubIOp::create(b, loc, bits(shifted), bits(constant(x, roundingShift)));
   Value r = fma(n, constant(x, -ln2Low), fma(n, constant(x, -ln2High), x));
   // e^r = 1 + r + r^2 q(r), |r| <= ln 2 / 2: 3.8e-9
   Value q = polynomial(r, {0.49999994, 0.16666521, 0.04166839, 0.00836871, 0.0013814613});
   Value y = add(fma(mul(r, r), q, r), constant(x, 1));
-  return scaleByPowerOfTwo(y, exponent);
+  return scaleByPowerOfTwo(y, n, shifted);
 }
 
 Value MathBuilder::exp2(Value x) {
   x = clamp(x, -151.0, 129.0);
   Value shifted = add(x, constant(x, roundingShift));
-  Value r = sub(x, sub(shifted, constant(x, roundingShift)));
-  Value exponent = arith::SubIOp::create(b, loc, bits(shifted), bits(constant(x, roundingShift)));
+  Value n = sub(shifted, constant(x, roundingShift)), r = sub(x, n);
   // 2^r = 1 + r q(r), |r| <= 1/2: 1.6e-8
   Value q = polynomial(r, {0.6931472, 0.24022648, 0.055503324, 0.009618437, 0.0013398874, 0.00015353362});
-  return scaleByPowerOfTwo(fma(r, q, constant(x, 1)), exponent);
+  return scaleByPowerOfTwo(fma(r, q, constant(x, 1)), n, shifted);
 }
 
 Value MathBuilder::log(Value x) {

@@ -59,7 +59,7 @@ private:
   /// Coefficients from degree 0 upwards, by Horner's rule.
   mlir::Value polynomial(mlir::Value x, llvm::ArrayRef<double> coefficients);
   mlir::Value pairedPolynomial(mlir::Value x, llvm::ArrayRef<double> coefficients);
-  mlir::Value scaleByPowerOfTwo(mlir::Value x, mlir::Value exponent);
+  mlir::Value scaleByPowerOfTwo(mlir::Value x, mlir::Value n, mlir::Value shifted);
   mlir::Value sinOrCos(mlir::Value x, int64_t quarterTurns);
   mlir::Value log2Wide(mlir::Value x);
   mlir::Value exp2Wide(mlir::Value x);

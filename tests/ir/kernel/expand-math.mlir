@@ -1,6 +1,7 @@
 // Elementary functions become polynomials; what LLVM has instructions for stays.
 // RUN: fovea-opt %s --kernel-expand-math=target=x86-64-v3 | FileCheck %s --check-prefixes=CHECK,FMA
 // RUN: fovea-opt %s --kernel-expand-math=target=x86-64 | FileCheck %s --check-prefixes=CHECK,MUL
+// RUN: fovea-opt %s --kernel-expand-math=target=x86-64-v4 | FileCheck %s --check-prefix=SCALE
 
 // CHECK-LABEL: func.func @exp(
 func.func @exp(%x: vector<8xf32>) -> vector<8xf32> {
@@ -10,6 +11,19 @@ func.func @exp(%x: vector<8xf32>) -> vector<8xf32> {
   // MUL: arith.mulf
   %y = math.exp %x : vector<8xf32>
   return %y : vector<8xf32>
+}
+
+// A power of two is one instruction for a whole vector where there is one; for a number alone it is two products, of the same bits.
+// SCALE-LABEL: func.func @scales(
+func.func @scales(%x: vector<16xf32>, %y: f32) -> (vector<16xf32>, f32) {
+  // SCALE: llvm.call_intrinsic "llvm.x86.avx512.mask.scalef.ps.512"
+  // SCALE-NOT: arith.shli {{.*}} : vector
+  %a = math.exp %x : vector<16xf32>
+  // SCALE: arith.shli
+  // SCALE-NOT: llvm.call_intrinsic
+  %b = math.exp %y : f32
+  // SCALE: return
+  return %a, %b : vector<16xf32>, f32
 }
 
 // CHECK-LABEL: func.func @stays(

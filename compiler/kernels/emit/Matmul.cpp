@@ -6,8 +6,9 @@
 // bits depend on its row of A and its column of B alone. A block that is one tile takes as many panels at once as keep
 // enough chains in flight.
 //
-// A B that is not packed is packed first where several blocks of rows read it: by tasks of its own, into memory that
-// all tasks share. Otherwise each task packs its panels into its scratch, or reads them in place.
+// A B that is not packed is packed once where several blocks of rows read it: by the tasks of the first block, which
+// run before the others, into memory that all tasks share. Otherwise each task packs its panels into its scratch, or
+// reads them in place.
 //
 // Tile functions (MatmulTile) leave their sums in a tile of scratch that stays in the first-level cache, and the
 // epilogue reads them there: it is emitted once (plain and masked) for all tile shapes.
@@ -31,8 +32,6 @@ constexpr int64_t fewestRows = 48, mostRows = 256;
 constexpr int64_t taskWork = int64_t(1) << 19;
 /// Below this many rows an unpacked B is read in place.
 constexpr int64_t packRows = 16;
-/// Elements that a task packs at least.
-constexpr int64_t packWork = int64_t(1) << 15;
 
 /// kernel.matmul's operands as values of the function that is being written.
 struct Operands {
@@ -47,10 +46,9 @@ struct Grid {
   Code::Values batch;
   Value m, k, n; ///< k: steps of a tile
   Value panels, rowsPerBlock, rowBlocks, panelsPerBlock, panelBlocks, tasks;
-  Value matrices; ///< the product of `batch`
-  // Of a B that is packed by tasks before the others:
-  Value packsFirst; ///< whether it is
-  Value panelsPerPacking, packings;
+  Value matrices;   ///< the product of `batch`
+  Value packsFirst; ///< whether the tasks of the first block of rows run before the others and pack B for all
+  Value firstTasks; ///< how many these are; none where there are no others
 };
 
 Grid gridOf(Code &code, const Operands &operands, const TileShape &tile) {
@@ -79,8 +77,7 @@ Grid gridOf(Code &code, const Operands &operands, const TileShape &tile) {
     g.matrices = code.mul(g.matrices, size);
   g.tasks = code.mul(code.mul(g.rowBlocks, g.panelBlocks), g.matrices);
   g.packsFirst = operands.packed ? code.boolean(false) : code.less(one, g.rowBlocks);
-  g.panelsPerPacking = code.ceilDiv(code.index(packWork), code.mul(code.max(g.k, one), tile.panel()));
-  g.packings = code.ceilDiv(code.mul(g.matrices, g.panels), g.panelsPerPacking);
+  g.firstTasks = code.select(g.packsFirst, code.mul(g.panelBlocks, g.matrices), code.index(0));
   return g;
 }
 
@@ -123,24 +120,22 @@ public:
     return layout.bytes();
   }
 
-  /// Packs the panels of one task of those that run before the others.
-  void runPacking(Value task) {
-    Value first = code.mul(task, grid.panelsPerPacking), all = code.mul(grid.matrices, grid.panels);
-    code.loop(first, code.min(code.add(first, grid.panelsPerPacking), all), 1, [&](Value panel) {
-      Code::Values at = delinearize(code, code.div(panel, grid.panels), grid.batch);
-      batch.assign(at.begin(), at.end());
-      pack(code.rem(panel, grid.panels), allPanels, code.mul(panel, grid.k));
-    });
-  }
-
-  void run(Value task) {
-    Code::Values at = delinearize(code, task, sizes());
+  /// `packs`: whether it is one of the first block of rows, which run before the others.
+  void run(Value task, Value packs) {
+    Value one = code.index(1), zero = code.index(0);
+    Value others = code.logicalAnd(grid.packsFirst, code.logicalNot(packs));
+    Code::Values sizes(grid.batch);
+    sizes.push_back(code.select(packs, one, code.sub(grid.rowBlocks, code.select(others, one, zero))));
+    sizes.push_back(grid.panelBlocks);
+    Code::Values at = delinearize(code, task, sizes);
     batch.assign(at.begin(), at.end() - 2);
+    packsNow = packs;
     firstPanel = code.index(0);
     for (auto [size, index] : llvm::zip(grid.batch, batch))
       firstPanel = code.add(code.mul(firstPanel, size), index);
     firstPanel = code.select(grid.packsFirst, code.mul(firstPanel, grid.panels), code.index(0));
-    Value rowBegin = code.mul(at[at.size() - 2], grid.rowsPerBlock);
+    Value rowBlock = code.add(at[at.size() - 2], code.select(others, one, zero));
+    Value rowBegin = code.mul(rowBlock, grid.rowsPerBlock);
     Value rowEnd = code.min(code.add(rowBegin, grid.rowsPerBlock), grid.m);
     panelBegin = code.mul(at.back(), grid.panelsPerBlock);
     panelEnd = code.min(code.add(panelBegin, grid.panelsPerBlock), grid.panels);
@@ -155,12 +150,6 @@ private:
   static Type element(Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); }
   /// Elements of B that one step of k reads of a panel.
   int64_t rowLength() const { return tile.panel() * operands.kBlock; }
-
-  Code::Values sizes() {
-    Code::Values all(grid.batch);
-    all.append({grid.rowBlocks, grid.panelBlocks});
-    return all;
-  }
 
   /// Panels at once for a block of so many rows.
   Value panelsFor(Value rows) {
@@ -181,15 +170,13 @@ private:
       Value whole = code.compare(arith::CmpIPredicate::sle, code.mul(last, tile.panel()), grid.n);
       Value unit = code.equal(lastStride(code, operands.rhs), code.index(1));
       inPlace = code.logicalAnd(code.logicalAnd(direct, whole), unit);
-      code.branch(code.logicalNot(code.logicalOr(inPlace, grid.packsFirst)),
-                  [&] { code.loop(p, last, 1, [&](Value q) { pack(q, packed, code.mul(code.sub(q, p), grid.k)); }); });
+      Value packed = code.logicalOr(inPlace, code.logicalAnd(grid.packsFirst, code.logicalNot(packsNow)));
+      code.branch(code.logicalNot(packed), [&] { code.loop(p, last, 1, [&](Value q) { pack(q, p); }); });
     }
     Value tiles = code.ceilDiv(count, tile.rows);
     Value height = code.div(count, tiles), taller = code.rem(count, tiles);
     severalTiles = code.less(code.index(1), tiles);
-    manyTiles = code.less(code.index(linesOf(tile, rowLength(), element(operands.rhs)) - 1), tiles);
     code.loop(code.index(0), tiles, 1, [&](Value i) {
-      turn = i;
       Value row = code.add(begin, code.add(code.mul(i, height), code.min(i, taller)));
       Value rows = code.add(height, code.select(code.less(i, taller), code.index(1), code.index(0)));
       if (fetch) // while the tile multiplies; of what the second-level cache holds it costs more than it gains
@@ -199,6 +186,7 @@ private:
                       [&](Value c) { fetch(batch, code.add(row, r), code.add(columnBegin, c)); });
           });
         });
+      chooseFetches(i, tiles, code.add(row, rows), p);
       multiply(row, rows, p, last, inPlace);
       if (operands.hidesLhs || operands.hidesRhs)
         code.branch(anyNotFinite(rows, columns), [&] { multiplyCarefully(row, rows, p, columns, inPlace); });
@@ -206,10 +194,12 @@ private:
     });
   }
 
-  /// Copies panel `q` of B to rows of `panels` from `at`.
-  void pack(Value q, Value panels, Value at) {
-    packPanel(code, {operands.rhs, batch, grid.k, grid.n}, code.mul(q, tile.panel()), panels, at);
+  /// Copies panel `q` of B, of a task's group that begins with `p`, to where the tile reads it.
+  void pack(Value q, Value p) {
+    packPanel(code, {operands.rhs, batch, grid.k, grid.n}, code.mul(q, tile.panel()), ownPanels(),
+              code.mul(originOf(q, p), grid.k));
   }
+  Value ownPanels() { return code.select(grid.packsFirst, allPanels, packed); }
 
   /// sums = the tile at `row` with panels [p, last): one call of the function for that many rows.
   void multiply(Value row, Value rows, Value p, Value last, Value inPlace) {
@@ -285,9 +275,12 @@ private:
   }
 
   void call(int rows, Value row, Value p, Value last, bool inPlace) {
-    TileFunction f{
-        rows,           panelsOf(tile, rows), true, !inPlace, 0, false, element(operands.lhs), element(operands.rhs),
-        operands.kBlock};
+    TileFunction f{.rows = rows,
+                   .panels = panelsOf(tile, rows),
+                   .packedRhs = !inPlace,
+                   .lhsElement = element(operands.lhs),
+                   .rhsElement = element(operands.rhs),
+                   .kBlock = operands.kBlock};
     Code::Values arguments{nullptr, rhsView(inPlace), sums, row, grid.k};
     for (int i = 0; i < f.panels; ++i) {
       // Beyond the last panel the last one is computed again.
@@ -304,25 +297,81 @@ private:
       arguments.append(rows - 1, arguments.back());
     if (inPlace || f.fetchOwn || f.widensBytes())
       return withLhs(emit);
-    // The tiles of a panel take turns: evenly where they are many, otherwise the first two do it. A single tile, which
-    // waits for its own panel, would only be held up.
-    int lines = linesOf(tile, rowLength(), f.rhsElement);
+    size_t common = arguments.size();
     auto fetching = [&](int linesAhead) {
       f.linesAhead = linesAhead;
-      Value before = code.mul(code.min(turn, code.index(lines / linesAhead - 1)), linesAhead);
-      Value skipped = code.div(code.mul(before, grid.k), code.index(lines));
-      arguments.push_back(code.add(code.mul(code.add(originOf(p, p), 1), grid.k), skipped));
+      arguments.push_back(fetched);
+      f.anyStep = !operands.packed;
+      if (f.anyStep)
+        arguments.push_back(fetchStep);
       withLhs(emit);
-      arguments.pop_back();
+      arguments.truncate(common);
     };
-    // What a task packs into its scratch is near.
+    // What a task packs into its scratch is near. A single tile, which waits for its own panel, would only be held up.
     Value fetches = operands.packed ? severalTiles : code.logicalAnd(severalTiles, grid.packsFirst);
     code.branch(
-        fetches, [&] { code.branch(manyTiles, [&] { fetching(1); }, [&] { fetching(std::max(1, lines / 2)); }); },
+        fetches, [&] { code.branch(fetchesMuch, [&] { fetching(mostLines()); }, [&] { fetching(1); }); },
         [&] {
           f.linesAhead = 0;
+          f.anyStep = false;
           withLhs(emit);
         });
+  }
+
+  /// Lines that a tile fetches in turn at most: two such tiles fetch a panel, and one the rows of the next.
+  int mostLines() const { return std::max(1, linesOf(tile, rowLength(), element(operands.rhs)) / 2); }
+
+  /// What tile `i` of panel `p` fetches for later ones while it multiplies, which would otherwise wait for each line.
+  ///
+  /// The next panel, or the first one again where other rows follow: its tiles take turns, evenly where they are many,
+  /// otherwise the first ones do it. The tiles of the first panel, which read their rows from far away, fetch those of
+  /// the next tile, from row `next` on; their last ones fetch the panel. The last tile of all fetches the rows of the
+  /// first one that follows. What lies beyond the operands is harmless.
+  void chooseFetches(Value i, Value tiles, Value next, Value p) {
+    Value zero = code.index(0), isFirst = code.equal(p, zero), isLast = code.equal(code.add(p, 1), grid.panels);
+    int lines = linesOf(tile, rowLength(), element(operands.rhs)), shares = lines / mostLines();
+    Value unit = code.equal(a.columnStride(), code.index(1));
+    Value readsRows = code.logicalAnd(unit, isFirst), left = code.sub(tiles, i), follows = code.less(next, grid.m);
+    Value isEnd = code.logicalAnd(code.logicalAnd(isLast, follows), code.equal(left, code.index(1)));
+    Value fetchesRows =
+        code.logicalOr(code.logicalAnd(readsRows, code.less(code.index(shares), left)), code.logicalAnd(unit, isEnd));
+    Value manyTiles = code.less(code.index(lines - 1), tiles);
+    fetchesMuch = code.logicalOr(code.logicalOr(readsRows, isEnd), code.logicalNot(manyTiles));
+    Value turn = code.max(code.select(readsRows, code.sub(code.index(shares), left), i), zero);
+    Value lineCount = code.select(fetchesMuch, code.index(mostLines()), code.index(1));
+    // Lines of each `lines` that others fetch before.
+    Value before = code.min(code.mul(turn, lineCount), code.sub(code.index(lines), lineCount));
+    Value again = code.logicalAnd(isLast, follows), panel = code.select(again, zero, code.add(p, 1));
+    Value bytes = code.mul(lineCount, tile.target.lineBytes);
+    Value skipped = code.mul(code.div(code.mul(before, grid.k), code.index(lines)), rowBytes());
+    Value address = code.add(code.addressOf(rhsView(false), {code.mul(originOf(panel, p), grid.k), zero}), skipped);
+    fetchStep = bytes;
+    if (!operands.packed) {
+      auto [source, step] = sourceOf(panel, turn, skipped, bytes);
+      Value fetchesSource = code.logicalAnd(packsNow, code.logicalNot(code.logicalOr(again, fetchesRows)));
+      address = code.select(fetchesSource, source, address);
+      fetchStep = code.select(fetchesSource, step, bytes);
+    }
+    fetched = code.select(fetchesRows, code.addressOf(a.memref, {next, zero}), address);
+  }
+
+  int64_t rowBytes() const { return rowLength() * element(operands.rhs).getIntOrFloatBitWidth() / 8; }
+
+  /// Where a tile begins to fetch panel `panel` of a B that is not packed yet, and how far it moves on. Rows that are
+  /// adjacent lie like a panel; of adjacent columns each tile fetches a line of each row, of a part of the rows.
+  std::pair<Value, Value> sourceOf(Value panel, Value turn, Value skipped, Value bytes) {
+    Matrix b = matrixAt(code, operands.rhs, batch);
+    Value column = code.mul(panel, tile.panel());
+    Value begin = code.addressOf(b.memref, {code.index(0), column});
+    int64_t perRow = std::max<int64_t>(1, rowBytes() / tile.target.lineBytes);
+    int64_t parts = std::max<int64_t>(1, linesOf(tile, rowLength(), element(operands.rhs)) / perRow);
+    Value part = code.select(fetchesMuch, turn, code.div(turn, code.index(perRow)));
+    Value line = code.select(fetchesMuch, code.index(0), code.rem(turn, code.index(perRow)));
+    Value row = code.div(code.mul(code.min(part, code.index(parts - 1)), grid.k), code.index(parts));
+    Value stride = code.mul(b.rowStride(), element(operands.rhs).getIntOrFloatBitWidth() / 8);
+    Value across = code.add(code.add(begin, code.mul(row, stride)), code.mul(line, tile.target.lineBytes));
+    Value unit = code.equal(b.columnStride(), code.index(1));
+    return {code.select(unit, across, code.add(begin, skipped)), code.select(unit, stride, bytes)};
   }
 
   void withLhs(llvm::function_ref<void(bool unit)> emit) {
@@ -336,10 +385,8 @@ private:
     if (inPlace)
       return matrixAt(code, operands.rhs, batch, /*assumeUnit=*/true).memref;
     auto type = matrixType(element(operands.rhs), rowLength(), 1, rowLength());
-    if (!operands.packed) {
-      auto viewOf = [&](Value memref) { return memref::CastOp::create(code.b, code.loc, type, memref).getResult(); };
-      return code.select(grid.packsFirst, viewOf(allPanels), viewOf(packed));
-    }
+    if (!operands.packed)
+      return memref::CastOp::create(code.b, code.loc, type, ownPanels());
     auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, operands.rhs);
     SmallVector<OpFoldResult> sizes{code.mul(grid.panels, grid.k), code.b.getIndexAttr(rowLength())};
     SmallVector<OpFoldResult> strides{code.b.getIndexAttr(rowLength()), code.b.getIndexAttr(1)};
@@ -369,10 +416,11 @@ private:
   Epilogue epilogue;
   Fetch fetch;
   Code::Values batch;
-  Value sums, packed, panelBegin, panelEnd, direct;
-  Value allPanels, firstPanel;   ///< panels that are packed first, and the number of this matrix's first one
-  Value turn;                    ///< which tile of its panels a tile is
-  Value severalTiles, manyTiles; ///< whether there are others, and enough to share fetching evenly
+  Value sums, packed, panelBegin, panelEnd, direct, packsNow;
+  Value allPanels, firstPanel; ///< panels that are packed first, and the number of this matrix's first one
+  Value severalTiles;          ///< whether a panel has more than one
+  Value fetched, fetchStep;    ///< where a tile begins to fetch, and how far it moves on
+  Value fetchesMuch;           ///< whether it fetches several lines in turn
   Matrix a;
 };
 
@@ -383,13 +431,13 @@ public:
   FailureOr<Value> emitTasks(OpBuilder &builder, IRMapping &outer) override {
     Code code = codeAt(builder);
     Grid grid = gridOf(code, operands(outer), tile);
-    return code.select(grid.packsFirst, grid.packings, grid.tasks);
+    return code.select(grid.packsFirst, grid.firstTasks, grid.tasks);
   }
 
   FailureOr<Value> emitFinish(OpBuilder &builder, IRMapping &outer) override {
     Code code = codeAt(builder);
     Grid grid = gridOf(code, operands(outer), tile);
-    return code.select(grid.packsFirst, grid.tasks, code.index(0));
+    return code.select(grid.packsFirst, code.sub(grid.tasks, grid.firstTasks), code.index(0));
   }
 
   FailureOr<Value> emitShared(OpBuilder &builder, IRMapping &outer) override {
@@ -420,17 +468,9 @@ public:
         fetchOf(code, outer));
     task.reserve(arguments.scratch);
     task.share(arguments.shared);
-    Value first = code.select(grid.packsFirst, grid.packings, code.index(0));
-    auto products = [&] {
-      code.loop(arguments.begin, arguments.end, 1, [&](Value index) { task.run(code.sub(index, first)); });
-    };
-    if (mapped.packed) {
-      products();
-      return result;
-    }
-    code.branch(
-        code.less(arguments.begin, first),
-        [&] { code.loop(arguments.begin, arguments.end, 1, [&](Value index) { task.runPacking(index); }); }, products);
+    Value packs = code.less(arguments.begin, grid.firstTasks);
+    Value first = code.select(packs, code.index(0), grid.firstTasks);
+    code.loop(arguments.begin, arguments.end, 1, [&](Value index) { task.run(code.sub(index, first), packs); });
     return result;
   }
 
@@ -483,8 +523,6 @@ private:
     for (Operation &inner : block)
       if (auto load = dyn_cast<kernel::LoadOp>(inner))
         add(load.getSource(), load.getIndices());
-      else if (auto store = dyn_cast<kernel::StoreOp>(inner))
-        add(store.getTarget(), store.getIndices());
     if (accesses.empty())
       return nullptr;
     return [&code, &outer, points, accesses](ValueRange batch, Value m, Value n) {

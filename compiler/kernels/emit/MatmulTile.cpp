@@ -16,7 +16,7 @@ static constexpr int64_t stepsPerFetch = 4;
 static constexpr int64_t ownAhead = 6144;
 /// Steps ahead of which a tile fetches its elements of an A whose rows are adjacent: each step reads another line, of a
 /// page of its own where A is wide, which the processor does not foresee.
-static constexpr int64_t lhsAhead = 16;
+static constexpr int64_t lhsAhead = 32;
 
 int panelsOf(const TileShape &tile, int rows) {
   auto fits = [&](int panels) {
@@ -44,7 +44,7 @@ static std::string nameOf(const TileFunction &f, const TileShape &tile) {
   return ("fovea_tile_" + Twine(f.rows) + "x" + Twine(f.panels) + "x" + Twine(tile.vectors) + "x" + Twine(tile.lanes) +
           "_" + letter(f.lhsElement) + (f.unitLhs ? "u" : "s") + "_" + letter(f.rhsElement) +
           (f.packedRhs ? "p" : "n") + (f.linesAhead ? "a" + std::to_string(f.linesAhead) : "") +
-          (f.fetchOwn ? "o" : "") + (f.kBlock > 1 ? "_dot" + std::to_string(f.kBlock) : ""))
+          (f.anyStep ? "s" : "") + (f.fetchOwn ? "o" : "") + (f.kBlock > 1 ? "_dot" + std::to_string(f.kBlock) : ""))
       .str();
 }
 
@@ -61,13 +61,12 @@ int linesOf(const TileShape &tile, int64_t rowLength, Type element) {
   return std::max<int>(1, stepsPerFetch * rowLength * element.getIntOrFloatBitWidth() / 8 / tile.target.lineBytes);
 }
 
-/// Fetches into the second-level cache what the tiles of the next panel will read: a panel comes from further away
-/// once, and its first tile would wait for every line of it. Addresses beyond B are harmless.
-static void fetchAhead(Code &code, const TileFunction &f, Value b, Value from, Value k) {
-  int64_t perLine = code.perLine(b);
-  Value first = code.mul(code.div(k, code.index(stepsPerFetch)), f.linesAhead * perLine);
+/// Fetches into the second-level cache what later tiles will read: lines from address `from` on, which moves on by
+/// `step` bytes each time.
+static void fetchAhead(Code &code, const TileFunction &f, Value from, Value step, Value k) {
+  Value first = code.mul(code.div(k, code.index(stepsPerFetch)), step);
   for (int line = 0; line < f.linesAhead; ++line)
-    code.fetch(b, {from, code.add(first, line * perLine)}, Code::Level::Second);
+    code.fetch(from, code.add(first, line * code.target.lineBytes), Code::Level::Second);
 }
 
 /// Fetches the lines of the tile's own panels that begin in step `step`, some kilobytes ahead of their use: a tile that
@@ -119,16 +118,18 @@ static void writeTile(Code &code, const TileFunction &f, const TileShape &tile, 
                            : code.loadElements(b, {at, columns.back()}, vectorLength);
     };
   bool keepsOrder = f.widensBytes() && unroll > 1, fetchesLhs = !f.unitLhs && f.packedRhs;
+  Value from = body.getArguments().drop_back(f.anyStep).back();
+  Value step = f.anyStep ? body.getArguments().back() : code.index(f.linesAhead * tile.target.lineBytes);
   if (f.linesAhead || f.fetchOwn || keepsOrder || fetchesLhs)
-    loop.every = [&](Value k, int step) {
+    loop.every = [&](Value k, int number) {
       if (keepsOrder)
         code.keepOrder();
       if (fetchesLhs)
         code.fetch(a, {rows.front(), code.mul(code.add(k, lhsAhead), f.kBlock)}, Code::Level::First);
       if (f.fetchOwn)
-        fetchOwn(code, tile, tile.panel() * f.kBlock, b, offsets, k, step);
-      else if (f.linesAhead && step % stepsPerFetch == 0)
-        fetchAhead(code, f, b, body.getArguments().back(), k);
+        fetchOwn(code, tile, tile.panel() * f.kBlock, b, offsets, k, number);
+      else if (f.linesAhead && number % stepsPerFetch == 0)
+        fetchAhead(code, f, from, step, k);
     };
   Code::Values zero(f.rows * vectors, f.sumsIntegers() ? code.splatInt(0) : code.splat(0));
   Code::Values sums = multiplyAccumulate(code, loop, code.index(0), k, zero);
@@ -149,7 +150,7 @@ func::FuncOp tileFunction(Code &code, Operation *module, const TileFunction &f, 
       f.packedRhs ? matrixType(f.rhsElement, rowLength, 1, rowLength) : matrixType(f.rhsElement, any, 1),
       tileType(f.sumsIntegers() ? Type(code.b.getI32Type()) : code.b.getF32Type(), tile), index, index};
   int again = f.readsByRow(f.panels * tile.vectors) ? f.rows - 1 : 0;
-  inputs.append(f.panels + again + (f.linesAhead ? 1 : 0), index);
+  inputs.append(f.panels + again + (f.linesAhead ? 1 : 0) + (f.anyStep ? 1 : 0), index);
   OpBuilder builder = OpBuilder::atBlockEnd(&module->getRegion(0).front());
   Location loc = UnknownLoc::get(context);
   auto function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(inputs, {}));

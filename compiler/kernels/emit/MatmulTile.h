@@ -26,10 +26,11 @@ int mostPanels(const TileShape &tile);
 /// A tile function: out[r, panel p's columns] = sum over k of a[row + r, k] b(p, k), all rows inside.
 struct TileFunction {
   int rows, panels;
-  bool unitLhs;   // columns of A are adjacent
-  bool packedRhs; // B is [rows, panel], panel p begins at row offset[p]; otherwise at column offset[p]
-  int linesAhead; // fetched every few steps; where any, there is one more argument: the row of B to begin with
-  bool fetchOwn;  // its own panels' rows are fetched ahead of their use
+  bool unitLhs = true;   // columns of A are adjacent
+  bool packedRhs;        // B is [rows, panel], panel p begins at row offset[p]; otherwise at column offset[p]
+  int linesAhead = 0;    // fetched every few steps; where any, there is one more argument: the address to begin with
+  bool anyStep = false;  // these lie as far apart as one more argument says, otherwise one after the other
+  bool fetchOwn = false; // its own panels' rows are fetched ahead of their use
   mlir::Type lhsElement, rhsElement;
   int64_t kBlock; // above 1: a step of k is a dot product of so many numbers
   bool sumsIntegers() const { return kBlock > 1 && rhsElement.isInteger(8); }
@@ -48,7 +49,8 @@ mlir::MemRefType tileType(mlir::Type sum, const TileShape &tile);
 /// A matrix with these strides, as tile functions take it.
 mlir::MemRefType matrixType(mlir::Type element, int64_t rowStride, int64_t columnStride,
                             int64_t columns = mlir::ShapedType::kDynamic);
-/// Lines of a packed panel that a tile reads in the steps of one fetch; `rowLength` elements in each step.
+/// Lines of a packed panel that a tile reads in the steps after which it fetches again; `rowLength` elements in each
+/// step.
 int linesOf(const TileShape &tile, int64_t rowLength, mlir::Type element);
 /// The module's function of that kind, which is made where there is none.
 mlir::func::FuncOp tileFunction(Code &code, mlir::Operation *module, const TileFunction &f, const TileShape &tile);

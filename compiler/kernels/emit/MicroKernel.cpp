@@ -134,6 +134,17 @@ void Code::fetch(Value memref, ValueRange indices, Level level) {
   memref::PrefetchOp::create(b, loc, memref, indices, /*isWrite=*/false, /*localityHint=*/level == Level::First ? 3 : 2,
                              /*isDataCache=*/true);
 }
+void Code::fetch(Value address, Value bytes, Level level) {
+  auto wide = [&](Value index) -> Value { return arith::IndexCastOp::create(b, loc, b.getI64Type(), index); };
+  auto type = LLVM::LLVMPointerType::get(b.getContext());
+  Value begin = LLVM::IntToPtrOp::create(b, loc, type, wide(address));
+  Value pointer = LLVM::GEPOp::create(b, loc, type, b.getI8Type(), begin, ValueRange{wide(bytes)});
+  LLVM::Prefetch::create(b, loc, pointer, /*rw=*/0, /*hint=*/level == Level::First ? 3 : 2, /*cache=*/1);
+}
+Value Code::addressOf(Value memref, ValueRange indices) {
+  Value begin = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, memref);
+  return add(begin, mul(elementOffset(*this, memref, indices), elementOf(memref).getIntOrFloatBitWidth() / 8));
+}
 void Code::keepOrder() { LLVM::FenceOp::create(b, loc, LLVM::AtomicOrdering::acq_rel, "singlethread"); }
 int64_t Code::perLine(Value memref) const { return target.lineBytes * 8 / elementOf(memref).getIntOrFloatBitWidth(); }
 

@@ -86,6 +86,9 @@ public:
   /// Fetches the line of an element into a cache ahead of its use. Where it lies outside `memref` that is harmless.
   enum class Level { First, Second };
   void fetch(mlir::Value memref, mlir::ValueRange indices, Level level);
+  /// The same for what lies `bytes` behind an address.
+  void fetch(mlir::Value address, mlir::Value bytes, Level level);
+  mlir::Value addressOf(mlir::Value memref, mlir::ValueRange indices);
   /// What accesses memory before and after stays so in the code: the compiler may otherwise put the loads of many steps
   /// before what is fetched between them, for which there are not registers enough. No instruction.
   void keepOrder();

@@ -5,6 +5,10 @@ using namespace mlir;
 namespace fovea::kernels {
 namespace {
 
+/// Rows and squares ahead of which their lines are fetched: pieces of rows that are so short are nothing that the
+/// processor foresees.
+constexpr int64_t rowsAhead = 16, squaresAhead = 4;
+
 class PanelPacking {
 public:
   PanelPacking(Code &code, const PackedMatrix &matrix, Value column, Value panels, Value at)
@@ -37,6 +41,10 @@ private:
     for (int64_t j = 0; j < width; j += code.lanes)
       masks.push_back(code.laneMask(code.sub(matrix.columns, code.add(column, j))));
     code.loop(zero, matrix.rows, 1, [&](Value k) {
+      auto [row, beyond] = ahead(k, rowsAhead, matrix.rows);
+      for (int64_t j = 0; j < width; j += code.perLine(b.memref))
+        code.fetch(b.memref, {row, code.add(code.add(column, code.select(beyond, code.index(width), zero)), j)},
+                   Code::Level::First);
       for (auto [v, mask] : llvm::enumerate(masks)) {
         Value from = code.add(column, v * code.lanes), to = code.index(v * code.lanes);
         Value x = vector::MaskedLoadOp::create(code.b, code.loc, type, b.memref, ValueRange{k, from}, mask, none);
@@ -50,9 +58,22 @@ private:
     Value turned = transposed(b), lanes = code.index(code.lanes);
     Value rest = code.rem(matrix.rows, lanes), whole = code.sub(matrix.rows, rest);
     code.loop(zero, code.index(width), lanes, [&](Value j) {
-      code.loop(zero, whole, lanes, [&](Value k) { transposeSquare(turned, k, j, nullptr); });
+      code.loop(zero, whole, lanes, [&](Value k) {
+        auto [from, beyond] = ahead(k, squaresAhead * code.lanes, whole);
+        Value first = code.add(code.add(column, j), code.select(beyond, lanes, zero));
+        for (int lane = 0; lane < code.lanes; ++lane)
+          code.fetch(turned, {code.add(first, lane), from}, Code::Level::First);
+        transposeSquare(turned, k, j, nullptr);
+      });
       code.branch(code.less(zero, rest), [&] { transposeSquare(turned, whole, j, rest); });
     });
+  }
+
+  /// What lies `distance` rows of B after row `k` where the next panel follows row `end`: the row, and whether it is
+  /// the next panel's.
+  std::pair<Value, Value> ahead(Value k, int64_t distance, Value end) {
+    Value to = code.add(k, distance), beyond = code.logicalNot(code.less(to, end));
+    return {code.select(beyond, code.sub(to, end), to), beyond};
   }
 
   Value transposed(const Matrix &b) {

@@ -170,8 +170,8 @@ private:
       Value whole = code.compare(arith::CmpIPredicate::sle, code.mul(last, tile.panel()), grid.n);
       Value unit = code.equal(lastStride(code, operands.rhs), code.index(1));
       inPlace = code.logicalAnd(code.logicalAnd(direct, whole), unit);
-      Value packed = code.logicalOr(inPlace, code.logicalAnd(grid.packsFirst, code.logicalNot(packsNow)));
-      code.branch(code.logicalNot(packed), [&] { code.loop(p, last, 1, [&](Value q) { pack(q, p); }); });
+      Value isThere = code.logicalOr(inPlace, code.logicalAnd(grid.packsFirst, code.logicalNot(packsNow)));
+      code.branch(code.logicalNot(isThere), [&] { code.loop(p, last, 1, [&](Value q) { pack(q, p); }); });
     }
     Value tiles = code.ceilDiv(count, tile.rows);
     Value height = code.div(count, tiles), taller = code.rem(count, tiles);

@@ -144,7 +144,9 @@ LogicalResult KeyLanes::run(Value task) {
       [&] {
         prepare();
         attempt([&](Value careful) {
-          span(code.rem(task, count), careful);
+          Value itsSpan = code.rem(task, count);
+          start(code.equal(itsSpan, code.index(0)));
+          span(itsSpan, careful, /*entered=*/code.boolean(true), [] {});
           return anyNotFinite();
         });
       });

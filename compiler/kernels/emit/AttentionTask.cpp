@@ -35,17 +35,11 @@ LogicalResult AttentionTask::run(Value task) {
   place(task);
   prepare();
   attempt([&](Value careful) {
-    Value count = code.max(spans(), code.index(1)), several = code.less(code.index(1), count);
-    code.carry(code.index(0), count, 1, code.boolean(false), [&](Value number, ValueRange counted) {
-      // The first one is there even where it sees no key; it counts where it has sinks.
-      Value first = code.equal(number, code.index(0)), seen = span(number, careful);
-      code.branch(code.logicalAnd(several, code.logicalOr(first, seen)), [&] {
-        code.branch(counted[0], [&] { merge(before); });
-        copy(current, before);
-      });
-      return Code::Values{code.logicalOr(counted[0], op.getSinks() ? code.logicalOr(first, seen) : seen)};
-    });
-    code.branch(several, [&] { copy(before, current); });
+    Value none = code.boolean(false), count = code.max(spans(), code.index(1));
+    Value any = code.carry(code.index(0), count, 1, none, [&](Value number, ValueRange sofar) {
+      return Code::Values{addSpan(number, sofar[0], careful)};
+    })[0];
+    code.branch(code.logicalNot(any), [&] { start(none); }); // no row sees a key
     return anyNotFinite();
   });
   finish();
@@ -71,11 +65,32 @@ void AttentionTask::attempt(llvm::function_ref<Value(Value careful)> body) {
   scf::YieldOp::create(code.b, code.loc, after->getArguments());
 }
 
-Value AttentionTask::span(Value number, Value careful) {
+/// Adds a span to those that are in the accumulators, if `any` are; gives whether any are now. A span is there if some
+/// row may see some of its keys, the first one also where it has sinks.
+Value AttentionTask::addSpan(Value number, Value any, Value careful) {
+  Value first = code.equal(number, code.index(0));
+  auto enter = [&] {
+    code.branch(any, [&] { copy(current, before); });
+    start(first);
+  };
+  Value entered = code.boolean(false);
+  if (!decided || op.getSinks())
+    entered = code.choose(
+        decided ? first : code.boolean(true), entered.getType(),
+        [&] {
+          enter();
+          return Code::Values{code.boolean(true)};
+        },
+        [&] { return Code::Values{entered}; })[0];
+  entered = span(number, careful, entered, enter);
+  code.branch(code.logicalAnd(any, entered), [&] { merge(before); });
+  return code.logicalOr(any, entered);
+}
+
+Value AttentionTask::span(Value number, Value careful, Value entered, llvm::function_ref<void()> enter) {
   Value begin = code.mul(number, spanKeys), end = code.min(code.add(begin, spanKeys), s);
-  start(code.equal(number, code.index(0)));
-  return code.carry(begin, end, shape.keys, code.boolean(false), [&](Value key, ValueRange sofar) {
-    return Code::Values{code.logicalOr(sofar[0], keyBlock(key, careful))};
+  return code.carry(begin, end, shape.keys, entered, [&](Value key, ValueRange sofar) {
+    return Code::Values{keyBlock(key, careful, sofar[0], enter)};
   })[0];
 }
 
@@ -185,20 +200,24 @@ Value AttentionTask::sinksOf(Value panel, int vector) {
 
 //===-- A block of keys -------------------------------------------------------------------------------------------===//
 
-/// Whether a row may see some of its keys.
-Value AttentionTask::keyBlock(Value begin, Value careful) {
+/// The keys from `begin`, where some row may see some of them: `enter` before them unless the span is `entered`; gives
+/// whether it is now.
+Value AttentionTask::keyBlock(Value begin, Value careful, Value entered, llvm::function_ref<void()> enter) {
   Keys keys{begin, code.min(code.index(shape.keys), code.sub(s, begin))};
   if (!decided) {
     block(keys, careful);
-    return code.boolean(true);
+    return entered;
   }
   Box box = queriesSeeing(begin, code.add(begin, keys.count));
   summarizeKeys(box);
   if (tilesMask())
     visibility->summarizeTiles(box);
   Value seen = code.logicalNot(visibility->query(box).none);
-  code.branch(seen, [&] { block(keys, careful); });
-  return seen;
+  code.branch(seen, [&] {
+    code.branch(code.logicalNot(entered), enter);
+    block(keys, careful);
+  });
+  return code.logicalOr(entered, seen);
 }
 
 void AttentionTask::addCarefully(Value row, Value begin, Value end, llvm::function_ref<Value(Value key)> weight) {
@@ -243,14 +262,23 @@ void AttentionTask::finish() {
 }
 
 Value AttentionTask::anyNotFinite() {
-  Value zero = code.index(0), none = code.splat(0);
-  Value bad = code.carry(zero, rows, 1, none, [&](Value row, ValueRange sofar) {
+  constexpr int64_t together = 4; // rows, whose chains hide the latency; the last one stands in for those beyond it
+  Value zero = code.index(0), none = code.splat(0), last = code.sub(rows, code.index(1));
+  Code::Values bad = code.carry(zero, rows, together, Code::Values(together, none), [&](Value first, ValueRange sofar) {
+    Code::Values its;
+    for (int64_t i = 0; i < together; ++i)
+      its.push_back(code.min(code.add(first, i), last));
     return code.carry(zero, paddedE, shape.lanes, sofar, [&](Value c, ValueRange x) {
-      // 0 * y is NaN where y is not finite.
-      return Code::Values{code.fma(code.loadVector(current.output, {row, c}), none, x[0])};
+      Code::Values next; // 0 * y is NaN where y is not finite
+      for (auto [row, chain] : llvm::zip(its, x))
+        next.push_back(code.fma(code.loadVector(current.output, {row, c}), none, chain));
+      return next;
     });
-  })[0];
-  Value unordered = code.compareF(arith::CmpFPredicate::UNO, bad, bad);
+  });
+  Value sum = bad[0];
+  for (Value chain : ArrayRef(bad).drop_front())
+    sum = code.addF(sum, chain);
+  Value unordered = code.compareF(arith::CmpFPredicate::UNO, sum, sum);
   return vector::ReductionOp::create(code.b, code.loc, vector::CombiningKind::OR, unordered);
 }
 

@@ -120,8 +120,11 @@ protected:
   void prepare();
   /// `body`, which gives whether some element is not finite; where one is, again, carefully.
   void attempt(llvm::function_ref<mlir::Value(mlir::Value careful)> body);
-  /// The keys of a span, from nothing; gives whether a row may see some of them.
-  mlir::Value span(mlir::Value number, mlir::Value careful);
+  /// The keys of a span, after `enter` where it is not `entered` before some row may see some of them; gives whether it
+  /// is in the end.
+  mlir::Value span(mlir::Value number, mlir::Value careful, mlir::Value entered, llvm::function_ref<void()> enter);
+  /// Accumulators of no key, but of the sinks where `isFirst`.
+  void start(mlir::Value isFirst);
   /// The accumulators take in what `before` has of the spans before theirs.
   void merge(const Partial &before);
   void copy(const Partial &from, const Partial &to);
@@ -207,9 +210,9 @@ protected:
   mlir::Value valueView; ///< the current block's, [key, column], columns adjacent
 
 private:
-  void start(mlir::Value first);
+  mlir::Value addSpan(mlir::Value number, mlir::Value any, mlir::Value careful);
   mlir::Value sinksOf(mlir::Value panel, int vector);
-  mlir::Value keyBlock(mlir::Value begin, mlir::Value careful);
+  mlir::Value keyBlock(mlir::Value begin, mlir::Value careful, mlir::Value entered, llvm::function_ref<void()> enter);
   void rescale(mlir::Value panel, mlir::ValueRange factors);
   void writeRow(mlir::Value row, mlir::Value factor);
   void writeSums(mlir::Value panel);

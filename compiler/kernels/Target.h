@@ -31,6 +31,8 @@ struct Target {
   llvm::StringLiteral features; ///< LLVM's feature string
   /// What the processor must have, space-separated, for fovea_target::features and host detection.
   llvm::StringLiteral required;
+  /// A feature of processors on which the target is slower than those behind it: there it is chosen only by name.
+  llvm::StringLiteral avoided = "";
   /// The precision for which this is another target than its level; F32: a level.
   Precision precision;
   /// LLVM's intrinsic for x * 2^n of a vector of f32, rounded once; "" where there is none.

@@ -371,6 +371,8 @@ static program::TargetTable targetTable(const kernels::Target &target) {
   StringRef(target.required).split(words, ' ', -1, /*KeepEmpty=*/false);
   for (StringRef word : words)
     table.features.push_back(word.str());
+  if (!target.avoided.empty())
+    table.features.push_back(("-" + target.avoided).str());
   return table;
 }
 

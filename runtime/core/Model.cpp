@@ -34,9 +34,17 @@ namespace {
 
 const char *firstMissing(const fovea_target &target) {
   for (const char *const *feature = target.features; feature && *feature; ++feature)
-    if (!cpuHas(*feature))
+    if (**feature != '-' && !cpuHas(*feature))
       return *feature;
   return nullptr;
+}
+
+/// Whether it is slower here than others.
+bool isAvoided(const fovea_target &target) {
+  for (const char *const *feature = target.features; feature && *feature; ++feature)
+    if (**feature == '-' && cpuHas(*feature + 1))
+      return true;
+  return false;
 }
 
 } // namespace
@@ -45,6 +53,7 @@ fovea_code chooseTarget(const fovea_program &program, const char *wanted, const 
                         fovea_error *error) {
   char text[700];
   Line line(text, sizeof(text));
+  const fovea_target *slower = nullptr;
   for (int32_t i = 0; i < program.target_count; ++i) {
     const fovea_target &target = *program.targets[i];
     if (wanted && strcmp(wanted, target.name) != 0) {
@@ -52,6 +61,10 @@ fovea_code chooseTarget(const fovea_program &program, const char *wanted, const 
       continue;
     }
     const char *missing = firstMissing(target);
+    if (!missing && !wanted && isAvoided(target)) {
+      slower = slower ? slower : &target;
+      continue;
+    }
     if (!missing) {
       chosen = &target;
       return FOVEA_OK;
@@ -60,6 +73,10 @@ fovea_code chooseTarget(const fovea_program &program, const char *wanted, const 
       return fail(error, FOVEA_UNSUPPORTED_CPU, "this processor can't run the target `%s`: it lacks `%s`", wanted,
                   missing);
     line.add("%s`%s` needs `%s`", i ? ", " : "", target.name, missing);
+  }
+  if (slower) {
+    chosen = slower;
+    return FOVEA_OK;
   }
   if (wanted)
     return fail(error, FOVEA_INVALID_ARGUMENT, "the program has no target `%s`; it has %s", wanted, text);

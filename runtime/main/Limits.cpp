@@ -115,7 +115,7 @@ double Limits::dotProducts(int bytes, double seconds) {
   void (*dots)(int64_t) = nullptr;
   double operations = 0; // of a step
 #if defined(__x86_64__)
-  if (bytes == 2 && cpuHas("avx512bf16"))
+  if (bytes == 2 && cpuHas("avx512bf16") && !cpuHas("amx-bf16")) // where both are, multiply-adds are faster
     dots = dotsOfBFloats, operations = 24 * 2 * 2 * 16;
   else if (bytes == 1 && cpuHas("avx512vnni"))
     dots = dotsOfBytes, operations = 24 * 2 * 4 * 16;

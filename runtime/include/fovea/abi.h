@@ -170,7 +170,8 @@ typedef struct fovea_derived {
  * derived buffers are 64-byte aligned and zero before their step. */
 typedef struct fovea_target {
   const char *name;             /* "x86-64-v3", ... */
-  const char *const *features;  /* names as in /proc/cpuinfo terms of LLVM ("avx2", "fma", "avx512f"), null-terminated */
+  const char *const *features;  /* names as in /proc/cpuinfo terms of LLVM ("avx2", "fma", "avx512f"), null-terminated. One
+                                 * behind a `-` need not be there: where it is, others that can run are preferred */
   const fovea_entry_code *entries; /* entry_count of them, in program order */
   const fovea_entry_code *prepare;
   int32_t prepare_count;

@@ -102,6 +102,33 @@ TEST_CASE("weights: prefixes") {
   CHECK_CONTAINS(result.message, "without a prefix 2 of 2 tensors are there");
 }
 
+#if defined(__x86_64__)
+TEST_CASE("model: a target that is slower on this processor is chosen by name, or where there is no other") {
+  std::string path = temporaryPath("weights.safetensors");
+  writeFile(path, goodWeights());
+  const char *const features[] = {"sse2", "-fxsr", nullptr}; // every x86-64 has both
+  fovea_target slower = *fakeProgram()->targets[1];
+  slower.name = "slower", slower.features = features;
+  const fovea_target *targets[] = {&slower, fakeProgram()->targets[1]};
+  fovea_program program = *fakeProgram();
+  program.targets = targets;
+  auto chosen = [&](const char *wanted, int32_t count) {
+    program.target_count = count;
+    fovea_load_options options = {};
+    options.target = wanted;
+    fovea_model *model;
+    fovea_error error = {};
+    REQUIRE(fovea_model_load(&program, path.c_str(), &options, &model, &error) == FOVEA_OK);
+    std::string name = fovea_model_target(model);
+    fovea_model_destroy(model);
+    return name;
+  };
+  CHECK(chosen(nullptr, 2) == "plain");
+  CHECK(chosen("slower", 2) == "slower");
+  CHECK(chosen(nullptr, 1) == "slower");
+}
+#endif
+
 TEST_CASE("model: targets, programs and files that can't be") {
   fovea_model *model;
   fovea_error error = {};

@@ -17,6 +17,12 @@ bool isLayoutOp(Operation *op) {
   return isa_and_nonnull<graph::TransposeOp, graph::ReshapeOp, graph::BroadcastOp>(op);
 }
 
+bool isWritten(Value value) {
+  Operation *op = value.getDefiningOp();
+  return !op || isa<graph::ContractOp, graph::AttentionOp, graph::CallOp, graph::UpdateSliceOp, graph::ScatterOp,
+                    graph::ConcatOp>(op);
+}
+
 std::optional<View> viewThrough(Operation *op, const View &operand) {
   if (auto transpose = dyn_cast<graph::TransposeOp>(op))
     return operand.transposed(transpose.getPermutation().vec());

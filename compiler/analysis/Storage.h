@@ -45,6 +45,9 @@ private:
 /// transpose, reshape, broadcast, or slice with a start that is a size: what can be a view.
 bool isLayoutOp(mlir::Operation *op);
 
+/// Whether a value lies in memory as a whole, whoever reads it.
+bool isWritten(mlir::Value value);
+
 /// The view of a layout op's result, given its operand's; nullopt where it is none.
 std::optional<View> viewThrough(mlir::Operation *op, const View &operand);
 

@@ -17,9 +17,9 @@ graph::AttentionOp autodiff::withLogSum(graph::AttentionOp op) {
   graph::TensorType queries = typeOf(op.getQ());
   Type types[] = {op.getResult().getType(),
                   graph::TensorType::get(op.getContext(), queries.getDims().drop_back(), builder.getF32Type())};
-  auto both = graph::AttentionOp::create(builder, op.getLoc(), types, op.getQ(), op.getK(), op.getJoinedQ(),
-                                         op.getJoinedK(), op.getV(), op.getCaptures(), op.getSinks(), op.getKeyRows(),
-                                         op.getValueRows(), op.getNormalizerAttr());
+  auto both = graph::AttentionOp::create(builder, op.getLoc(), types, op.getQ(), op.getK(), op.getMoreK(),
+                                         op.getJoinedQ(), op.getJoinedK(), op.getV(), op.getMoreV(), op.getCaptures(),
+                                         op.getSinks(), op.getKeyRows(), op.getValueRows(), op.getNormalizerAttr());
   both.getScore().takeBody(op.getScore());
   both.getMask().takeBody(op.getMask());
   op.getResult().replaceAllUsesWith(both.getResult());
@@ -36,7 +36,8 @@ public:
         rows(typeOf(op.getQ()).cloneWith(typeOf(op.getQ()).getDims().drop_back()).cloneWith(b.getF32Type())) {}
 
   LogicalResult run() {
-    if (op.getNormalizer() == "top_k" || op.getKeyRows() || op.getValueRows() || (isSoftmax && !op.getLse()))
+    if (op.getNormalizer() == "top_k" || op.getKeyRows() || op.getValueRows() || !op.getMoreK().empty() ||
+        !op.getMoreV().empty() || (isSoftmax && !op.getLse()))
       return failure();
     Value gradient = adjoint.gradients[0];
     if (!gradient)

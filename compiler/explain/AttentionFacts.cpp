@@ -121,8 +121,8 @@ const char *accessName(Access access) {
   return names[int(access)];
 }
 
-/// Says which operands tiles widen.
-static void describeWidened(Attention &attention, graph::AttentionOp op) {
+/// Says which operands lie in several places, and which tiles widen.
+static void describeOperands(Attention &attention, graph::AttentionOp op) {
   auto add = [&](const std::string &name, Value operand) {
     std::string type;
     llvm::raw_string_ostream(type) << typeOf(operand).getElementType();
@@ -132,14 +132,30 @@ static void describeWidened(Attention &attention, graph::AttentionOp op) {
   for (auto [number, part] : llvm::enumerate(op.getParts())) {
     std::string suffix = number ? std::to_string(number) : "";
     add("q" + suffix, part.first);
-    add("k" + suffix, part.second);
+    if (number || op.getMoreK().empty())
+      add("k" + suffix, part.second);
   }
-  add("v", op.getV());
+  auto addPieces = [&](const std::string &name, ArrayRef<Value> pieces, std::vector<std::string> &types) {
+    for (auto [number, piece] : llvm::enumerate(pieces)) {
+      types.push_back(tensorText(typeOf(piece)));
+      add(name + "[" + std::to_string(number) + "]", piece);
+    }
+  };
+  if (!op.getMoreK().empty())
+    addPieces("k", op.getKeyPieces(), attention.keyPieces);
+  if (!op.getMoreV().empty())
+    addPieces("v", op.getValuePieces(), attention.valuePieces);
+  else
+    add("v", op.getV());
 }
 
 Attention describeAttention(graph::AttentionOp op) {
   Attention attention;
   graph::TensorType q = typeOf(op.getQ()), k = typeOf(op.getK()), v = typeOf(op.getV());
+  if (!op.getMoreK().empty())
+    k = withDim(k, k.getRank() - 2, op.getKeyCount());
+  if (!op.getMoreV().empty())
+    v = withDim(v, v.getRank() - 2, op.getKeyCount());
   for (DimExpr dim : q.getDims().drop_back(2))
     attention.batch.push_back(dim.str());
   int64_t rank = q.getRank();
@@ -157,7 +173,7 @@ Attention describeAttention(graph::AttentionOp op) {
   attention.values = v.getDim(rank - 1).str();
   attention.q = tensorText(q), attention.k = tensorText(k), attention.v = tensorText(v);
   attention.result = tensorText(typeOf(op.getResult()));
-  describeWidened(attention, op);
+  describeOperands(attention, op);
   attention.normalizer = op.getNormalizer().str();
   if (op.getSinks())
     attention.normalizer += " with sinks";

@@ -68,6 +68,7 @@ Value attentionJson(const Attention &attention) {
       {"joined", listOf(attention.joined,
                         [](const Attention::Part &part) { return Value(Object{{"q", part.q}, {"k", part.k}}); })},
       {"v", attention.v},
+      {"pieces", Object{{"k", strings(attention.keyPieces)}, {"v", strings(attention.valuePieces)}}},
       {"result", attention.result},
       {"shared", strings(attention.shared)},
       {"normalizer", attention.normalizer},

@@ -46,9 +46,10 @@ struct Attention {
   struct Part {
     std::string inner, q, k;
   };
-  std::vector<Part> joined;         ///< to q and k, in `inner` as well
-  std::vector<std::string> widened; ///< operands of 16 bits, as "k bf16"
-  std::vector<std::string> shared;  ///< batch axes along which keys and values repeat, as "b1 (3)"
+  std::vector<Part> joined;                        ///< to q and k, in `inner` as well
+  std::vector<std::string> keyPieces, valuePieces; ///< where they lie in several places
+  std::vector<std::string> widened;                ///< operands of 16 bits, as "k bf16"
+  std::vector<std::string> shared;                 ///< batch axes along which keys and values repeat, as "b1 (3)"
   std::string normalizer;
   std::string score;  ///< the score of the product s
   std::string factor; ///< of the weight where it meets its value; empty: 1

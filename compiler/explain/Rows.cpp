@@ -62,6 +62,9 @@ private:
     if (!attention.scale.empty())
       score += "; its scale goes into the queries: " + attention.scale;
     row("product", score);
+    for (const auto &[name, pieces] : {std::pair("keys of", attention.keyPieces), {"values of", attention.valuePieces}})
+      if (!pieces.empty())
+        row(name, joined(pieces) + ", one behind the other, read there");
     if (!attention.widened.empty())
       row("widens", joined(attention.widened) + ", as tiles load them");
     if (attention.score != attention.scale && attention.score != "s")

@@ -12,45 +12,69 @@ using llvm::Expected;
 
 namespace {
 
+/// Keys, or values: pieces [batch..., Si, D] behind each other; of the first one perhaps the rows that a table names.
+struct KeyedRows {
+  SmallVector<const Tensor *> pieces;
+  const Tensor *table = nullptr;
+
+  int64_t firstCount() const { return table ? table->shape.back() : pieces.front()->shape.end()[-2]; }
+  int64_t count() const {
+    int64_t rows = firstCount();
+    for (const Tensor *piece : ArrayRef(pieces).drop_front())
+      rows += piece->shape.end()[-2];
+    return rows;
+  }
+  int64_t width() const { return pieces.front()->shape.back(); }
+  const double *row(int64_t batch, int64_t j) const {
+    const Tensor *const *piece = pieces.begin();
+    int64_t first = firstCount();
+    if (table && j < first)
+      j = table->ints[batch * first + j];
+    else if (j >= first)
+      for (j -= first, ++piece; j >= (*piece)->shape.end()[-2]; ++piece)
+        j -= (*piece)->shape.end()[-2];
+    return (*piece)->reals.data() + (batch * (*piece)->shape.end()[-2] + j) * width();
+  }
+};
+
 /// Shapes: q [batch..., T, D], k [batch..., S, D], pairs of them; v [batch..., S, E]. Batches are numbered row by row.
 struct Heads {
-  SmallVector<std::pair<const Tensor *, const Tensor *>> parts;
-  const Tensor &v;
-  const Tensor *keyRows = nullptr, *valueRows = nullptr;
+  SmallVector<std::pair<const Tensor *, KeyedRows>> parts;
+  KeyedRows values;
   Shape rows; ///< batch..., T
   int64_t queries, keys, width;
-  template <typename Op> Heads(const Scope &scope, Op op) : v(scope.get(op.getV())) {
-    parts.push_back({&scope.get(op.getQ()), &scope.get(op.getK())});
-    const Shape &q = parts.front().first->shape;
-    rows.assign(q.begin(), q.end() - 1);
-    queries = rows.back(), keys = parts.front().second->shape.end()[-2], width = v.shape.back();
+  template <typename Op> Heads(const Scope &scope, Op op) {
+    parts.push_back({&scope.get(op.getQ()), {{&scope.get(op.getK())}}});
+    values.pieces.push_back(&scope.get(op.getV()));
     if constexpr (std::is_same_v<Op, graph::AttentionOp>)
       addParts(scope, op);
+    const Shape &q = parts.front().first->shape;
+    rows.assign(q.begin(), q.end() - 1);
+    queries = rows.back(), keys = parts.front().second.count(), width = values.width();
   }
   void addParts(const Scope &scope, graph::AttentionOp op) {
-    for (auto [q, k] : llvm::zip(op.getJoinedQ(), op.getJoinedK()))
-      parts.push_back({&scope.get(q), &scope.get(k)});
+    for (Value piece : op.getMoreK())
+      parts.front().second.pieces.push_back(&scope.get(piece));
+    for (Value piece : op.getMoreV())
+      values.pieces.push_back(&scope.get(piece));
     if (op.getKeyRows())
-      keyRows = &scope.get(op.getKeyRows());
+      parts.front().second.table = &scope.get(op.getKeyRows());
     if (op.getValueRows())
-      valueRows = &scope.get(op.getValueRows());
-    if (keyRows)
-      keys = keyRows->shape.back();
-  }
-
-  /// Where key j's row of `x` begins.
-  int64_t row(const Tensor &x, const Tensor *rows, int64_t batch, int64_t j) const {
-    return (batch * x.shape.end()[-2] + (rows ? rows->ints[batch * keys + j] : j)) * x.shape.back();
+      values.table = &scope.get(op.getValueRows());
+    for (auto [q, k] : llvm::zip(op.getJoinedQ(), op.getJoinedK()))
+      parts.push_back({&scope.get(q), {{&scope.get(k)}}});
   }
 
   double product(int64_t batch, int64_t t, int64_t j) const {
     double sum = 0;
-    for (auto [q, k] : parts)
-      for (int64_t d = 0, depth = q->shape.back(), at = row(*k, keyRows, batch, j); d < depth; ++d)
-        sum += q->reals[(batch * queries + t) * depth + d] * k->reals[at + d];
+    for (const auto &[q, k] : parts) {
+      const double *row = k.row(batch, j);
+      for (int64_t d = 0, depth = q->shape.back(); d < depth; ++d)
+        sum += q->reals[(batch * queries + t) * depth + d] * row[d];
+    }
     return sum;
   }
-  double value(int64_t batch, int64_t j, int64_t e) const { return v.reals[row(v, valueRows, batch, j) + e]; }
+  double value(int64_t batch, int64_t j, int64_t e) const { return values.row(batch, j)[e]; }
 };
 
 /// The scores of one query, -inf where the mask hides a key, and what their weights are multiplied by.

@@ -25,7 +25,7 @@ using namespace fovea;
 
 /// An attention that applies weights to values; others are statistics of one, or give its log-sum-exp.
 static bool isMapped(graph::AttentionOp op) {
-  if (op.getNormalizer() == "top_k" || typeOf(op.getV()).getDims().back().isConstant(0))
+  if (op.getNormalizer() == "top_k" || typeOf(op.getV()).getDims().back().isConstant(0) || !op.getMoreK().empty())
     return false;
   return !graph::getSplat(op.getV());
 }
@@ -100,8 +100,9 @@ Value MapBuilder::cellWeights() {
   int64_t rank = v.getRank();
   Value values = broadcast(cellOfKeys(), withCells(v), {rank - 2, rank - 1});
   auto copy = graph::AttentionOp::create(builder, loc, TypeRange(withCells(result)), op.getQ(), op.getK(),
-                                         op.getJoinedQ(), op.getJoinedK(), values, op.getCaptures(), op.getSinks(),
-                                         op.getKeyRows(), op.getValueRows(), op.getNormalizerAttr());
+                                         op.getMoreK(), op.getJoinedQ(), op.getJoinedK(), values,
+                                         /*moreV=*/ValueRange(), op.getCaptures(), op.getSinks(), op.getKeyRows(),
+                                         op.getValueRows(), op.getNormalizerAttr());
   IRMapping mapping;
   op.getScore().cloneInto(&copy.getScore(), mapping);
   op.getMask().cloneInto(&copy.getMask(), mapping);
@@ -138,8 +139,9 @@ graph::AttentionOp MapBuilder::pointwise(bool exchanged) {
   if (isSoftmax && !llvm::is_contained(captures, op.getLse()))
     captures.push_back(op.getLse());
   graph::TensorType type = typeOf(q[0]).cloneWith(ArrayRef<DimExpr>(dims));
-  auto sum = graph::AttentionOp::create(builder, loc, TypeRange(type), q[0], k[0], ArrayRef(q).drop_front(),
-                                        ArrayRef(k).drop_front(), ones(k[0]), captures, Value(), Value(), Value(),
+  auto sum = graph::AttentionOp::create(builder, loc, TypeRange(type), q[0], k[0], /*moreK=*/ValueRange(),
+                                        ArrayRef(q).drop_front(), ArrayRef(k).drop_front(), ones(k[0]),
+                                        /*moreV=*/ValueRange(), captures, Value(), Value(), Value(),
                                         builder.getStringAttr("pointwise"));
   IRMapping mapping;
   op.getScore().cloneInto(&sum.getScore(), mapping);

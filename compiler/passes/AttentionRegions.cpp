@@ -493,9 +493,9 @@ graph::AttentionOp RegionBuilder::build(OpBuilder &builder, bool &isWidened) {
     types = {scores.cloneWith(builder.getF32Type()), scores.cloneWith(builder.getI64Type())};
   }
   const char *normalizer = types.size() > 1 ? "top_k" : match.isPointwise() ? "pointwise" : "softmax";
-  return graph::AttentionOp::create(builder, loc, types, q.front(), k.front(), ArrayRef(q).drop_front(),
-                                    ArrayRef(k).drop_front(), v, ValueRange(), Value(), Value(), Value(),
-                                    builder.getStringAttr(normalizer));
+  return graph::AttentionOp::create(builder, loc, types, q.front(), k.front(), /*moreK=*/ValueRange(),
+                                    ArrayRef(q).drop_front(), ArrayRef(k).drop_front(), v, /*moreV=*/ValueRange(),
+                                    ValueRange(), Value(), Value(), Value(), builder.getStringAttr(normalizer));
 }
 
 /// The softmax's sink, one of each batch, as an operand. One that differs from query to query comes after: it scales

@@ -43,13 +43,6 @@ bool keepsColumns(Operation *op) {
          typeOf(op->getOperand(0)).getDims().back() == typeOf(op->getResult(0)).getDims().back();
 }
 
-/// Whether a value lies in memory as a whole, whoever reads it.
-bool isWritten(Value value) {
-  Operation *op = value.getDefiningOp();
-  return !op || isa<graph::ContractOp, graph::AttentionOp, graph::CallOp, graph::UpdateSliceOp, graph::ScatterOp,
-                    graph::ConcatOp>(op);
-}
-
 /// An operand of attention as rows of a buffer.
 struct Rows {
   Value all;    ///< [R, D]

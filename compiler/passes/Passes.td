@@ -176,7 +176,7 @@ def AddAttentionMaps : FoveaPass<"graph-add-attention-maps"> {
     After: each has a twin, `<name>-attention-maps`, of the same arguments, whose results are the entry's and then, of every such op on the way and every call of its layer:
     `<path>.weights` [batch..., T, cells], the weights summed over cells of ceildiv(S, cells) keys; `<path>.entropy` [batch..., T] (of pointwise weights
     `<path>.sum`, their sums); `<path>.mass` [batch..., S], the weights of each key summed over the queries. All are f32. Layers on the way have twins as well.
-    Requires: graph-fuse-attention.
+    Requires: graph-fuse-attention, and keys in one piece (before graph-read-pieces).
     Exact: the entries stay as they are.
   }];
   let options = [Option<"cells", "cells", "int64_t", "128", "Cells of keys">];
@@ -219,6 +219,17 @@ def GatherKeys : FoveaPass<"graph-gather-keys"> {
     Declines when: the gathers read what is computed element by element, as that would have to be written first; or columns move.
   }];
   let statistics = [Statistic<"numRead", "read", "Operands read through rows">];
+}
+
+def ReadPieces : FoveaPass<"graph-read-pieces"> {
+  let summary = "attention reads keys and values of several places where they lie";
+  let description = [{
+    Before: attention whose keys (or values) are graph.concat along them, behind layout ops that leave that axis alone and casts that widen.
+    After: attention with the pieces, `k(%a, %b)`, each behind the same ops. Exact.
+    Requires: graph-fuse-attention, and what makes gradients or attention maps before. Declines when: there are more than eight pieces, keys are joined or rows of a table, or something
+    else reads the concatenation and a piece is computed element by element: what is written in any case is not computed twice.
+  }];
+  let statistics = [Statistic<"numRead", "read", "Operands read in pieces">];
 }
 
 def NarrowOperands : FoveaPass<"graph-narrow-operands"> {

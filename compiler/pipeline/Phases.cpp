@@ -15,7 +15,7 @@ std::string fusion(bool fusesAttention, bool attentionMaps) {
       "graph-join-keys,graph-raise-slices,graph-distribute-weights,canonicalize,cse,graph-raise-statistics,"
       "canonicalize,cse,graph-fuse-attention,canonicalize,";
   std::string maps = attentionMaps ? "graph-add-attention-maps,canonicalize,cse," : "";
-  std::string narrow = fusesAttention ? "graph-narrow-operands,canonicalize," : "";
+  std::string narrow = fusesAttention ? "graph-read-pieces,graph-narrow-operands,canonicalize," : "";
   return "graph-recognize-softmax,canonicalize," + (fusesAttention ? attention : "") + "cse," + maps + narrow +
          "graph-merge-projections,canonicalize,cse";
 }

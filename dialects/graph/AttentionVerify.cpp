@@ -35,9 +35,15 @@ static LogicalResult verifyPointProgram(Op op, Region &region, TypeRange argumen
   return success();
 }
 
-DimExpr AttentionOp::getKeyCount() {
-  return getKeyRows() ? typeOf(getKeyRows()).getDims().back() : typeOf(getK()).getDims().end()[-2];
+/// How many rows pieces have, of which a table may name those of the first one.
+static DimExpr rowCount(ArrayRef<Value> pieces, Value table) {
+  DimExpr count = table ? typeOf(table).getDims().back() : DimExpr(0);
+  for (Value piece : pieces.drop_front(table ? 1 : 0))
+    count = count + typeOf(piece).getDims().end()[-2];
+  return count;
 }
+
+DimExpr AttentionOp::getKeyCount() { return rowCount(getKeyPieces(), getKeyRows()); }
 
 /// What has the result's type: itself, or what reaches it.
 template <typename Op> static Value outputOf(Op op) {
@@ -97,10 +103,28 @@ template <typename Op> static LogicalResult verifyJoined(Op op) {
   return success();
 }
 
+/// (C7) of keys, or values.
+static LogicalResult verifyPieces(AttentionOp op, Value first, ValueRange more) {
+  Tensor type = typeOf(first);
+  for (Value piece : more) {
+    Tensor its = typeOf(piece);
+    int64_t rank = type.getRank();
+    if (its.getRank() != rank ||
+        withDim(its, rank - 2, DimExpr(0)).getDims() != withDim(type, rank - 2, DimExpr(0)).getDims())
+      return op.emitOpError("(C7) ") << type << " and " << its << " are not pieces of one tensor";
+    if (!isLoaded(its))
+      return op.emitOpError("(C4) elements are f32, f16 or bf16, got ") << its;
+  }
+  return success();
+}
+
 static LogicalResult verifyAttentionTypes(AttentionOp op) {
-  if (failed(verifyBatches(op)) || failed(verifyJoined(op)))
+  if (failed(verifyBatches(op)) || failed(verifyJoined(op)) || failed(verifyPieces(op, op.getK(), op.getMoreK())) ||
+      failed(verifyPieces(op, op.getV(), op.getMoreV())))
     return failure();
-  Tensor q = typeOf(op.getQ()), v = typeOf(op.getV()), y = typeOf(op.getResult());
+  if (!op.getMoreK().empty() && !op.getJoinedK().empty())
+    return op.emitOpError("(C7) pieces of keys are not joined");
+  Tensor q = typeOf(op.getQ()), y = typeOf(op.getResult());
   ArrayRef<DimExpr> batch = q.getDims().drop_back(2);
   if (op.getSinks() && typeOf(op.getSinks()).getDims() != batch)
     return op.emitOpError("(C1) sinks have the batch sizes, got ") << op.getSinks().getType();
@@ -111,7 +135,7 @@ static LogicalResult verifyAttentionTypes(AttentionOp op) {
   if (op.getKeyRows() && !op.getJoinedK().empty())
     return op.emitOpError("(C6) keys that are rows of a table are not joined");
   bool selects = op.getNormalizer() == "top_k";
-  DimExpr values = op.getValueRows() ? typeOf(op.getValueRows()).getDims().back() : v.getDims().end()[-2];
+  DimExpr values = rowCount(op.getValuePieces(), op.getValueRows());
   if (failed(verifySizes(op, op.getKeyCount(), values, selects)))
     return failure();
   if (op.getSinks() && !isFloat(typeOf(op.getSinks())))

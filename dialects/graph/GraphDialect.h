@@ -1,6 +1,7 @@
 // The graph dialect: what a model means. Rationale: docs/graph.md.
 #pragma once
 
+#include "dialects/AttentionOperands.h"
 #include "dialects/dim/DimExpr.h"
 #include "dialects/graph/Algebra.h"
 #include "dialects/graph/Intervals.h"

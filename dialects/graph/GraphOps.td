@@ -352,34 +352,33 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure, AttrSizedOperandSegments]> 
     graph.top_k, where masked keys have the score -inf, and in the place of lse stand their indices [batch..., T, K].
     With `key_rows` [batch..., S] (i64) k is [batch..., R, D], and key j is its row key_rows[batch..., j], which who makes
     the rows has found to be one of [0, R); `value_rows` likewise for v.
+    `k(%a, %b)`: the keys are the rows of [batch..., Si, D], in order, S of them in all, and are read where they lie; values likewise. A table names rows of the first one then.
     Each operand, and the result, has an element type of its own: what is narrower than f32 is widened as it is loaded, and the result rounded once, in the end.
       (C1) batch sizes agree, and there are as many joined queries as keys; (C2) T, D, S agree, of each pair as well; (C3) regions have the blocks above, hold point programs and use nothing from outside
       but the captures through graph.at; (C4) elements are f32, f16 or bf16, lse is f32 (with top_k: y is f32, indices are i64); (C5) the normalizer is
       known; sinks and lse only with softmax, indices always with top_k; (C6) rows are i64 [batch..., S]; key_rows
-      only where nothing is joined.
+      only where nothing is joined; (C7) pieces of keys, or values, differ in their numbers of rows alone; where there are several, nothing is joined to keys.
     softmax by the numerical contract; lse = m + log(sum), -inf where the sum is 0.
   }];
-  let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Variadic<Graph_Tensor>:$joinedQ, Variadic<Graph_Tensor>:$joinedK, Graph_Tensor:$v,
-                       Variadic<Graph_Tensor>:$captures, Optional<Graph_Tensor>:$sinks,
+  let arguments = (ins Graph_Tensor:$q, Graph_Tensor:$k, Variadic<Graph_Tensor>:$moreK, Variadic<Graph_Tensor>:$joinedQ, Variadic<Graph_Tensor>:$joinedK,
+                       Graph_Tensor:$v, Variadic<Graph_Tensor>:$moreV, Variadic<Graph_Tensor>:$captures, Optional<Graph_Tensor>:$sinks,
                        Optional<Graph_Tensor>:$key_rows, Optional<Graph_Tensor>:$value_rows,
                        DefaultValuedAttr<StrAttr, "\"softmax\"">:$normalizer);
   let regions = (region AnyRegion:$score, AnyRegion:$mask);
   let results = (outs Graph_Tensor:$result, Optional<Graph_Tensor>:$lse);
   let assemblyFormat = [{
-    `q` `(` $q `)` `k` `(` $k `)` (`joined` `(` $joinedQ^ `by` $joinedK `)`)? `v` `(` $v `)` (`captures` `(` $captures^ `)`)? (`sinks` `(` $sinks^ `)`)?
-    (`key_rows` `(` $key_rows^ `)`)? (`value_rows` `(` $value_rows^ `)`)? `score` $score `mask` $mask attr-dict `:` functional-type(operands, results)
+    `q` `(` $q `)` `k` `(` $k (`,` $moreK^)? `)` (`joined` `(` $joinedQ^ `by` $joinedK `)`)? `v` `(` $v (`,` $moreV^)? `)` (`captures` `(` $captures^ `)`)?
+    (`sinks` `(` $sinks^ `)`)? (`key_rows` `(` $key_rows^ `)`)? (`value_rows` `(` $value_rows^ `)`)? `score` $score `mask` $mask attr-dict `:` functional-type(operands, results)
   }];
   let hasVerifier = 1;
   let extraClassDeclaration = [{
     /// S, the number of keys.
     ::fovea::DimExpr getKeyCount();
+    /// k, or v, and the pieces behind it.
+    llvm::SmallVector<mlir::Value> getKeyPieces() { return ::fovea::withMore(getK(), getMoreK()); }
+    llvm::SmallVector<mlir::Value> getValuePieces() { return ::fovea::withMore(getV(), getMoreV()); }
     /// Queries and keys whose products are summed: q and k, and what is joined to them.
-    llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> getParts() {
-      llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> parts{{getQ(), getK()}};
-      for (auto [joinedQ, joinedK] : llvm::zip(getJoinedQ(), getJoinedK()))
-        parts.push_back({joinedQ, joinedK});
-      return parts;
-    }
+    ::fovea::QueriesAndKeys getParts() { return ::fovea::withJoined(getQ(), getK(), getJoinedQ(), getJoinedK()); }
   }];
 }
 def Graph_AttentionBackwardOp : Graph_Op<"attention_backward", [Pure, AttrSizedOperandSegments]> {
@@ -414,12 +413,7 @@ def Graph_AttentionBackwardOp : Graph_Op<"attention_backward", [Pure, AttrSizedO
     mlir::Value getDv() { return getGradients()[2 * getParts().size()]; }
     mlir::ValueRange getSums() { return getGradients().drop_front(2 * getParts().size() + 1); }
     /// As of graph.attention.
-    llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> getParts() {
-      llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> parts{{getQ(), getK()}};
-      for (auto [joinedQ, joinedK] : llvm::zip(getJoinedQ(), getJoinedK()))
-        parts.push_back({joinedQ, joinedK});
-      return parts;
-    }
+    ::fovea::QueriesAndKeys getParts() { return ::fovea::withJoined(getQ(), getK(), getJoinedQ(), getJoinedK()); }
   }];
 }
 def Graph_LinearAttentionOp : Graph_Op<"linear_attention", [Pure]> {

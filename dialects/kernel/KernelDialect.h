@@ -2,6 +2,8 @@
 #ifndef FOVEA_DIALECTS_KERNEL_KERNELDIALECT_H
 #define FOVEA_DIALECTS_KERNEL_KERNELDIALECT_H
 
+#include "dialects/AttentionOperands.h"
+
 #include "mlir/Bytecode/BytecodeOpInterface.h"
 #include "mlir/IR/BuiltinTypes.h"
 #include "mlir/IR/Dialect.h"

@@ -116,28 +116,29 @@ def Kernel_AttentionOp : Kernel_Op<"attention", [DeclareOpInterfaceMethods<Memor
     (f32), and indices [b..., T, K] (i64) stand in the place of lse.
     `joined`: further features of the queries [b..., T, Di], each `by` those of the keys [b..., S, Di].
     With key_rows [b..., S] (i64) k is [b..., R, D], and key j its row key_rows[b..., j]; value_rows likewise.
+    `more_keys`: the keys behind those of k, [b..., Si, D] each; `more_values` likewise. A table names rows of k, or v, alone.
     Regions as in graph.attention, with kernel.load for captures: score (s: f32, b..., t, j) -> f32, with softmax perhaps a factor of the weight as well, mask (b..., t, j) -> i1 (or empty).
       (C1) ranks as above, as many joined queries as keys, float elements, lse f32; (C2) the score's block is as above and yields f32, with softmax perhaps two; (C3) the mask's is as above and yields i1, or is empty;
       (C4) `normalizer` is "softmax", "pointwise" or "top_k"; (C5) sinks and lse only with softmax, indices with top_k alone and always; (C6) point-program ops only, without reductions and stores;
-      (C7) rows are i64 [b..., S]; key_rows only where nothing is joined.
+      (C7) rows are i64 [b..., S]; key_rows only where nothing is joined; (C8) more keys only where nothing is joined.
   }];
-  let arguments = (ins AnyMemRef:$q, AnyMemRef:$k, Variadic<AnyMemRef>:$joinedQ, Variadic<AnyMemRef>:$joinedK, AnyMemRef:$v, AnyMemRef:$out, Optional<AnyMemRef>:$lse, Optional<AnyMemRef>:$sinks,
+  let arguments = (ins AnyMemRef:$q, AnyMemRef:$k, Variadic<AnyMemRef>:$moreK, Variadic<AnyMemRef>:$joinedQ, Variadic<AnyMemRef>:$joinedK, AnyMemRef:$v, Variadic<AnyMemRef>:$moreV,
+                       AnyMemRef:$out, Optional<AnyMemRef>:$lse, Optional<AnyMemRef>:$sinks,
                        Optional<AnyMemRef>:$key_rows, Optional<AnyMemRef>:$value_rows,
                        DefaultValuedAttr<StrAttr, "\"softmax\"">:$normalizer);
   let regions = (region SizedRegion<1>:$score, AnyRegion:$mask);
   let assemblyFormat = [{
     `q` `(` $q `)` `k` `(` $k `)` (`joined` `(` $joinedQ^ `:` type($joinedQ) `by` $joinedK `:` type($joinedK) `)`)? `v` `(` $v `)` `out` `(` $out `)` (`lse` `(` $lse^ `)`)? (`sinks` `(` $sinks^ `)`)?
-    (`key_rows` `(` $key_rows^ `)`)? (`value_rows` `(` $value_rows^ `)`)? `score` $score `mask` $mask attr-dict `:` type($q) `,` type($k) `,` type($v) `,` type($out) (`lse` type($lse)^)? (`sinks` type($sinks)^)?
+    (`key_rows` `(` $key_rows^ `)`)? (`value_rows` `(` $value_rows^ `)`)? (`more_keys` `(` $moreK^ `:` type($moreK) `)`)? (`more_values` `(` $moreV^ `:` type($moreV) `)`)?
+    `score` $score `mask` $mask attr-dict `:` type($q) `,` type($k) `,` type($v) `,` type($out) (`lse` type($lse)^)? (`sinks` type($sinks)^)?
     (`key_rows` type($key_rows)^)? (`value_rows` type($value_rows)^)?
   }];
   let extraClassDeclaration = [{
+    /// k, or v, and the pieces behind it.
+    llvm::SmallVector<mlir::Value> getKeyPieces() { return ::fovea::withMore(getK(), getMoreK()); }
+    llvm::SmallVector<mlir::Value> getValuePieces() { return ::fovea::withMore(getV(), getMoreV()); }
     /// Queries and keys whose products are summed: q and k, and what is joined to them.
-    llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> getParts() {
-      llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> parts{{getQ(), getK()}};
-      for (auto [joinedQ, joinedK] : llvm::zip(getJoinedQ(), getJoinedK()))
-        parts.push_back({joinedQ, joinedK});
-      return parts;
-    }
+    ::fovea::QueriesAndKeys getParts() { return ::fovea::withJoined(getQ(), getK(), getJoinedQ(), getJoinedK()); }
   }];
   let hasVerifier = 1;
 }
@@ -162,12 +163,7 @@ def Kernel_AttentionBackwardOp : Kernel_Op<"attention_backward", [DeclareOpInter
   }];
   let extraClassDeclaration = [{
     /// As of kernel.attention.
-    llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> getParts() {
-      llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> parts{{getQ(), getK()}};
-      for (auto [joinedQ, joinedK] : llvm::zip(getJoinedQ(), getJoinedK()))
-        parts.push_back({joinedQ, joinedK});
-      return parts;
-    }
+    ::fovea::QueriesAndKeys getParts() { return ::fovea::withJoined(getQ(), getK(), getJoinedQ(), getJoinedK()); }
     /// Where the gradients of the parts' queries and keys go, in the order of getParts().
     llvm::SmallVector<std::pair<mlir::Value, mlir::Value>, 2> getPartGradients() {
       size_t joined = getJoinedQ().size();

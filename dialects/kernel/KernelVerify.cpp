@@ -194,6 +194,10 @@ LogicalResult AttentionOp::verify() {
       return emitOpError("rows are i64 [b..., S] (C7)");
   if (getKeyRows() && !getJoinedK().empty())
     return emitOpError("keys that are rows of a table are not joined (C7)");
+  if (!llvm::all_of(getMoreK(), hasRank) || !llvm::all_of(getMoreV(), hasRank))
+    return emitOpError("more keys and values have q's rank (C8)");
+  if (!getMoreK().empty() && !getJoinedK().empty())
+    return emitOpError("keys in pieces are not joined (C8)");
   Type second = selects ? Type(builder.getI64Type()) : Type(builder.getF32Type());
   for (Value operand : getOperands())
     if (operand == getLse() ? !isOf(operand, second)

@@ -72,10 +72,8 @@ private:
       return code.boolean(false);
     int64_t rank = cast<MemRefType>(op.getQ().getType()).getRank();
     Value queries = code.dim(outer.lookupOrDefault(op.getQ()), rank - 2);
-    Value rows = op.getKeyRows();
-    Value keys = code.dim(outer.lookupOrDefault(rows ? rows : op.getK()), rank - 2);
     CodeDomain domain{code};
-    return areFewQueries(domain, target, queries, keys);
+    return areFewQueries(domain, target, queries, keyCount(code, op, outer));
   }
   bool hasChecks() {
     bool found = false;

@@ -12,6 +12,8 @@
 #include "compiler/kernels/emit/IndexedProducts.h"
 #include "compiler/kernels/emit/KeyLaneProducts.h"
 
+#include "mlir/IR/Matchers.h"
+
 using namespace mlir;
 
 namespace fovea::kernels {
@@ -46,8 +48,12 @@ protected:
   Row rowAt(Value row) override;
   Box queriesSeeing(Value keyBegin, Value keyEnd) override { return {code.index(0), t, keyBegin, keyEnd}; }
   void block(const Keys &keys, Value careful) override;
-  /// Narrow values are widened where they are multiplied.
-  bool copiesValues() override { return !hasUnitColumns(op.getV()); }
+  /// Narrow values are widened where they are multiplied, unless pieces differ.
+  Type copiedValue() override {
+    if (inPieces())
+      return KeyedRows::element(op.getValuePieces());
+    return hasUnitColumns(op.getV()) ? Type() : code.b.getF32Type();
+  }
   Value valueRow(Value key) override { return valuesLie() ? valueRows().row(code.add(blockBegin, key)) : key; }
 
 private:
@@ -81,7 +87,9 @@ private:
     return all;
   }
   /// Whether a table names rows of V, which are read as they lie.
-  bool valuesLie() { return op.getValueRows() && !copiesValues(); }
+  bool valuesLie() { return op.getValueRows() && !copiedValue(); }
+  /// Values, most of which lie as they are, but for blocks across a border.
+  bool inPieces() { return !op.getMoreV().empty(); }
   void rowTiles(llvm::function_ref<void(ValueRange tile)> body) { KeyLaneProducts::forTiles(code, rows, body); }
   /// The regions, and each row's maximum; where not `masked`, all of the block's keys are there and seen.
   void scores(const Keys &keys, bool masked);
@@ -123,8 +131,10 @@ Value KeyLanes::reserve(Value scratch) {
     factorTile = layout.allocate({shape.rows(), shape.keys}, {});
   reserveRows(layout);
   indexed.reserve(layout, 1, shape.lanes);
-  if (op.getKeyRows())
-    keyCopy = layout.allocate({shape.keys, ShapedType::kDynamic}, {d});
+  const Code::Values &keys = parts.front().keys;
+  if (op.getKeyRows() || keys.size() > 1)
+    keyCopy = layout.allocate({shape.keys, ShapedType::kDynamic}, {d},
+                              keys.size() > 1 ? KeyedRows::element(keys) : code.b.getF32Type());
   return layout.bytes();
 }
 
@@ -344,7 +354,7 @@ void KeyLanes::values(const Keys &keys) {
     code.loop(zero, first, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, true}); });
     code.loop(first, whole, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, false}); });
     // Masked loads of 16 bits are no instructions of all targets: only the last vector's are masked.
-    bool isWide = cast<MemRefType>(op.getV().getType()).getElementType().isF32();
+    bool isWide = cast<MemRefType>(valueView.getType()).getElementType().isF32();
     Value last = isWide ? whole : code.sub(e, code.rem(e, code.index(shape.lanes)));
     code.loop(whole, last, shape.lanes, [&](Value column) { valueTile(tile, keys, {column, 1, nullptr, false}); });
     code.loop(last, e, shape.lanes,
@@ -355,15 +365,11 @@ void KeyLanes::values(const Keys &keys) {
 /// The first part of the next block's keys, to fetch from; null where columns may be apart, and where all keys are one
 /// block.
 Value KeyLanes::nextBlock(const Keys &keys) {
-  Value k = parts.front().k;
-  ArrayRef<int64_t> extents = cast<MemRefType>(k.getType()).getShape();
-  int64_t all = extents[extents.size() - 2];
-  bool isOnly = !ShapedType::isDynamic(all) && all <= shape.keys;
-  if (!hasUnitColumns(k) || isOnly || op.getKeyRows())
+  IntegerAttr all;
+  bool isOnly = matchPattern(s, m_Constant(&all)) && all.getInt() <= shape.keys;
+  if (isOnly || op.getKeyRows())
     return nullptr;
-  SmallVector<OpFoldResult> offsets{code.add(keys.begin, shape.keys), code.b.getIndexAttr(0)},
-      sizes{code.b.getIndexAttr(shape.keys), parts.front().depth}, strides(2, code.b.getIndexAttr(1));
-  return memref::SubViewOp::create(code.b, code.loc, matrixAt(code, k, batch).memref, offsets, sizes, strides);
+  return keyRows(parts.front()).from(code.add(keys.begin, shape.keys), parts.front().depth);
 }
 
 /// A matrix without its first rows and columns: what a loop over its rows adds to its address are constants.
@@ -401,10 +407,10 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   };
   int64_t width = cast<MemRefType>(op.getV().getType()).getShape().back();
   Value nextKeys = nextBlock(keys), rowMatrix;
-  if (op.getKeyRows() && hasUnitColumns(mapped(op.getK())))
+  if (op.getKeyRows() && op.getMoreK().empty() && hasUnitColumns(mapped(op.getK())))
     rowMatrix = matrixAt(code, mapped(op.getK()), batch).memref;
   loop.every = [&](Value key, int) {
-    if (at.fetchRows && !ShapedType::isDynamic(width) && !valueCopy)
+    if (at.fetchRows && !ShapedType::isDynamic(width) && (!valueCopy || inPieces()))
       for (int64_t c = 0; c < width; c += code.perLine(valueView))
         code.fetch(later, {ahead(key), code.index(c)}, Code::Level::First);
     if (nextKeys)
@@ -412,7 +418,7 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
         code.fetch(nextKeys, {key, columns[v]}, Code::Level::Second);
     if (rowMatrix) {
       Value next = code.min(code.add(keys.begin, code.add(key, shape.keys)), code.sub(s, code.index(1)));
-      Value row = keyRows(mapped(op.getK())).row(next);
+      Value row = keyRows(parts.front()).row(next);
       for (int v = 0; v < at.vectors; v += std::max<int>(1, code.perLine(rowMatrix) / shape.lanes))
         code.fetch(rowMatrix, {row, columns[v]}, Code::Level::Second);
     }

@@ -144,8 +144,8 @@ Value QueryLanes::reserve(Value scratch) {
   if (selection)
     selection->reserve(layout);
   keyCopies.clear();
-  for (auto [part, keys] : llvm::zip(parts, op.getParts())) {
-    bool isCopied = KeyedRows::needsCopy(keys.second) || op.getKeyRows();
+  for (const Part &part : parts) {
+    bool isCopied = KeyedRows::needsCopy(part.keys) || op.getKeyRows();
     keyCopies.push_back(isCopied ? layout.allocate({shape.keys, ShapedType::kDynamic}, {part.depth}) : Value());
   }
   captures.reserve(layout);
@@ -213,7 +213,7 @@ void QueryLanes::loadQueries(const Part &part, Value scale) {
 void QueryLanes::block(const Keys &keys, Value careful) {
   keyViews.clear();
   for (auto [part, copy] : llvm::zip(parts, keyCopies))
-    keyViews.push_back(keyRows(part.k).view(keys, copy, part.depth));
+    keyViews.push_back(keyRows(part).view(keys, copy, part.depth));
   valueView = valueRows().view(keys, valueCopy, e);
   indexed.loadKeys(keys.begin, code.sub(s, code.index(1)));
   code.loop(code.index(0), panels, 1, [&](Value panel) {

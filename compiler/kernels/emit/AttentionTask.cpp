@@ -12,6 +12,14 @@ constexpr int64_t dynamic = ShapedType::kDynamic;
 MemRefType typeOf(Value memref) { return cast<MemRefType>(memref.getType()); }
 } // namespace
 
+Value keyCount(Code &code, kernel::AttentionOp op, const IRMapping &outer) {
+  auto rowsOf = [&](Value memref) { return code.dim(outer.lookupOrDefault(memref), typeOf(op.getQ()).getRank() - 2); };
+  Value count = rowsOf(op.getKeyRows() ? op.getKeyRows() : op.getK());
+  for (Value piece : op.getMoreK())
+    count = code.add(count, rowsOf(piece));
+  return count;
+}
+
 AttentionTask::AttentionTask(Code &code, kernel::AttentionOp op, const Target &target, const AttentionShape &shape,
                              const IRMapping &outer, Value exec)
     : code(code), op(op), target(target), shape(shape), outer(outer), exec(exec), score(op.getScore().front()),
@@ -22,10 +30,11 @@ AttentionTask::AttentionTask(Code &code, kernel::AttentionOp op, const Target &t
   t = code.dim(mapped(op.getQ()), rank - 2);
   d = code.index(0);
   for (auto [q, k] : op.getParts()) {
-    parts.push_back({mapped(q), mapped(k), code.dim(mapped(q), rank - 1), d});
+    parts.push_back({mapped(q), {mapped(k)}, code.dim(mapped(q), rank - 1), d});
     d = code.add(d, parts.back().depth);
   }
-  s = code.dim(mapped(op.getKeyRows() ? op.getKeyRows() : op.getK()), rank - 2);
+  parts.front().keys = mapped(op.getKeyPieces());
+  s = keyCount(code, op, outer);
   e = code.dim(mapped(op.getV()), rank - 1);
   paddedE = code.roundUp(e, shape.lanes);
   decided = mask;
@@ -159,8 +168,8 @@ void AttentionTask::reserveRows(ScratchLayout &layout) {
   before = reservePartial(layout, nullptr);
   for (Value *row : {&blockMaximum, &factor})
     *row = layout.allocate({shape.panels, shape.panel()}, {});
-  if (copiesValues())
-    valueCopy = layout.allocate({shape.keys, dynamic}, {e});
+  if (Type element = copiedValue())
+    valueCopy = layout.allocate({shape.keys, dynamic}, {e}, element);
 }
 
 /// No key seen yet: maximum -inf (or the sink's), sum 0 (or the sink's share), output 0. Sinks belong to the first

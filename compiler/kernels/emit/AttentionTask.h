@@ -62,9 +62,13 @@ struct AttentionShape {
   int64_t rows() const { return panels * panel(); }
 };
 
+/// How many keys there are; of the op's operands `outer` has what they are in the function.
+mlir::Value keyCount(Code &code, kernel::AttentionOp op, const mlir::IRMapping &outer);
+
 /// Features of queries and keys whose products are summed, one part after the other.
 struct FeaturePart {
-  mlir::Value q, k;
+  mlir::Value q;
+  Code::Values keys; ///< in pieces, one behind the other
   mlir::Value depth; ///< how many there are
   mlir::Value first; ///< where they begin in the task's rows of queries
 };
@@ -136,17 +140,23 @@ protected:
   // Memory.
   void reserveRows(ScratchLayout &layout);
   Partial reservePartial(ScratchLayout &layout, mlir::Value rows);
-  virtual bool copiesValues() { return KeyedRows::needsCopy(op.getV()) || op.getValueRows(); }
+  /// The elements of copies of values that cannot be read as they lie; null where there are none.
+  virtual mlir::Type copiedValue() {
+    return KeyedRows::needsCopy(op.getValuePieces()) || op.getValueRows() ? code.b.getF32Type() : mlir::Type();
+  }
   /// The row of `valueView` that is the block's key.
   virtual mlir::Value valueRow(mlir::Value key) { return key; }
   /// Which row each key is; null: that of its number.
   mlir::Value keyTable() { return op.getKeyRows() ? mapped(op.getKeyRows()) : mlir::Value(); }
   mlir::Value valueTable() { return op.getValueRows() ? mapped(op.getValueRows()) : mlir::Value(); }
-  KeyedRows keyRows(mlir::Value k) { return {code, k, keyTable(), batch}; }
-  KeyedRows valueRows() { return {code, mapped(op.getV()), valueTable(), batch}; }
+  KeyedRows keyRows(const Part &part) { return {code, part.keys, keyTable(), batch}; }
+  KeyedRows valueRows() { return {code, mapped(op.getValuePieces()), valueTable(), batch}; }
 
   // Scores.
   mlir::Value mapped(mlir::Value value) { return outer.lookupOrDefault(value); }
+  Code::Values mapped(llvm::ArrayRef<mlir::Value> values) {
+    return llvm::map_to_vector(values, [&](mlir::Value value) { return mapped(value); });
+  }
   bool softmax() { return op.getNormalizer() == "softmax"; }
   /// Nothing is summed: the largest scores are wanted.
   bool selects() { return op.getNormalizer() == "top_k"; }

@@ -67,7 +67,9 @@ static bool repeats(Value memref, int64_t axis) {
 SmallVector<int64_t> sharedAxes(kernel::AttentionOp op) {
   SmallVector<int64_t> shared;
   int64_t batchAxes = cast<MemRefType>(op.getQ().getType()).getRank() - 2;
-  SmallVector<Value> read{op.getV(), op.getKeyRows(), op.getValueRows()};
+  SmallVector<Value> read = op.getValuePieces();
+  read.append({op.getKeyRows(), op.getValueRows()});
+  llvm::append_range(read, op.getMoreK());
   for (auto [q, k] : op.getParts())
     read.push_back(k);
   for (int64_t axis = 0; axis < batchAxes; ++axis)

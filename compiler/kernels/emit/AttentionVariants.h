@@ -37,8 +37,8 @@ typename Domain::Truth areFewQueries(Domain &domain, const Target &target, typen
 /// The variant that is taken; nullopt where it depends on a size that is not known.
 std::optional<AttentionVariant> variantFor(const Target &target, std::optional<int64_t> queries,
                                            std::optional<int64_t> keys);
-std::optional<AttentionVariant> variantFor(kernel::AttentionOp op, const Target &target,
-                                           std::optional<int64_t> queries, std::optional<int64_t> keys);
+std::optional<AttentionVariant> variantFor(kernel::AttentionOp op, const Target &target, std::optional<int64_t> queries,
+                                           std::optional<int64_t> keys);
 /// "T <= 8", of sizes as text: when `variant` is taken.
 std::string conditionOf(AttentionVariant variant, const Target &target, const std::string &queries,
                         const std::string &keys);

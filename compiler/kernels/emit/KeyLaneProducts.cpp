@@ -27,11 +27,11 @@ void KeyLaneProducts::reserve(ScratchLayout &layout) {
 
 void KeyLaneProducts::multiply(const Block &block, Value rows) {
   Source lying{block, nullptr};
-  if (!block.table)
+  if (!block.copy)
     return multiply(lying, rows);
   const FeaturePart &part = parts.front(); // there is one
   auto throughView = [&] { multiply({block, rowsOf(part, block).view(block.keys, block.copy, depth)}, rows); };
-  if (!hasUnitColumns(part.k) || !mayBeDirect())
+  if (!block.table || part.keys.size() > 1 || !hasUnitColumns(part.keys.front()) || !mayBeDirect())
     return throughView();
   code.branch(
       isDirect(lying, rows),
@@ -76,8 +76,9 @@ Value KeyLaneProducts::isDirect(const Source &source, Value rows) {
   Value all = code.logicalAnd(whole, code.compare(arith::CmpIPredicate::sle, rows, code.index(tall)));
   for (const FeaturePart &part : parts) {
     Value even = code.equal(code.rem(part.depth, code.index(columns)), code.index(0));
-    Value adjacent = source.view || hasUnitColumns(part.k) ? code.boolean(true)
-                                                           : code.equal(lastStride(code, part.k), code.index(1));
+    Value keys = part.keys.front();
+    Value adjacent =
+        source.view || hasUnitColumns(keys) ? code.boolean(true) : code.equal(lastStride(code, keys), code.index(1));
     all = code.logicalAnd(all, code.logicalAnd(even, adjacent));
   }
   return all;
@@ -110,7 +111,8 @@ void KeyLaneProducts::multiplyDirectly(const Source &source, ValueRange tile) {
     }
     Code::Values sums(tile.size() * directVectors, code.splat(0));
     for (const FeaturePart &part : parts) {
-      Value matrix = source.view ? source.view : matrixAt(code, part.k, block.batch, /*assumeUnit=*/true).memref;
+      Value matrix =
+          source.view ? source.view : matrixAt(code, part.keys.front(), block.batch, /*assumeUnit=*/true).memref;
       sums = code.carry(code.index(0), part.depth, columns, sums, [&](Value c, ValueRange sofar) {
         if (!byTable)
           fetchRows(matrix, part.depth, next[0], step, c, columns);
@@ -150,7 +152,7 @@ void KeyLaneProducts::fetchRows(Value matrix, Value depth, Value first, int64_t 
 void KeyLaneProducts::transposeKeys(const Source &source, const FeaturePart &part) {
   const KeyRange &keys = source.block.keys;
   RowsToLanes rows = source.view ? RowsToLanes(code, source.view, part.depth)
-                                 : RowsToLanes(code, part.k, source.block.batch, part.depth);
+                                 : RowsToLanes(code, part.keys.front(), source.block.batch, part.depth);
   Value begin = source.view ? code.index(0) : keys.begin;
   Value last = code.sub(source.view ? keys.count : source.block.keyCount, code.index(1));
   code.loop(code.index(0), keys.count, shape.lanes, [&](Value first) {

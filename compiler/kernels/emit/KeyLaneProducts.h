@@ -28,7 +28,7 @@ public:
     mlir::Value keyCount; ///< of all blocks
     mlir::ValueRange batch;
     mlir::Value table; ///< which row each key is; null: that of its number
-    mlir::Value copy;  ///< for a table's rows that cannot be read as they lie
+    mlir::Value copy;  ///< for rows of a table or of pieces that cannot be read as they lie; null where all lie
   };
   /// Multiplies so many rows of queries.
   void multiply(const Block &block, mlir::Value rows);
@@ -49,7 +49,7 @@ private:
     mlir::Value view; ///< [key, column], columns adjacent; null: they lie
   };
 
-  KeyedRows rowsOf(const FeaturePart &part, const Block &block) { return {code, part.k, block.table, block.batch}; }
+  KeyedRows rowsOf(const FeaturePart &part, const Block &block) { return {code, part.keys, block.table, block.batch}; }
   void multiply(const Source &source, mlir::Value rows);
   /// Whether a block's keys may be multiplied from where they lie: with fewer registers the transposed columns would
   /// push the sums out of them.

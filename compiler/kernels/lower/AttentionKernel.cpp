@@ -121,14 +121,16 @@ LogicalResult KernelBuilder::buildAttention() {
   };
   Value q = operand(op.getQ()), k = operand(op.getK()), v = operand(op.getV());
   SmallVector<Value> joinedQ = llvm::map_to_vector(op.getJoinedQ(), operand),
-                     joinedK = llvm::map_to_vector(op.getJoinedK(), operand);
+                     joinedK = llvm::map_to_vector(op.getJoinedK(), operand),
+                     moreK = llvm::map_to_vector(op.getMoreK(), operand),
+                     moreV = llvm::map_to_vector(op.getMoreV(), operand);
   Value out = destination(op.getResult());
   if (!out)
     return group.emitError("internal: an attention group that does not yield its result");
   Value lse = op.getLse() ? destination(op.getLse()) : Value();
-  auto attention =
-      kernel::AttentionOp::create(prologue, loc, q, k, joinedQ, joinedK, v, out, lse, operand(op.getSinks()),
-                                  operand(op.getKeyRows()), operand(op.getValueRows()), op.getNormalizerAttr());
+  auto attention = kernel::AttentionOp::create(prologue, loc, q, k, moreK, joinedQ, joinedK, v, moreV, out, lse,
+                                               operand(op.getSinks()), operand(op.getKeyRows()),
+                                               operand(op.getValueRows()), op.getNormalizerAttr());
   prologue.setInsertionPoint(attention);
   cloneRegion(op.getScore(), attention.getScore());
   cloneRegion(op.getMask(), attention.getMask());

@@ -418,6 +418,32 @@ graph.func @f<[T, S, R]>(%q: !graph.tensor<[T, 8], f32>, %x: !graph.tensor<[R, 8
 
 // -----
 
+// attention (C7): pieces of other columns
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %k: !graph.tensor<[S, 8], f32>, %x: !graph.tensor<[3, 4], f32>, %v: !graph.tensor<[S+3, 8], f32>) {
+  // expected-error@+1 {{(C7) '!graph.tensor<[S, 8], f32>' and '!graph.tensor<[3, 4], f32>' are not pieces of one tensor}}
+  %y = graph.attention q(%q) k(%k, %x) v(%v) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {
+  } : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[3, 4], f32>, !graph.tensor<[S+3, 8], f32>) -> !graph.tensor<[T, 8], f32>
+  graph.return
+}
+
+// -----
+
+// attention (C7): joined keys
+graph.func @f<[T, S]>(%q: !graph.tensor<[T, 8], f32>, %x: !graph.tensor<[S, 8], f32>, %v: !graph.tensor<[2*S, 8], f32>) {
+  // expected-error@+1 {{(C7) pieces of keys are not joined}}
+  %y = graph.attention q(%q) k(%x, %x) joined(%q by %x) v(%v) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {
+  } : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[2*S, 8], f32>) -> !graph.tensor<[T, 8], f32>
+  graph.return
+}
+
+// -----
+
 // scatter (C1)
 graph.func @f(%a: !graph.tensor<[4, 2], f32>, %b: !graph.tensor<[3], i64>, %v: !graph.tensor<[3, 2], f32>) {
   // expected-error@+1 {{(C1) 1 index tensors for axes that are not as many ascending ones of}}

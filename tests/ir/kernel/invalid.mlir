@@ -445,6 +445,19 @@ kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x
 
 // -----
 
+// kernel.attention C8
+kernel.func @attention(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>) {
+  // expected-error @below {{keys in pieces are not joined (C8)}}
+  kernel.attention q(%q) k(%k) joined(%q : memref<?x64xf32> by %k : memref<?x64xf32>) v(%v) out(%y) more_keys(%k : memref<?x64xf32>) score {
+  ^bb0(%x: f32, %t: index, %j: index):
+    kernel.yield %x : f32
+  } mask {
+  } : memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>, memref<?x64xf32>
+  kernel.return
+}
+
+// -----
+
 // kernel.linear_attention C1: ranks
 kernel.func @linear(%q: memref<?x64xf32>, %k: memref<?x64xf32>, %v: memref<?x64xf32>, %y: memref<?x64xf32>, %i: memref<?xi32>, %n: memref<64xf32>) {
   // expected-error @below {{ranks of q, k, v and out agree (C1)}}

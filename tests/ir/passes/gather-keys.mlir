@@ -44,3 +44,18 @@ graph.func @declined<[T, S, N]>(%q: !graph.tensor<[T, 8], f32>, %x: !graph.tenso
   } : (!graph.tensor<[T, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[S, 8], f32>) -> !graph.tensor<[T, 8], f32>
   graph.return %y, %z : !graph.tensor<[T, 8], f32>, !graph.tensor<[T, 8], f32>
 }
+
+// -----
+
+// Pages beside what is new: rows of the first piece.
+// CHECK-LABEL: graph.func @beside
+// CHECK: graph.attention q(%{{.*}}) k(%[[X:[^,]*]], %[[NEW:[^)]*]]) v(%[[X]], %[[NEW]]) key_rows(%[[ROWS:.*]]) value_rows(%[[ROWS]])
+graph.func @beside<[T, S, P, N]>(%q: !graph.tensor<[T, 8], f32>, %x: !graph.tensor<[N, 8], f32>, %rows: !graph.tensor<[P], i64>, %new: !graph.tensor<[S, 8], f32>) -> !graph.tensor<[T, 8], f32> {
+  %k = graph.gather %x at %rows [0] : <[N, 8], f32>, !graph.tensor<[P], i64> -> <[P, 8], f32>
+  %y = graph.attention q(%q) k(%k, %new) v(%k, %new) score {
+  ^bb0(%s: f32, %t: index, %j: index):
+    graph.yield %s : f32
+  } mask {
+  } : (!graph.tensor<[T, 8], f32>, !graph.tensor<[P, 8], f32>, !graph.tensor<[S, 8], f32>, !graph.tensor<[P, 8], f32>, !graph.tensor<[S, 8], f32>) -> !graph.tensor<[T, 8], f32>
+  graph.return %y : !graph.tensor<[T, 8], f32>
+}

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <tuple>
 #include <unistd.h>
 
 using namespace fovea::test;
@@ -81,6 +82,8 @@ TEST_CASE("attention over 4096 keys needs at most 16 MiB above inputs and output
 }
 
 namespace {
+constexpr const char *targets[] = {"x86-64-v4", "x86-64-v3", "x86-64"};
+
 /// The bits of `x` as bf16, to which it is cut.
 uint16_t cut(float &x) {
   uint32_t bits;
@@ -148,12 +151,105 @@ TEST_CASE("biases and masks of pieces of the keys are not joined") {
   int64_t arena = -1, scratch = -1;
   REQUIRE(fovea_arena_bytes(program.context, fovea_find_entry(program.program, "pieces"), inputs.data(), inputs.size(),
                             &arena, &scratch, &program.error) == FOVEA_OK);
-  // Keys and values are joined, 2 MiB each; biases and masks would be 128 and 16.
-  CHECK(arena + scratch <= 8 * mebibyte);
+  // Keys and values would be 4 MiB, biases and masks 128 and 16.
+  CHECK(arena + scratch <= 3 * mebibyte);
   REQUIRE(forgetPeak());
   int64_t before = memory("VmRSS:");
   program.run("pieces", inputs, {tensor(queries, y)});
-  CHECK(memory("VmHWM:") - before <= 8 * mebibyte);
+  CHECK(memory("VmHWM:") - before <= 4 * mebibyte);
+}
+
+TEST_CASE("keys and values of several places are read there, to the bits of those of one place") {
+  constexpr int64_t heads = 8, dim = 64;
+  for (auto [queries, before, after] : {std::tuple<int64_t, int64_t, int64_t>{1, 2000, 2095},
+                                        {3, 63, 4000},
+                                        {200, 1, 126},
+                                        {200, 2047, 2048},
+                                        {70, 128, 1},
+                                        {1, 0, 40}}) {
+    CAPTURE(queries);
+    CAPTURE(before);
+    Numbers numbers(3);
+    int64_t size = before + 1 + after;
+    std::vector<float> q = numbers.reals(heads * queries * dim), k = numbers.reals(heads * size * dim),
+                       v = numbers.reals(heads * size * dim), y(q.size(), 1.0f), want = y;
+    std::vector<float> first(heads * before * dim), last(heads * after * dim), firstV((before + 1) * heads * dim);
+    std::vector<uint16_t> narrow(heads * dim), lastV(heads * after * dim);
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t s = 0; s < size; ++s)
+        for (int64_t d = 0; d < dim; ++d) {
+          float &key = k[(h * size + s) * dim + d], &value = v[(h * size + s) * dim + d];
+          int64_t rest = s - before - 1;
+          if (s < before)
+            first[(h * before + s) * dim + d] = key;
+          else if (s == before)
+            narrow[h * dim + d] = cut(key);
+          else
+            last[(h * after + rest) * dim + d] = key;
+          if (s <= before)
+            firstV[(s * heads + h) * dim + d] = value;
+          else
+            lastV[(h * after + rest) * dim + d] = cut(value);
+        }
+    std::vector<int64_t> shape{1, heads, queries, dim}, keys{1, heads, size, dim}, firstKeys{1, heads, before, dim},
+        lastKeys{1, heads, after, dim};
+    for (const char *target : targets) {
+      Program program;
+      if (!program.load("long", nullptr, target, 2))
+        continue;
+      program.run("full", {tensor(shape, q), tensor(keys, k), tensor(keys, v)}, {tensor(shape, want)});
+      std::vector<fovea_tensor> inputs{tensor(shape, q),
+                                       tensor(firstKeys, first),
+                                       tensor(FOVEA_BF16, {1, 1, heads, dim}, narrow.data()),
+                                       tensor(lastKeys, last),
+                                       tensor({1, before + 1, heads, dim}, firstV),
+                                       tensor(FOVEA_BF16, lastKeys, lastV.data())};
+      int64_t arena = -1, scratch = -1;
+      REQUIRE(fovea_arena_bytes(program.context, fovea_find_entry(program.program, "places"), inputs.data(),
+                                inputs.size(), &arena, &scratch, &program.error) == FOVEA_OK);
+      CHECK(arena == 0);
+      program.run("places", inputs, {tensor(shape, y)});
+      CHECK(std::memcmp(y.data(), want.data(), y.size() * sizeof(float)) == 0);
+    }
+  }
+}
+
+TEST_CASE("pieces of 16 bits, of which columns of one are apart, have the bits of one tensor") {
+  constexpr int64_t heads = 6, dim = 72;
+  for (auto [queries, before, after] : {std::tuple<int64_t, int64_t, int64_t>{1, 1500, 90}, {40, 100, 300}}) {
+    CAPTURE(queries);
+    Numbers numbers(4);
+    int64_t size = before + after;
+    std::vector<float> q = numbers.reals(heads * queries * dim), y(q.size(), 1.0f), want = y;
+    auto draw = [&](int64_t rows, std::vector<uint16_t> &narrow) {
+      std::vector<float> x = numbers.reals(rows * dim);
+      for (float &number : x)
+        narrow.push_back(cut(number));
+      return x;
+    };
+    std::vector<uint16_t> k, new_k, v, new_v;
+    std::vector<float> keys = draw(before, k), newKeys = draw(after, new_k), values = draw(before, v),
+                       newValues = draw(after, new_v);
+    std::vector<uint16_t> turned(new_k.size());
+    for (int64_t s = 0; s < after; ++s)
+      for (int64_t d = 0; d < dim; ++d)
+        turned[d * after + s] = new_k[s * dim + d];
+    keys.insert(keys.end(), newKeys.begin(), newKeys.end());
+    values.insert(values.end(), newValues.begin(), newValues.end());
+    std::vector<int64_t> shape{1, 1, heads * queries, dim}, one{1, 1, size, dim};
+    for (const char *target : targets) {
+      Program program;
+      if (!program.load("long", nullptr, target, 2))
+        continue;
+      program.run("full", {tensor(shape, q), tensor(one, keys), tensor(one, values)}, {tensor(shape, want)});
+      program.run("shared_places",
+                  {tensor({1, heads, queries, dim}, q), tensor(FOVEA_BF16, {1, before, dim}, k.data()),
+                   tensor(FOVEA_BF16, {1, dim, after}, turned.data()), tensor(FOVEA_BF16, {1, before, dim}, v.data()),
+                   tensor(FOVEA_BF16, {1, after, dim}, new_v.data())},
+                  {tensor({1, heads, queries, dim}, y)});
+      CHECK(std::memcmp(y.data(), want.data(), y.size() * sizeof(float)) == 0);
+    }
+  }
 }
 
 TEST_CASE(
@@ -195,7 +291,7 @@ TEST_CASE("rows of 16-bit pages have the bits of rows of wide ones") {
   for (size_t i = 0; i < x.size(); ++i)
     narrow[i] = cut(x[i]);
   std::vector<int64_t> table(pages), lying{pages, heads, 16, dim};
-  for (const char *target : {"x86-64-v4", "x86-64-v3", "x86-64"})
+  for (const char *target : targets)
     for (int64_t queries : {1, 20})
       for (int64_t step : {1, 7}) { // pages in order, and mixed
         Program program;
@@ -210,6 +306,21 @@ TEST_CASE("rows of 16-bit pages have the bits of rows of wide ones") {
         program.run("widened_pages", {tensor(shape, q), tensor(FOVEA_BF16, lying, narrow.data()), rows},
                     {tensor(shape, got)});
         CHECK(got == want);
+        for (int64_t count : {1, 100}) { // rows that are in no page
+          CAPTURE(count);
+          std::vector<int64_t> newRows{1, heads, count, dim}, keys{1, heads, pages * 16 + count, dim};
+          std::vector<float> added = numbers.reals(heads * count * dim), all;
+          for (int64_t h = 0; h < heads; ++h) {
+            for (int64_t page : table)
+              all.insert(all.end(), x.begin() + (page * heads + h) * 16 * dim,
+                         x.begin() + (page * heads + h + 1) * 16 * dim);
+            all.insert(all.end(), added.begin() + h * count * dim, added.begin() + (h + 1) * count * dim);
+          }
+          program.run("full", {tensor(shape, q), tensor(keys, all), tensor(keys, all)}, {tensor(shape, want)});
+          program.run("pages_and_new", {tensor(shape, q), tensor(lying, x), rows, tensor(newRows, added)},
+                      {tensor(shape, got)});
+          CHECK(got == want);
+        }
       }
 }
 

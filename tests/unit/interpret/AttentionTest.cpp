@@ -154,6 +154,33 @@ TEST_CASE_FIXTURE(Harness, "keys and values are the rows that a table names") {
   CHECK(error.find("row 3 is outside [0, 3)") != std::string::npos);
 }
 
+TEST_CASE_FIXTURE(Harness, "keys and values lie in pieces, cut at different places") {
+  auto y = compute(R"(
+    %y = graph.attention q(%a) k(%b, %c) v(%c, %b) score {
+    ^bb0(%s: f32, %t: index, %j: index):
+      graph.yield %s : f32
+    } mask {} {normalizer = "pointwise"} : (<<1,1:f32>>, <<2,1:f32>>, <<1,1:f32>>, <<1,1:f32>>, <<2,1:f32>>) -> <<1,1:f32>>)",
+                   "<<1,1:f32>>",
+                   {{"<<1,1:f32>>", reals({1, 1}, {2})},
+                    {"<<2,1:f32>>", reals({2, 1}, {3, 5})},
+                    {"<<1,1:f32>>", reals({1, 1}, {7})}});
+  CHECK(same(y->reals, {2 * (3 * 7 + 5 * 3 + 7 * 5)}));
+}
+
+TEST_CASE_FIXTURE(Harness, "a table names rows of the first piece") {
+  auto y = compute(R"(
+    %y = graph.attention q(%a) k(%b, %c) v(%b, %c) key_rows(%d) value_rows(%d) score {
+    ^bb0(%s: f32, %t: index, %j: index):
+      graph.yield %s : f32
+    } mask {} {normalizer = "pointwise"} : (<<1,1:f32>>, <<3,1:f32>>, <<1,1:f32>>, <<3,1:f32>>, <<1,1:f32>>, <<2:i64>>, <<2:i64>>) -> <<1,1:f32>>)",
+                   "<<1,1:f32>>",
+                   {{"<<1,1:f32>>", reals({1, 1}, {2})},
+                    {"<<3,1:f32>>", reals({3, 1}, {3, 100, 5})},
+                    {"<<1,1:f32>>", reals({1, 1}, {7})},
+                    {"<<2:i64>>", ints({2}, {2, 0})}});
+  CHECK(same(y->reals, {2 * (5 * 5 + 3 * 3 + 7 * 7)}));
+}
+
 TEST_CASE_FIXTURE(Harness, "a read outside a capture is an error") {
   compute(R"(
     %y = graph.attention q(%a) k(%b) v(%b) captures(%b) score {

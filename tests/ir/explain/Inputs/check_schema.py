@@ -15,7 +15,7 @@ RUN = {"entry": TEXT, "paths": [TEXT], "flops": TEXT, "bytes": TEXT, "score_byte
 MASK = {"text": TEXT, "formula": (TEXT, None), "terms": [{"kind": TEXT, "formula": TEXT, "place": (PLACE, None), "from?": TEXT, "to?": TEXT}]}
 CAPTURE = {"name": TEXT, "type": TEXT, "regions": [TEXT], "indices": [TEXT], "by_query": TEXT, "by_key": TEXT}
 ATTENTION = {"batch": [TEXT], "queries": TEXT, "keys": TEXT, "inner": TEXT, "values": TEXT, "q": TEXT, "k": TEXT,
-             "joined": [{"q": TEXT, "k": TEXT}], "v": TEXT, "result": TEXT,
+             "joined": [{"q": TEXT, "k": TEXT}], "v": TEXT, "pieces": {"k": [TEXT], "v": [TEXT]}, "result": TEXT,
              "shared": [TEXT], "normalizer": TEXT, "score": TEXT, "factor": (TEXT, None), "scale": (TEXT, None), "mask": MASK, "captures": [CAPTURE],
              "hints": [{"text": TEXT, "place": (PLACE, None)}]}
 VARIANT = {"name": TEXT, "condition": TEXT, "decided_by": TEXT}

@@ -10,16 +10,18 @@ peak and bytes over the read bandwidth of the level of memory that holds them, b
 the runs; products of rounded operands count at the peak of the dot products that the machine has for them. Rounds go over all rows; a row's figure is the median of its rounds, its spread what lies between the least and
 the greatest. Rows of fresh processes and of the compiler are times, beside that of an empty Python process.
 
-With --peers other systems run the same work in the same rounds, from a virtual environment (benchmarks/peers/README.md).
+With --peers other systems run the same work, each in turn with ours, from a virtual environment (benchmarks/peers/README.md).
 With --check the figures are compared with benchmarks/results.json. Needs nothing but Python's own library.
 """
 import argparse
+import contextlib
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 
 import processes
 import programs
@@ -29,6 +31,7 @@ import variants
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
+TURNS = 3  # of a peer and ours
 PEERS = ("torch", "torch.compile", "onnxruntime", "openvino")
 
 
@@ -73,22 +76,59 @@ def summary(row, rounds):
     return result
 
 
+class PeerFailed(Exception):
+    """(exit code, what it said)"""
+
+
+def turns(command, ours):
+    """Runs a peer's command and `ours` in turn: [(the peer's figures, ours)]; PeerFailed where it fails."""
+    with tempfile.TemporaryFile("w+") as words, subprocess.Popen(command + ["--turns"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True) as process:
+        found = []
+        for _ in range(TURNS):
+            try:
+                print(file=process.stdin, flush=True)
+            except BrokenPipeError:
+                break
+            line = process.stdout.readline()
+            if not line:  # it does not run such a row, or has failed
+                break
+            found.append((json.loads(line), ours()))
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        if process.wait():
+            words.seek(0)
+            raise PeerFailed(process.returncode, words.read().strip())
+    return found
+
+
+def beside(found):
+    """A peer's result from turns with ours: the median turn, its share of the limit measured in ours, and how many times as long it takes."""
+    middle = sorted(found, key=lambda turn: turn[0]["seconds"][1])[len(found) // 2][0]
+    times = [peer["seconds"][1] / ours["seconds"][1] for peer, ours in found]
+    return dict(middle, share=round(statistics.median(ours["limit_seconds"] / peer["seconds"][1] for peer, ours in found), 4),
+                times=round(statistics.median(times), 3), spread=[round(min(times), 3), round(max(times), 3)])
+
+
 def measure_peers(options, row, result, absent):
-    """Adds what peers need for the same work, as shares of the same limit."""
+    """Adds what peers need for the same work."""
     result["peers"] = {}
     for peer in PEERS:
         if peer in absent:
             continue
+        seconds = options.seconds / TURNS
         command = [options.python, os.path.join(HERE, "peers", "peers.py"), peer, row.name, "--work", os.path.join(options.build, "bench", "peers"),
-                   "--seconds", str(options.seconds)]
-        finished = subprocess.run(command, capture_output=True, text=True)
-        if finished.returncode == 77:  # the package is missing
-            absent[peer] = finished.stderr.strip().splitlines()[-1]
-        elif finished.returncode:
-            result["peers"][peer] = {"failed": finished.stderr.strip()[-300:]}
-        elif finished.stdout:
-            figures = json.loads(finished.stdout)
-            result["peers"][peer] = figures | {"share": round(result["limit_seconds"] / figures["seconds"][1], 4)}
+                   "--seconds", str(seconds)]
+        try:
+            found = turns(command, lambda: measure(options.build, row, seconds))
+        except PeerFailed as failed:
+            code, words = failed.args
+            if code == 77:  # the package is missing
+                absent[peer] = words.splitlines()[-1]
+            else:
+                result["peers"][peer] = {"failed": words[-300:]}
+            continue
+        if found:
+            result["peers"][peer] = beside(found)
 
 
 def best_peer(name, result, reference):
@@ -96,6 +136,11 @@ def best_peer(name, result, reference):
     measured = [(p["share"], peer) for peer, p in result.get("peers", {}).items() if "share" in p]
     known = [(p["share"], p["peer"] + "*") for p in reference.get(name, [])]
     return max(measured or known, default=None)
+
+
+def least_times(result):
+    """How many times as long the fastest peer beside us takes; None where none has run."""
+    return min((p["times"] for p in result.get("peers", {}).values() if "times" in p), default=None)
 
 
 def memory_ratio(result):
@@ -136,7 +181,7 @@ def as_text(document):
 
 def show(results, reference):
     width = max((len(name) for name in results), default=0)
-    print(f"{'':{width}}  share  spread     goal  best peer                   ms   GFLOP/s   GB/s  bound by")
+    print(f"{'':{width}}  share  spread     goal  best peer             times         ms   GFLOP/s   GB/s  bound by")
     for name, r in results.items():
         if "limit_seconds" not in r:
             continue
@@ -145,7 +190,7 @@ def show(results, reference):
         goal = "" if r["goal"] is None else f"{r['goal']:.2f}{' ' if reached >= r['goal'] else '<'}"
         speedup = f", {r['speedup']:.2f} times one thread" if "speedup" in r else ""
         print(f"{name:{width}}  {r['share']:5.2f}  {r['spread'][0]:.2f}-{r['spread'][1]:.2f}  {goal:>5}  "
-              f"{f'{peer[0]:.2f} {peer[1]}' if peer else '':22.22}  {1e3 * r['seconds'][1]:8.3f}  {r['gflops']:8.1f}  {r['gbs']:5.1f}"
+              f"{f'{peer[0]:.2f} {peer[1]}' if peer else '':20.20}  {f'{times:.2f}' if (times := least_times(r)) else '':>6}  {1e3 * r['seconds'][1]:8.3f}  {r['gflops']:8.1f}  {r['gbs']:5.1f}"
               f"  {r['binds']}{speedup}")
         if "memory_goal" in r:
             ratio = memory_ratio(r)

@@ -118,6 +118,21 @@ class Results(unittest.TestCase):
         for order in ([0.9, 0.5], [0.5, 0.9]):
             self.assertEqual(run.summary(self.row(), [figures(share) for share in order])["share"], 0.5)
 
+    def test_a_peer_takes_turns_with_ours(self):
+        script = "import sys, json\nfor i, _ in enumerate(sys.stdin):\n print(json.dumps(dict(seconds=[1, i + 1, 9])), flush=True)"
+        ours = iter(figures(0.5, seconds=[0, ours, 9]) for ours in (0.5, 1.0, 3.0))
+        found = run.turns([sys.executable, "-c", script], lambda: next(ours))
+        self.assertEqual([(peer["seconds"][1], ours["seconds"][1]) for peer, ours in found], [(1, 0.5), (2, 1.0), (3, 3.0)])
+        self.assertEqual(run.beside(found), dict(seconds=[1, 2, 9], share=0.25, times=2.0, spread=[1.0, 2.0]))
+        self.assertEqual(run.least_times(dict(peers=dict(A=dict(times=2.0), B=dict(times=1.5), C=dict(failed="why")))), 1.5)
+        self.assertIsNone(run.least_times({}))
+
+    def test_a_peer_without_the_row_and_one_that_fails(self):
+        self.assertEqual(run.turns([sys.executable, "-c", ""], self.fail), [])
+        with self.assertRaises(run.PeerFailed) as failed:
+            run.turns([sys.executable, "-c", "import sys; sys.exit('no such operator')"], self.fail)
+        self.assertEqual(failed.exception.args, (1, "no such operator"))
+
     def test_memory_is_looked_at_when_it_is_there(self):
         script = "import time; time.sleep(0.1); x = bytearray(64 << 20); time.sleep(60)"
         self.assertGreater(processes.start.anonymous_kib([sys.executable, "-c", script]), 64 << 10)

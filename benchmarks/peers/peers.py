@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Times another system on one row of the table; prints {"seconds": [quartile, median, quartile], "peak_kib": resident memory} as JSON.
 
-    peers.py PEER ROW --work DIR [--seconds S] [--threads N]      PEER: torch, torch.compile, onnxruntime, openvino
+    peers.py PEER ROW --work DIR [--seconds S] [--threads N] [--turns]      PEER: torch, torch.compile, onnxruntime, openvino
 
-Exits with 77 and a line that says so where a package is missing.
+With --turns a line of JSON for each line of standard input, measured when it comes: for turns with another program. Exits with 77 and a line that says so where a package is missing.
 """
 import argparse
 import hashlib
@@ -253,11 +253,10 @@ def openvino(module, inputs, options, key):
     return lambda: (request.infer(), tensors)[0]
 
 
-def quartiles(function, seconds):
-    """Seconds of a run: after a warm-up, for about `seconds` and five runs at least."""
-    function(), function()
+def quartiles(function, seconds, least):
+    """Seconds of a run, for about `seconds` and so many runs at least."""
     times, end = [], time.perf_counter() + seconds
-    while len(times) < 5 or time.perf_counter() < end:
+    while len(times) < least or time.perf_counter() < end:
         begun = time.perf_counter()
         function()
         times.append(time.perf_counter() - begun)
@@ -281,6 +280,7 @@ def main():
     parser.add_argument("--work", required=True, help="a folder for exported models")
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--turns", action="store_true")
     options = parser.parse_args()
     work = next(row.peer for row in rows.table() if row.name == options.row)
     torch.set_num_threads(options.threads)
@@ -293,8 +293,10 @@ def main():
     function = PEERS[options.peer](module.eval(), inputs, options, key)
     if work["kind"] == "training":
         function = stepping(function, module)
-    seconds = quartiles(function, options.seconds)
-    print(json.dumps({"seconds": seconds, "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+    function(), function()  # warms up
+    for _ in sys.stdin if options.turns else [""]:
+        seconds = quartiles(function, options.seconds, 2 if options.turns else 5)
+        print(json.dumps({"seconds": seconds, "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}), flush=True)
 
 
 try:

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Draws the charts and writes the tables of docs/performance.md from results.json and variants.json.
+"""Draws the charts and writes the tables of docs/performance.md from results.json, that of other machines
+(results-NAME.json, tables alone) and variants.json.
 
     benchmarks/report.py [--check]      with --check nothing is written: exit code 1 where a file is not what would be
 """
@@ -131,16 +132,17 @@ def memory_table(results):
 
 def outputs():
     """Path to contents of everything that is drawn from the results."""
-    with open(os.path.join(run.HERE, "results.json")) as file:
-        document = json.load(file)
+    documents = run.committed()
     with open(os.path.join(run.HERE, "peers", "reference.json")) as file:
         reference = json.load(file)["rows"]
     with open(os.path.join(run.HERE, "variants.json")) as file:
         fused = json.load(file)
-    results = document["rows"]
+    results = documents[""]["rows"]
     page = os.path.join(DOCS, "performance.md")
     with open(page) as file:
-        text = between(file.read(), "tables", f"{document['processor']}.\n\n{tables(results, reference)}")
+        text = file.read()
+    for name, document in documents.items():
+        text = between(text, f"tables of {name}" if name else "tables", f"{document['processor']}.\n\n{tables(document['rows'], reference)}")
     return {page: between(text, "variants", f"{fused['processor']}.\n\n{variants.table(fused['rows'])}"),
             os.path.join(DOCS, "performance-shares.svg"): shares_chart(results, reference),
             os.path.join(DOCS, "performance-roofline.svg"): roofline_chart(results)}
@@ -162,7 +164,7 @@ def main():
             with open(path, "w") as file:
                 file.write(contents)
     if stale:
-        print(f"not drawn from benchmarks/results.json and variants.json (run benchmarks/report.py): {', '.join(stale)}")
+        print(f"not drawn from benchmarks/results*.json and variants.json (run benchmarks/report.py): {', '.join(stale)}")
     return 1 if stale else 0
 
 

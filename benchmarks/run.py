@@ -11,10 +11,11 @@ the runs; products of rounded operands count at the peak of the dot products tha
 the greatest. Rows of fresh processes and of the compiler are times, beside that of an empty Python process.
 
 With --peers other systems run the same work, each in turn with ours, from a virtual environment (benchmarks/peers/README.md).
-With --check the figures are compared with benchmarks/results.json. Needs nothing but Python's own library.
+With --check the figures are compared with those of the same processor, or else with benchmarks/results.json. Needs nothing but Python's own library.
 """
 import argparse
 import contextlib
+import glob
 import json
 import os
 import platform
@@ -159,6 +160,15 @@ def processor():
     return f"{fields.get('model name', '')}, family {fields.get('cpu family', '?')} model {fields.get('model', '?')}, {os.cpu_count()} cores"
 
 
+def committed():
+    """The committed results: of results.json by the name "", of results-NAME.json by NAME."""
+    documents = {}
+    for path in sorted(glob.glob(os.path.join(HERE, "results*.json"))):
+        with open(path) as file:
+            documents[os.path.basename(path).removeprefix("results").removesuffix(".json").lstrip("-")] = json.load(file)
+    return documents
+
+
 def check(results, committed):
     """Names the rows whose figure fell by more than the noise, as ratios: the spreads of both runs, at least 5%."""
     fell = []
@@ -228,7 +238,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1.0, help="of timed runs, a row and round")
     parser.add_argument("--json", help="write the results here (default: bench/results.json in the build folder)")
-    parser.add_argument("--check", action="store_true", help="compare with benchmarks/results.json")
+    parser.add_argument("--check", action="store_true", help="compare with the committed results")
     parser.add_argument("--sweep", action="store_true", help="instead: all sizes of a range, for those at which a kernel falls off")
     parser.add_argument("--variants", action="store_true", help="instead: variants of attention, fused and unfused")
     parser.add_argument("--peers", action="store_true", help="run other systems as well")
@@ -252,8 +262,8 @@ def main():
     with open(output, "w") as file:
         file.write(as_text({"processor": processor(), "rows": results}))
     if options.check:
-        with open(os.path.join(HERE, "results.json")) as file:
-            fell = check(results, json.load(file)["rows"])
+        known = committed()
+        fell = check(results, next((d for d in known.values() if d["processor"] == processor()), known[""])["rows"])
         print("\n".join(["fell by more than the noise:"] + fell) if fell else "nothing fell by more than the noise")
         return 1 if fell else 0
     return 0

@@ -149,6 +149,15 @@ class Results(unittest.TestCase):
         now = {"a": result(0.77, 0.77, 0.77), "b": result(0.7, 0.7, 0.7), "c": result(0.7, 0.7, 0.7), "new": result(0.1, 0, 1)}
         self.assertEqual([line.split(":")[0] for line in run.check(now, before)], ["b"])
 
+    def test_results_are_committed_by_machine(self):
+        known = run.committed()
+        self.assertIn("", known)
+        processors = [document["processor"] for document in known.values()]
+        self.assertEqual(len(processors), len(set(processors)))
+        names = {row.name for row in rows.table()}
+        for document in known.values():
+            self.assertEqual(names - set(document["rows"]), set())
+
     def test_the_best_peer_is_that_of_this_run_where_there_is_one(self):
         reference = {"r": [dict(peer="A", share=0.7)]}
         self.assertEqual(run.best_peer("r", {}, reference), (0.7, "A*"))

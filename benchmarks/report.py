@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws the charts and writes the tables of docs/performance.md from results.json, that of other machines
+"""Draws the charts and writes the tables of docs/performance.md from results.json, those of other machines
 (results-NAME.json, tables alone) and variants.json.
 
     benchmarks/report.py [--check]      with --check nothing is written: exit code 1 where a file is not what would be

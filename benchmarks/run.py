@@ -83,7 +83,8 @@ class PeerFailed(Exception):
 
 def turns(command, ours):
     """Runs a peer's command and `ours` in turn: [(the peer's figures, ours)]; PeerFailed where it fails."""
-    with tempfile.TemporaryFile("w+") as words, subprocess.Popen(command + ["--turns"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words, text=True) as process:
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with tempfile.TemporaryFile("w+") as words, subprocess.Popen(command + ["--turns"], stderr=words, **pipes) as process:
         found = []
         for _ in range(TURNS):
             try:

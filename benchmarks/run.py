@@ -133,16 +133,22 @@ def measure_peers(options, row, result, absent):
             result["peers"][peer] = beside(found)
 
 
+def fastest(result):
+    """(name, figures) of the peer in this run that comes nearest to us, by turns where it took any; None where none has run."""
+    ran = [(peer, p) for peer, p in result.get("peers", {}).items() if "share" in p]
+    return min(ran, key=lambda each: (each[1].get("times", 0), -each[1]["share"]), default=None)
+
+
 def best_peer(name, result, reference):
     """(share, peer) of the fastest other system: in this run, or else in the reference."""
-    measured = [(p["share"], peer) for peer, p in result.get("peers", {}).items() if "share" in p]
-    known = [(p["share"], p["peer"] + "*") for p in reference.get(name, [])]
-    return max(measured or known, default=None)
+    here = fastest(result)
+    return (here[1]["share"], here[0]) if here else max([(p["share"], p["peer"] + "*") for p in reference.get(name, [])], default=None)
 
 
 def least_times(result):
-    """How many times as long the fastest peer beside us takes; None where none has run."""
-    return min((p["times"] for p in result.get("peers", {}).values() if "times" in p), default=None)
+    """How many times as long the fastest peer beside us takes; None where none took turns with us."""
+    here = fastest(result)
+    return here[1].get("times") if here else None
 
 
 def memory_ratio(result):

@@ -124,7 +124,8 @@ class Results(unittest.TestCase):
         found = run.turns([sys.executable, "-c", script], lambda: next(ours))
         self.assertEqual([(peer["seconds"][1], ours["seconds"][1]) for peer, ours in found], [(1, 0.5), (2, 1.0), (3, 3.0)])
         self.assertEqual(run.beside(found), dict(seconds=[1, 2, 9], share=0.25, times=2.0, spread=[1.0, 2.0]))
-        self.assertEqual(run.least_times(dict(peers=dict(A=dict(times=2.0), B=dict(times=1.5), C=dict(failed="why")))), 1.5)
+        self.assertEqual(run.least_times(dict(peers=dict(A=dict(times=2.0, share=0.4), B=dict(times=1.5, share=0.3), C=dict(failed="why")))), 1.5)
+        self.assertEqual(run.best_peer("r", dict(peers=dict(A=dict(times=2.0, share=0.4), B=dict(times=1.5, share=0.3))), {}), (0.3, "B"))
         self.assertIsNone(run.least_times({}))
 
     def test_a_peer_without_the_row_and_one_that_fails(self):
@@ -154,6 +155,9 @@ class Results(unittest.TestCase):
         self.assertIn("", known)
         processors = [document["processor"] for document in known.values()]
         self.assertEqual(len(processors), len(set(processors)))
+        names = {row.name for row in rows.table()}
+        measured = [{name for name, r in document["rows"].items() if "limit_seconds" in r} for document in known.values()]
+        self.assertEqual(set().union(*measured), names)  # each row somewhere, and none that is no more
 
     def test_the_best_peer_is_that_of_this_run_where_there_is_one(self):
         reference = {"r": [dict(peer="A", share=0.7)]}

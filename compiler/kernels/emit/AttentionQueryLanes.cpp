@@ -21,15 +21,16 @@ namespace {
 struct Tiles {
   explicit Tiles(const Target &target) {
     if (target.registers >= 32)
-      vectors = 2, keyRows = 8, queryRows = 8;
+      vectors = 2, keyRows = 8, fewKeyRows = 4, queryRows = 8;
     else if (target.fma)
       vectors = 3, keyRows = 4, queryRows = 6;
     else
       vectors = 2, keyRows = 4, queryRows = 4;
   }
-  int vectors;   ///< of queries in a panel
-  int keyRows;   ///< of a score tile, by `vectors`
-  int queryRows; ///< of an output tile, by valueVectors; divides a panel
+  int vectors;        ///< of queries in a panel
+  int keyRows;        ///< of a score tile, by `vectors`
+  int fewKeyRows = 0; ///< of one for so many keys at the end, where that many sums hide the latency as well
+  int queryRows;      ///< of an output tile, by valueVectors; divides a panel
   static constexpr int valueVectors = 2;
 };
 
@@ -69,6 +70,7 @@ protected:
   void block(const Keys &keys, Value careful) override;
   void finish() override;
   void summarizeKeys(const Box &box) override;
+  Value outputRows() override { return code.roundUp(rows, tiles.queryRows); }
   bool tilesMask() override { return maskTiles.has_value(); }
 
 private:
@@ -93,6 +95,7 @@ private:
   void scores(Value panel, const Keys &keys);
   void products(Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum);
   void productsOf(const Vectors &vectors, Value panel, const Keys &keys, Value begin, Value end, Value keepMaximum);
+  void scoreTileOf(const Vectors &vectors, Value panel, Value key, Value end, int keyRows, Value keepMaximum);
   void hide(const Vectors &vectors, Value panel, Value begin, Value end);
   void regions(Value panel, const Keys &keys, Value begin, Value end, Value all);
   void regionRows(Value panel, const Keys &keys, Value begin, Value end, bool masked);
@@ -102,6 +105,7 @@ private:
   /// The next block's, for the queries that fall to a tile of `keyRows` of the panel's keys from `key`.
   void fetchCaptures(Value panel, const Keys &keys, Value key, int64_t keyRows);
   void exponentials(Value panel, ValueRange maxima, bool careful);
+  void exponentialsOf(Value panel, int begin, ValueRange maxima, bool careful);
   void values(const Keys &keys);
   void carefulValues();
   void select(Value panel, const Keys &keys);
@@ -109,6 +113,13 @@ private:
 
   Value scoreRow(Value panel, Value key) { return code.add(code.mul(panel, shape.keys), key); }
   Value firstQuery(Value panel) { return code.add(queryBegin, code.mul(panel, shape.panel())); }
+
+  /// Vectors of a panel that the tiles of its rows' values read.
+  Value usedVectors(Value panel) {
+    Value left = code.sub(rows, code.mul(panel, shape.panel()));
+    Value used = code.ceilDiv(code.roundUp(left, tiles.queryRows), shape.lanes);
+    return code.min(used, code.index(shape.vectors));
+  }
 
   Value queryTasks() {
     Value count = code.ceilDiv(t, shape.rows());
@@ -203,7 +214,7 @@ void QueryLanes::loadQueries(const Part &part, Value scale) {
   Value scales = code.broadcast(scale), last = code.sub(t, code.index(1));
   RowsToLanes queries(code, part.q, batch, part.depth);
   queries.convert = [&](Value x) { return code.mulF(x, x.getType().isF32() ? scale : scales); };
-  code.loop(code.index(0), code.mul(panels, shape.panel()), shape.lanes, [&](Value i) {
+  code.loop(code.index(0), rows, shape.lanes, [&](Value i) {
     Value panel = code.div(i, code.index(shape.panel())), lane = code.rem(i, code.index(shape.panel()));
     Value base = code.add(code.mul(panel, d), part.first);
     queries.move({queryBegin, i, last, queryTile, base, lane});
@@ -292,49 +303,62 @@ void QueryLanes::products(Value panel, const Keys &keys, Value begin, Value end,
           Value sees = code.logicalAnd(code.compare(arith::CmpIPredicate::sle, from, v), code.less(v, to));
           code.branch(
               sees, [&] { productsOf(vector, panel, keys, begin, end, keepMaximum); },
-              [&] { hide(vector, panel, begin, end); });
+              [&] { code.branch(code.less(v, usedVectors(panel)), [&] { hide(vector, panel, begin, end); }); });
         });
       });
 }
 
 void QueryLanes::productsOf(const Vectors &vectors, Value panel, const Keys &keys, Value begin, Value end,
                             Value keepMaximum) {
+  int keyRows = vectors.count == 1 ? mostKeyRows : tiles.keyRows, few = vectors.count == 1 ? 0 : tiles.fewKeyRows;
+  Value rest = code.rem(code.sub(end, begin), code.index(keyRows)), whole = end;
+  if (few)
+    whole = code.sub(end, code.select(code.less(code.index(few), rest), code.index(0), rest));
+  code.loop(begin, whole, keyRows, [&](Value key) {
+    fetchCaptures(panel, keys, key, keyRows);
+    scoreTileOf(vectors, panel, key, end, keyRows, keepMaximum);
+  });
+  if (few)
+    code.branch(code.less(whole, end), [&] {
+      fetchCaptures(panel, keys, whole, keyRows);
+      scoreTileOf(vectors, panel, whole, end, few, keepMaximum);
+    });
+}
+
+/// `keyRows` keys from `key`; beyond the last one before `end` that is computed again.
+void QueryLanes::scoreTileOf(const Vectors &vectors, Value panel, Value key, Value end, int keyRows,
+                             Value keepMaximum) {
   Value base = code.mul(panel, d), lastOne = code.sub(end, code.index(1));
-  Code::Values lanes;
+  Code::Values lanes, keyNumbers;
   for (int v = 0; v < vectors.count; ++v)
     lanes.push_back(code.add(vectors.lane, v * shape.lanes));
-  int keyRows = vectors.count == 1 ? mostKeyRows : tiles.keyRows;
-  code.loop(begin, end, keyRows, [&](Value key) {
-    fetchCaptures(panel, keys, key, keyRows);
-    Code::Values keyNumbers; // beyond the last key the last one is computed again
-    for (int r = 0; r < keyRows; ++r)
-      keyNumbers.push_back(code.min(code.add(key, r), lastOne));
-    Code::Values sums(keyRows * vectors.count, code.splat(0));
-    for (auto [part, keyView] : llvm::zip(parts, keyViews)) {
-      Value features = code.add(base, part.first);
-      TileLoop tile{keyRows, vectors.count, 8,
-                    [&, keyView = keyView](int r, Value k) { return code.load(keyView, {keyNumbers[r], k}); },
-                    [&](int v, Value k) { return code.loadVector(queryTile, {code.add(features, k), lanes[v]}); }};
-      sums = multiplyAccumulate(code, tile, code.index(0), part.depth, sums);
+  for (int r = 0; r < keyRows; ++r)
+    keyNumbers.push_back(code.min(code.add(key, r), lastOne));
+  Code::Values sums(keyRows * vectors.count, code.splat(0));
+  for (auto [part, keyView] : llvm::zip(parts, keyViews)) {
+    Value features = code.add(base, part.first);
+    TileLoop tile{keyRows, vectors.count, 8,
+                  [&, keyView = keyView](int r, Value k) { return code.load(keyView, {keyNumbers[r], k}); },
+                  [&](int v, Value k) { return code.loadVector(queryTile, {code.add(features, k), lanes[v]}); }};
+    sums = multiplyAccumulate(code, tile, code.index(0), part.depth, sums);
+  }
+  if (!softmax() && score.plain) // -0 marks hidden keys
+    for (Value &x : sums)
+      x = code.addF(x, code.splat(0));
+  Value row = scoreRow(panel, key);
+  for (int r = 0; r < keyRows; ++r)
+    for (int v = 0; v < vectors.count; ++v)
+      code.storeVector(sums[r * vectors.count + v], scoreTile, {code.add(row, r), lanes[v]});
+  if (matchPattern(keepMaximum, m_Zero()))
+    return;
+  code.branch(keepMaximum, [&] {
+    for (int v = 0; v < vectors.count; ++v) {
+      Value most = code.loadVector(blockMaximum, {panel, lanes[v]});
+      // NaN is skipped here and comes back by its exponential: pairs would pass it on.
+      for (int r = 0; r < keyRows; ++r)
+        most = code.maxOrSecond(sums[r * vectors.count + v], most);
+      code.storeVector(most, blockMaximum, {panel, lanes[v]});
     }
-    if (!softmax() && score.plain) // -0 marks hidden keys
-      for (Value &x : sums)
-        x = code.addF(x, code.splat(0));
-    Value row = scoreRow(panel, key);
-    for (int r = 0; r < keyRows; ++r)
-      for (int v = 0; v < vectors.count; ++v)
-        code.storeVector(sums[r * vectors.count + v], scoreTile, {code.add(row, r), lanes[v]});
-    if (matchPattern(keepMaximum, m_Zero()))
-      return;
-    code.branch(keepMaximum, [&] {
-      for (int v = 0; v < vectors.count; ++v) {
-        Value most = code.loadVector(blockMaximum, {panel, lanes[v]});
-        // NaN is skipped here and comes back by its exponential: pairs would pass it on.
-        for (int r = 0; r < keyRows; ++r)
-          most = code.maxOrSecond(sums[r * vectors.count + v], most);
-        code.storeVector(most, blockMaximum, {panel, lanes[v]});
-      }
-    });
   });
 }
 
@@ -426,24 +450,40 @@ void QueryLanes::regionVectors(Value panel, const Keys &keys, Value begin, Value
 
 /// S = 2^(S - maximum), sum += S; then S times its factor.
 void QueryLanes::exponentials(Value panel, ValueRange maxima, bool careful) {
+  Value used = usedVectors(panel);
+  auto each = [&](int count) {
+    for (int v = 0; v < count; ++v)
+      code.branch(code.less(code.index(v), used), [&] { exponentialsOf(panel, v, maxima.slice(v, 1), careful); });
+  };
+  if (careful)
+    return each(shape.vectors);
+  code.branch(
+      code.equal(used, code.index(shape.vectors)), [&] { exponentialsOf(panel, 0, maxima, careful); },
+      [&] { each(shape.vectors - 1); });
+}
+
+/// Of the panel's vectors from number `begin`, one for each of the `maxima`.
+void QueryLanes::exponentialsOf(Value panel, int begin, ValueRange maxima, bool careful) {
   Value first = seen.first(panel), last = seen.last(panel);
+  Code::Values lanes, init;
+  for (size_t v = 0; v < maxima.size(); ++v) {
+    lanes.push_back(code.index((begin + v) * shape.lanes));
+    init.push_back(code.loadVector(current.sum, {panel, lanes[v]}));
+  }
   auto rowOfWeights = [&](Value key, ValueRange sofar) {
     Code::Values next;
-    for (int v = 0; v < shape.vectors; ++v) {
-      Value at = scoreRow(panel, key), lane = code.index(v * shape.lanes);
-      Value weight = weights(code.loadVector(scoreTile, {at, lane}), maxima[v], careful);
-      next.push_back(code.addF(sofar[v], weight));
+    for (auto [lane, maximum, sum] : llvm::zip(lanes, maxima, sofar)) {
+      Code::Values at{scoreRow(panel, key), lane};
+      Value weight = weights(code.loadVector(scoreTile, at), maximum, careful);
+      next.push_back(code.addF(sum, weight));
       if (score.factor)
-        weight = changed(weight, code.loadVector(factorTile, {at, lane}), careful);
-      code.storeVector(weight, scoreTile, {at, lane});
+        weight = changed(weight, code.loadVector(factorTile, at), careful);
+      code.storeVector(weight, scoreTile, at);
     }
     return next;
   };
-  Code::Values init;
-  for (int v = 0; v < shape.vectors; ++v)
-    init.push_back(code.loadVector(current.sum, {panel, code.index(v * shape.lanes)}));
-  // Two keys at once hide the latency of the polynomial, where its coefficients leave registers for them.
-  int64_t together = careful || target.registers < 32 ? 1 : 2;
+  // Four vectors at once hide the latency of the polynomial, where its coefficients leave registers for them.
+  int64_t together = careful || target.registers < 32 ? 1 : 4 / maxima.size();
   Value middle = code.add(first, code.mul(code.div(code.sub(last, first), code.index(together)), together));
   Code::Values sums = code.carry(first, middle, together, init, [&](Value key, ValueRange sofar) {
     Code::Values x(sofar);
@@ -453,8 +493,8 @@ void QueryLanes::exponentials(Value panel, ValueRange maxima, bool careful) {
   });
   if (together > 1)
     sums = code.carry(middle, last, 1, sums, [&](Value key, ValueRange sofar) { return rowOfWeights(key, sofar); });
-  for (int v = 0; v < shape.vectors; ++v)
-    code.storeVector(sums[v], current.sum, {panel, code.index(v * shape.lanes)});
+  for (auto [lane, sum] : llvm::zip(lanes, sums))
+    code.storeVector(sum, current.sum, {panel, lane});
 }
 
 //===-- Values ----------------------------------------------------------------------------------------------------===//

@@ -218,7 +218,7 @@ void AttentionTask::rescale(Value panel, ValueRange factors) {
   Value count = code.min(code.index(shape.panel()), code.sub(rows, first));
   code.loop(code.index(0), count, 1, [&](Value lane) {
     Value scale = code.broadcast(code.load(factor, {panel, lane})), row = code.add(first, lane);
-    code.loop(code.index(0), paddedE, shape.lanes, [&](Value c) {
+    eachColumn([&](Value c) {
       code.storeVector(code.mulF(scale, code.loadVector(current.output, {row, c})), current.output, {row, c});
     });
   });

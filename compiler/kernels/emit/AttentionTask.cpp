@@ -123,7 +123,7 @@ void AttentionTask::merge(const Partial &earlier) {
     Value panel = code.div(row, code.index(shape.panel())), lane = code.rem(row, code.index(shape.panel()));
     auto spread = [&](Value memref) { return code.broadcast(code.load(memref, {panel, lane})); };
     Value oldFactor = softmax() ? spread(blockMaximum) : Value(), ownFactor = softmax() ? spread(factor) : Value();
-    code.loop(zero, paddedE, shape.lanes, [&](Value c) {
+    eachColumn([&](Value c) {
       Value old = code.loadVector(earlier.output, {row, c}), own = code.loadVector(current.output, {row, c});
       Value sum = softmax() ? code.fma(own, ownFactor, code.mulF(old, oldFactor)) : code.addF(old, own);
       code.storeVector(sum, current.output, {row, c});
@@ -141,8 +141,7 @@ void AttentionTask::copy(const Partial &from, const Partial &to) {
       }
   });
   code.loop(zero, rows, 1, [&](Value row) {
-    code.loop(zero, paddedE, shape.lanes,
-              [&](Value c) { code.storeVector(code.loadVector(from.output, {row, c}), to.output, {row, c}); });
+    eachColumn([&](Value c) { code.storeVector(code.loadVector(from.output, {row, c}), to.output, {row, c}); });
   });
 }
 
@@ -190,10 +189,17 @@ void AttentionTask::start(Value isFirst) {
         code.storeVector(share, current.sum, {p, lane});
       }
     });
-  Value last = code.mul(panels, shape.panel());
-  code.loop(zero, last, 1, [&](Value row) {
-    code.loop(zero, paddedE, shape.lanes, [&](Value c) { code.storeVector(none, current.output, {row, c}); });
-  });
+  code.loop(zero, outputRows(), 1,
+            [&](Value row) { eachColumn([&](Value c) { code.storeVector(none, current.output, {row, c}); }); });
+}
+
+void AttentionTask::eachColumn(llvm::function_ref<void(Value)> body) {
+  IntegerAttr columns;
+  constexpr int64_t few = 8;
+  if (!matchPattern(paddedE, m_Constant(&columns)) || columns.getInt() > few * shape.lanes)
+    return code.loop(code.index(0), paddedE, shape.lanes, body);
+  for (int64_t c = 0; c < columns.getInt(); c += shape.lanes)
+    body(code.index(c));
 }
 
 /// The sinks of a vector of rows, in the scores' unit.

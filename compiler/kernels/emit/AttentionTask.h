@@ -137,6 +137,11 @@ protected:
   /// Whether some element of the output is not finite.
   mlir::Value anyNotFinite();
 
+  /// Rows of the output whose accumulators are read: at least the task's rows.
+  virtual mlir::Value outputRows() { return rows; }
+  /// Calls `body` for the first column of each vector of an output's row; without a loop where these are few.
+  void eachColumn(llvm::function_ref<void(mlir::Value)> body);
+
   // Memory.
   void reserveRows(ScratchLayout &layout);
   Partial reservePartial(ScratchLayout &layout, mlir::Value rows);

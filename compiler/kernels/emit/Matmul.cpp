@@ -12,7 +12,7 @@
 //
 // Tile functions (MatmulTile) leave their sums in a tile of scratch that stays in the first-level cache, and the
 // epilogue reads them there: it is emitted once (plain and masked) for all tile shapes.
-#include "compiler/kernels/emit/MatmulTile.h"
+#include "compiler/kernels/emit/MatmulGrid.h"
 #include "compiler/kernels/emit/PanelPacking.h"
 #include "compiler/kernels/emit/ScheduleEmitter.h"
 #include "compiler/kernels/emit/Vectorize.h"
@@ -26,60 +26,8 @@ using namespace mlir;
 namespace fovea::kernels {
 namespace {
 
-/// Rows of A that a task keeps near: what fills half of the second-level cache, within these.
-constexpr int64_t fewestRows = 48, mostRows = 256;
-/// Multiply-adds a task has at least, where the shape allows: some ten microseconds.
-constexpr int64_t taskWork = int64_t(1) << 19;
-/// Below this many rows an unpacked B is read in place.
+/// Below this many rows an unpacked B is read in place, and so is an A whose rows are adjacent.
 constexpr int64_t packRows = 16;
-
-/// kernel.matmul's operands as values of the function that is being written.
-struct Operands {
-  Value lhs, rhs, n;
-  bool packed;
-  bool hidesLhs, hidesRhs; ///< whose elements take no part where they are -0
-  int64_t kBlock;          ///< numbers of k that one step of a tile multiplies
-};
-
-/// How the output is cut into tasks; task = (batch * rowBlocks + row block) * panelBlocks + panel block.
-struct Grid {
-  Code::Values batch;
-  Value m, k, n; ///< k: steps of a tile
-  Value panels, rowsPerBlock, rowBlocks, panelsPerBlock, panelBlocks, tasks;
-  Value matrices;   ///< the product of `batch`
-  Value packsFirst; ///< whether the tasks of the first block of rows run before the others and pack B for all
-  Value firstTasks; ///< how many these are; none where there are no others
-};
-
-Grid gridOf(Code &code, const Operands &operands, const TileShape &tile) {
-  Grid g;
-  int64_t rank = cast<MemRefType>(operands.lhs.getType()).getRank();
-  for (int64_t i = 0; i < rank - 2; ++i)
-    g.batch.push_back(code.dim(operands.lhs, i));
-  g.m = code.dim(operands.lhs, rank - 2);
-  g.k = code.dim(operands.lhs, rank - 1);
-  if (operands.kBlock != 1)
-    g.k = code.div(g.k, code.index(operands.kBlock));
-  g.n = operands.n;
-  Value one = code.index(1);
-  g.panels = code.ceilDiv(g.n, tile.panel());
-  Value fitting = code.div(code.index(tile.cache / 4), code.max(g.k, one));
-  Value blockRows = code.min(code.max(fitting, code.index(fewestRows)), code.index(mostRows));
-  Value blocks = code.max(code.ceilDiv(g.m, blockRows), one);
-  g.rowsPerBlock = code.max(code.roundUp(code.ceilDiv(g.m, blocks), tile.rows), one);
-  g.rowBlocks = code.ceilDiv(g.m, g.rowsPerBlock);
-  Value work = code.mul(code.max(code.mul(code.min(g.m, g.rowsPerBlock), g.k), one), tile.panel());
-  Value most = code.max(code.ceilDiv(code.index(taskWork), work), one);
-  g.panelsPerBlock = code.max(code.ceilDiv(g.panels, code.max(code.ceilDiv(g.panels, most), one)), one);
-  g.panelBlocks = code.ceilDiv(g.panels, g.panelsPerBlock);
-  g.matrices = one;
-  for (Value size : g.batch)
-    g.matrices = code.mul(g.matrices, size);
-  g.tasks = code.mul(code.mul(g.rowBlocks, g.panelBlocks), g.matrices);
-  g.packsFirst = operands.packed ? code.boolean(false) : code.less(one, g.rowBlocks);
-  g.firstTasks = code.select(g.packsFirst, code.mul(g.panelBlocks, g.matrices), code.index(0));
-  return g;
-}
 
 //===-- One task --------------------------------------------------------------------------------------------------===//
 
@@ -91,8 +39,8 @@ public:
   /// Fetches the lines of what the epilogue reads and writes that begin at a point.
   using Fetch = std::function<void(ValueRange batch, Value m, Value n)>;
 
-  Task(Code &code, const Operands &operands, const TileShape &tile, const Grid &grid, Operation *module = nullptr,
-       Epilogue epilogue = nullptr, Fetch fetch = nullptr)
+  Task(Code &code, const MatmulOperands &operands, const TileShape &tile, const MatmulGrid &grid,
+       Operation *module = nullptr, Epilogue epilogue = nullptr, Fetch fetch = nullptr)
       : code(code), operands(operands), tile(tile), grid(grid), module(module), epilogue(std::move(epilogue)),
         fetch(std::move(fetch)) {}
 
@@ -105,6 +53,11 @@ public:
     if (!operands.packed) {
       Value panels = code.select(grid.packsFirst, code.index(0), code.index(mostPanels(tile)));
       packed = layout.allocate({ShapedType::kDynamic, tile.panel()}, {code.mul(grid.k, panels)}, element(operands.rhs));
+    }
+    if (mayPackLhs()) {
+      Value tiles = code.div(grid.rowsPerBlock, code.index(tile.rows));
+      Value rows = code.select(grid.packsLhs, code.mul(tiles, lhsTileSteps()), code.index(0));
+      packedLhs = layout.allocate({ShapedType::kDynamic, lhsWidth(tile)}, {rows}, element(operands.lhs));
     }
     return layout.bytes();
   }
@@ -126,7 +79,7 @@ public:
     Value others = code.logicalAnd(grid.packsFirst, code.logicalNot(packs));
     Code::Values sizes(grid.batch);
     sizes.push_back(code.select(packs, one, code.sub(grid.rowBlocks, code.select(others, one, zero))));
-    sizes.push_back(grid.panelBlocks);
+    sizes.push_back(code.select(packs, grid.firstPanels.count, grid.otherPanels.count));
     Code::Values at = delinearize(code, task, sizes);
     batch.assign(at.begin(), at.end() - 2);
     packsNow = packs;
@@ -137,10 +90,18 @@ public:
     Value rowBlock = code.add(at[at.size() - 2], code.select(others, one, zero));
     Value rowBegin = code.mul(rowBlock, grid.rowsPerBlock);
     Value rowEnd = code.min(code.add(rowBegin, grid.rowsPerBlock), grid.m);
-    panelBegin = code.mul(at.back(), grid.panelsPerBlock);
-    panelEnd = code.min(code.add(panelBegin, grid.panelsPerBlock), grid.panels);
+    Value panels = code.select(packs, grid.firstPanels.size, grid.otherPanels.size);
+    panelBegin = code.mul(at.back(), panels);
+    panelEnd = code.min(code.add(panelBegin, panels), grid.panels);
     a = matrixAt(code, operands.lhs, batch);
     Value rows = code.sub(rowEnd, rowBegin);
+    if (mayPackLhs()) {
+      readsPackedLhs =
+          code.logicalAnd(grid.packsLhs, code.compare(arith::CmpIPredicate::sge, rows, code.index(packRows)));
+      code.branch(readsPackedLhs, [&] {
+        packRowTiles(code, a, {grid.m, grid.k}, RowTiles(code, rowBegin, rows, tile.rows), packedLhs, lhsTileSteps());
+      });
+    }
     direct = code.logicalAnd(code.less(rows, code.index(packRows)), code.logicalNot(grid.packsFirst));
     Value step = panelsFor(rows);
     code.loop(panelBegin, panelEnd, step, [&](Value p) { panelGroup(p, step, rowBegin, rows); });
@@ -173,12 +134,11 @@ private:
       Value isThere = code.logicalOr(inPlace, code.logicalAnd(grid.packsFirst, code.logicalNot(packsNow)));
       code.branch(code.logicalNot(isThere), [&] { code.loop(p, last, 1, [&](Value q) { pack(q, p); }); });
     }
-    Value tiles = code.ceilDiv(count, tile.rows);
-    Value height = code.div(count, tiles), taller = code.rem(count, tiles);
-    severalTiles = code.less(code.index(1), tiles);
-    code.loop(code.index(0), tiles, 1, [&](Value i) {
-      Value row = code.add(begin, code.add(code.mul(i, height), code.min(i, taller)));
-      Value rows = code.add(height, code.select(code.less(i, taller), code.index(1), code.index(0)));
+    RowTiles tiles(code, begin, count, tile.rows);
+    severalTiles = code.less(code.index(1), tiles.count);
+    code.loop(code.index(0), tiles.count, 1, [&](Value i) {
+      Value row = tiles.begin(i), rows = tiles.rows(i);
+      lhsTile = i;
       if (fetch) // while the tile multiplies; of what the second-level cache holds it costs more than it gains
         code.branch(code.less(code.index(tile.target.l2Bytes / 4), code.mul(grid.m, grid.n)), [&] {
           code.loop(code.index(0), rows, 1, [&](Value r) {
@@ -186,12 +146,21 @@ private:
                       [&](Value c) { fetch(batch, code.add(row, r), code.add(columnBegin, c)); });
           });
         });
-      chooseFetches(i, tiles, code.add(row, rows), p);
+      chooseFetches(i, tiles.count, code.add(row, rows), p);
       multiply(row, rows, p, last, inPlace);
       if (operands.hidesLhs || operands.hidesRhs)
         code.branch(anyNotFinite(rows, columns), [&] { multiplyCarefully(row, rows, p, columns, inPlace); });
       finish(row, rows, columnBegin, columns);
     });
+  }
+
+  /// Whether tasks may pack their rows of A, as far as its type tells.
+  bool mayPackLhs() const { return operands.kBlock == 1 && !hasUnitColumns(operands.lhs); }
+  /// Rows of `packedLhs` from one tile to the next: one line more than a tile has, so that tiles' same steps lie in
+  /// different sets of the cache.
+  Value lhsTileSteps() {
+    int64_t bytes = lhsWidth(tile) * element(operands.lhs).getIntOrFloatBitWidth() / 8;
+    return code.add(grid.k, tile.target.lineBytes / bytes);
   }
 
   /// Copies panel `q` of B, of a task's group that begins with `p`, to where the tile reads it.
@@ -287,35 +256,57 @@ private:
       Value panel = i == 0 ? p : code.min(code.add(p, i), code.sub(last, code.index(1)));
       arguments.push_back(inPlace ? code.mul(panel, tile.panel()) : code.mul(originOf(panel, p), grid.k));
     }
-    auto emit = [&](bool unit) {
-      f.unitLhs = unit;
-      arguments[0] = matrixAt(code, operands.lhs, batch, unit).memref;
-      func::CallOp::create(code.b, code.loc, tileFunction(code, module, f, tile), arguments);
-    };
     f.fetchOwn = operands.packed && 2 * rows <= tile.rows; // so few rows are mostly a block of one tile
     if (f.readsByRow(f.panels * tile.vectors)) // to the compiler these may differ, so it keeps a load for each
       arguments.append(rows - 1, arguments.back());
-    if (inPlace || f.fetchOwn || f.widensBytes())
-      return withLhs(emit);
-    size_t common = arguments.size();
-    auto fetching = [&](int linesAhead) {
+    auto emit = [&](TileFunction::Lhs lhs, int linesAhead = 0) {
+      f.lhs = lhs;
       f.linesAhead = linesAhead;
-      arguments.push_back(fetched);
-      f.anyStep = !operands.packed;
+      f.anyStep = linesAhead && !operands.packed;
+      Code::Values all(arguments);
+      if (lhs == TileFunction::Lhs::Packed) {
+        all[0] = packedLhsTile();
+        all[3] = code.index(0);
+      } else {
+        all[0] = matrixAt(code, operands.lhs, batch, lhs == TileFunction::Lhs::AdjacentColumns).memref;
+      }
+      if (linesAhead)
+        all.push_back(fetched);
       if (f.anyStep)
-        arguments.push_back(fetchStep);
-      withLhs(emit);
-      arguments.truncate(common);
+        all.push_back(fetchStep);
+      func::CallOp::create(code.b, code.loc, tileFunction(code, module, f, tile), all);
     };
-    // What a task packs into its scratch is near. A single tile, which waits for its own panel, would only be held up.
-    Value fetches = operands.packed ? severalTiles : code.logicalAnd(severalTiles, grid.packsFirst);
-    code.branch(
-        fetches, [&] { code.branch(fetchesMuch, [&] { fetching(mostLines()); }, [&] { fetching(1); }); },
-        [&] {
-          f.linesAhead = 0;
-          f.anyStep = false;
-          withLhs(emit);
-        });
+    auto fetching = [&](TileFunction::Lhs lhs) {
+      code.branch(fetchesMuch, [&] { emit(lhs, mostLines()); }, [&] { emit(lhs, 1); });
+    };
+    auto whereItLies = [&](TileFunction::Lhs lhs) {
+      if (inPlace || f.fetchOwn || f.widensBytes())
+        return emit(lhs);
+      // What a task packs into its scratch is near. A single tile, which waits for its own panel, would only be held
+      // up.
+      Value fetches = operands.packed ? severalTiles : code.logicalAnd(severalTiles, grid.packsFirst);
+      code.branch(fetches, [&] { fetching(lhs); }, [&] { emit(lhs); });
+    };
+    if (a.unitColumns)
+      return whereItLies(TileFunction::Lhs::AdjacentColumns);
+    auto strided = [&] {
+      code.branch(
+          code.equal(a.columnStride(), code.index(1)), [&] { whereItLies(TileFunction::Lhs::AdjacentColumns); },
+          [&] { whereItLies(TileFunction::Lhs::Strided); });
+    };
+    if (!mayPackLhs() || inPlace || rows < lowestTile(tile, packRows))
+      return strided();
+    code.branch(readsPackedLhs, [&] { fetching(TileFunction::Lhs::Packed); }, strided);
+  }
+
+  /// The tile's rows of A where they are packed: [row, k].
+  Value packedLhsTile() {
+    auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, packedLhs);
+    Value offset = code.mul(code.mul(lhsTile, lhsTileSteps()), lhsWidth(tile));
+    SmallVector<OpFoldResult> sizes{code.index(tile.rows), grid.k};
+    SmallVector<OpFoldResult> strides{code.b.getIndexAttr(1), code.b.getIndexAttr(lhsWidth(tile))};
+    return memref::ReinterpretCastOp::create(code.b, code.loc, packedLhsType(element(operands.lhs), tile),
+                                             metadata.getBaseBuffer(), OpFoldResult(offset), sizes, strides);
   }
 
   /// Lines that a tile fetches in turn at most: two such tiles fetch a panel, and one the rows of the next.
@@ -374,13 +365,6 @@ private:
     return {code.select(unit, across, code.add(begin, skipped)), code.select(unit, stride, bytes)};
   }
 
-  void withLhs(llvm::function_ref<void(bool unit)> emit) {
-    if (a.unitColumns)
-      emit(true);
-    else
-      code.branch(code.equal(a.columnStride(), code.index(1)), [&] { emit(true); }, [&] { emit(false); });
-  }
-
   Value rhsView(bool inPlace) {
     if (inPlace)
       return matrixAt(code, operands.rhs, batch, /*assumeUnit=*/true).memref;
@@ -409,18 +393,19 @@ private:
   }
 
   Code &code;
-  const Operands &operands;
+  const MatmulOperands &operands;
   const TileShape &tile;
-  const Grid &grid;
+  const MatmulGrid &grid;
   Operation *module;
   Epilogue epilogue;
   Fetch fetch;
   Code::Values batch;
-  Value sums, packed, panelBegin, panelEnd, direct, packsNow;
-  Value allPanels, firstPanel; ///< panels that are packed first, and the number of this matrix's first one
-  Value severalTiles;          ///< whether a panel has more than one
-  Value fetched, fetchStep;    ///< where a tile begins to fetch, and how far it moves on
-  Value fetchesMuch;           ///< whether it fetches several lines in turn
+  Value sums, packed, packedLhs, panelBegin, panelEnd, direct, packsNow;
+  Value readsPackedLhs, lhsTile; ///< whether the task packs its rows of A, and the number of a tile there
+  Value allPanels, firstPanel;   ///< panels that are packed first, and the number of this matrix's first one
+  Value severalTiles;            ///< whether a panel has more than one
+  Value fetched, fetchStep;      ///< where a tile begins to fetch, and how far it moves on
+  Value fetchesMuch;             ///< whether it fetches several lines in turn
   Matrix a;
 };
 
@@ -430,34 +415,34 @@ public:
 
   FailureOr<Value> emitTasks(OpBuilder &builder, IRMapping &outer) override {
     Code code = codeAt(builder);
-    Grid grid = gridOf(code, operands(outer), tile);
-    return code.select(grid.packsFirst, grid.firstTasks, grid.tasks);
+    MatmulGrid grid(code, operands(outer), tile);
+    return code.select(grid.packsFirst, grid.firstTasks, grid.otherTasks);
   }
 
   FailureOr<Value> emitFinish(OpBuilder &builder, IRMapping &outer) override {
     Code code = codeAt(builder);
-    Grid grid = gridOf(code, operands(outer), tile);
-    return code.select(grid.packsFirst, code.sub(grid.tasks, grid.firstTasks), code.index(0));
+    MatmulGrid grid(code, operands(outer), tile);
+    return code.select(grid.packsFirst, grid.otherTasks, code.index(0));
   }
 
   FailureOr<Value> emitShared(OpBuilder &builder, IRMapping &outer) override {
     Code code = codeAt(builder);
-    Operands mapped = operands(outer);
-    Grid grid = gridOf(code, mapped, tile);
+    MatmulOperands mapped = operands(outer);
+    MatmulGrid grid(code, mapped, tile);
     return Task(code, mapped, tile, grid).share(nullptr);
   }
 
   FailureOr<Value> emitScratch(OpBuilder &builder, IRMapping &outer) override {
     Code code = codeAt(builder);
-    Operands mapped = operands(outer);
-    Grid grid = gridOf(code, mapped, tile);
+    MatmulOperands mapped = operands(outer);
+    MatmulGrid grid(code, mapped, tile);
     return Task(code, mapped, tile, grid).reserve(nullptr);
   }
 
   LogicalResult emitRun(OpBuilder &builder, IRMapping &outer, const RunArguments &arguments) override {
     Code code = codeAt(builder);
-    Operands mapped = operands(outer);
-    Grid grid = gridOf(code, mapped, tile);
+    MatmulOperands mapped = operands(outer);
+    MatmulGrid grid(code, mapped, tile);
     LogicalResult result = success();
     Task task(
         code, mapped, tile, grid, op->getParentOfType<ModuleOp>(),
@@ -476,7 +461,7 @@ public:
 
 private:
   Code codeAt(OpBuilder &builder) { return Code(builder, op.getLoc(), target); }
-  Operands operands(IRMapping &outer) {
+  MatmulOperands operands(IRMapping &outer) {
     return {outer.lookupOrDefault(op.getLhs()),
             outer.lookupOrDefault(op.getRhs()),
             outer.lookupOrDefault(op.getN()),
@@ -486,7 +471,7 @@ private:
             int64_t(op.getKBlock())};
   }
 
-  LogicalResult emitEpilogue(Code &code, IRMapping &outer, Value exec, const Grid &grid, Value accumulator,
+  LogicalResult emitEpilogue(Code &code, IRMapping &outer, Value exec, const MatmulGrid &grid, Value accumulator,
                              ValueRange batch, Value m, Value n, Value mask) {
     Block &block = op.getEpilogue().front();
     // A product with one column has one lane: its epilogue may store to what has no axis for n at all.
@@ -538,7 +523,7 @@ private:
   }
 
   /// Rows of the output from one index of batch axis `axis` to the next.
-  static Value strideOf(Code &code, const Grid &grid, size_t axis) {
+  static Value strideOf(Code &code, const MatmulGrid &grid, size_t axis) {
     Value stride = grid.m;
     for (size_t i = axis + 1; i < grid.batch.size(); ++i)
       stride = code.mul(stride, grid.batch[i]);

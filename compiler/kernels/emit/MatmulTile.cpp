@@ -40,11 +40,22 @@ static StringRef letter(Type element) {
   return element.isF32() ? "f" : element.isF16() ? "h" : element.isBF16() ? "b" : "i";
 }
 
+static StringRef letter(TileFunction::Lhs lhs) {
+  switch (lhs) {
+  case TileFunction::Lhs::AdjacentColumns:
+    return "u";
+  case TileFunction::Lhs::Packed:
+    return "p";
+  case TileFunction::Lhs::Strided:
+    return "s";
+  }
+}
+
 static std::string nameOf(const TileFunction &f, const TileShape &tile) {
   return ("fovea_tile_" + Twine(f.rows) + "x" + Twine(f.panels) + "x" + Twine(tile.vectors) + "x" + Twine(tile.lanes) +
-          "_" + letter(f.lhsElement) + (f.unitLhs ? "u" : "s") + "_" + letter(f.rhsElement) +
-          (f.packedRhs ? "p" : "n") + (f.linesAhead ? "a" + std::to_string(f.linesAhead) : "") +
-          (f.anyStep ? "s" : "") + (f.fetchOwn ? "o" : "") + (f.kBlock > 1 ? "_dot" + std::to_string(f.kBlock) : ""))
+          "_" + letter(f.lhsElement) + letter(f.lhs) + "_" + letter(f.rhsElement) + (f.packedRhs ? "p" : "n") +
+          (f.linesAhead ? "a" + std::to_string(f.linesAhead) : "") + (f.anyStep ? "s" : "") + (f.fetchOwn ? "o" : "") +
+          (f.kBlock > 1 ? "_dot" + std::to_string(f.kBlock) : ""))
       .str();
 }
 
@@ -55,6 +66,26 @@ MemRefType matrixType(Type element, int64_t rowStride, int64_t columnStride, int
   int64_t any = ShapedType::kDynamic;
   auto layout = StridedLayoutAttr::get(element.getContext(), any, {rowStride, columnStride});
   return MemRefType::get({any, columns}, element, layout);
+}
+
+int64_t lhsWidth(const TileShape &tile) { return llvm::PowerOf2Ceil(tile.rows); }
+MemRefType packedLhsType(Type element, const TileShape &tile) { return matrixType(element, 1, lhsWidth(tile)); }
+
+RowTiles::RowTiles(Code &code, Value first, Value rows, int64_t most)
+    : count(code.ceilDiv(rows, most)), code(code), first(first), height(code.div(rows, count)),
+      taller(code.rem(rows, count)) {}
+Value RowTiles::begin(Value tile) const {
+  return code.add(first, code.add(code.mul(tile, height), code.min(tile, taller)));
+}
+Value RowTiles::rows(Value tile) const {
+  return code.add(height, code.select(code.less(tile, taller), code.index(1), code.index(0)));
+}
+
+int lowestTile(const TileShape &tile, int64_t rows) {
+  int64_t lowest = tile.rows;
+  for (int64_t n = rows; n < rows + 2 * tile.rows * tile.rows; ++n)
+    lowest = std::min<int64_t>(lowest, n / llvm::divideCeil(n, tile.rows));
+  return lowest;
 }
 
 int linesOf(const TileShape &tile, int64_t rowLength, Type element) {
@@ -95,11 +126,11 @@ static void writeTile(Code &code, const TileFunction &f, const TileShape &tile, 
     columns.push_back(f.packedRhs ? within : code.add(offsets[v / tile.vectors], within));
   }
   // Enough steps in a body that the loop's own instructions don't show. Strides that are not known cost registers.
-  int sumCount = vectors * f.rows, unroll = f.widensBytes()              ? sumCount <= 6 ? 4 : 1
-                                            : !f.unitLhs || !f.packedRhs ? 2
-                                            : sumCount > 16              ? 4
-                                            : sumCount > 8 || f.fetchOwn ? 8
-                                                                         : 16;
+  int sumCount = vectors * f.rows, unroll = f.widensBytes() ? sumCount <= 6 ? 4 : 1
+                                            : f.lhs == TileFunction::Lhs::Strided || !f.packedRhs ? 2
+                                            : sumCount > 16                                       ? 4
+                                            : sumCount > 8 || f.fetchOwn                          ? 8
+                                                                                                  : 16;
   TileLoop loop{f.rows, vectors, unroll,
                 [&](int r, Value k) {
                   return f.kBlock == 1 ? code.load(a, {rows[r], k})
@@ -117,7 +148,7 @@ static void writeTile(Code &code, const TileFunction &f, const TileShape &tile, 
       return f.kBlock == 1 ? code.loadVector(b, {at, columns.back()})
                            : code.loadElements(b, {at, columns.back()}, vectorLength);
     };
-  bool keepsOrder = f.widensBytes() && unroll > 1, fetchesLhs = !f.unitLhs && f.packedRhs;
+  bool keepsOrder = f.widensBytes() && unroll > 1, fetchesLhs = f.lhs == TileFunction::Lhs::Strided && f.packedRhs;
   Value from = body.getArguments().drop_back(f.anyStep).back();
   Value step = f.anyStep ? body.getArguments().back() : code.index(f.linesAhead * tile.target.lineBytes);
   if (f.linesAhead || f.fetchOwn || keepsOrder || fetchesLhs)
@@ -146,7 +177,9 @@ func::FuncOp tileFunction(Code &code, Operation *module, const TileFunction &f, 
   int64_t any = ShapedType::kDynamic, rowLength = tile.panel() * f.kBlock;
   Type index = code.b.getIndexType();
   SmallVector<Type> inputs{
-      matrixType(f.lhsElement, any, f.unitLhs ? 1 : any),
+      f.lhs == TileFunction::Lhs::Packed
+          ? packedLhsType(f.lhsElement, tile)
+          : matrixType(f.lhsElement, any, f.lhs == TileFunction::Lhs::AdjacentColumns ? 1 : any),
       f.packedRhs ? matrixType(f.rhsElement, rowLength, 1, rowLength) : matrixType(f.rhsElement, any, 1),
       tileType(f.sumsIntegers() ? Type(code.b.getI32Type()) : code.b.getF32Type(), tile), index, index};
   int again = f.readsByRow(f.panels * tile.vectors) ? f.rows - 1 : 0;

@@ -23,10 +23,26 @@ struct TileShape {
 int panelsOf(const TileShape &tile, int rows);
 int mostPanels(const TileShape &tile);
 
+/// The rows of a block in tiles of at most `most`, whose heights differ by one at most.
+struct RowTiles {
+  RowTiles(Code &code, mlir::Value first, mlir::Value rows, int64_t most);
+  mlir::Value begin(mlir::Value tile) const;
+  mlir::Value rows(mlir::Value tile) const;
+
+  mlir::Value count;
+
+private:
+  Code &code;
+  mlir::Value first, height, taller;
+};
+/// The lowest of the tiles of a block of at least so many rows.
+int lowestTile(const TileShape &tile, int64_t rows);
+
 /// A tile function: out[r, panel p's columns] = sum over k of a[row + r, k] b(p, k), all rows inside.
 struct TileFunction {
   int rows, panels;
-  bool unitLhs = true;   // columns of A are adjacent
+  /// How A lies: rows with any stride of adjacent columns, of a packed tile (lhsWidth), or with any strides.
+  enum class Lhs { AdjacentColumns, Packed, Strided } lhs = Lhs::AdjacentColumns;
   bool packedRhs;        // B is [rows, panel], panel p begins at row offset[p]; otherwise at column offset[p]
   int linesAhead = 0;    // fetched every few steps; where any, there is one more argument: the address to begin with
   bool anyStep = false;  // these lie as far apart as one more argument says, otherwise one after the other
@@ -49,6 +65,10 @@ mlir::MemRefType tileType(mlir::Type sum, const TileShape &tile);
 /// A matrix with these strides, as tile functions take it.
 mlir::MemRefType matrixType(mlir::Type element, int64_t rowStride, int64_t columnStride,
                             int64_t columns = mlir::ShapedType::kDynamic);
+/// Numbers that lie beside each other in a packed tile of A, [k, width]: its rows.
+int64_t lhsWidth(const TileShape &tile);
+/// A packed tile of A as tile functions take it, [row, k].
+mlir::MemRefType packedLhsType(mlir::Type element, const TileShape &tile);
 /// Lines of a packed panel that a tile reads in the steps after which it fetches again; `rowLength` elements in each
 /// step.
 int linesOf(const TileShape &tile, int64_t rowLength, mlir::Type element);

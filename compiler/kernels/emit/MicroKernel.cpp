@@ -71,14 +71,15 @@ Value Code::maxOrSecond(Value x, Value y) {
   return arith::SelectOp::create(b, loc, compareF(arith::CmpFPredicate::OGT, x, y), x, y);
 }
 Value Code::bitcast(Value x, Type type) { return arith::BitcastOp::create(b, loc, type, x); }
-Value Code::laneMask(Value count) {
+Value Code::laneMask(Value count, int64_t lanes) {
   SmallVector<int32_t> numbers(lanes);
-  for (int i = 0; i < lanes; ++i)
-    numbers[i] = i;
+  std::iota(numbers.begin(), numbers.end(), 0);
+  auto type = VectorType::get({lanes}, b.getI32Type());
   Value clamped = max(min(count, index(lanes)), index(0));
   Value narrow = arith::IndexCastOp::create(b, loc, b.getI32Type(), clamped);
-  Value lane = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vectorOf(b.getI32Type()), ArrayRef(numbers)));
-  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lane, broadcast(narrow));
+  Value lane = arith::ConstantOp::create(b, loc, DenseElementsAttr::get(type, ArrayRef(numbers)));
+  Value limit = vector::BroadcastOp::create(b, loc, type, narrow);
+  return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, lane, limit);
 }
 
 //===-- Memory ----------------------------------------------------------------------------------------------------===//

@@ -69,8 +69,9 @@ public:
   /// `x > y ? x : y`: y where either is NaN (the processor's own maximum).
   mlir::Value maxOrSecond(mlir::Value x, mlir::Value y);
   mlir::Value bitcast(mlir::Value x, mlir::Type type);
-  /// Lanes [0, count): `count` may be below 0 or above the vector's length.
-  mlir::Value laneMask(mlir::Value count);
+  /// Lanes [0, count) of `lanes`: `count` may be below 0 or above the vector's length.
+  mlir::Value laneMask(mlir::Value count) { return laneMask(count, lanes); }
+  mlir::Value laneMask(mlir::Value count, int64_t lanes);
 
   // Memory. Elements of 16 bits are widened to f32 and rounded when stored; vectors of i8 are read as numbers.
   mlir::Value load(mlir::Value memref, mlir::ValueRange indices);

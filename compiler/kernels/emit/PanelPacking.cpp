@@ -9,6 +9,18 @@ namespace {
 /// processor foresees.
 constexpr int64_t rowsAhead = 16, squaresAhead = 4;
 
+/// A matrix whose rows are adjacent, its rows as columns.
+Value transposed(Code &code, const Matrix &m, std::array<Value, 2> size) {
+  auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, m.memref);
+  Type element = cast<MemRefType>(m.memref.getType()).getElementType();
+  int64_t any = ShapedType::kDynamic;
+  auto layout = StridedLayoutAttr::get(code.b.getContext(), any, {any, 1});
+  SmallVector<OpFoldResult> sizes{size[0], size[1]}, strides{m.columnStride(), code.b.getIndexAttr(1)};
+  return memref::ReinterpretCastOp::create(code.b, code.loc, MemRefType::get({any, any}, element, layout),
+                                           metadata.getBaseBuffer(), OpFoldResult(metadata.getOffset()), sizes,
+                                           strides);
+}
+
 class PanelPacking {
 public:
   PanelPacking(Code &code, const PackedMatrix &matrix, Value column, Value panels, Value at)
@@ -55,7 +67,7 @@ private:
 
   /// Rows are adjacent: squares are transposed in registers.
   void transposeSquares(const Matrix &b) {
-    Value turned = transposed(b), lanes = code.index(code.lanes);
+    Value turned = transposed(code, b, {matrix.columns, matrix.rows}), lanes = code.index(code.lanes);
     Value rest = code.rem(matrix.rows, lanes), whole = code.sub(matrix.rows, rest);
     code.loop(zero, code.index(width), lanes, [&](Value j) {
       code.loop(zero, whole, lanes, [&](Value k) {
@@ -74,16 +86,6 @@ private:
   std::pair<Value, Value> ahead(Value k, int64_t distance, Value end) {
     Value to = code.add(k, distance), beyond = code.logicalNot(code.less(to, end));
     return {code.select(beyond, code.sub(to, end), to), beyond};
-  }
-
-  Value transposed(const Matrix &b) {
-    auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, b.memref);
-    int64_t any = ShapedType::kDynamic;
-    auto layout = StridedLayoutAttr::get(code.b.getContext(), any, {any, 1});
-    SmallVector<OpFoldResult> sizes{matrix.columns, matrix.rows}, strides{b.columnStride(), code.b.getIndexAttr(1)};
-    return memref::ReinterpretCastOp::create(code.b, code.loc, MemRefType::get({any, any}, element, layout),
-                                             metadata.getBaseBuffer(), OpFoldResult(metadata.getOffset()), sizes,
-                                             strides);
   }
 
   /// Rows from `k`, columns from `j` of the panel; `rows` of them, or all where it is null. Columns beyond the matrix
@@ -134,6 +136,29 @@ private:
 
 void packPanel(Code &code, const PackedMatrix &matrix, Value column, Value panels, Value at) {
   PanelPacking(code, matrix, column, panels, at).run();
+}
+
+void packRowTiles(Code &code, const Matrix &a, std::array<Value, 2> size, const RowTiles &tiles, Value to,
+                  Value tileSteps) {
+  auto [rows, steps] = size;
+  Value zero = code.index(0), turned = transposed(code, a, {steps, rows}), last = code.sub(tiles.count, code.index(1));
+  auto type = cast<MemRefType>(to.getType());
+  auto vector = VectorType::get({type.getDimSize(1)}, type.getElementType());
+  Value none = arith::ConstantOp::create(code.b, code.loc, code.b.getZeroAttr(vector));
+  Value begin = tiles.begin(zero), end = code.add(tiles.begin(last), tiles.rows(last));
+  Value inside = code.laneMask(code.sub(rows, tiles.begin(last)), vector.getNumElements());
+  code.loop(zero, steps, 1, [&](Value k) {
+    code.loop(begin, end, code.perLine(turned),
+              [&](Value row) { code.fetch(turned, {code.add(k, rowsAhead), row}, Code::Level::First); });
+    auto store = [&](Value i, Value x) {
+      vector::StoreOp::create(code.b, code.loc, x, to, ValueRange{code.add(code.mul(i, tileSteps), k), zero});
+    };
+    code.loop(zero, last, 1, [&](Value i) {
+      store(i, vector::LoadOp::create(code.b, code.loc, vector, turned, ValueRange{k, tiles.begin(i)}));
+    });
+    store(last, vector::MaskedLoadOp::create(code.b, code.loc, vector, turned, ValueRange{k, tiles.begin(last)}, inside,
+                                             none));
+  });
 }
 
 } // namespace fovea::kernels

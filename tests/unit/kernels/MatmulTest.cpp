@@ -27,6 +27,7 @@ const char *const contiguous = "memref<?x?x?xf32>";
 
 struct Shape {
   int64_t batch, m, n, k;
+  int64_t aStride = 0; ///< from one column of a transposed A to the next; 0: m
 };
 
 /// The sum of `length` products, of the pairs that `factors` gives.
@@ -58,13 +59,14 @@ void check(Kernels &kernels, const Target &target, const Shape &s, bool transpos
   CAPTURE(transposeA);
   CAPTURE(transposeB);
   Random random(s.m * 10007 + s.n * 101 + s.k);
-  auto matrix = [&](int64_t rows, int64_t columns, bool transpose, bool shared) {
-    int64_t batchStride = shared ? 0 : rows * columns;
-    Array<float> x({s.batch, rows, columns}, {batchStride, transpose ? 1 : columns, transpose ? rows : 1}, 0.0f);
+  auto matrix = [&](int64_t rows, int64_t columns, bool transpose, bool shared, int64_t stride = 0) {
+    stride = stride ? stride : rows;
+    int64_t batchStride = shared ? 0 : (transpose ? stride : rows) * columns;
+    Array<float> x({s.batch, rows, columns}, {batchStride, transpose ? 1 : columns, transpose ? stride : 1}, 0.0f);
     random.fill(x, -1, 1);
     return x;
   };
-  Array<float> a = matrix(s.m, s.k, transposeA, false), b = matrix(s.k, s.n, transposeB, packed);
+  Array<float> a = matrix(s.m, s.k, transposeA, false, s.aStride), b = matrix(s.k, s.n, transposeB, packed);
   int64_t panels = (s.n + target.panel - 1) / target.panel;
   Array<float> panelsOfB({panels, s.k, target.panel});
   for (int64_t p = 0; p < panels; ++p)
@@ -180,6 +182,24 @@ TEST_CASE("plain B that several blocks of rows read is packed once, by tasks bef
     }
     Array<float> a({1, 40, 64}), b({1, 64, 70}), c({1, 40, 70}), bias({70});
     CHECK(unit.sharedBytes("f", {a, b, c, bias, 70}) == 0);
+  }
+}
+
+TEST_CASE("adjacent rows of A whose steps fall into few sets of the cache are packed by each task") {
+  for (const Target *target : runnableTargets()) {
+    std::string panels = "memref<?x?x" + std::to_string(target->panel) + "xf32>";
+    Kernels plain(text(strided, strided, false), *target), packed(text(strided, panels, true), *target);
+    for (Shape s : {Shape{1, 1000, 100, 300, 1024}, Shape{2, 37, 470, 1100, 1024}, Shape{1, 19, 49, 270, 1024},
+                    Shape{1, 24, 100, 40, 8192}, Shape{1, 9, 100, 300, 1024}, Shape{1, 280, 50, 300, 1040}}) {
+      check(plain, *target, s, true, false, false);
+      check(packed, *target, s, true, false, true);
+    }
+    auto scratch = [&](int64_t stride) {
+      Array<float> a({1, 1000, 300}, {300 * stride, 1, stride}, 0.0f), b({1, 300, 100}), c({1, 1000, 100}), bias({100});
+      return plain.scratchBytes("f", {a, b, c, bias, 100});
+    };
+    CHECK(scratch(1024) >= scratch(1001) + 48 * 300 * 4);
+    CHECK(scratch(1040) == scratch(1001));
   }
 }
 

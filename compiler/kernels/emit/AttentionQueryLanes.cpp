@@ -240,7 +240,7 @@ void QueryLanes::block(const Keys &keys, Value careful) {
     code.branch(careful, [&] { carefulValues(); }, [&] { values(keys); });
 }
 
-/// Offers the scores of the keys that a panel sees some of to its rows.
+/// Offers the scores of the keys that a panel sees some of to its rows; what stands where there is no row is not taken.
 void QueryLanes::select(Value panel, const Keys &keys) {
   code.loop(seen.first(panel), seen.last(panel), 1, [&](Value key) {
     for (int v = 0; v < shape.vectors; ++v) {

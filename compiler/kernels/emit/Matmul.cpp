@@ -8,7 +8,8 @@
 //
 // A B that is not packed is packed once where several blocks of rows read it: by the tasks of the first block, which
 // run before the others, into memory that all tasks share. Otherwise each task packs its panels into its scratch, or
-// reads them in place.
+// reads them in place. A is read in place, but for adjacent rows that the caches cannot hold as they lie (MatmulGrid):
+// of these each task packs its own, in tiles.
 //
 // Tile functions (MatmulTile) leave their sums in a tile of scratch that stays in the first-level cache, and the
 // epilogue reads them there: it is emitted once (plain and masked) for all tile shapes.

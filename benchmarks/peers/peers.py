@@ -28,6 +28,12 @@ def attention(work):
         def forward(self, q, k, v, bias=None):
             return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, is_causal=work["entry"] == "causal")
 
+    class Interleaved(torch.nn.Module):
+        def forward(self, q, k, v):
+            return functional.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2).contiguous()
+
+    if work["entry"] == "interleaved":
+        return Interleaved(), [x.transpose(1, 2).contiguous() for x in inputs]
     if rows.SEEN.get(work["entry"]) or work["entry"] == "documents":
         return blocked(work, inputs)
     if work["entry"] == "biased":

@@ -34,16 +34,34 @@ struct Tiles {
   static constexpr int valueVectors = 2;
 };
 
-AttentionShape shapeOf(const Target &target) {
+/// Values are read once for each tile of rows. Rows that lie apart, as those of heads side by side, take an entry of
+/// the address cache each, and fall into few sets of the first-level cache where their step is a power of two: so these
+/// are copied as well as what must be.
+bool mayCopyValues(kernel::AttentionOp op) {
+  auto pieces = op.getValuePieces();
+  return KeyedRows::needsCopy(pieces) || KeyedRows::mayLieApart(pieces) || op.getValueRows();
+}
+
+/// Blocks of queries that a task has at most. Where values are copied, they share the copies; where the mask is
+/// summarised over queries, fewer of them are told from each other sooner.
+int64_t mostBlocks(kernel::AttentionOp op) {
+  if (op.getNormalizer() == "top_k" || !mayCopyValues(op))
+    return 1;
+  MaskFormula mask(op.getMask().empty() ? nullptr : &op.getMask().front());
+  bool ofQueries = llvm::any_of(mask.summarised(), [&](Value x) { return mask.dependence(x) == MaskFormula::queries; });
+  return ofQueries || !mask.tiled().empty() ? 1 : 3;
+}
+
+AttentionShape shapeOf(kernel::AttentionOp op, const Target &target) {
   int64_t panel = Tiles(target).vectors * target.vectorLength;
-  return {int(target.vectorLength), Tiles(target).vectors, std::max<int64_t>(1, target.attentionRows / panel),
-          target.attentionKeys};
+  int64_t panels = std::max<int64_t>(1, target.attentionRows / panel);
+  return {int(target.vectorLength), Tiles(target).vectors, panels * mostBlocks(op), target.attentionKeys};
 }
 
 class QueryLanes : public AttentionTask {
 public:
   QueryLanes(Code &code, kernel::AttentionOp op, const Target &target, const IRMapping &outer, Value exec)
-      : AttentionTask(code, op, target, shapeOf(target), outer, exec), tiles(target),
+      : AttentionTask(code, op, target, shapeOf(op, target), outer, exec), tiles(target),
         seen(code, this->shape, mask, chunk()),
         captures(code, target, outer, {score.plain ? nullptr : score.block, mask}),
         indexed(code, target, outer, *score.block, this->shape.panel(), shape.keys, IndexedProducts::Lanes::Queries),
@@ -72,6 +90,7 @@ protected:
   void summarizeKeys(const Box &box) override;
   Value outputRows() override { return code.roundUp(rows, tiles.queryRows); }
   bool tilesMask() override { return maskTiles.has_value(); }
+  Type copiedValue() override { return mayCopyValues(op) ? code.b.getF32Type() : Type(); }
 
 private:
   /// Consecutive vectors of a panel: `count` from lane `lane`.
@@ -121,12 +140,23 @@ private:
     return code.min(used, code.index(shape.vectors));
   }
 
-  Value queryTasks() {
-    Value count = code.ceilDiv(t, shape.rows());
+  Value batches() {
+    Value count = code.index(1);
     for (Value size : batchSizes)
       count = code.mul(count, size);
     return count;
   }
+  /// Queries of a task: several blocks of them where enough tasks are left.
+  Value taskRows() {
+    if (shape.rows() <= target.attentionRows)
+      return code.index(shape.rows());
+    constexpr int64_t enoughTasks = 64;
+    Value one = code.index(1), wanted = code.ceilDiv(code.index(enoughTasks), code.max(batches(), one));
+    Value blocks = code.ceilDiv(t, target.attentionRows), least = code.ceilDiv(t, shape.rows());
+    Value count = code.max(code.max(least, code.min(blocks, wanted)), one);
+    return code.roundUp(code.max(code.ceilDiv(t, count), one), shape.panel());
+  }
+  Value queryTasks() { return code.mul(code.ceilDiv(t, taskRows()), batches()); }
 
   const Tiles tiles;
   SeenKeys seen;
@@ -188,10 +218,11 @@ void QueryLanes::summarizeKeys(const Box &box) {
 
 void QueryLanes::place(Value task) {
   Code::Values sizes(batchSizes);
-  sizes.push_back(code.ceilDiv(t, shape.rows()));
+  Value most = taskRows();
+  sizes.push_back(code.ceilDiv(t, most));
   batch = delinearize(code, task, sizes);
-  queryBegin = code.mul(batch.pop_back_val(), shape.rows());
-  rows = code.min(code.sub(t, queryBegin), code.index(shape.rows()));
+  queryBegin = code.mul(batch.pop_back_val(), most);
+  rows = code.min(code.sub(t, queryBegin), most);
   panels = code.ceilDiv(rows, shape.panel());
   visibility.emplace(code, mask, target, outer, batch, maskTiles);
   seen.enter(*visibility, queryBegin, t);
@@ -225,7 +256,7 @@ void QueryLanes::block(const Keys &keys, Value careful) {
   keyViews.clear();
   for (auto [part, copy] : llvm::zip(parts, keyCopies))
     keyViews.push_back(keyRows(part).view(keys, copy, part.depth));
-  valueView = valueRows().view(keys, valueCopy, e);
+  valueView = valueRows(KeyedRows::InPlace::Adjacent).view(keys, valueCopy, e);
   indexed.loadKeys(keys.begin, code.sub(s, code.index(1)));
   code.loop(code.index(0), panels, 1, [&](Value panel) {
     scores(panel, keys);

@@ -145,17 +145,17 @@ protected:
   // Memory.
   void reserveRows(ScratchLayout &layout);
   Partial reservePartial(ScratchLayout &layout, mlir::Value rows);
-  /// The elements of copies of values that cannot be read as they lie; null where there are none.
-  virtual mlir::Type copiedValue() {
-    return KeyedRows::needsCopy(op.getValuePieces()) || op.getValueRows() ? code.b.getF32Type() : mlir::Type();
-  }
+  /// The elements of copies of values that are not read as they lie; null where there are none.
+  virtual mlir::Type copiedValue() = 0;
   /// The row of `valueView` that is the block's key.
   virtual mlir::Value valueRow(mlir::Value key) { return key; }
   /// Which row each key is; null: that of its number.
   mlir::Value keyTable() { return op.getKeyRows() ? mapped(op.getKeyRows()) : mlir::Value(); }
   mlir::Value valueTable() { return op.getValueRows() ? mapped(op.getValueRows()) : mlir::Value(); }
   KeyedRows keyRows(const Part &part) { return {code, part.keys, keyTable(), batch}; }
-  KeyedRows valueRows() { return {code, mapped(op.getValuePieces()), valueTable(), batch}; }
+  KeyedRows valueRows(KeyedRows::InPlace inPlace = KeyedRows::InPlace::All) {
+    return {code, mapped(op.getValuePieces()), valueTable(), batch, inPlace};
+  }
 
   // Scores.
   mlir::Value mapped(mlir::Value value) { return outer.lookupOrDefault(value); }

@@ -6,8 +6,8 @@ namespace fovea::kernels {
 
 static Type elementOf(Value memref) { return cast<MemRefType>(memref.getType()).getElementType(); }
 
-KeyedRows::KeyedRows(Code &code, ValueRange pieces, Value rows, ValueRange batch)
-    : code(code), pieces(pieces), rows(rows), batch(batch) {
+KeyedRows::KeyedRows(Code &code, ValueRange pieces, Value rows, ValueRange batch, InPlace inPlace)
+    : code(code), pieces(pieces), rows(rows), batch(batch), inPlace(inPlace) {
   begins.push_back(code.index(0));
   for (Value piece : pieces.drop_back()) {
     Value counted = begins.size() == 1 && rows ? rows : piece;
@@ -17,6 +17,16 @@ KeyedRows::KeyedRows(Code &code, ValueRange pieces, Value rows, ValueRange batch
 
 bool KeyedRows::needsCopy(ValueRange pieces) {
   return pieces.size() > 1 || !elementOf(pieces.front()).isF32() || !hasUnitColumns(pieces.front());
+}
+
+bool KeyedRows::mayLieApart(ValueRange pieces) {
+  return llvm::any_of(pieces, [](Value piece) {
+    auto type = cast<MemRefType>(piece.getType());
+    SmallVector<int64_t> strides;
+    int64_t offset, columns = type.getShape().back();
+    return failed(type.getStridesAndOffset(strides, offset)) || ShapedType::isDynamic(columns) ||
+           strides[type.getRank() - 2] != columns;
+  });
 }
 
 Type KeyedRows::element(ValueRange pieces) {
@@ -46,7 +56,7 @@ MemRefType KeyedRows::viewOf(Type element) const {
   return MemRefType::get({dynamic, dynamic}, element, layout);
 }
 
-Value KeyedRows::inPlace(Value piece, Value row, Value count, Value columns) const {
+Value KeyedRows::subview(Value piece, Value row, Value count, Value columns) const {
   Matrix m = matrixAt(code, piece, batch, /*assumeUnit=*/true);
   SmallVector<OpFoldResult> offsets{row, code.b.getIndexAttr(0)}, sizes{count, columns},
       strides(2, code.b.getIndexAttr(1));
@@ -54,7 +64,7 @@ Value KeyedRows::inPlace(Value piece, Value row, Value count, Value columns) con
 }
 
 Value KeyedRows::view(const KeyRange &keys, Value copy, Value columns) const {
-  return copy ? viewFrom(0, keys, copy, columns) : inPlace(pieces.front(), keys.begin, keys.count, columns);
+  return copy ? viewFrom(0, keys, copy, columns) : subview(pieces.front(), keys.begin, keys.count, columns);
 }
 
 /// Where the keys lie in a piece from that number on, or a copy.
@@ -68,6 +78,8 @@ Value KeyedRows::viewFrom(size_t number, const KeyRange &keys, Value copy, Value
   if (elementOf(piece) != elementOf(copy))
     return viewFrom(number + 1, keys, copy, columns);
   Value lies = code.equal(lastStride(code, piece), code.index(1)), first = code.sub(keys.begin, begins[number]);
+  if (inPlace == InPlace::Adjacent)
+    lies = code.logicalAnd(lies, code.equal(matrixAt(code, piece, batch).rowStride(), columns));
   if (number > 0)
     lies = code.logicalAnd(lies, code.compare(arith::CmpIPredicate::sle, begins[number], keys.begin));
   if (number + 1 < pieces.size()) {
@@ -86,7 +98,7 @@ Value KeyedRows::viewFrom(size_t number, const KeyRange &keys, Value copy, Value
     lies = found[0], first = found[1];
   }
   return code.choose(
-      lies, type, [&] { return Code::Values{inPlace(piece, first, keys.count, columns)}; },
+      lies, type, [&] { return Code::Values{subview(piece, first, keys.count, columns)}; },
       [&] { return Code::Values{viewFrom(number + 1, keys, copy, columns)}; })[0];
 }
 
@@ -97,7 +109,7 @@ Value KeyedRows::from(Value key, Value columns) const {
   auto rest = [&](size_t number) {
     Value piece = pieces[number], first = code.sub(key, begins[number]);
     Value count = code.sub(code.dim(piece, batch.size()), first);
-    return inPlace(piece, first, count, columns);
+    return subview(piece, first, count, columns);
   };
   Value found = rest(0);
   for (size_t number = 1; number < pieces.size(); ++number)
@@ -122,7 +134,8 @@ void KeyedRows::copyRows(size_t number, const KeyRange &keys, Value first, Value
                          Value columns) const {
   Value piece = pieces[number], zero = code.index(0), whole = zero, adjacent;
   Matrix m = matrixAt(code, piece, batch);
-  if (!elementOf(piece).isF32() || rows || pieces.size() > 1) { // other f32 comes here only where columns are apart
+  // Other f32 comes here only where columns are apart.
+  if (!elementOf(piece).isF32() || rows || pieces.size() > 1 || inPlace == InPlace::Adjacent) {
     adjacent = matrixAt(code, piece, batch, /*assumeUnit=*/true).memref;
     whole = code.select(code.equal(m.columnStride(), code.index(1)),
                         code.sub(columns, code.rem(columns, code.index(code.lanes))), zero);

@@ -13,8 +13,11 @@ struct KeyRange {
 
 class KeyedRows {
 public:
+  /// What view() leaves where it lies: all rows whose columns are adjacent, or only those without gaps between them.
+  enum class InPlace { All, Adjacent };
   /// `pieces` at `batch`; `rows`, [batch…, key], may be null.
-  KeyedRows(Code &code, mlir::ValueRange pieces, mlir::Value rows, mlir::ValueRange batch);
+  KeyedRows(Code &code, mlir::ValueRange pieces, mlir::Value rows, mlir::ValueRange batch,
+            InPlace inPlace = InPlace::All);
 
   /// The row of a key of the first piece.
   mlir::Value row(mlir::Value key) const;
@@ -27,12 +30,14 @@ public:
   mlir::Value from(mlir::Value key, mlir::Value columns) const;
   /// Whether rows of these pieces must be copied to be read as adjacent f32.
   static bool needsCopy(mlir::ValueRange pieces);
+  /// Whether one row may not begin where the one before it ends.
+  static bool mayLieApart(mlir::ValueRange pieces);
   /// The element type that all pieces have; f32 where they differ.
   static mlir::Type element(mlir::ValueRange pieces);
 
 private:
   mlir::Value areNeighbours(const KeyRange &keys, mlir::Value first) const;
-  mlir::Value inPlace(mlir::Value piece, mlir::Value row, mlir::Value count, mlir::Value columns) const;
+  mlir::Value subview(mlir::Value piece, mlir::Value row, mlir::Value count, mlir::Value columns) const;
   mlir::Value viewFrom(size_t number, const KeyRange &keys, mlir::Value copy, mlir::Value columns) const;
   void copyRows(const KeyRange &keys, mlir::Value copy, mlir::Value columns) const;
   /// Keys [first, last) of the block, which are in one piece.
@@ -46,6 +51,7 @@ private:
   Code::Values begins; ///< the number of each piece's first key
   mlir::Value rows;
   Code::Values batch;
+  InPlace inPlace;
 };
 
 } // namespace fovea::kernels

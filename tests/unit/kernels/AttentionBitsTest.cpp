@@ -8,36 +8,61 @@
 
 using namespace fovea::test;
 
+/// The first queries of a problem.
+static Problem firstQueries(Problem &all, Layout layout, int64_t count) {
+  int64_t keys = all.k.sizes[2], columns = all.q.sizes[3];
+  Problem part(layout, count, keys, columns, all.v.sizes[3], 1);
+  part.captures = all.captures, part.sinks = all.sinks, part.k = all.k, part.v = all.v;
+  for (int64_t b = 0; b < batches; ++b)
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t t = 0; t < count; ++t)
+        for (int64_t c = 0; c < columns; ++c)
+          part.q.at(b, h, t, c) = all.q.at(b, h, t, c);
+  return part;
+}
+
+/// Whether the results of the first queries have the bits that they have among all.
+static bool haveSameBits(Problem &part, Problem &all, const Variant &variant) {
+  bool same = true;
+  for (int64_t b = 0; b < batches; ++b)
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t t = 0; t < part.q.sizes[2]; ++t) {
+        for (int64_t c = 0; c < part.v.sizes[3]; ++c)
+          same &= !std::memcmp(&part.out.at(b, h, t, c), &all.out.at(b, h, t, c), sizeof(float));
+        same &= !variant.lse || !std::memcmp(&part.lse.at(b, h, t), &all.lse.at(b, h, t), sizeof(float));
+      }
+  return same;
+}
+
 TEST_CASE("spans of keys are merged: the oracle's numbers, and the same bits for few and many queries") {
   forAll([](Kernels &kernels, const Variant &variant, Layout layout) {
     for (int64_t s : {1024, 1025, 2111}) {
-      Problem many(layout, 19, s, 20, 24, uint64_t(s)), few(layout, 3, s, 20, 24, uint64_t(s));
+      Problem many(layout, 19, s, 20, 24, uint64_t(s));
       many.captures.padding.at(0, s / 3) = 1; // some key is there
       for (int64_t i = 1024; i < s; ++i)      // in batch 1, none of the second span and after
         many.captures.padding.at(1, i) = 0;
       check(kernels, variant, many, 2);
-      few.captures = many.captures, few.sinks = many.sinks, few.k = many.k, few.v = many.v;
-      for (int64_t b = 0; b < batches; ++b)
-        for (int64_t h = 0; h < heads; ++h)
-          for (int64_t t = 0; t < 3; ++t)
-            for (int64_t c = 0; c < 20; ++c)
-              few.q.at(b, h, t, c) = many.q.at(b, h, t, c);
+      Problem few = firstQueries(many, layout, 3);
       check(kernels, variant, few);
-      bool same = true;
-      for (int64_t b = 0; b < batches; ++b)
-        for (int64_t h = 0; h < heads; ++h)
-          for (int64_t t = 0; t < 3; ++t) {
-            for (int64_t c = 0; c < 24; ++c)
-              same &= !std::memcmp(&few.out.at(b, h, t, c), &many.out.at(b, h, t, c), sizeof(float));
-            same &= !variant.lse || !std::memcmp(&few.lse.at(b, h, t), &many.lse.at(b, h, t), sizeof(float));
-          }
-      CHECK(same);
+      CHECK(haveSameBits(few, many, variant));
     }
     // NaN in the second span, hidden or not.
     Problem p(layout, 5, 1100, 8, 19, 12);
     for (int64_t c = 0; c < 19; ++c)
       p.v.at(0, 0, 1090, c) = std::nanf("");
     check(kernels, variant, p);
+  });
+}
+
+TEST_CASE("tasks of several blocks of queries: the oracle's numbers, and the bits of one block") {
+  forAll([](Kernels &kernels, const Variant &variant, Layout layout) {
+    Problem many(layout, 1100, 1100, 8, 19, 13); // 16 tasks a head, of 69 queries and what fills a panel
+    if (!*variant.mask)
+      CHECK(kernels.tasks("f", many.arguments()) <= 16 * batches * heads); // blocks alone: 18 and more
+    check(kernels, variant, many, 5);
+    Problem block = firstQueries(many, layout, 30);
+    kernels.run("f", block.arguments());
+    CHECK(haveSameBits(block, many, variant));
   });
 }
 

@@ -39,22 +39,30 @@ SEEN = {"causal": None, "sloped": None, "window": 256, "mixed": 1024}  # keys up
 DOCUMENT = 256  # keys of each document
 
 
-def attention(entry, s, goal=None, heads=12):
-    """B 1, D 64: two matmuls of S x S x D a head, of which pairs that a mask hides don't count."""
-    d = 64
+def attention(entry, s, goal=None):
+    """B 1, H 12, D 64: two matmuls of S x S x D a head, of which pairs that a mask hides don't count."""
+    heads, d = 12, 64
     pairs = s * s
     if entry in SEEN:
         n = min(s, SEEN[entry] or s)
         pairs = n * (n + 1) // 2 + (s - n) * n
     if entry == "documents":
         pairs = s * DOCUMENT
-    shape = f"1,{s},{heads},{d}" if entry == "interleaved" else f"1,{heads},{s},{d}"
+    shape = f"1,{heads},{s},{d}"
     biased = entry == "biased"
     captured = {"biased": [f"{heads},{s},{s}"], "mixed": [f"{heads}"], "documents": [f"{s}/{DOCUMENT}"]}.get(entry, [])
-    return Row(f"attention {entry} {s}" + ("" if heads == 12 else f", {heads} heads"), "benchmarks/models/attention.fov", entry,
+    return Row(f"attention {entry} {s}", "benchmarks/models/attention.fov", entry,
                [shape] * 3 + captured, flops=4 * heads * d * pairs,
                bytes=4 * heads * s * (4 * d + (s if biased else 0)), goal=goal,
                peer=dict(kind="attention", heads=heads, s=s, d=d, entry=entry))
+
+
+def interleaved(s, heads):
+    """Full attention between heads of 64 that lie side by side in a row."""
+    d = 64
+    return Row(f"attention interleaved {s}, {heads} heads", "benchmarks/models/heads.fov", "interleaved", [f"1,{s},{heads * d}"] * 3,
+               flops=4 * heads * d * s * s, bytes=4 * heads * s * 4 * d, sets=dict(heads=heads),
+               peer=dict(kind="attention", heads=heads, s=s, d=d, entry="interleaved"))
 
 
 def gradients(entry, s, goal):
@@ -171,8 +179,8 @@ def one_thread():
         yield attention("full", s, goal)
     for s, goal in ((128, .65), (512, .76), (1024, .80), (2048, .82), (4096, .83)):
         yield attention("causal", s, goal)
-    yield attention("interleaved", 1024)
-    yield attention("interleaved", 1024, heads=16)
+    yield interleaved(1024, 12)
+    yield interleaved(1024, 16)
     yield attention("biased", 1024)
     yield attention("window", 4096)
     yield attention("mixed", 4096)

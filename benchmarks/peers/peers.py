@@ -30,10 +30,11 @@ def attention(work):
 
     class Interleaved(torch.nn.Module):
         def forward(self, q, k, v):
-            return functional.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v))).transpose(1, 2).contiguous()
+            q, k, v = (x.view(1, work["s"], work["heads"], work["d"]).transpose(1, 2) for x in (q, k, v))
+            return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
 
     if work["entry"] == "interleaved":
-        return Interleaved(), [x.transpose(1, 2).contiguous() for x in inputs]
+        return Interleaved(), [x.transpose(1, 2).flatten(2) for x in inputs]
     if rows.SEEN.get(work["entry"]) or work["entry"] == "documents":
         return blocked(work, inputs)
     if work["entry"] == "biased":

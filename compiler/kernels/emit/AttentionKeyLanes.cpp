@@ -100,6 +100,7 @@ private:
   void exponentials(const Keys &keys, bool careful);
   void sums(const Keys &keys);
   void multiplyByFactors(const Keys &keys, bool careful);
+  llvm::SmallVector<int> valueVectors(int height);
   void values(const Keys &keys);
   struct Columns {
     Value first;
@@ -342,21 +343,32 @@ void KeyLanes::multiplyByFactors(const Keys &keys, bool careful) {
   });
 }
 
+/// Vectors of columns that tiles of `height` rows take, widest first: as many as leave registers for a weight and the
+/// values of a row, and two of what those leave.
+SmallVector<int> KeyLanes::valueVectors(int height) {
+  int most = std::max<int>((target.registers - 1) / (height + 1), KeyLaneProducts::accumulators(target) / height);
+  int vectors = std::min<int>(most, 64 / shape.lanes);
+  return vectors > 2 ? SmallVector<int>{vectors, 2} : SmallVector<int>{vectors};
+}
+
 /// output += weights V.
 void KeyLanes::values(const Keys &keys) {
   Value zero = code.index(0);
   rowTiles([&](ValueRange tile) {
-    int vectors = std::min<int>(KeyLaneProducts::accumulators(target) / tile.size(), 64 / shape.lanes);
-    int64_t step = int64_t(vectors) * shape.lanes;
-    Value whole = code.sub(e, code.rem(e, code.index(step)));
-    Value first = code.min(whole, code.index(step));
-    // The first columns' products fetch whole rows, in the order of addresses.
-    code.loop(zero, first, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, true}); });
-    code.loop(first, whole, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, false}); });
+    Value begin = zero;
+    for (int vectors : valueVectors(tile.size())) {
+      int64_t step = int64_t(vectors) * shape.lanes;
+      Value count = code.sub(e, begin), end = code.sub(e, code.rem(count, code.index(step)));
+      // The first columns' products fetch whole rows, in the order of addresses.
+      Value first = begin == zero ? code.min(end, code.index(step)) : begin;
+      code.loop(begin, first, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, true}); });
+      code.loop(first, end, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, false}); });
+      begin = end;
+    }
     // Masked loads of 16 bits are no instructions of all targets: only the last vector's are masked.
     bool isWide = cast<MemRefType>(valueView.getType()).getElementType().isF32();
-    Value last = isWide ? whole : code.sub(e, code.rem(e, code.index(shape.lanes)));
-    code.loop(whole, last, shape.lanes, [&](Value column) { valueTile(tile, keys, {column, 1, nullptr, false}); });
+    Value last = isWide ? begin : code.sub(e, code.rem(e, code.index(shape.lanes)));
+    code.loop(begin, last, shape.lanes, [&](Value column) { valueTile(tile, keys, {column, 1, nullptr, false}); });
     code.loop(last, e, shape.lanes,
               [&](Value column) { valueTile(tile, keys, {column, 1, code.laneMask(code.sub(e, column)), false}); });
   });
@@ -386,8 +398,12 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   for (Value row : tile)
     for (Value c : columns)
       init.push_back(code.loadVector(current.output, {row, c}));
-  // Whole rows ahead are addresses of their own: with more steps they would leave no registers.
-  int unroll = at.fetchRows && tile.size() > 1 ? 2 : 4;
+  // Rows whose distance is no constant have addresses of their own, whole rows ahead twice as many: with more steps
+  // they would leave no registers.
+  bool isKnown = hasKnownRows(op.getK()) && hasKnownRows(op.getV());
+  int sums = tile.size() * at.vectors, unroll = isKnown && sums <= 8 ? 8 : 4;
+  if (at.fetchRows && tile.size() > 1 && (!isKnown || sums > 12))
+    unroll = 2;
   Value zero = code.index(0), values = partFrom(valueView, zero, at.first);
   TileLoop loop{
       int(tile.size()), at.vectors, unroll, [&](int r, Value key) { return code.load(scoreTile, {tile[r], key}); },

@@ -196,6 +196,13 @@ bool hasUnitColumns(Value memref) {
   return succeeded(type.getStridesAndOffset(strides, offset)) && !strides.empty() && strides.back() == 1;
 }
 
+bool hasKnownRows(Value memref) {
+  SmallVector<int64_t> strides;
+  int64_t offset;
+  auto type = cast<MemRefType>(memref.getType());
+  return succeeded(type.getStridesAndOffset(strides, offset)) && !ShapedType::isDynamic(strides[type.getRank() - 2]);
+}
+
 Value lastStride(Code &code, Value memref) {
   if (hasUnitColumns(memref))
     return code.index(1);

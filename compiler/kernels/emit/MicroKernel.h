@@ -131,6 +131,8 @@ Matrix matrixAt(Code &code, mlir::Value memref, mlir::ValueRange batch, bool ass
 mlir::Value elementOffset(Code &code, mlir::Value memref, mlir::ValueRange indices);
 /// Whether the memref's type says that its last axis is adjacent.
 bool hasUnitColumns(mlir::Value memref);
+/// Whether it says how far the rows of its matrices are apart.
+bool hasKnownRows(mlir::Value memref);
 /// The last stride as an index.
 mlir::Value lastStride(Code &code, mlir::Value memref);
 

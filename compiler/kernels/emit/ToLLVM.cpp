@@ -24,6 +24,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Dialect/Vector/Transforms/LoweringPatterns.h"
 #include "mlir/Dialect/Vector/Transforms/VectorRewritePatterns.h"
+#include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "mlir/Transforms/Passes.h"
 
@@ -57,7 +58,7 @@ struct ExpandViews : PassWrapper<ExpandViews, OperationPass<func::FuncOp>> {
   LogicalResult initialize(MLIRContext *context) override {
     RewritePatternSet set(context);
     memref::populateExpandStridedMetadataPatterns(set);
-    arith::populateArithExpandOpsPatterns(set); // ceiling and floor divisions, maxima
+    arith::populateArithExpandOpsPatterns(set);        // ceiling and floor divisions, maxima
     vector::populateVectorMaskOpLoweringPatterns(set); // what the canonical form makes of masks that are known
     vector::populateVectorMaskMaterializationPatterns(set, /*force32BitVectorIndices=*/false);
     vector::populateVectorInsertExtractStridedSliceTransforms(set);
@@ -106,6 +107,32 @@ struct LowerBodies : PassWrapper<LowerBodies, OperationPass<func::FuncOp>> {
   }
   std::shared_ptr<LLVMTypeConverter> converter;
   FrozenRewritePatternSet patterns;
+};
+
+/// (x + c) stride = x stride + c stride: the steps of an unrolled loop have one index into rows, and what they are
+/// apart are constants of their addresses. LLVM does so only where the sum has no other use.
+struct DistributeStrides : PassWrapper<DistributeStrides, OperationPass<LLVM::LLVMFuncOp>> {
+  MLIR_DEFINE_EXPLICIT_INTERNAL_INLINE_TYPE_ID(DistributeStrides)
+  StringRef getName() const final { return "DistributeStrides"; }
+  StringRef getArgument() const override { return "kernel-distribute-strides"; }
+  StringRef getDescription() const override {
+    return "take constants out of the rows that addresses are computed from";
+  }
+  void runOnOperation() override {
+    getOperation().walk([](LLVM::MulOp product) {
+      APInt stride, constant;
+      auto sum = product.getLhs().getDefiningOp<LLVM::AddOp>();
+      if (!sum || !matchPattern(product.getRhs(), m_ConstantInt(&stride)) ||
+          !matchPattern(sum.getRhs(), m_ConstantInt(&constant)))
+        return;
+      OpBuilder b(product);
+      Value begin = LLVM::MulOp::create(b, product.getLoc(), sum.getLhs(), product.getRhs());
+      Value apart = LLVM::ConstantOp::create(b, product.getLoc(), product.getType(),
+                                             b.getIntegerAttr(product.getType(), stride * constant));
+      product.replaceAllUsesWith(LLVM::AddOp::create(b, product.getLoc(), begin, apart).getResult());
+      product.erase();
+    });
+  }
 };
 
 /// 16-bit floats that are only moved (loaded, chosen, merged, stored) are integers. LLVM takes vectors of them apart
@@ -191,6 +218,7 @@ void fovea::kernels::addToLLVMPasses(OpPassManager &manager, const Target &targe
   manager.addPass(createConvertFuncToLLVMPass());
   OpPassManager &functions = manager.nest<LLVM::LLVMFuncOp>();
   functions.addPass(createReconcileUnrealizedCastsPass());
+  functions.addPass(std::make_unique<DistributeStrides>());
   functions.addPass(std::make_unique<MoveHalfBits>());
   functions.addPass(createCanonicalizerPass());
   functions.addPass(createCSEPass());

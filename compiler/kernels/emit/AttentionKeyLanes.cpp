@@ -109,7 +109,6 @@ private:
     bool fetchRows; ///< of V, ahead
   };
   Value nextBlock(const Keys &keys);
-  Value partFrom(Value matrix, Value row, Value column);
   void valueTile(ValueRange tile, const Keys &keys, const Columns &at);
 
   SmallVector<int64_t> sharedAxes; ///< batch axes along which keys and values repeat; `batch` is 0 there
@@ -384,13 +383,6 @@ Value KeyLanes::nextBlock(const Keys &keys) {
   return keyRows(parts.front()).from(code.add(keys.begin, shape.keys), parts.front().depth);
 }
 
-/// A matrix without its first rows and columns: what a loop over its rows adds to its address are constants.
-Value KeyLanes::partFrom(Value matrix, Value row, Value column) {
-  SmallVector<OpFoldResult> offsets{row, column}, strides(2, code.b.getIndexAttr(1));
-  SmallVector<OpFoldResult> sizes{code.sub(code.dim(matrix, 0), row), code.sub(code.dim(matrix, 1), column)};
-  return memref::SubViewOp::create(code.b, code.loc, matrix, offsets, sizes, strides);
-}
-
 void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   Code::Values columns, init;
   for (int v = 0; v < at.vectors; ++v)
@@ -404,7 +396,7 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   int sums = tile.size() * at.vectors, unroll = isKnown && sums <= 8 ? 8 : 4;
   if (at.fetchRows && tile.size() > 1 && (!isKnown || sums > 12))
     unroll = 2;
-  Value zero = code.index(0), values = partFrom(valueView, zero, at.first);
+  Value zero = code.index(0), values = partFrom(code, valueView, zero, at.first);
   TileLoop loop{
       int(tile.size()), at.vectors, unroll, [&](int r, Value key) { return code.load(scoreTile, {tile[r], key}); },
       [&](int v, Value key) {
@@ -416,7 +408,7 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
   // Within the rows also where these are a few that are known: so a view has to be.
   Value lastRow = code.sub(code.dim(valueView, 0), code.index(1));
   Value firstAhead = code.max(code.min(code.index(rowsAhead), lastRow), zero);
-  Value later = byTable ? valueView : partFrom(valueView, firstAhead, zero);
+  Value later = byTable ? valueView : partFrom(code, valueView, firstAhead, zero);
   auto ahead = [&](Value key) {
     Value last = code.sub(keys.count, code.index(1));
     return byTable ? valueRow(code.min(code.add(key, rowsAhead), last)) : key;

@@ -45,12 +45,15 @@ public:
       : code(code), operands(operands), tile(tile), grid(grid), module(module), epilogue(std::move(epilogue)),
         fetch(std::move(fetch)) {}
 
-  /// Memory of a task: the tile's sums and, where B is not packed, panels of it.
+  /// Memory of a task: the sums of a tile, or where k is sliced of all of its tiles, and, where B is not packed, panels
+  /// of it.
   Value reserve(Value scratch) {
     ScratchLayout layout(code, scratch);
     bool areIntegers = operands.kBlock > 1 && element(operands.rhs).isInteger(8);
-    auto type = tileType(areIntegers ? Type(code.b.getI32Type()) : code.b.getF32Type(), tile);
-    sums = layout.allocate(type.getShape(), {}, type.getElementType());
+    auto type = sumsType(areIntegers ? Type(code.b.getI32Type()) : code.b.getF32Type(), tile);
+    Value tiles = code.mul(code.ceilDiv(grid.rowsPerBlock, tile.rows), grid.otherPanels.size);
+    Value rows = code.select(isSliced(), code.mul(tiles, tile.rows), code.index(tile.rows));
+    allSums = layout.allocate(type.getShape(), {rows}, type.getElementType());
     if (!operands.packed) {
       Value panels = code.select(grid.packsFirst, code.index(0), code.index(mostPanels(tile)));
       packed = layout.allocate({ShapedType::kDynamic, tile.panel()}, {code.mul(grid.k, panels)}, element(operands.rhs));
@@ -105,7 +108,12 @@ public:
     }
     direct = code.logicalAnd(code.less(rows, code.index(packRows)), code.logicalNot(grid.packsFirst));
     Value step = panelsFor(rows);
-    code.loop(panelBegin, panelEnd, step, [&](Value p) { panelGroup(p, step, rowBegin, rows); });
+    code.loop(zero, code.max(grid.k, one), code.max(grid.slice, one), [&](Value k) {
+      sliceBegin = k;
+      sliceSize = code.min(grid.slice, code.sub(grid.k, k));
+      isLastSlice = code.compare(arith::CmpIPredicate::sge, code.add(k, sliceSize), grid.k);
+      code.loop(panelBegin, panelEnd, step, [&](Value p) { panelGroup(p, step, rowBegin, rows); });
+    });
   }
 
 private:
@@ -140,21 +148,29 @@ private:
     code.loop(code.index(0), tiles.count, 1, [&](Value i) {
       Value row = tiles.begin(i), rows = tiles.rows(i);
       lhsTile = i;
+      Value number = code.add(code.mul(code.div(code.sub(p, panelBegin), step), tiles.count), i);
+      Value slot = code.select(isSliced(), number, code.index(0));
+      sums = partFrom(code, allSums, code.mul(slot, tile.rows), code.index(0));
       if (fetch) // while the tile multiplies; of what the second-level cache holds it costs more than it gains
-        code.branch(code.less(code.index(tile.target.l2Bytes / 4), code.mul(grid.m, grid.n)), [&] {
-          code.loop(code.index(0), rows, 1, [&](Value r) {
-            code.loop(code.index(0), columns, tile.target.lineBytes / 4,
-                      [&](Value c) { fetch(batch, code.add(row, r), code.add(columnBegin, c)); });
-          });
-        });
+        code.branch(
+            code.logicalAnd(isLastSlice, code.less(code.index(tile.target.l2Bytes / 4), code.mul(grid.m, grid.n))),
+            [&] {
+              code.loop(code.index(0), rows, 1, [&](Value r) {
+                code.loop(code.index(0), columns, tile.target.lineBytes / 4,
+                          [&](Value c) { fetch(batch, code.add(row, r), code.add(columnBegin, c)); });
+              });
+            });
       chooseFetches(i, tiles.count, code.add(row, rows), p);
       multiply(row, rows, p, last, inPlace);
-      if (operands.hidesLhs || operands.hidesRhs)
-        code.branch(anyNotFinite(rows, columns), [&] { multiplyCarefully(row, rows, p, columns, inPlace); });
-      finish(row, rows, columnBegin, columns);
+      code.branch(isLastSlice, [&] {
+        if (operands.hidesLhs || operands.hidesRhs)
+          code.branch(anyNotFinite(rows, columns), [&] { multiplyCarefully(row, rows, p, columns, inPlace); });
+        finish(row, rows, columnBegin, columns);
+      });
     });
   }
 
+  Value isSliced() { return code.less(grid.slice, grid.k); }
   /// Whether tasks may pack their rows of A, as far as its type tells.
   bool mayPackLhs() const { return operands.kBlock == 1 && !hasUnitColumns(operands.lhs); }
   /// Rows of `packedLhs` from one tile to the next: one line more than a tile has, so that tiles' same steps lie in
@@ -251,11 +267,14 @@ private:
                    .lhsElement = element(operands.lhs),
                    .rhsElement = element(operands.rhs),
                    .kBlock = operands.kBlock};
-    Code::Values arguments{nullptr, rhsView(inPlace), sums, row, grid.k};
+    Code::Values arguments{nullptr, rhsView(inPlace), sums, row, sliceSize};
+    if (f.mayGoOn())
+      arguments.push_back(sliceBegin);
     for (int i = 0; i < f.panels; ++i) {
       // Beyond the last panel the last one is computed again.
       Value panel = i == 0 ? p : code.min(code.add(p, i), code.sub(last, code.index(1)));
-      arguments.push_back(inPlace ? code.mul(panel, tile.panel()) : code.mul(originOf(panel, p), grid.k));
+      arguments.push_back(inPlace ? code.mul(panel, tile.panel())
+                                  : code.add(code.mul(originOf(panel, p), grid.k), sliceBegin));
     }
     f.fetchOwn = operands.packed && 2 * rows <= tile.rows; // so few rows are mostly a block of one tile
     if (f.readsByRow(f.panels * tile.vectors)) // to the compiler these may differ, so it keeps a load for each
@@ -269,7 +288,8 @@ private:
         all[0] = packedLhsTile();
         all[3] = code.index(0);
       } else {
-        all[0] = matrixAt(code, operands.lhs, batch, lhs == TileFunction::Lhs::AdjacentColumns).memref;
+        Value matrix = matrixAt(code, operands.lhs, batch, lhs == TileFunction::Lhs::AdjacentColumns).memref;
+        all[0] = f.mayGoOn() ? partFrom(code, matrix, code.index(0), sliceBegin) : matrix;
       }
       if (linesAhead)
         all.push_back(fetched);
@@ -303,8 +323,8 @@ private:
   /// The tile's rows of A where they are packed: [row, k].
   Value packedLhsTile() {
     auto metadata = memref::ExtractStridedMetadataOp::create(code.b, code.loc, packedLhs);
-    Value offset = code.mul(code.mul(lhsTile, lhsTileSteps()), lhsWidth(tile));
-    SmallVector<OpFoldResult> sizes{code.index(tile.rows), grid.k};
+    Value offset = code.mul(code.add(code.mul(lhsTile, lhsTileSteps()), sliceBegin), lhsWidth(tile));
+    SmallVector<OpFoldResult> sizes{code.index(tile.rows), sliceSize};
     SmallVector<OpFoldResult> strides{code.b.getIndexAttr(1), code.b.getIndexAttr(lhsWidth(tile))};
     return memref::ReinterpretCastOp::create(code.b, code.loc, packedLhsType(element(operands.lhs), tile),
                                              metadata.getBaseBuffer(), OpFoldResult(offset), sizes, strides);
@@ -323,8 +343,11 @@ private:
     Value zero = code.index(0), isFirst = code.equal(p, zero), isLast = code.equal(code.add(p, 1), grid.panels);
     int lines = linesOf(tile, rowLength(), element(operands.rhs)), shares = lines / mostLines();
     Value unit = code.equal(a.columnStride(), code.index(1));
-    Value readsRows = code.logicalAnd(unit, isFirst), left = code.sub(tiles, i), follows = code.less(next, grid.m);
+    Value whole = code.logicalNot(isSliced());
+    Value readsRows = code.logicalAnd(code.logicalAnd(unit, isFirst), whole), left = code.sub(tiles, i),
+          follows = code.less(next, grid.m);
     Value isEnd = code.logicalAnd(code.logicalAnd(isLast, follows), code.equal(left, code.index(1)));
+    isEnd = code.logicalAnd(isEnd, whole);
     Value fetchesRows =
         code.logicalOr(code.logicalAnd(readsRows, code.less(code.index(shares), left)), code.logicalAnd(unit, isEnd));
     Value manyTiles = code.less(code.index(lines - 1), tiles);
@@ -333,10 +356,19 @@ private:
     Value lineCount = code.select(fetchesMuch, code.index(mostLines()), code.index(1));
     // Lines of each `lines` that others fetch before.
     Value before = code.min(code.mul(turn, lineCount), code.sub(code.index(lines), lineCount));
-    Value again = code.logicalAnd(isLast, follows), panel = code.select(again, zero, code.add(p, 1));
+    Value again = code.logicalAnd(code.logicalAnd(isLast, follows), isLastSlice);
+    Value panel = code.select(again, zero, code.add(p, 1)), begin = sliceBegin;
+    if (operands.packed) { // after its last panel a task goes on with the next slice of its first one
+      Value isTasksLast = code.compare(arith::CmpIPredicate::sge, code.add(p, 1), panelEnd);
+      Value goesOn = code.logicalAnd(isTasksLast, code.logicalNot(isLastSlice));
+      panel = code.select(goesOn, panelBegin, panel);
+      Value after = code.select(isLastSlice, zero, code.add(sliceBegin, sliceSize));
+      begin = code.select(isTasksLast, after, begin);
+    }
     Value bytes = code.mul(lineCount, tile.target.lineBytes);
-    Value skipped = code.mul(code.div(code.mul(before, grid.k), code.index(lines)), rowBytes());
-    Value address = code.add(code.addressOf(rhsView(false), {code.mul(originOf(panel, p), grid.k), zero}), skipped);
+    Value skipped = code.mul(code.div(code.mul(before, sliceSize), code.index(lines)), rowBytes());
+    Value first = code.add(code.mul(originOf(panel, p), grid.k), begin);
+    Value address = code.add(code.addressOf(rhsView(false), {first, zero}), skipped);
     fetchStep = bytes;
     if (!operands.packed) {
       auto [source, step] = sourceOf(panel, turn, skipped, bytes);
@@ -401,7 +433,9 @@ private:
   Epilogue epilogue;
   Fetch fetch;
   Code::Values batch;
-  Value sums, packed, packedLhs, panelBegin, panelEnd, direct, packsNow;
+  Value allSums, sums; ///< of the task's tiles, and of one
+  Value sliceBegin, sliceSize, isLastSlice;
+  Value packed, packedLhs, panelBegin, panelEnd, direct, packsNow;
   Value readsPackedLhs, lhsTile; ///< whether the task packs its rows of A, and the number of a tile there
   Value allPanels, firstPanel;   ///< panels that are packed first, and the number of this matrix's first one
   Value severalTiles;            ///< whether a panel has more than one

@@ -7,6 +7,13 @@ namespace {
 
 /// Rows of A that a task keeps near: what fills half of the second-level cache, within these.
 constexpr int64_t fewestRows = 48, mostRows = 256;
+/// Where a task goes through slices of k, each with all of its panels, and keeps the sums in between: where so few rows
+/// of all of k would stay near that they would fall out of the second level (fewer than the least), or that panels, of
+/// which a step of a tile reads 8 lanes / rows bytes a cycle, would pass by too fast (fewer than so many for each
+/// lane). A slice has k for as many rows, and a task panels for as many columns.
+constexpr int64_t leastRowsOfWholeK = 36, rowsOfWholeK = 6, rowsOfSlices = 8, columnsOfSlices = 192;
+/// Tasks that are to be left where slices are to have more columns.
+constexpr int64_t tasksOfSlices = 32;
 /// Multiply-adds a task has at least, where the shape allows: some ten microseconds.
 constexpr int64_t taskWork = int64_t(1) << 19;
 /// Panels a task has at least, where there are so many, if it packs its rows of A: of the first block of rows, and of
@@ -41,7 +48,18 @@ MatmulGrid::MatmulGrid(Code &code, const MatmulOperands &operands, const TileSha
   n = operands.n;
   Value one = code.index(1);
   panels = code.ceilDiv(n, tile.panel());
-  Value fitting = code.div(code.index(tile.cache / 4), code.max(k, one));
+  Value near = code.index(tile.cache / 4), fitting = code.div(near, code.max(k, one));
+  slice = k;
+  if (operands.packed && operands.kBlock == 1) {
+    Value rows = code.max(fitting, code.index(fewestRows));
+    Value fallsOut = code.logicalAnd(code.less(fitting, code.index(leastRowsOfWholeK)), code.less(fitting, m));
+    Value isFast = code.logicalAnd(code.less(rows, code.index(rowsOfWholeK * tile.lanes)), code.less(rows, m));
+    Value isSliced = code.logicalOr(fallsOut, isFast);
+    Value slices = code.ceilDiv(k, code.index(tile.cache / 4 / (rowsOfSlices * tile.lanes)));
+    Value size = code.roundUp(code.ceilDiv(k, code.max(slices, one)), tile.target.lineBytes / 4);
+    slice = code.select(isSliced, code.min(size, k), k);
+    fitting = code.div(near, code.max(slice, one));
+  }
   Value blockRows = code.min(code.max(fitting, code.index(fewestRows)), code.index(mostRows));
   Value blocks = code.max(code.ceilDiv(m, blockRows), one);
   rowsPerBlock = code.max(code.roundUp(code.ceilDiv(m, blocks), tile.rows), one);
@@ -51,6 +69,9 @@ MatmulGrid::MatmulGrid(Code &code, const MatmulOperands &operands, const TileSha
   packsLhs = packsItsRows(code, operands, tile, *this);
   auto blocksOf = [&](int64_t mostOfPackedLhs) {
     Value wanted = code.select(packsLhs, code.max(most, code.index(mostOfPackedLhs)), most);
+    Value shared = code.div(code.mul(rowBlocks, panels), code.index(tasksOfSlices));
+    Value ofSlices = code.max(shared, code.index(llvm::divideCeil(columnsOfSlices, tile.panel())));
+    wanted = code.select(code.less(slice, k), code.max(wanted, ofSlices), wanted);
     Value size = code.max(code.ceilDiv(panels, code.max(code.ceilDiv(panels, wanted), one)), one);
     return PanelBlocks{size, code.ceilDiv(panels, size)};
   };

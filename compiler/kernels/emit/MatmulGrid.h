@@ -24,6 +24,7 @@ struct MatmulGrid {
 
   Code::Values batch;
   mlir::Value m, k, n; ///< k: steps of a tile
+  mlir::Value slice;   ///< steps that a task takes with all its panels before the next ones, whose sums it keeps
   mlir::Value panels, rowsPerBlock, rowBlocks;
   PanelBlocks firstPanels, otherPanels; ///< of the first block of rows where its tasks run first; of others, or all
   mlir::Value matrices;                 ///< the product of `batch`

@@ -59,8 +59,8 @@ static std::string nameOf(const TileFunction &f, const TileShape &tile) {
       .str();
 }
 
-MemRefType tileType(Type sum, const TileShape &tile) {
-  return MemRefType::get({tile.rows, mostPanels(tile) * tile.panel()}, sum);
+MemRefType sumsType(Type sum, const TileShape &tile) {
+  return MemRefType::get({ShapedType::kDynamic, mostPanels(tile) * tile.panel()}, sum);
 }
 MemRefType matrixType(Type element, int64_t rowStride, int64_t columnStride, int64_t columns) {
   int64_t any = ShapedType::kDynamic;
@@ -120,7 +120,7 @@ static void writeTile(Code &code, const TileFunction &f, const TileShape &tile, 
   for (int r = 0; r < f.rows; ++r)
     rows.push_back(code.add(row, r));
   for (int p = 0; p < f.panels; ++p)
-    offsets.push_back(body.getArgument(5 + p));
+    offsets.push_back(body.getArgument(f.firstPanel() + p));
   for (int v = 0; v < vectors; ++v) {
     Value within = code.index((v % tile.vectors) * vectorLength);
     columns.push_back(f.packedRhs ? within : code.add(offsets[v / tile.vectors], within));
@@ -144,7 +144,7 @@ static void writeTile(Code &code, const TileFunction &f, const TileShape &tile, 
   loop.dots = f.kBlock != 1;
   if (f.readsByRow(vectors))
     loop.lastOfRow = [&](int r, Value k) {
-      Value at = code.add(r == 0 ? offsets.back() : body.getArgument(4 + f.panels + r), k);
+      Value at = code.add(r == 0 ? offsets.back() : body.getArgument(f.firstPanel() - 1 + f.panels + r), k);
       return f.kBlock == 1 ? code.loadVector(b, {at, columns.back()})
                            : code.loadElements(b, {at, columns.back()}, vectorLength);
     };
@@ -162,8 +162,18 @@ static void writeTile(Code &code, const TileFunction &f, const TileShape &tile, 
       else if (f.linesAhead && number % stepsPerFetch == 0)
         fetchAhead(code, f, from, step, k);
     };
-  Code::Values zero(f.rows * vectors, f.sumsIntegers() ? code.splatInt(0) : code.splat(0));
-  Code::Values sums = multiplyAccumulate(code, loop, code.index(0), k, zero);
+  Code::Values begin(f.rows * vectors, f.sumsIntegers() ? code.splatInt(0) : code.splat(0));
+  if (f.mayGoOn())
+    begin = code.choose(
+        code.equal(body.getArgument(5), code.index(0)), ValueRange(begin).getTypes(), [&] { return begin; },
+        [&] {
+          Code::Values sofar;
+          for (int r = 0; r < f.rows; ++r)
+            for (int v = 0; v < vectors; ++v)
+              sofar.push_back(code.loadVector(out, {code.index(r), code.index(v * tile.lanes)}));
+          return sofar;
+        });
+  Code::Values sums = multiplyAccumulate(code, loop, code.index(0), k, begin);
   for (int r = 0; r < f.rows; ++r)
     for (int v = 0; v < vectors; ++v)
       code.storeVector(sums[r * vectors + v], out, {code.index(r), code.index(v * tile.lanes)});
@@ -176,12 +186,16 @@ func::FuncOp tileFunction(Code &code, Operation *module, const TileFunction &f, 
   MLIRContext *context = code.b.getContext();
   int64_t any = ShapedType::kDynamic, rowLength = tile.panel() * f.kBlock;
   Type index = code.b.getIndexType();
-  SmallVector<Type> inputs{
-      f.lhs == TileFunction::Lhs::Packed
-          ? packedLhsType(f.lhsElement, tile)
-          : matrixType(f.lhsElement, any, f.lhs == TileFunction::Lhs::AdjacentColumns ? 1 : any),
-      f.packedRhs ? matrixType(f.rhsElement, rowLength, 1, rowLength) : matrixType(f.rhsElement, any, 1),
-      tileType(f.sumsIntegers() ? Type(code.b.getI32Type()) : code.b.getF32Type(), tile), index, index};
+  SmallVector<Type> inputs{f.lhs == TileFunction::Lhs::Packed
+                               ? packedLhsType(f.lhsElement, tile)
+                               : matrixType(f.lhsElement, any, f.lhs == TileFunction::Lhs::AdjacentColumns ? 1 : any),
+                           f.packedRhs ? matrixType(f.rhsElement, rowLength, 1, rowLength)
+                                       : matrixType(f.rhsElement, any, 1),
+                           matrixType(f.sumsIntegers() ? Type(code.b.getI32Type()) : code.b.getF32Type(),
+                                      mostPanels(tile) * tile.panel(), 1),
+                           index, index};
+  if (f.mayGoOn())
+    inputs.push_back(index);
   int again = f.readsByRow(f.panels * tile.vectors) ? f.rows - 1 : 0;
   inputs.append(f.panels + again + (f.linesAhead ? 1 : 0) + (f.anyStep ? 1 : 0), index);
   OpBuilder builder = OpBuilder::atBlockEnd(&module->getRegion(0).front());

@@ -38,7 +38,8 @@ private:
 /// The lowest of the tiles of a block of at least so many rows.
 int lowestTile(const TileShape &tile, int64_t rows);
 
-/// A tile function: out[r, panel p's columns] = sum over k of a[row + r, k] b(p, k), all rows inside.
+/// A tile function: out[r, panel p's columns] = sum over k of a[row + r, k] b(p, k), all rows inside. Of a packed B it
+/// may go on with the sums that are there, so that k can be summed up in slices, by the same chains.
 struct TileFunction {
   int rows, panels;
   /// How A lies: rows with any stride of adjacent columns, of a packed tile (lhsWidth), or with any strides.
@@ -49,6 +50,9 @@ struct TileFunction {
   bool fetchOwn = false; // its own panels' rows are fetched ahead of their use
   mlir::Type lhsElement, rhsElement;
   int64_t kBlock; // above 1: a step of k is a dot product of so many numbers
+  bool mayGoOn() const { return packedRhs && kBlock == 1; }
+  /// Where the first panel's argument is.
+  int firstPanel() const { return mayGoOn() ? 6 : 5; }
   bool sumsIntegers() const { return kBlock > 1 && rhsElement.isInteger(8); }
   /// Bytes become pairs of i16, for which there are registers a step at a time only.
   bool widensBytes() const { return sumsIntegers() && kBlock == 2; }
@@ -60,8 +64,8 @@ struct TileFunction {
   }
 };
 
-/// The sums' tile in scratch.
-mlir::MemRefType tileType(mlir::Type sum, const TileShape &tile);
+/// Tiles' sums in scratch, one after the other.
+mlir::MemRefType sumsType(mlir::Type sum, const TileShape &tile);
 /// A matrix with these strides, as tile functions take it.
 mlir::MemRefType matrixType(mlir::Type element, int64_t rowStride, int64_t columnStride,
                             int64_t columns = mlir::ShapedType::kDynamic);

@@ -196,6 +196,12 @@ bool hasUnitColumns(Value memref) {
   return succeeded(type.getStridesAndOffset(strides, offset)) && !strides.empty() && strides.back() == 1;
 }
 
+Value partFrom(Code &code, Value matrix, Value row, Value column) {
+  SmallVector<OpFoldResult> offsets{row, column}, strides(2, code.b.getIndexAttr(1));
+  SmallVector<OpFoldResult> sizes{code.sub(code.dim(matrix, 0), row), code.sub(code.dim(matrix, 1), column)};
+  return memref::SubViewOp::create(code.b, code.loc, matrix, offsets, sizes, strides);
+}
+
 bool hasKnownRows(Value memref) {
   SmallVector<int64_t> strides;
   int64_t offset;

@@ -129,6 +129,8 @@ struct Matrix {
 Matrix matrixAt(Code &code, mlir::Value memref, mlir::ValueRange batch, bool assumeUnit = false);
 /// The last axis of `memref` at `batch`, as a matrix of one column more outward: [1, n].
 mlir::Value elementOffset(Code &code, mlir::Value memref, mlir::ValueRange indices);
+/// A matrix without its first rows and columns: what a loop over its rows adds to its address are constants.
+mlir::Value partFrom(Code &code, mlir::Value matrix, mlir::Value row, mlir::Value column);
 /// Whether the memref's type says that its last axis is adjacent.
 bool hasUnitColumns(mlir::Value memref);
 /// Whether it says how far the rows of its matrices are apart.

@@ -203,6 +203,26 @@ TEST_CASE("adjacent rows of A whose steps fall into few sets of the cache are pa
   }
 }
 
+TEST_CASE("where few rows of all of k stay near, k is summed up in slices by the same chains") {
+  for (const Target *target : runnableTargets()) {
+    std::string panels = "memref<?x?x" + std::to_string(target->panel) + "xf32>";
+    Kernels unit(text(contiguous, panels, true), *target), any(text(strided, panels, true), *target);
+    for (Shape s :
+         {Shape{1, 57, 250, 2100}, Shape{2, 49, 31, 4099}, Shape{1, 131, 50, 2001}, Shape{1, 200, 17, 5003}}) {
+      check(unit, *target, s, false, false, true);
+      check(any, *target, s, true, false, true);
+    }
+    check(any, *target, {1, 60, 100, 3000, 1024}, true, false, true); // whose rows are packed as well
+    auto scratch = [&](int64_t m, int64_t k) {
+      Array<float> a({1, m, k}), b({(250 + target->panel - 1) / target->panel, k, target->panel}), c({1, m, 250}),
+          bias({250});
+      return unit.scratchBytes("f", {a, b, c, bias, 250});
+    };
+    CHECK(scratch(57, 4099) >= scratch(57, 512) + 16 * 192 * 4);
+    CHECK(scratch(1, 4099) == scratch(1, 512));
+  }
+}
+
 TEST_CASE("large products are cut into several tasks, with the same bits for any cut") {
   for (const Target *target : runnableTargets()) {
     Kernels kernels(text(contiguous, contiguous, false), *target);
@@ -229,30 +249,33 @@ template <typename T> static void checkNarrow(const char *element, T (*store)(in
   for (const Target *target : runnableTargets()) {
     Kernels kernels(text(contiguous, "memref<?x?x" + std::to_string(target->panel) + "x" + element + ">", true),
                     *target);
+    std::vector<Shape> shapes{{1, 53, 31, 4099}}; // of k in slices
     for (int64_t m : oddSizes)
-      for (int64_t n : {1, 7, 16, 31, 97}) {
-        Shape s{1, m, n, oddSizes[(m * 3 + n) % 10]};
-        Random random(m * 101 + n);
-        int64_t panels = (n + target->panel - 1) / target->panel;
-        Array<float> a({1, m, s.k}), b({1, s.k, n}), c({1, m, n}), bias({n});
-        Array<T> packed({panels, s.k, target->panel});
-        random.fill(a, -1, 1);
-        for (int64_t k = 0; k < s.k; ++k)
-          for (int64_t j = 0; j < n; ++j) {
-            T x = store(int(random.below(255)) - 127);
-            packed.at(j / target->panel, k, j % target->panel) = x;
-            b.at(0, k, j) = value(x);
-          }
-        kernels.run("f", {a, packed, c, bias, n}, 2);
-        bool same = true;
-        for (int64_t i = 0; i < m; ++i)
-          for (int64_t j = 0; j < n; ++j)
-            same &= c.at(0, i, j) == chain(*target, a, b, s, 0, i, j);
-        CAPTURE(target->name.str());
-        CAPTURE(m);
-        CAPTURE(n);
-        CHECK(same);
-      }
+      for (int64_t n : {1, 7, 16, 31, 97})
+        shapes.push_back({1, m, n, oddSizes[(m * 3 + n) % 10]});
+    for (Shape s : shapes) {
+      int64_t m = s.m, n = s.n;
+      Random random(m * 101 + n);
+      int64_t panels = (n + target->panel - 1) / target->panel;
+      Array<float> a({1, m, s.k}), b({1, s.k, n}), c({1, m, n}), bias({n});
+      Array<T> packed({panels, s.k, target->panel});
+      random.fill(a, -1, 1);
+      for (int64_t k = 0; k < s.k; ++k)
+        for (int64_t j = 0; j < n; ++j) {
+          T x = store(int(random.below(255)) - 127);
+          packed.at(j / target->panel, k, j % target->panel) = x;
+          b.at(0, k, j) = value(x);
+        }
+      kernels.run("f", {a, packed, c, bias, n}, 2);
+      bool same = true;
+      for (int64_t i = 0; i < m; ++i)
+        for (int64_t j = 0; j < n; ++j)
+          same &= c.at(0, i, j) == chain(*target, a, b, s, 0, i, j);
+      CAPTURE(target->name.str());
+      CAPTURE(m);
+      CAPTURE(n);
+      CHECK(same);
+    }
   }
 }
 

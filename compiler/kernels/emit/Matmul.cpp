@@ -37,7 +37,7 @@ public:
   /// Writes the epilogue of `lanes` points (batch..., m, n..n+lanes); `mask` is null where all are inside.
   using Epilogue = std::function<void(Value accumulator, ValueRange batch, Value m, Value n, Value mask)>;
 
-  /// Fetches the lines of what the epilogue reads and writes that begin at a point.
+  /// Fetches the lines of what the epilogue reads or writes that begin at a point.
   using Fetch = std::function<void(ValueRange batch, Value m, Value n)>;
 
   Task(Code &code, const MatmulOperands &operands, const TileShape &tile, const MatmulGrid &grid,
@@ -530,7 +530,8 @@ private:
     return points.emitBlock(block);
   }
 
-  /// What fetches the lines that the epilogue reads or writes at points of its own; null where there are none.
+  /// What fetches the lines that the epilogue reads at points of its own, or else those that it writes; null where
+  /// there are none.
   Task::Fetch fetchOf(Code &code, IRMapping &outer) {
     Block &block = op.getEpilogue().front();
     ValueRange points = block.getArguments().drop_front();
@@ -543,6 +544,9 @@ private:
     for (Operation &inner : block)
       if (auto load = dyn_cast<kernel::LoadOp>(inner))
         add(load.getSource(), load.getIndices());
+    if (accesses.empty()) // what is written then is all that has to come
+      for (auto store : block.getOps<kernel::StoreOp>())
+        add(store.getTarget(), store.getIndices());
     if (accesses.empty())
       return nullptr;
     return [&code, &outer, points, accesses](ValueRange batch, Value m, Value n) {

@@ -12,7 +12,7 @@ constexpr int64_t fewestRows = 48, mostRows = 256;
 /// which a step of a tile reads 8 lanes / rows bytes a cycle, would pass by too fast (fewer than so many for each
 /// lane). A slice has k for as many rows, and a task panels for as many columns.
 constexpr int64_t leastRowsOfWholeK = 36, rowsOfWholeK = 6, rowsOfSlices = 8, columnsOfSlices = 192;
-/// Tasks that are to be left where slices are to have more columns.
+/// Tasks that are to be left where slices are to have more columns, whose sums take as many bytes as a slice at most.
 constexpr int64_t tasksOfSlices = 32;
 /// Multiply-adds a task has at least, where the shape allows: some ten microseconds.
 constexpr int64_t taskWork = int64_t(1) << 19;
@@ -70,7 +70,8 @@ MatmulGrid::MatmulGrid(Code &code, const MatmulOperands &operands, const TileSha
   auto blocksOf = [&](int64_t mostOfPackedLhs) {
     Value wanted = code.select(packsLhs, code.max(most, code.index(mostOfPackedLhs)), most);
     Value shared = code.div(code.mul(rowBlocks, panels), code.index(tasksOfSlices));
-    Value ofSlices = code.max(shared, code.index(llvm::divideCeil(columnsOfSlices, tile.panel())));
+    Value nearSums = code.div(near, code.mul(rowsPerBlock, tile.panel()));
+    Value ofSlices = code.max(code.min(shared, nearSums), code.index(llvm::divideCeil(columnsOfSlices, tile.panel())));
     wanted = code.select(code.less(slice, k), code.max(wanted, ofSlices), wanted);
     Value size = code.max(code.ceilDiv(panels, code.max(code.ceilDiv(panels, wanted), one)), one);
     return PanelBlocks{size, code.ceilDiv(panels, size)};

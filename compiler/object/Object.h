@@ -25,12 +25,13 @@ struct CodegenTarget {
 /// A target machine for x86-64 Linux, position independent. Registers LLVM's targets on first use. Thread-safe.
 llvm::Expected<std::unique_ptr<llvm::TargetMachine>> createTargetMachine(const CodegenTarget &target);
 
-/// Sets triple, data layout and function attributes, and runs the optimisation passes that pay on code which is
-/// vectorised already. The numbers do not change: no fast-math flag is set anywhere.
-void optimize(llvm::Module &module, llvm::TargetMachine &machine, const CodegenTarget &target);
-
-/// What whole modules are simplified by before they are divided: constants and unused arguments of internal functions.
+/// Sets triple, data layout and function attributes, and simplifies what the functions of a whole module say of one
+/// another: constant arguments of internal functions, what they read and write.
 void prepare(llvm::Module &module, llvm::TargetMachine &machine, const CodegenTarget &target);
+
+/// Runs the optimisation passes that pay on code which is vectorised already, on a prepared module or a part of it. The
+/// numbers do not change: no fast-math flag is set anywhere.
+void optimize(llvm::Module &module, llvm::TargetMachine &machine);
 
 /// A part of a module, as bitcode: it can be read in any thread.
 using Part = llvm::SmallVector<char, 0>;

@@ -184,12 +184,12 @@ static Part writePart(const Module &module) {
 
 std::vector<Part> divide(Module &module, TargetMachine &machine, const CodegenTarget &target, Division division,
                          StringRef name) {
+  prepare(module, machine, target);
   std::vector<Part> parts;
   if (division == Division::Whole) {
     parts.push_back(writePart(module));
     return parts;
   }
-  prepare(module, machine, target);
   Partition partition(module);
   partition.share(name);
   for (size_t i = 0; i < partition.count(); ++i)
@@ -205,7 +205,7 @@ Expected<SmallVector<char, 0>> compile(const Part &part, const CodegenTarget &ta
   auto module = parseBitcodeFile(MemoryBufferRef(StringRef(part.data(), part.size()), "part"), context);
   if (!module)
     return module.takeError();
-  optimize(**module, **machine, target);
+  optimize(**module, **machine);
   return generate(**module, **machine, FileKind::Object);
 }
 

@@ -492,7 +492,8 @@ bool Compiler::addTables(Objects &objects, bool executable, ArrayRef<program::Pa
   auto machine = object::createTargetMachine(baseline);
   if (!machine)
     return reportError(machine.takeError());
-  object::optimize(*tables, **machine, baseline);
+  object::prepare(*tables, **machine, baseline);
+  object::optimize(*tables, **machine);
   auto bytes = object::generate(*tables, **machine, object::FileKind::Object);
   if (!bytes)
     return reportError(bytes.takeError());
@@ -522,7 +523,8 @@ std::optional<std::string> Compiler::print(Stage stage) {
   std::optional<TargetModule> code = translate(*lowered, target, interface, context);
   if (!code)
     return std::nullopt;
-  object::optimize(*code->module, *code->machine, code->target);
+  object::prepare(*code->module, *code->machine, code->target);
+  object::optimize(*code->module, *code->machine);
   if (stage == Stage::LLVM) {
     code->module->print(stream, nullptr);
     return text;

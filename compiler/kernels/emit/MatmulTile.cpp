@@ -126,7 +126,9 @@ static void writeTile(Code &code, const TileFunction &f, const TileShape &tile, 
     columns.push_back(f.packedRhs ? within : code.add(offsets[v / tile.vectors], within));
   }
   // Enough steps in a body that the loop's own instructions don't show. Strides that are not known cost registers.
-  int sumCount = vectors * f.rows, unroll = f.widensBytes() ? sumCount <= 6 ? 4 : 1
+  int sumCount = vectors * f.rows, unroll = f.widensBytes()                                       ? sumCount <= 6   ? 4
+                                                                                                    : sumCount <= 8 ? 2
+                                                                                                                    : 1
                                             : f.lhs == TileFunction::Lhs::Strided || !f.packedRhs ? 2
                                             : sumCount > 16                                       ? 4
                                             : sumCount > 8 || f.fetchOwn                          ? 8

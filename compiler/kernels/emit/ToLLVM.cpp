@@ -102,7 +102,9 @@ struct LowerBodies : PassWrapper<LowerBodies, OperationPass<func::FuncOp>> {
     target.addLegalDialect<func::FuncDialect>();
     target.addIllegalDialect<affine::AffineDialect, arith::ArithDialect, cf::ControlFlowDialect, math::MathDialect,
                              memref::MemRefDialect, scf::SCFDialect, vector::VectorDialect>();
-    if (failed(applyPartialConversion(getOperation(), target, patterns)))
+    ConversionConfig config;
+    config.allowPatternRollback = false;
+    if (failed(applyPartialConversion(getOperation(), target, patterns, config)))
       signalPassFailure();
   }
   std::shared_ptr<LLVMTypeConverter> converter;

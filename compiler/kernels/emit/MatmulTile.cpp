@@ -111,6 +111,16 @@ static void fetchOwn(Code &code, const TileShape &tile, int64_t rowLength, Value
       code.fetch(b, {code.add(code.add(offset, k), ahead), code.index(line - step * rowLength)}, Code::Level::First);
 }
 
+/// Enough that the loop's own instructions don't show. Strides that are not known cost registers, and so do pairs of
+/// bytes.
+static int stepsInBody(const TileFunction &f, int sums) {
+  if (f.widensBytes())
+    return sums <= 6 ? 4 : sums <= 8 ? 2 : 1;
+  if (f.lhs == TileFunction::Lhs::Strided || !f.packedRhs)
+    return 2;
+  return sums > 16 ? 4 : sums > 8 || f.fetchOwn ? 8 : 16;
+}
+
 static void writeTile(Code &code, const TileFunction &f, const TileShape &tile, Block &body) {
   Value a = body.getArgument(0), b = body.getArgument(1), out = body.getArgument(2), row = body.getArgument(3),
         k = body.getArgument(4);
@@ -125,14 +135,7 @@ static void writeTile(Code &code, const TileFunction &f, const TileShape &tile, 
     Value within = code.index((v % tile.vectors) * vectorLength);
     columns.push_back(f.packedRhs ? within : code.add(offsets[v / tile.vectors], within));
   }
-  // Enough steps in a body that the loop's own instructions don't show. Strides that are not known cost registers.
-  int sumCount = vectors * f.rows, unroll = f.widensBytes()                                       ? sumCount <= 6   ? 4
-                                                                                                    : sumCount <= 8 ? 2
-                                                                                                                    : 1
-                                            : f.lhs == TileFunction::Lhs::Strided || !f.packedRhs ? 2
-                                            : sumCount > 16                                       ? 4
-                                            : sumCount > 8 || f.fetchOwn                          ? 8
-                                                                                                  : 16;
+  int unroll = stepsInBody(f, vectors * f.rows);
   TileLoop loop{f.rows, vectors, unroll,
                 [&](int r, Value k) {
                   return f.kBlock == 1 ? code.load(a, {rows[r], k})

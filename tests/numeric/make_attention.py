@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes inputs, expected outputs and rows of cases.json for tests/numeric/attention.fov, linear.fov and unfused.fov, with NumPy in float64.
+"""Makes inputs, expected outputs and rows of cases.json for tests/numeric/attention.fov, attention_joined.fov, linear.fov and unfused.fov, with NumPy in float64.
 
 usage: make_attention.py
 
@@ -23,6 +23,11 @@ def save(folder, name, value):
     return f"{folder}/{name}.npy"
 
 
+def source(kind, entry):
+    """The file of this kind that has the entry."""
+    return next(f"tests/numeric/{file.name}" for file in sorted(HERE.glob(f"{kind}*.fov")) if f"entry {entry}(" in file.read_text())
+
+
 def cases(reference):
     kind = reference.__name__.split(".")[-1]
     folder = f"tests/numeric/golden/{kind}"
@@ -36,7 +41,7 @@ def cases(reference):
             if not isinstance(results, dict):
                 results = {"result": results}
             entry = function.__name__
-            yield {"name": f"{kind}_{entry}_{size}", "source": f"tests/numeric/{kind}.fov", "entry": entry,
+            yield {"name": f"{kind}_{entry}_{size}", "source": source(kind, entry), "entry": entry,
                    "inputs": [save(folder, f"{size}.{name}", inputs[name]) for name in names],
                    "outputs": {name: save(folder, f"{entry}.{size}.{name}", value if value.dtype == np.int64 else value.astype(np.float32))
                                for name, value in results.items()},

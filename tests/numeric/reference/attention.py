@@ -1,4 +1,4 @@
-"""What NumPy says, in float64, to the entries of tests/numeric/attention.fov: every formula with the whole scores."""
+"""What NumPy says, in float64, to the entries of tests/numeric/attention.fov and attention_joined.fov: every formula with the whole scores."""
 import numpy as np
 
 SIZES = {"many": (2, 3, 37, 70), "few": (2, 2, 3, 131)}  # B, H, T, S: queries in the lanes, keys in the lanes

@@ -29,6 +29,12 @@ class Sweep(unittest.TestCase):
         points[30] = (31, 31 * 1.3)
         self.assertEqual([size for size, _ in sweep.outliers(points)], [31])
 
+    def test_what_sticks_out_once_is_timed_again(self):
+        def take(first, last):
+            return [(n, n * (1.4 if n == 31 else 1.0)) for n in range(first, last + 1)]
+
+        self.assertEqual(sweep.again([(20, 1.5), (31, 1.3)], take, 33), [(31, 1.3)])
+
     def test_a_step_up_is_not_what_sticks_out(self):
         self.assertEqual(sweep.outliers([(n, 10.0 if n < 20 else 12.0) for n in range(1, 60)]), [])
 

@@ -139,7 +139,8 @@ Kernels::Kernels(const std::string &text, const Target &target) : impl(std::make
   addPackedFunctions(*module);
   object::CodegenTarget codegen{target.cpu.str(), target.features.str()};
   auto machine = llvm::cantFail(object::createTargetMachine(codegen));
-  object::optimize(*module, *machine, codegen);
+  object::prepare(*module, *machine, codegen);
+  object::optimize(*module, *machine);
   if (std::getenv("FOVEA_TEST_ASSEMBLY")) {
     auto assembly = llvm::cantFail(object::generate(*module, *machine, object::FileKind::Assembly));
     std::fwrite(assembly.data(), 1, assembly.size(), stderr);

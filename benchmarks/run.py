@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 import processes
 import programs
@@ -32,12 +33,13 @@ import variants
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
-TURNS = 3  # of a peer and ours
+TURNS = 7  # of a peer and ours at least: more of them where a turn is short
+TURN_SECONDS = 0.05  # shorter than the times for which a shared host is fast or slow
 PEERS = ("torch", "torch.compile", "onnxruntime", "openvino")
 
 
-def measure(build, row, seconds):
-    """One round of a row; None where its weights are not there."""
+def bench_command(build, row, seconds):
+    """What times a row's program; None where its weights are not there."""
     weights = programs.weights(build, row)
     if row.weights and not weights:
         return None
@@ -48,7 +50,15 @@ def measure(build, row, seconds):
         command += ["--size", f"{name}={value}"]
     if weights:
         command += ["--weights", weights]
-    command += ["--threads", str(row.threads), "--seconds", str(seconds), "--flops", str(row.flops), "--bytes", str(row.bytes)]
+    return command + ["--threads", str(row.threads), "--seconds", str(seconds)]
+
+
+def measure(build, row, seconds):
+    """One round of a row; None where its weights are not there."""
+    command = bench_command(build, row, seconds)
+    if not command:
+        return None
+    command += ["--flops", str(row.flops), "--bytes", str(row.bytes)]
     if row.dot_flops:
         command += ["--dot-flops", str(row.dot_flops), "--dot-bytes", {"bf16": "2", "int8": "1"}[row.matmul_precision]]
     return json.loads(programs.output(command + ["--cold"] * row.cold))
@@ -77,38 +87,63 @@ def summary(row, rounds):
     return result
 
 
-class PeerFailed(Exception):
-    """(exit code, what it said)"""
+class TurnFailed(Exception):
+    """(command, exit code, what it said)"""
 
 
-def turns(command, ours):
-    """Runs a peer's command and `ours` in turn: [(the peer's figures, ours)]; PeerFailed where it fails."""
-    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    with tempfile.TemporaryFile("w+") as words, subprocess.Popen(command + ["--turns"], stderr=words, **pipes) as process:
-        found = []
-        for _ in range(TURNS):
-            try:
-                print(file=process.stdin, flush=True)
-            except BrokenPipeError:
-                break
-            line = process.stdout.readline()
-            if not line:  # it does not run such a row, or has failed
-                break
-            found.append((json.loads(line), ours()))
+class Turns:
+    """A program that answers each line of its standard input with a line of JSON."""
+
+    def __init__(self, command):
+        self.command = command
+        self.words = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.words, text=True)
+
+    def take(self):
+        """The figures of a turn; None where it ends instead, as it does not run such a row, TurnFailed where it fails."""
         with contextlib.suppress(BrokenPipeError):
-            process.stdin.close()
-        if process.wait():
-            words.seek(0)
-            raise PeerFailed(process.returncode, words.read().strip())
+            print(file=self.process.stdin, flush=True)
+        line = self.process.stdout.readline()
+        if line:
+            return json.loads(line)
+        if code := self.process.wait():
+            self.words.seek(0)
+            raise TurnFailed(self.command, code, self.words.read().strip())
+        return None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *failure):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+        self.words.close()
+
+
+def turns(peer, ours, seconds):
+    """Runs two commands in turn, for about `seconds` each and TURNS times at least: [(the peer's figures, ours)]. Every other time ours is the first."""
+    with Turns(peer) as theirs:
+        first = theirs.take()  # starts up while nothing else runs; does not count
+        if not first:
+            return []
+        with Turns(ours) as own:
+            found, begun = [], time.perf_counter()
+            while len(found) < TURNS or time.perf_counter() - begun < 2 * seconds:
+                both = (own, theirs) if len(found) % 2 else (theirs, own)
+                figures = [each.take() for each in both]
+                found.append(tuple(figures[::-1] if len(found) % 2 else figures))
     return found
 
 
-def beside(found):
-    """A peer's result from turns with ours: the median turn, its share of the limit measured in ours, and how many times as long it takes."""
+def beside(found, share):
+    """A peer's result from turns with ours, whose share of the limit is given: how many times as long it takes (median and quartiles of the turns), and its share by that."""
     middle = sorted(found, key=lambda turn: turn[0]["seconds"][1])[len(found) // 2][0]
-    times = [peer["seconds"][1] / ours["seconds"][1] for peer, ours in found]
-    return dict(middle, share=round(statistics.median(ours["limit_seconds"] / peer["seconds"][1] for peer, ours in found), 4),
-                times=round(statistics.median(times), 3), spread=[round(min(times), 3), round(max(times), 3)])
+    times = sorted(peer["seconds"][1] / ours["seconds"][1] for peer, ours in found)
+    median = statistics.median(times)
+    return dict(middle, share=round(share / median, 4), times=round(median, 3), turns=len(times),
+                spread=[round(times[(len(times) - 1) * part // 4], 3) for part in (1, 3)])
 
 
 def measure_peers(options, row, result, absent):
@@ -117,20 +152,21 @@ def measure_peers(options, row, result, absent):
     for peer in PEERS:
         if peer in absent:
             continue
-        seconds = options.seconds / TURNS
         command = [options.python, os.path.join(HERE, "peers", "peers.py"), peer, row.name, "--work", os.path.join(options.build, "bench", "peers"),
-                   "--seconds", str(seconds)]
+                   "--seconds", str(TURN_SECONDS), "--turns"]
         try:
-            found = turns(command, lambda: measure(options.build, row, seconds))
-        except PeerFailed as failed:
-            code, words = failed.args
+            found = turns(command, bench_command(options.build, row, TURN_SECONDS) + ["--turns"], options.seconds)
+        except TurnFailed as failed:
+            of, code, words = failed.args
+            if of is not command:
+                raise SystemExit(f"{' '.join(of)} ended with {code}\n{words}") from failed
             if code == 77:  # the package is missing
                 absent[peer] = words.splitlines()[-1]
             else:
                 result["peers"][peer] = {"failed": words[-300:]}
             continue
         if found:
-            result["peers"][peer] = beside(found)
+            result["peers"][peer] = beside(found, result["share"])
 
 
 def fastest(result):

@@ -124,21 +124,31 @@ class Results(unittest.TestCase):
         for order in ([0.9, 0.5], [0.5, 0.9]):
             self.assertEqual(run.summary(self.row(), [figures(share) for share in order])["share"], 0.5)
 
+    def answering(self, seconds):
+        """A command whose nth turn takes seconds(n); the first is 0."""
+        return [sys.executable, "-c", f"import sys, json\nfor n, _ in enumerate(sys.stdin):\n print(json.dumps(dict(seconds=[0, {seconds}, 9])), flush=True)"]
+
     def test_a_peer_takes_turns_with_ours(self):
-        script = "import sys, json\nfor i, _ in enumerate(sys.stdin):\n print(json.dumps(dict(seconds=[1, i + 1, 9])), flush=True)"
-        ours = iter(figures(0.5, seconds=[0, ours, 9]) for ours in (0.5, 1.0, 3.0))
-        found = run.turns([sys.executable, "-c", script], lambda: next(ours))
-        self.assertEqual([(peer["seconds"][1], ours["seconds"][1]) for peer, ours in found], [(1, 0.5), (2, 1.0), (3, 3.0)])
-        self.assertEqual(run.beside(found), dict(seconds=[1, 2, 9], share=0.25, times=2.0, spread=[1.0, 2.0]))
+        found = run.turns(self.answering("n * 3.0"), self.answering("n + 1.0"), 0)
+        self.assertEqual([(peer["seconds"][1], ours["seconds"][1]) for peer, ours in found], [(3.0 * n, n) for n in range(1, run.TURNS + 1)])
+        self.assertGreater(len(run.turns(self.answering("1"), self.answering("1"), 0.1)), run.TURNS)
+
+    def test_a_peer_is_as_slow_as_its_turns_say(self):
+        found = [(dict(seconds=[0, peer, 9], peak_kib=7), dict(seconds=[0, ours, 9])) for peer, ours in [(1, 1.0), (3, 1.0), (4, 4.0), (2, 1.0), (8, 2.0)]]
+        self.assertEqual(run.beside(found, 0.5), dict(seconds=[0, 3, 9], peak_kib=7, share=0.25, times=2.0, turns=5, spread=[1.0, 3.0]))
+
+    def test_the_fastest_peer_is_that_of_the_turns(self):
         self.assertEqual(run.least_times(dict(peers=dict(A=dict(times=2.0, share=0.4), B=dict(times=1.5, share=0.3), C=dict(failed="why")))), 1.5)
         self.assertEqual(run.best_peer("r", dict(peers=dict(A=dict(times=2.0, share=0.4), B=dict(times=1.5, share=0.3))), {}), (0.3, "B"))
         self.assertIsNone(run.least_times({}))
 
     def test_a_peer_without_the_row_and_one_that_fails(self):
-        self.assertEqual(run.turns([sys.executable, "-c", ""], self.fail), [])
-        with self.assertRaises(run.PeerFailed) as failed:
-            run.turns([sys.executable, "-c", "import sys; sys.exit('no such operator')"], self.fail)
-        self.assertEqual(failed.exception.args, (1, "no such operator"))
+        self.assertEqual(run.turns([sys.executable, "-c", ""], [], 0), [])
+        fails = [sys.executable, "-c", "import sys; sys.exit('no such operator')"]
+        for peer, ours in ((fails, []), (self.answering("1"), fails)):
+            with self.assertRaises(run.TurnFailed) as failed:
+                run.turns(peer, ours, 0)
+            self.assertEqual(failed.exception.args, (fails, 1, "no such operator"))
 
     def test_memory_is_looked_at_when_it_is_there(self):
         script = "import time; time.sleep(0.1); x = bytearray(64 << 20); time.sleep(60)"

@@ -3,6 +3,7 @@
 //   fovea-bench LIB.so ENTRY --input 1,128 --input 1,128%2 --input =512 [--weights F] [--size NAME=N] [--threads N]
 //               [--seconds S] [--cold] --flops N --bytes N [--dot-flops N --dot-bytes 1|2]
 //   fovea-bench LIB.so ENTRY --beside OTHER.so --input 1,128 [--seconds S]
+//   fovea-bench LIB.so ENTRY --turns --input 1,128 [--seconds S]
 //   fovea-bench LIB.so ENTRY --sweep 1:300 --input x,768 [--weights F]
 //
 // An input is a shape, or a number. Integers are below 100, or below what follows `%`; after `/n` runs of n are equal:
@@ -12,7 +13,8 @@
 // does: on huge pages where there are any. Prints one line of JSON; `peak_kib` is what the process had resident at
 // most, limits not yet measured. A sweep runs all sizes of a range in the place of `x`, three times over, and prints
 // each one's least seconds. With --beside the same entry of another library takes turns; the medians of both are
-// printed.
+// printed. With --turns it is timed for each line of standard input, when that comes, for turns with another program: a
+// run that doesn't count, then runs for S seconds, one at least; a line of JSON answers.
 #include "fovea/fovea.h"
 #include "runtime/main/Limits.h"
 
@@ -48,7 +50,7 @@ struct Options {
   double seconds = 1, flops = 0, bytes = 0;
   double dotFlops = 0; ///< of `flops`: those of products of narrow numbers ...
   int dotBytes = 0;    ///< ... of so many bytes
-  bool cold = false;
+  bool cold = false, turns = false;
   int64_t first = 0, last = 0; ///< of the sweep; none where 0
 };
 
@@ -116,6 +118,8 @@ Options parse(int argc, char **argv) {
         fail("--sweep takes FIRST:LAST");
     } else if (word == "--cold") {
       options.cold = true;
+    } else if (word == "--turns") {
+      options.turns = true;
     } else {
       words.push_back(word);
     }
@@ -345,6 +349,20 @@ void compare(const Options &options, Timed &one, Timed &other) {
               one.times.size());
 }
 
+/// A turn for each line of standard input.
+void takeTurns(const Options &options, Timed &timed) {
+  for (int c; (c = std::getchar()) != EOF;) {
+    if (c != '\n')
+      continue;
+    timed.run(); // finds in the caches what the other program left
+    timed.times.clear();
+    for (double begin = now(); timed.times.empty() || now() - begin < options.seconds;)
+      timed.time();
+    std::printf("{\"seconds\": [%.9f, %.9f, %.9f]}\n", timed.quantile(0.25), timed.quantile(0.5), timed.quantile(0.75));
+    std::fflush(stdout);
+  }
+}
+
 fovea_model *load(const Options &options, const fovea_program *program) {
   fovea_error error;
   fovea_model *model;
@@ -363,6 +381,10 @@ int main(int argc, char **argv) {
   std::vector<Timed> timed{prepare(options, program, model, options.threads)};
   if (options.first) {
     sweep(options, timed[0]);
+    return 0;
+  }
+  if (options.turns) {
+    takeTurns(options, timed[0]);
     return 0;
   }
   if (!options.beside.empty()) {

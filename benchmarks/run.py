@@ -182,7 +182,8 @@ def measure_peers(options, selected, results):
     for _ in range(AGAIN):
         for (_, peer), (row, pair) in found.items():
             if beside(pair, 1)["spread"][0] < 1:
-                pair += peer_turns(options, row, peer)
+                with contextlib.suppress(TurnFailed):  # what it did before counts
+                    pair += peer_turns(options, row, peer)
     for (name, peer), (_, pair) in found.items():
         results[name]["peers"][peer] = beside(pair, results[name]["share"])
     for peer, why in absent.items():

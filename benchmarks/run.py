@@ -34,7 +34,7 @@ import variants
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
 TURNS = 7  # of a peer and ours at least: more of them where a turn is short
-AGAIN = 2  # times that a peer which may be as fast as ours takes turns once more, when all others have
+AGAIN, CLOSE = 2, 1.1  # so many times a peer that takes less than CLOSE times as long as ours takes turns once more, when all others have
 TURN_SECONDS = 0.05  # shorter than the times for which a shared host is fast or slow
 PEERS = ("torch", "torch.compile", "onnxruntime", "openvino")
 
@@ -126,10 +126,10 @@ class Turns:
 def turns(peer, ours, seconds):
     """Runs two commands in turn, for about `seconds` each and TURNS times at least: [(the peer's figures, ours)]. Every other time ours is the first."""
     with Turns(peer) as theirs:
-        first = theirs.take()  # starts up while nothing else runs; does not count
-        if not first:
+        if not theirs.take():  # each starts up while nothing else runs: its first turn does not count
             return []
         with Turns(ours) as own:
+            own.take()
             found, begun = [], time.perf_counter()
             while len(found) < TURNS or time.perf_counter() - begun < 2 * seconds:
                 both = (own, theirs) if len(found) % 2 else (theirs, own)
@@ -161,7 +161,7 @@ def peer_turns(options, row, peer):
 
 
 def measure_peers(options, selected, results):
-    """Adds to the results what peers need for the same work. Where the lower quartile of a pair's turns is below 1, turns at other times count as well."""
+    """Adds to the results what peers need for the same work. Turns of close pairs at other times count as well."""
     found, absent = {}, {}
     for row in selected:
         results[row.name]["peers"] = {}
@@ -181,7 +181,7 @@ def measure_peers(options, selected, results):
                 found[row.name, peer] = (row, pair)
     for _ in range(AGAIN):
         for (_, peer), (row, pair) in found.items():
-            if beside(pair, 1)["spread"][0] < 1:
+            if beside(pair, 1)["times"] < CLOSE:
                 with contextlib.suppress(TurnFailed):  # what it did before counts
                     pair += peer_turns(options, row, peer)
     for (name, peer), (_, pair) in found.items():

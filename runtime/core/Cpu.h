@@ -11,6 +11,10 @@ namespace fovea::rt {
 /// saves their registers. False for names that are not known.
 bool cpuHas(const char *feature);
 
+/// Whether it fetches by itself what is read in the order of addresses, and fetches of the same by instructions hold it
+/// up (fovea_exec::foresees).
+bool foreseesStreams();
+
 /// Processors that this process may use, at least 1.
 int32_t cpuCount();
 

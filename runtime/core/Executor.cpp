@@ -1,5 +1,6 @@
 #include "runtime/core/Executor.h"
 
+#include "runtime/core/Cpu.h"
 #include "runtime/core/Model.h"
 
 #include <inttypes.h>
@@ -102,7 +103,7 @@ const fovea_services services = {serviceParallel, serviceFail, serviceDump};
 
 } // namespace
 
-Executor::Executor() : base{&services, 0, 1, nullptr, nullptr} {}
+Executor::Executor() : base{&services, 0, 1, nullptr, nullptr, foreseesStreams(), 0} {}
 
 void Executor::use(unsigned char *arena, const ArenaLayout &layout) {
   base.shared = arena + layout.sharedAt;

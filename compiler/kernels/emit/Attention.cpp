@@ -38,7 +38,6 @@ public:
 
   LogicalResult emitRun(OpBuilder &builder, IRMapping &outer, const RunArguments &arguments) override {
     Code code = codeAt(builder);
-    Value exec = hasChecks() ? arguments.exec : Value();
     LogicalResult result = success();
     auto emit = [&](std::unique_ptr<AttentionTask> task) {
       task->reserve(arguments.scratch);
@@ -51,11 +50,11 @@ public:
     Value chosen = few(code, outer);
     if (!matchPattern(chosen, m_Zero()) && !matchPattern(chosen, m_One()))
       code.branch(
-          chosen, [&] { emit(makeKeyLanes(code, op, target, outer, exec)); },
-          [&] { emit(makeQueryLanes(code, op, target, outer, exec)); });
+          chosen, [&] { emit(makeKeyLanes(code, op, target, outer, arguments.exec)); },
+          [&] { emit(makeQueryLanes(code, op, target, outer, arguments.exec)); });
     else
-      emit(matchPattern(chosen, m_One()) ? makeKeyLanes(code, op, target, outer, exec)
-                                         : makeQueryLanes(code, op, target, outer, exec));
+      emit(matchPattern(chosen, m_One()) ? makeKeyLanes(code, op, target, outer, arguments.exec)
+                                         : makeQueryLanes(code, op, target, outer, arguments.exec));
     return result;
   }
 
@@ -74,11 +73,6 @@ private:
     Value queries = code.dim(outer.lookupOrDefault(op.getQ()), rank - 2);
     CodeDomain domain{code};
     return areFewQueries(domain, target, queries, keyCount(code, op, outer));
-  }
-  bool hasChecks() {
-    bool found = false;
-    op->walk([&](kernel::CheckOp) { found = true; });
-    return found;
   }
 
   kernel::AttentionOp op;

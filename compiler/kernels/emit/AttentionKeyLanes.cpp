@@ -101,7 +101,15 @@ private:
   void sums(const Keys &keys);
   void multiplyByFactors(const Keys &keys, bool careful);
   llvm::SmallVector<int> valueVectors(int height);
-  void values(const Keys &keys);
+  /// Keys [begin, end) of a block whose values are added up.
+  struct Stretch {
+    Value begin, end;
+    std::optional<RowLines> following = std::nullopt; ///< what is read after these: where set, all is fetched in order
+  };
+  void whereForeseen(llvm::function_ref<void()> inOrder, llvm::function_ref<void()> anyhow);
+  std::optional<int64_t> rowWidth();
+  void values(const Keys &keys, bool inOrder);
+  void valuesOf(const Keys &keys, const Stretch &stretch);
   struct Columns {
     Value first;
     int vectors;
@@ -109,7 +117,7 @@ private:
     bool fetchRows; ///< of V, ahead
   };
   Value nextBlock(const Keys &keys);
-  void valueTile(ValueRange tile, const Keys &keys, const Columns &at);
+  void valueTile(ValueRange tile, const Keys &keys, const Stretch &stretch, const Columns &at);
 
   SmallVector<int64_t> sharedAxes; ///< batch axes along which keys and values repeat; `batch` is 0 there
   KeyLaneProducts products;
@@ -219,7 +227,13 @@ void KeyLanes::block(const Keys &keys, Value careful) {
   blockBegin = keys.begin;
   valueView = valuesLie() ? matrixAt(code, mapped(op.getV()), batch, /*assumeUnit=*/true).memref
                           : valueRows().view(keys, valueCopy, e);
-  products.multiply({keys, s, batch, keyTable(), keyCopy}, rows);
+  KeyLaneProducts::Block block{keys, s, batch, keyTable(), keyCopy};
+  auto multiplyInOrder = [&] {
+    KeyLaneProducts::Block ordered = block;
+    ordered.following.emplace(code, valueView, code.index(0), *rowWidth());
+    products.multiply(ordered, rows);
+  };
+  whereForeseen(multiplyInOrder, [&] { products.multiply(block, rows); });
   Value whole = code.equal(keys.count, code.index(shape.keys));
   if (mask) {
     Box box = queriesSeeing(keys.begin, code.add(keys.begin, keys.count));
@@ -241,7 +255,27 @@ void KeyLanes::block(const Keys &keys, Value careful) {
           addCarefully(row, code.index(0), keys.count, [&](Value key) { return code.load(scoreTile, {row, key}); });
         });
       },
-      [&] { values(keys); });
+      [&] { whereForeseen([&] { values(keys, true); }, [&] { values(keys, false); }); });
+}
+
+/// Where the processor fetches ahead of what is read in the order of addresses (fovea_exec), `inOrder` in place of
+/// `anyhow`.
+void KeyLanes::whereForeseen(llvm::function_ref<void()> inOrder, llvm::function_ref<void()> anyhow) {
+  if (!rowWidth())
+    return anyhow();
+  code.branch(code.foresees(exec), inOrder, anyhow);
+}
+
+/// The width of rows of keys and values that may be fetched in the order of addresses: both lie where they are read,
+/// and their rows have as many lines.
+std::optional<int64_t> KeyLanes::rowWidth() {
+  Value k = op.getK(), v = op.getV();
+  bool lie = exec && products.mayBeDirect() && parts.size() == 1 && op.getMoreK().empty() && !inPieces() &&
+             !op.getKeyRows() && !op.getValueRows() && !valueCopy;
+  int64_t width = cast<MemRefType>(k.getType()).getShape().back();
+  bool alike = cast<MemRefType>(v.getType()).getShape().back() == width &&
+               cast<MemRefType>(v.getType()).getElementType() == cast<MemRefType>(k.getType()).getElementType();
+  return lie && alike && !ShapedType::isDynamic(width) ? std::optional(width) : std::nullopt;
 }
 
 //===-- Scores ----------------------------------------------------------------------------------------------------===//
@@ -350,26 +384,43 @@ SmallVector<int> KeyLanes::valueVectors(int height) {
   return vectors > 2 ? SmallVector<int>{vectors, 2} : SmallVector<int>{vectors};
 }
 
-/// output += weights V.
-void KeyLanes::values(const Keys &keys) {
+/// output += weights V. In order, each half of the block is followed by the one behind it, at last the next block's
+/// keys.
+void KeyLanes::values(const Keys &keys, bool inOrder) {
+  Value zero = code.index(0);
+  if (!inOrder)
+    return valuesOf(keys, {zero, keys.count});
+  auto k = matrixAt(code, parts.front().keys.front(), batch, /*assumeUnit=*/true).memref;
+  RowLines nextKeys(code, k, code.add(keys.begin, shape.keys), *rowWidth());
+  int64_t half = shape.keys / 2;
+  code.loop(zero, keys.count, half, [&](Value begin) {
+    Value end = code.add(begin, half);
+    RowLines otherHalf(code, valueView, end, *rowWidth());
+    valuesOf(keys, {begin, code.min(end, keys.count), nextKeys.orElse(code.less(zero, begin), otherHalf)});
+  });
+}
+
+void KeyLanes::valuesOf(const Keys &keys, const Stretch &stretch) {
   Value zero = code.index(0);
   rowTiles([&](ValueRange tile) {
+    auto multiply = [&](const Columns &at) { valueTile(tile, keys, stretch, at); };
     Value begin = zero;
     for (int vectors : valueVectors(tile.size())) {
       int64_t step = int64_t(vectors) * shape.lanes;
       Value count = code.sub(e, begin), end = code.sub(e, code.rem(count, code.index(step)));
       // The first columns' products fetch whole rows, in the order of addresses.
-      Value first = begin == zero ? code.min(end, code.index(step)) : begin;
-      code.loop(begin, first, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, true}); });
-      code.loop(first, end, step, [&](Value column) { valueTile(tile, keys, {column, vectors, nullptr, false}); });
+      Value first = begin == zero && !stretch.following ? code.min(end, code.index(step)) : begin;
+      if (first != begin)
+        code.loop(begin, first, step, [&](Value column) { multiply({column, vectors, nullptr, true}); });
+      code.loop(first, end, step, [&](Value column) { multiply({column, vectors, nullptr, false}); });
       begin = end;
     }
     // Masked loads of 16 bits are no instructions of all targets: only the last vector's are masked.
     bool isWide = cast<MemRefType>(valueView.getType()).getElementType().isF32();
     Value last = isWide ? begin : code.sub(e, code.rem(e, code.index(shape.lanes)));
-    code.loop(begin, last, shape.lanes, [&](Value column) { valueTile(tile, keys, {column, 1, nullptr, false}); });
+    code.loop(begin, last, shape.lanes, [&](Value column) { multiply({column, 1, nullptr, false}); });
     code.loop(last, e, shape.lanes,
-              [&](Value column) { valueTile(tile, keys, {column, 1, code.laneMask(code.sub(e, column)), false}); });
+              [&](Value column) { multiply({column, 1, code.laneMask(code.sub(e, column)), false}); });
   });
 }
 
@@ -383,7 +434,7 @@ Value KeyLanes::nextBlock(const Keys &keys) {
   return keyRows(parts.front()).from(code.add(keys.begin, shape.keys), parts.front().depth);
 }
 
-void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
+void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Stretch &stretch, const Columns &at) {
   Code::Values columns, init;
   for (int v = 0; v < at.vectors; ++v)
     columns.push_back(code.add(at.first, v * shape.lanes));
@@ -414,10 +465,19 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
     return byTable ? valueRow(code.min(code.add(key, rowsAhead), last)) : key;
   };
   int64_t width = cast<MemRefType>(op.getV().getType()).getShape().back();
-  Value nextKeys = nextBlock(keys), rowMatrix;
+  Value nextKeys = stretch.following ? Value() : nextBlock(keys), rowMatrix;
   if (op.getKeyRows() && op.getMoreK().empty() && hasUnitColumns(mapped(op.getK())))
     rowMatrix = matrixAt(code, mapped(op.getK()), batch).memref;
-  loop.every = [&](Value key, int) {
+  loop.every = [&](Value key, int number) {
+    if (stretch.following) {
+      // Of the lines of half a block, a share for each vector of values that is multiplied. (Its base is a multiple of
+      // 32 where a row's lines are a power of two.)
+      int64_t lines = shape.keys / 2 * RowLines::linesOf(code, valueView, width),
+              perStep = llvm::divideCeil(at.vectors * shape.lanes * lines, shape.keys / 2 * width);
+      Value before = code.div(code.mul(at.first, lines), code.index(width)),
+            step = code.sub(key, code.add(stretch.begin, number));
+      stretch.following->fetch(code.add(before, code.mul(step, perStep)), unroll * perStep, number * perStep, perStep);
+    }
     if (at.fetchRows && !ShapedType::isDynamic(width) && (!valueCopy || inPieces()))
       for (int64_t c = 0; c < width; c += code.perLine(valueView))
         code.fetch(later, {ahead(key), code.index(c)}, Code::Level::First);
@@ -431,7 +491,7 @@ void KeyLanes::valueTile(ValueRange tile, const Keys &keys, const Columns &at) {
         code.fetch(rowMatrix, {row, columns[v]}, Code::Level::Second);
     }
   };
-  Code::Values x = multiplyAccumulate(code, loop, code.index(0), keys.count, init);
+  Code::Values x = multiplyAccumulate(code, loop, stretch.begin, stretch.end, init);
   for (auto [r, row] : llvm::enumerate(tile))
     for (int v = 0; v < at.vectors; ++v)
       code.storeVector(x[r * at.vectors + v], current.output, {row, columns[v]});

@@ -105,7 +105,7 @@ void AttentionTask::bindPoints(PointVectorizer &points, Block &region, const Poi
 
 AttentionTask::Scored AttentionTask::pointScores(Value x, const Points &at) {
   FailureContext failures;
-  if (exec) {
+  if (exec && op->walk([](kernel::CheckOp) { return WalkResult::interrupt(); }).wasInterrupted()) {
     LaneValue point = at.query; // the row's number orders failures
     Value stride = t;
     for (size_t i = at.row.batch.size(); i-- > 0;) {

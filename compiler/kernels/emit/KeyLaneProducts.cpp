@@ -109,25 +109,38 @@ void KeyLaneProducts::multiplyDirectly(const Source &source, ValueRange tile) {
       rows.push_back(byTable ? table.row(key) : key);
       next.push_back(byTable ? table.row(code.min(following, last)) : following);
     }
+    std::optional<RowLines> following;
+    int64_t linesAtOnce = 0;
+    if (block.following) {
+      Value keys = parts.front().keys.front();
+      Value matrix = matrixAt(code, keys, block.batch, /*assumeUnit=*/true).memref;
+      int64_t width = cast<MemRefType>(keys.getType()).getShape().back();
+      Value isLast = code.compare(arith::CmpIPredicate::sge, code.add(first, step), code.index(shape.keys));
+      following = block.following->orElse(isLast, RowLines(code, matrix, next[0], width));
+      linesAtOnce = llvm::divideCeil(step * RowLines::linesOf(code, matrix, width), width);
+    }
     Code::Values sums(tile.size() * directVectors, code.splat(0));
     for (const FeaturePart &part : parts) {
       Value matrix =
           source.view ? source.view : matrixAt(code, part.keys.front(), block.batch, /*assumeUnit=*/true).memref;
       sums = code.carry(code.index(0), part.depth, columns, sums, [&](Value c, ValueRange sofar) {
-        if (!byTable)
+        if (!byTable && !following)
           fetchRows(matrix, part.depth, next[0], step, c, columns);
-        else
+        else if (byTable)
           for (Value row : next)
             fetchRows(matrix, part.depth, row, shape.lanes, c, columns);
         Code::Values x(sofar), k[directVectors];
         for (int v = 0; v < directVectors; ++v)
           k[v] = loadEightColumns(code, matrix, rows[v], c);
-        for (int64_t i = 0; i < columns; ++i)
+        for (int64_t i = 0; i < columns; ++i) {
+          if (following)
+            following->fetch(code.mul(c, linesAtOnce), columns * linesAtOnce, i * linesAtOnce, linesAtOnce);
           for (auto [r, row] : llvm::enumerate(tile)) {
             Value q = code.broadcast(code.load(queries, {row, code.add(part.first, code.add(c, i))}));
             for (int v = 0; v < directVectors; ++v)
               x[r * directVectors + v] = code.fma(q, k[v][i], x[r * directVectors + v]);
           }
+        }
         return x;
       });
     }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "compiler/kernels/emit/AttentionTask.h"
+#include "compiler/kernels/emit/RowLines.h"
 
 namespace fovea::kernels {
 
@@ -29,6 +30,9 @@ public:
     mlir::ValueRange batch;
     mlir::Value table; ///< which row each key is; null: that of its number
     mlir::Value copy;  ///< for rows of a table or of pieces that cannot be read as they lie; null where all lie
+    /// Set where all is fetched in the order in which it is read, half a block ahead: what is read after these keys,
+    /// rows with as many lines. Keys are then one part that lies.
+    std::optional<RowLines> following = std::nullopt;
   };
   /// Multiplies so many rows of queries.
   void multiply(const Block &block, mlir::Value rows);
@@ -40,9 +44,15 @@ public:
   /// Accumulators that hide the multiply-add's latency.
   static int accumulators(const Target &target) { return target.registers >= 32 ? 16 : 8; }
 
+  /// Vectors of keys that are multiplied at once from where they lie.
+  static constexpr int directVectors = 2;
+  /// Whether a block's keys may be multiplied from where they lie: with fewer registers the transposed columns would
+  /// push the sums out of them.
+  bool mayBeDirect() const { return target.registers >= 32; }
+
 private:
   /// Of keys that are multiplied from where they lie.
-  static constexpr int directVectors = 2, columns = 8;
+  static constexpr int columns = 8;
   /// A block's keys, from where they lie, or from its rows in a view of their own.
   struct Source {
     const Block &block;
@@ -51,9 +61,6 @@ private:
 
   KeyedRows rowsOf(const FeaturePart &part, const Block &block) { return {code, part.keys, block.table, block.batch}; }
   void multiply(const Source &source, mlir::Value rows);
-  /// Whether a block's keys may be multiplied from where they lie: with fewer registers the transposed columns would
-  /// push the sums out of them.
-  bool mayBeDirect() const { return target.registers >= 32; }
   /// Whether they are.
   mlir::Value isDirect(const Source &source, mlir::Value rows);
   /// Whether the rows of each vector of a whole block's keys are neighbours.

@@ -29,6 +29,8 @@ namespace {
 
 /// Below this many rows an unpacked B is read in place, and so is an A whose rows are adjacent.
 constexpr int64_t packRows = 16;
+/// How many bytes ahead a tile that is alone fetches its own panels.
+constexpr int64_t ownAhead = 6144;
 
 //===-- One task --------------------------------------------------------------------------------------------------===//
 
@@ -75,6 +77,12 @@ public:
     allPanels = layout.allocate({ShapedType::kDynamic, tile.panel()},
                                 {code.select(grid.packsFirst, rows, code.index(0))}, element(operands.rhs));
     return layout.bytes();
+  }
+
+  /// How far ahead tiles fetch panels that they read once; before `run`. Not, where the processor foresees that.
+  void readExec(Value exec) {
+    int64_t stepBytes = rowLength() * element(operands.rhs).getIntOrFloatBitWidth() / 8;
+    stepsAhead = code.select(code.foresees(exec), code.index(0), code.index(ownAhead / stepBytes));
   }
 
   /// `packs`: whether it is one of the first block of rows, which run before the others.
@@ -279,6 +287,8 @@ private:
     f.fetchOwn = operands.packed && 2 * rows <= tile.rows; // so few rows are mostly a block of one tile
     if (f.readsByRow(f.panels * tile.vectors)) // to the compiler these may differ, so it keeps a load for each
       arguments.append(rows - 1, arguments.back());
+    if (f.fetchOwn)
+      arguments.push_back(stepsAhead);
     auto emit = [&](TileFunction::Lhs lhs, int linesAhead = 0) {
       f.lhs = lhs;
       f.linesAhead = linesAhead;
@@ -441,6 +451,7 @@ private:
   Value severalTiles;            ///< whether a panel has more than one
   Value fetched, fetchStep;      ///< where a tile begins to fetch, and how far it moves on
   Value fetchesMuch;             ///< whether it fetches several lines in turn
+  Value stepsAhead;              ///< steps ahead of which a tile that is alone fetches its own panels
   Matrix a;
 };
 
@@ -488,6 +499,7 @@ public:
         fetchOf(code, outer));
     task.reserve(arguments.scratch);
     task.share(arguments.shared);
+    task.readExec(arguments.exec);
     Value packs = code.less(arguments.begin, grid.firstTasks);
     Value first = code.select(packs, code.index(0), grid.firstTasks);
     code.loop(arguments.begin, arguments.end, 1, [&](Value index) { task.run(code.sub(index, first), packs); });

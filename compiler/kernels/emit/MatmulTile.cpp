@@ -12,8 +12,6 @@ namespace fovea::kernels {
 static constexpr int stepBytes = 192;
 /// Steps of a tile for which it fetches some lines of the packed panel after its own.
 static constexpr int64_t stepsPerFetch = 4;
-/// How many bytes ahead a tile that is alone fetches its own panels.
-static constexpr int64_t ownAhead = 6144;
 /// Steps ahead of which a tile fetches its elements of an A whose rows are adjacent: each step reads another line, of a
 /// page of its own where A is wide, which the processor does not foresee.
 static constexpr int64_t lhsAhead = 32;
@@ -100,12 +98,11 @@ static void fetchAhead(Code &code, const TileFunction &f, Value from, Value step
     code.fetch(from, code.add(first, line * code.target.lineBytes), Code::Level::Second);
 }
 
-/// Fetches the lines of the tile's own panels that begin in step `step`, some kilobytes ahead of their use: a tile that
-/// is alone streams them from far away. The last ones are those of the panel that follows.
-static void fetchOwn(Code &code, const TileShape &tile, int64_t rowLength, Value b, ValueRange offsets, Value k,
-                     int64_t step) {
+/// Fetches the lines of the tile's own panels that begin in step `step`, so many steps ahead of their use: a tile that
+/// is alone streams them from far away. The last ones are those of the panel that follows. No steps ahead, a line is
+/// fetched as it is read, which costs nothing.
+static void fetchOwn(Code &code, int64_t rowLength, Value b, ValueRange offsets, Value ahead, Value k, int64_t step) {
   int64_t perLine = code.perLine(b), first = llvm::alignTo(step * rowLength, perLine);
-  int64_t ahead = ownAhead / (tile.target.lineBytes / perLine) / rowLength;
   for (Value offset : offsets)
     for (int64_t line = first; line < (step + 1) * rowLength; line += perLine)
       code.fetch(b, {code.add(code.add(offset, k), ahead), code.index(line - step * rowLength)}, Code::Level::First);
@@ -163,7 +160,7 @@ static void writeTile(Code &code, const TileFunction &f, const TileShape &tile, 
       if (fetchesLhs)
         code.fetch(a, {rows.front(), code.mul(code.add(k, lhsAhead), f.kBlock)}, Code::Level::First);
       if (f.fetchOwn)
-        fetchOwn(code, tile, tile.panel() * f.kBlock, b, offsets, k, number);
+        fetchOwn(code, tile.panel() * f.kBlock, b, offsets, body.getArguments().back(), k, number);
       else if (f.linesAhead && number % stepsPerFetch == 0)
         fetchAhead(code, f, from, step, k);
     };
@@ -202,7 +199,7 @@ func::FuncOp tileFunction(Code &code, Operation *module, const TileFunction &f, 
   if (f.mayGoOn())
     inputs.push_back(index);
   int again = f.readsByRow(f.panels * tile.vectors) ? f.rows - 1 : 0;
-  inputs.append(f.panels + again + (f.linesAhead ? 1 : 0) + (f.anyStep ? 1 : 0), index);
+  inputs.append(f.panels + again + (f.linesAhead || f.fetchOwn ? 1 : 0) + (f.anyStep ? 1 : 0), index);
   OpBuilder builder = OpBuilder::atBlockEnd(&module->getRegion(0).front());
   Location loc = UnknownLoc::get(context);
   auto function = func::FuncOp::create(builder, loc, name, builder.getFunctionType(inputs, {}));

@@ -47,7 +47,7 @@ struct TileFunction {
   bool packedRhs;        // B is [rows, panel], panel p begins at row offset[p]; otherwise at column offset[p]
   int linesAhead = 0;    // fetched every few steps; where any, there is one more argument: the address to begin with
   bool anyStep = false;  // these lie as far apart as one more argument says, otherwise one after the other
-  bool fetchOwn = false; // its own panels' rows are fetched ahead of their use
+  bool fetchOwn = false; // its own panels' rows are fetched ahead: so many steps as one more argument says
   mlir::Type lhsElement, rhsElement;
   int64_t kBlock; // above 1: a step of k is a dot product of so many numbers
   bool mayGoOn() const { return packedRhs && kBlock == 1; }

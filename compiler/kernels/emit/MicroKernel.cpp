@@ -1,5 +1,6 @@
 #include "compiler/kernels/emit/MicroKernel.h"
 
+#include "fovea/abi.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
@@ -147,6 +148,12 @@ Value Code::addressOf(Value memref, ValueRange indices) {
   return add(begin, mul(elementOffset(*this, memref, indices), elementOf(memref).getIntOrFloatBitWidth() / 8));
 }
 void Code::keepOrder() { LLVM::FenceOp::create(b, loc, LLVM::AtomicOrdering::acq_rel, "singlethread"); }
+Value Code::foresees(Value exec) {
+  LLVM::GEPArg place(int32_t(offsetof(fovea_exec, foresees)));
+  Value address = LLVM::GEPOp::create(b, loc, exec.getType(), b.getI8Type(), exec, place);
+  Value told = LLVM::LoadOp::create(b, loc, b.getI32Type(), address);
+  return compare(arith::CmpIPredicate::ne, told, arith::ConstantOp::create(b, loc, b.getI32IntegerAttr(0)));
+}
 int64_t Code::perLine(Value memref) const { return target.lineBytes * 8 / elementOf(memref).getIntOrFloatBitWidth(); }
 
 //===-- Control ---------------------------------------------------------------------------------------------------===//

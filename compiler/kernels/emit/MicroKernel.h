@@ -93,6 +93,8 @@ public:
   /// What accesses memory before and after stays so in the code: the compiler may otherwise put the loads of many steps
   /// before what is fetched between them, for which there are not registers enough. No instruction.
   void keepOrder();
+  /// Whether the processor fetches by itself what is read in the order of addresses, as `exec` (fovea_exec) says.
+  mlir::Value foresees(mlir::Value exec);
   /// Elements of `memref` in a cache line.
   int64_t perLine(mlir::Value memref) const;
 

@@ -12,7 +12,7 @@ namespace fovea::kernels {
 
 /// What @f.run gets besides the kernel's own arguments.
 struct RunArguments {
-  mlir::Value exec;    ///< !llvm.ptr, for failures only
+  mlir::Value exec;    ///< !llvm.ptr: fovea_exec, for failures and what it says of the processor
   mlir::Value begin;   ///< index: the tasks of this call ...
   mlir::Value end;     ///< ... are [begin, end): either all below the number of tasks, or none
   mlir::Value scratch; ///< memref<?xi8>, 64-byte aligned, at least as long as `scratch` said

@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define FOVEA_ABI_VERSION 5
+#define FOVEA_ABI_VERSION 6
 #define FOVEA_MAX_RANK 16
 
 /* Element types as they lie in memory; bool is one byte, 0 or 1. */
@@ -128,6 +128,8 @@ struct fovea_exec {
   int32_t threads; /* upper bound of concurrent tasks */
   const fovea_path *path; /* of the layer that runs, innermost first; null in an entry */
   unsigned char *shared;  /* what the tasks of a launch leave for each other; 64-byte aligned */
+  int32_t foresees; /* whether the processor itself fetches what is read in the order of addresses: kernels then leave that to it */
+  int32_t unused;
   /* the runtime's own fields follow */
 };
 

@@ -148,6 +148,37 @@ TEST_CASE("heads that share keys and values have the bits of heads with copies o
     }
 }
 
+TEST_CASE("whether the processor foresees a stream changes no bit") {
+  for (const Target *target : runnableTargets())
+    for (int64_t width : {80, 128}) { // of 5 and of 8 lines
+      if (target->registers < 32)     // keys go by way of scratch: there is one way to fetch
+        continue;
+      const Variant &variant = variants()[0];
+      CAPTURE(target->name.str());
+      CAPTURE(width);
+      // Rows of keys and values are fetched in order only where their width is known.
+      std::string known = text(variant, Layout::contiguous);
+      const std::string type = typeOf(Layout::contiguous), wide = "memref<?x?x?x" + std::to_string(width) + "xf32>";
+      for (const char *operand : {"%K: ", "%V: "})
+        known.replace(known.find(operand) + 4, type.size(), wide);
+      size_t ofKeys = known.rfind(type + ", " + type + ", " + type + ", " + type) + type.size() + 2;
+      for (size_t at : {ofKeys, ofKeys + wide.size() + 2})
+        known.replace(at, type.size(), wide);
+      Kernels kernels(known, *target);
+      for (auto [queries, keys] : {std::pair(1, 64), std::pair(3, 200), std::pair(6, 1100)}) {
+        CAPTURE(queries);
+        Problem any(Layout::contiguous, queries, keys, width, width, 7);
+        check(compiled(*target, variant, Layout::contiguous), variant, any);
+        for (bool foresees : {false, true}) {
+          Problem p(Layout::contiguous, queries, keys, width, width, 7);
+          kernels.foresees = foresees;
+          kernels.run("f", p.arguments(), 2);
+          CHECK(p.out == any.out);
+        }
+      }
+    }
+}
+
 /// Columns [first, first + count) of a tensor, laid out anew.
 static Array<float> columnsOf(Array<float> &x, Layout layout, int64_t first, int64_t count) {
   Array<float> part({batches, heads, x.sizes[2], count}, stridesOf(layout, x.sizes[2], count), 0);

@@ -3,11 +3,13 @@
 #include "compiler/kernels/emit/Emit.h"
 #include "compiler/kernels/emit/ToLLVM.h"
 #include "compiler/object/Object.h"
+#include "fovea/abi.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Parser/Parser.h"
 #include "mlir/Target/LLVMIR/Dialect/Builtin/BuiltinToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/LLVMIR/LLVMToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Export.h"
+#include "runtime/core/Cpu.h"
 #include "llvm/ExecutionEngine/Orc/LLJIT.h"
 #include "llvm/IR/IRBuilder.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -133,7 +135,8 @@ static std::unique_ptr<llvm::Module> lower(const std::string &text, const Target
   return result;
 }
 
-Kernels::Kernels(const std::string &text, const Target &target) : impl(std::make_unique<Impl>()) {
+Kernels::Kernels(const std::string &text, const Target &target)
+    : foresees(fovea::rt::foreseesStreams()), impl(std::make_unique<Impl>()) {
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> module = lower(text, target, context);
   addPackedFunctions(*module);
@@ -184,7 +187,9 @@ std::vector<Failure> Kernels::run(const std::string &name, const std::vector<Arg
                                   bool backwards) {
   std::vector<Failure> result;
   failures = &result;
-  std::vector<int64_t> own = flatten(arguments), slots = {0};
+  fovea_exec exec = {};
+  exec.foresees = foresees;
+  std::vector<int64_t> own = flatten(arguments), slots = {reinterpret_cast<int64_t>(&exec)};
   slots.insert(slots.end(), own.begin(), own.end());
   slots.insert(slots.end(), {0, 0});
   std::vector<std::vector<unsigned char>> memories;

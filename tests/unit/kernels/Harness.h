@@ -120,6 +120,8 @@ public:
   /// all others. Returns what failed.
   std::vector<Failure> run(const std::string &name, const std::vector<Argument> &arguments, int64_t chunk = 1,
                            bool backwards = false);
+  /// What fovea_exec::foresees says to them; here that of this machine.
+  bool foresees;
   /// Calls a plain func.func of the text.
   int64_t call(const std::string &name, const std::vector<int64_t> &slots);
   /// Seconds for one run of all tasks, the least of `repeats`.

@@ -104,6 +104,11 @@ TEST_CASE("matmul with packed B gives the exact chain for all odd sizes") {
         check((m + n) % 2 ? plainA : anyA, *target, {1 + (m + n) % 2, m, n, oddSizes[(m * 3 + n) % 10]}, false, false,
               true);
     check(anyA, *target, {2, 17, 31, 15}, true, false, true);
+    for (bool foresees : {false, true}) {
+      plainA.foresees = foresees;
+      for (int64_t m : {1, 2, 3, 4})
+        check(plainA, *target, {1, m, 97, 150}, false, false, true);
+    }
   }
 }
 

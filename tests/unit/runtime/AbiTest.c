@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-_Static_assert(FOVEA_ABI_VERSION == 5, "new layout: change the expectations below");
+_Static_assert(FOVEA_ABI_VERSION == 6, "new layout: change the expectations below");
 _Static_assert(sizeof(fovea_dim) == 24 && offsetof(fovea_dim, text) == 16, "fovea_dim");
 _Static_assert(sizeof(fovea_tensor_spec) == 32 && offsetof(fovea_tensor_spec, dtype) == 16, "fovea_tensor_spec");
 _Static_assert(offsetof(fovea_tensor_spec, rank) == 20 && offsetof(fovea_tensor_spec, dims) == 24, "fovea_tensor_spec");
@@ -14,7 +14,7 @@ _Static_assert(sizeof(fovea_launch) == 64 && offsetof(fovea_launch, finish) == 3
 _Static_assert(sizeof(fovea_services) == 24 && offsetof(fovea_services, fail) == 8, "fovea_services");
 _Static_assert(sizeof(fovea_origin) == 24 && offsetof(fovea_origin, place) == 16, "fovea_origin");
 _Static_assert(sizeof(fovea_path) == 16 && offsetof(fovea_path, outer) == 8, "fovea_path");
-_Static_assert(sizeof(fovea_exec) == 32 && offsetof(fovea_exec, shared) == 24, "fovea_exec");
+_Static_assert(sizeof(fovea_exec) == 40 && offsetof(fovea_exec, foresees) == 32, "fovea_exec");
 _Static_assert(sizeof(fovea_frame) == 56 && offsetof(fovea_frame, arena) == 48, "fovea_frame");
 _Static_assert(sizeof(fovea_entry_code) == 56 && offsetof(fovea_entry_code, arena_formula) == 32, "fovea_entry_code");
 _Static_assert(sizeof(fovea_derived) == 24 && offsetof(fovea_derived, dtype) == 20, "fovea_derived");

@@ -18,8 +18,8 @@ llvm::ArrayRef<llvm::StringLiteral> attentionVariantNames();
 /// Whether `op` has the variant of few queries: the largest scores are found with queries in the lanes.
 bool mayHaveFewQueries(kernel::AttentionOp op);
 
-/// Whether queries are few: at most half a vector of them. A handful with no more keys than lanes are as well off
-/// beside each other: keys in the lanes would hardly fill one vector.
+/// Whether queries are few: at most half a vector of them. More than a handful with keys for two vectors at most are
+/// better off beside each other: a block of keys that is not whole is transposed by way of scratch.
 ///
 /// One formula for the code of the selector, for numbers and for people (a domain as in MaskRules.h).
 template <typename Domain>
@@ -30,8 +30,8 @@ typename Domain::Truth areFewQueries(Domain &domain, const Target &target, typen
   if (target.vectorLength / 2 <= handful)
     return few;
   auto isHandful = domain.lessOrEqual(queries, domain.index(handful));
-  auto fillsVector = domain.negate(domain.lessOrEqual(keys, domain.index(target.vectorLength)));
-  return domain.both(few, domain.either(isHandful, fillsVector));
+  auto fillsVectors = domain.negate(domain.lessOrEqual(keys, domain.index(2 * target.vectorLength)));
+  return domain.both(few, domain.either(isHandful, fillsVectors));
 }
 
 /// The variant that is taken; nullopt where it depends on a size that is not known.

@@ -311,12 +311,12 @@ TEST_CASE("the variant that is taken, and when, as text") {
   CHECK(conditionOf(V::FewQueries, narrow, "T", "S") == "T <= 4");
   CHECK(conditionOf(V::ManyQueries, narrow, "T", "S") == "T > 4");
   // A handful of queries with few keys.
-  CHECK(variantFor(wide, 8, 17) == V::FewQueries);
-  CHECK(variantFor(wide, 8, 16) == V::ManyQueries);
-  CHECK(variantFor(wide, 4, 16) == V::FewQueries);
+  CHECK(variantFor(wide, 8, 33) == V::FewQueries);
+  CHECK(variantFor(wide, 8, 32) == V::ManyQueries);
+  CHECK(variantFor(wide, 4, 32) == V::FewQueries);
   CHECK(variantFor(wide, 9, 100) == V::ManyQueries);
-  CHECK(conditionOf(V::FewQueries, wide, "T", "S") == "T <= 8 and (T <= 4 or S > 16)");
-  CHECK(conditionOf(V::ManyQueries, wide, "T", "S") == "T > 8 or T > 4 and S <= 16");
+  CHECK(conditionOf(V::FewQueries, wide, "T", "S") == "T <= 8 and (T <= 4 or S > 32)");
+  CHECK(conditionOf(V::ManyQueries, wide, "T", "S") == "T > 8 or T > 4 and S <= 32");
   // What is not known is left open only where it matters.
   CHECK(variantFor(wide, 3, std::nullopt) == V::FewQueries);
   CHECK(variantFor(wide, 9, std::nullopt) == V::ManyQueries);

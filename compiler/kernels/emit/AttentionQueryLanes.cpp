@@ -21,17 +21,16 @@ namespace {
 struct Tiles {
   explicit Tiles(const Target &target) {
     if (target.registers >= 32)
-      vectors = 2, keyRows = 8, fewKeyRows = 4, queryRows = 8, fewQueryRows = 4;
+      vectors = 2, keyRows = 8, fewKeyRows = 4, queryRows = 8;
     else if (target.fma)
       vectors = 3, keyRows = 4, queryRows = 6;
     else
       vectors = 2, keyRows = 4, queryRows = 4;
   }
-  int vectors;          ///< of queries in a panel
-  int keyRows;          ///< of a score tile, by `vectors`
-  int fewKeyRows = 0;   ///< of one for so many keys at the end, where that many sums hide the latency as well
-  int queryRows;        ///< of an output tile, by valueVectors; divides a panel
-  int fewQueryRows = 0; ///< of one for so many rows at the end, likewise
+  int vectors;        ///< of queries in a panel
+  int keyRows;        ///< of a score tile, by `vectors`
+  int fewKeyRows = 0; ///< of one for so many keys at the end, where that many sums hide the latency as well
+  int queryRows;      ///< of an output tile, by valueVectors; divides a panel
   static constexpr int valueVectors = 2;
 };
 
@@ -100,9 +99,7 @@ private:
     int count;
   };
   struct ValueTile {
-    Value row; ///< of the output, the first of so many
-    int rows;
-    Value column;
+    Value row, column; ///< of the output
     Value first, last; ///< keys of the block
     int vectors;
     Value mask; ///< null where all columns are inside
@@ -538,31 +535,22 @@ void QueryLanes::values(const Keys &keys) {
   Value zero = code.index(0);
   int64_t step = int64_t(Tiles::valueVectors) * shape.lanes;
   Value whole = code.sub(e, code.rem(e, code.index(step)));
-  auto rowsFrom = [&](Value row, int count) {
+  code.loop(zero, rows, tiles.queryRows, [&](Value row) {
     Value panel = code.div(row, code.index(shape.panel()));
     Value first = seen.first(panel);
-    Value last = seen.lastOf(row, count, keys, first, seen.last(panel));
+    Value last = seen.lastOf(row, tiles.queryRows, keys, first, seen.last(panel));
     code.loop(zero, whole, step,
-              [&](Value column) { valueTile({row, count, column, first, last, Tiles::valueVectors, nullptr}); });
-    code.loop(whole, e, shape.lanes, [&](Value column) {
-      valueTile({row, count, column, first, last, 1, code.laneMask(code.sub(e, column))});
-    });
-  };
-  Value end = rows;
-  if (int few = tiles.fewQueryRows) {
-    Value rest = code.rem(rows, code.index(tiles.queryRows));
-    end = code.sub(rows, code.select(code.less(code.index(few), rest), code.index(0), rest));
-  }
-  code.loop(zero, end, tiles.queryRows, [&](Value row) { rowsFrom(row, tiles.queryRows); });
-  if (tiles.fewQueryRows)
-    code.branch(code.less(end, rows), [&] { rowsFrom(end, tiles.fewQueryRows); });
+              [&](Value column) { valueTile({row, column, first, last, Tiles::valueVectors, nullptr}); });
+    code.loop(whole, e, shape.lanes,
+              [&](Value column) { valueTile({row, column, first, last, 1, code.laneMask(code.sub(e, column))}); });
+  });
 }
 
 void QueryLanes::valueTile(const ValueTile &at) {
   Value row = at.row, column = at.column, inside = at.mask;
   Value panel = code.div(row, code.index(shape.panel())), lane = code.rem(row, code.index(shape.panel()));
   Value base = code.mul(panel, shape.keys);
-  int tileRows = at.rows;
+  int tileRows = tiles.queryRows;
   Code::Values lanes, rowNumbers, columns, init;
   for (int v = 0; v < at.vectors; ++v)
     columns.push_back(code.add(column, v * shape.lanes));

@@ -81,8 +81,9 @@ uint64_t savedRegisters() {
 
 /// Processors that foresee what is read in the order of addresses, and are held up by fetches of it.
 struct ForeseeingRow {
-  uint32_t vendor, family; ///< EBX of leaf 0
-  const char *feature;
+  uint32_t vendor; ///< EBX of leaf 0
+  uint32_t family;
+  const char *feature; ///< that tells it from others of the family
 };
 
 const ForeseeingRow foreseeing[] = {

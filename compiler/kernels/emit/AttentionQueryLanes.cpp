@@ -17,21 +17,26 @@ namespace fovea::kernels {
 namespace {
 
 /// Register tiles: enough accumulators to hide the multiply-add's latency, beside the operands and, without FMA, a
-/// product.
+/// product. Lists begin with the tile that does most of the work; the others, ever lower, are for what is left at the
+/// end, which takes the lowest that holds it.
 struct Tiles {
+  struct Sums {
+    int rows, vectors;
+  };
   explicit Tiles(const Target &target) {
     if (target.registers >= 32)
-      vectors = 2, keyRows = 8, fewKeyRows = 4, queryRows = 8;
+      vectors = 2, panelKeys = {8, 4}, vectorKeys = {8, 4, 2}, values = {{8, 2}, {4, 4}};
     else if (target.fma)
-      vectors = 3, keyRows = 4, queryRows = 6;
+      vectors = 3, panelKeys = {4}, vectorKeys = {8}, values = {{6, 2}};
     else
-      vectors = 2, keyRows = 4, queryRows = 4;
+      vectors = 2, panelKeys = {4}, vectorKeys = {8}, values = {{4, 2}};
   }
-  int vectors;        ///< of queries in a panel
-  int keyRows;        ///< of a score tile, by `vectors`
-  int fewKeyRows = 0; ///< of one for so many keys at the end, where that many sums hide the latency as well
-  int queryRows;      ///< of an output tile, by valueVectors; divides a panel
-  static constexpr int valueVectors = 2;
+  int queryRows() const { return values.front().rows; }
+
+  int vectors;                          ///< of queries in a panel
+  llvm::SmallVector<int, 3> panelKeys;  ///< rows of a score tile by all vectors of a panel
+  llvm::SmallVector<int, 3> vectorKeys; ///< by one of them
+  llvm::SmallVector<Sums, 2> values;    ///< one or two output tiles; the rows of the first divide a panel
 };
 
 /// Values are read once for each tile of rows. Rows that lie apart, as those of heads side by side, take an entry of
@@ -88,7 +93,7 @@ protected:
   void block(const Keys &keys, Value careful) override;
   void finish() override;
   void summarizeKeys(const Box &box) override;
-  Value outputRows() override { return code.roundUp(rows, tiles.queryRows); }
+  Value outputRows() override { return code.roundUp(rows, tiles.queryRows()); }
   bool tilesMask() override { return maskTiles.has_value(); }
   Type copiedValue() override { return mayCopyValues(op) ? code.b.getF32Type() : Type(); }
 
@@ -101,7 +106,7 @@ private:
   struct ValueTile {
     Value row, column; ///< of the output
     Value first, last; ///< keys of the block
-    int vectors;
+    Tiles::Sums sums;
     Value mask; ///< null where all columns are inside
   };
 
@@ -136,7 +141,7 @@ private:
   /// Vectors of a panel that the tiles of its rows' values read.
   Value usedVectors(Value panel) {
     Value left = code.sub(rows, code.mul(panel, shape.panel()));
-    Value used = code.ceilDiv(code.roundUp(left, tiles.queryRows), shape.lanes);
+    Value used = code.ceilDiv(code.roundUp(left, tiles.queryRows()), shape.lanes);
     return code.min(used, code.index(shape.vectors));
   }
 
@@ -341,19 +346,24 @@ void QueryLanes::products(Value panel, const Keys &keys, Value begin, Value end,
 
 void QueryLanes::productsOf(const Vectors &vectors, Value panel, const Keys &keys, Value begin, Value end,
                             Value keepMaximum) {
-  int keyRows = vectors.count == 1 ? mostKeyRows : tiles.keyRows, few = vectors.count == 1 ? 0 : tiles.fewKeyRows;
-  Value rest = code.rem(code.sub(end, begin), code.index(keyRows)), whole = end;
-  if (few)
-    whole = code.sub(end, code.select(code.less(code.index(few), rest), code.index(0), rest));
-  code.loop(begin, whole, keyRows, [&](Value key) {
+  ArrayRef<int> heights = vectors.count == 1 ? tiles.vectorKeys : tiles.panelKeys;
+  auto tile = [&](Value key, int keyRows) {
     fetchCaptures(panel, keys, key, keyRows);
     scoreTileOf(vectors, panel, key, end, keyRows, keepMaximum);
-  });
-  if (few)
-    code.branch(code.less(whole, end), [&] {
-      fetchCaptures(panel, keys, whole, keyRows);
-      scoreTileOf(vectors, panel, whole, end, few, keepMaximum);
-    });
+  };
+  int most = heights.front();
+  Value whole = end;
+  if (heights.size() > 1) {
+    Value rest = code.rem(code.sub(end, begin), code.index(most));
+    whole = code.sub(end, code.select(code.less(code.index(heights[1]), rest), code.index(0), rest));
+  }
+  code.loop(begin, whole, most, [&](Value key) { tile(key, most); });
+  Value left = code.sub(end, whole);
+  for (heights = heights.drop_front(); !heights.empty(); heights = heights.drop_front()) {
+    int height = heights.front(), lower = heights.size() > 1 ? heights[1] : 0;
+    Value holds = code.logicalAnd(code.less(code.index(lower), left), code.less(left, code.index(height + 1)));
+    code.branch(holds, [&] { tile(whole, height); });
+  }
 }
 
 /// `keyRows` keys from `key`; beyond the last one before `end` that is computed again.
@@ -368,7 +378,7 @@ void QueryLanes::scoreTileOf(const Vectors &vectors, Value panel, Value key, Val
   Code::Values sums(keyRows * vectors.count, code.splat(0));
   for (auto [part, keyView] : llvm::zip(parts, keyViews)) {
     Value features = code.add(base, part.first);
-    TileLoop tile{keyRows, vectors.count, 8,
+    TileLoop tile{keyRows, vectors.count, keyRows * vectors.count > 8 ? 8 : 16,
                   [&, keyView = keyView](int r, Value k) { return code.load(keyView, {keyNumbers[r], k}); },
                   [&](int v, Value k) { return code.loadVector(queryTile, {code.add(features, k), lanes[v]}); }};
     sums = multiplyAccumulate(code, tile, code.index(0), part.depth, sums);
@@ -533,36 +543,43 @@ void QueryLanes::exponentialsOf(Value panel, int begin, ValueRange maxima, bool 
 /// output += S^T V over the keys that a panel sees.
 void QueryLanes::values(const Keys &keys) {
   Value zero = code.index(0);
-  int64_t step = int64_t(Tiles::valueVectors) * shape.lanes;
-  Value whole = code.sub(e, code.rem(e, code.index(step)));
-  code.loop(zero, rows, tiles.queryRows, [&](Value row) {
+  code.loop(zero, rows, tiles.queryRows(), [&](Value row) {
     Value panel = code.div(row, code.index(shape.panel()));
     Value first = seen.first(panel);
-    Value last = seen.lastOf(row, tiles.queryRows, keys, first, seen.last(panel));
-    code.loop(zero, whole, step,
-              [&](Value column) { valueTile({row, column, first, last, Tiles::valueVectors, nullptr}); });
-    code.loop(whole, e, shape.lanes,
-              [&](Value column) { valueTile({row, column, first, last, 1, code.laneMask(code.sub(e, column))}); });
+    Value last = seen.lastOf(row, tiles.queryRows(), keys, first, seen.last(panel));
+    auto allColumns = [&](Tiles::Sums sums) {
+      int64_t step = int64_t(sums.vectors) * shape.lanes;
+      Value whole = code.sub(e, code.rem(e, code.index(step)));
+      code.loop(zero, whole, step, [&](Value column) { valueTile({row, column, first, last, sums, nullptr}); });
+      code.loop(whole, e, shape.lanes, [&](Value column) {
+        valueTile({row, column, first, last, {sums.rows, 1}, code.laneMask(code.sub(e, column))});
+      });
+    };
+    if (tiles.values.size() == 1)
+      return allColumns(tiles.values.front());
+    Tiles::Sums few = tiles.values[1];
+    code.branch(
+        code.less(code.add(row, few.rows), rows), [&] { allColumns(tiles.values.front()); }, [&] { allColumns(few); });
   });
 }
 
 void QueryLanes::valueTile(const ValueTile &at) {
   Value row = at.row, column = at.column, inside = at.mask;
+  auto [tileRows, vectors] = at.sums;
   Value panel = code.div(row, code.index(shape.panel())), lane = code.rem(row, code.index(shape.panel()));
   Value base = code.mul(panel, shape.keys);
-  int tileRows = tiles.queryRows;
   Code::Values lanes, rowNumbers, columns, init;
-  for (int v = 0; v < at.vectors; ++v)
+  for (int v = 0; v < vectors; ++v)
     columns.push_back(code.add(column, v * shape.lanes));
   for (int r = 0; r < tileRows; ++r) {
     lanes.push_back(code.add(lane, r));
     rowNumbers.push_back(code.add(row, r));
-    for (int v = 0; v < at.vectors; ++v)
+    for (int v = 0; v < vectors; ++v)
       init.push_back(code.loadVector(current.output, {rowNumbers[r], columns[v]}));
   }
   // Rows of V are a run-time stride apart: each step more of the body holds another multiple of it.
   constexpr int unroll = 4;
-  TileLoop tile{tileRows, at.vectors, unroll,
+  TileLoop tile{tileRows, vectors, unroll,
                 [&](int r, Value k) { return code.load(scoreTile, {code.add(base, k), lanes[r]}); },
                 [&](int v, Value k) {
                   return inside ? code.loadMasked(valueView, {k, columns[v]}, inside)
@@ -570,8 +587,8 @@ void QueryLanes::valueTile(const ValueTile &at) {
                 }};
   Code::Values sums = multiplyAccumulate(code, tile, at.first, at.last, init);
   for (int r = 0; r < tileRows; ++r)
-    for (int v = 0; v < at.vectors; ++v)
-      code.storeVector(sums[r * at.vectors + v], current.output, {rowNumbers[r], columns[v]});
+    for (int v = 0; v < vectors; ++v)
+      code.storeVector(sums[r * vectors + v], current.output, {rowNumbers[r], columns[v]});
 }
 
 /// values() with the products of hidden keys (weight -0) left out.

@@ -177,22 +177,35 @@ void KeyLaneProducts::transposeKeys(const Source &source, const FeaturePart &par
   });
 }
 
-/// Products of a tile's rows with the transposed keys.
+/// Products of a tile's rows with the transposed keys. What whole steps leave is done by ever fewer vectors, down to as
+/// many sums as hide the latency of a multiply-add that takes a cycle.
 void KeyLaneProducts::multiplyTransposed(const KeyRange &keys, ValueRange tile) {
+  constexpr int fewestSums = 4;
   int height = tile.size(), vectors = std::min<int>(accumulators(target) / height, shape.keys / shape.lanes);
-  code.loop(code.index(0), keys.count, int64_t(vectors) * shape.lanes, [&](Value first) {
-    Code::Values columns;
+  Value begin = code.index(0), count = code.roundUp(keys.count, shape.lanes);
+  for (bool isLast = false; !isLast; vectors /= 2) {
+    isLast = vectors / 2 * height < fewestSums;
+    int64_t step = int64_t(vectors) * shape.lanes;
+    Value end = isLast ? count : code.sub(count, code.rem(code.sub(count, begin), code.index(step)));
+    code.loop(begin, end, step, [&](Value first) { multiplyTransposed(tile, first, vectors); });
+    begin = end;
+  }
+}
+
+/// With so many vectors of keys from number `first`.
+void KeyLaneProducts::multiplyTransposed(ValueRange tile, Value first, int vectors) {
+  int height = tile.size();
+  Code::Values columns;
+  for (int v = 0; v < vectors; ++v)
+    columns.push_back(code.add(first, v * shape.lanes));
+  TileLoop loop{height, vectors, height * vectors > 8 ? 4 : 16,
+                [&](int r, Value c) { return code.load(queries, {tile[r], c}); },
+                [&](int v, Value c) { return code.loadVector(keyTile, {c, columns[v]}); }};
+  Code::Values zero(height * vectors, code.splat(0));
+  Code::Values x = multiplyAccumulate(code, loop, code.index(0), depth, zero);
+  for (int r = 0; r < height; ++r)
     for (int v = 0; v < vectors; ++v)
-      columns.push_back(code.add(first, v * shape.lanes));
-    TileLoop loop{height, vectors, height * vectors > 8 ? 4 : 8,
-                  [&](int r, Value c) { return code.load(queries, {tile[r], c}); },
-                  [&](int v, Value c) { return code.loadVector(keyTile, {c, columns[v]}); }};
-    Code::Values zero(height * vectors, code.splat(0));
-    Code::Values x = multiplyAccumulate(code, loop, code.index(0), depth, zero);
-    for (int r = 0; r < height; ++r)
-      for (int v = 0; v < vectors; ++v)
-        code.storeVector(x[r * vectors + v], products, {tile[r], columns[v]});
-  });
+      code.storeVector(x[r * vectors + v], products, {tile[r], columns[v]});
 }
 
 } // namespace fovea::kernels

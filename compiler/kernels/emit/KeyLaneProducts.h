@@ -72,6 +72,7 @@ private:
   void fetchRows(mlir::Value matrix, mlir::Value depth, mlir::Value first, int64_t rows, mlir::Value column,
                  int64_t columns);
   void multiplyTransposed(const KeyRange &keys, mlir::ValueRange tile);
+  void multiplyTransposed(mlir::ValueRange tile, mlir::Value first, int vectors);
 
   Code &code;
   const Target &target;
